@@ -1,0 +1,36 @@
+"""Who runs on which CPU. CPU is measured on the server's CPUs only, so nothing else may run there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Disjoint CPU sets where there are enough; `shared` says in sentences where there are not."""
+
+    dut: frozenset[int]
+    wire: frozenset[int]
+    peer: frozenset[int]
+    tool: frozenset[int]
+    shared: list[str] = field(default_factory=list)
+
+
+def place(available: frozenset[int] | None = None, *, with_wire: bool = True) -> Placement:
+    """Give one CPU to the server, one to the wire, one to the tool, the rest to the clients, as far as they go."""
+    cpus = sorted(available if available is not None else os.sched_getaffinity(0))
+    dut = frozenset(cpus[:1])
+    if len(cpus) == 1:
+        return Placement(
+            dut, dut, dut, dut, ["server, clients, wire and tool share one CPU: the clients' work is charged to the server"]
+        )
+    if len(cpus) == 2:
+        other = frozenset(cpus[1:])
+        who = "wire, clients and tool" if with_wire else "clients and tool"
+        return Placement(dut, other, other, other, [f"{who} share CPU {cpus[1]}; the server has CPU {cpus[0]} alone"])
+    if len(cpus) == 3 and with_wire:
+        rest = frozenset(cpus[2:])
+        return Placement(dut, frozenset(cpus[1:2]), rest, rest, [f"clients and tool share CPU {cpus[2]}"])
+    wire = frozenset(cpus[1:2]) if with_wire else frozenset()
+    return Placement(dut, wire, frozenset(cpus[2 if with_wire else 1 : -1]), frozenset(cpus[-1:]))

@@ -1,0 +1,144 @@
+"""The lab link: two network namespaces of this machine, joined by an emulated cable or by a veth pair."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from offloadbench.bed import cpus
+from offloadbench.ends import Role, python_role
+from offloadbench.errors import HostError
+from offloadbench.kernel import link, netns, steering, sysctl
+from offloadbench.model import WireDirection, WireReport
+
+# RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
+DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
+DUT_IFNAME, PEER_IFNAME = "obdut0", "obpeer0"
+# frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
+TAP_QUEUE_FRAMES = 16384
+LAB, LAB_VETH = "lab", "lab-veth"
+NAMES = (LAB, LAB_VETH)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceEnd:
+    """An end that is a network namespace of this machine."""
+
+    name: str
+    address: str
+    ifname: str
+    namespace: str
+    server_cpus: frozenset[int]
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        return Role(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+
+    def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+        # a child inherits namespace and CPUs of the thread that forks it
+        home = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, chosen)
+            with netns.entered(self.namespace):
+                return subprocess.Popen(python_role(module), stdin=streams[0], stdout=streams[1], stderr=streams[2])
+        finally:
+            os.sched_setaffinity(0, home)
+
+
+def namespace_names(run_id: str) -> tuple[str, str]:
+    """Names of the two namespaces of a run."""
+    return f"offloadbench-{run_id}-dut", f"offloadbench-{run_id}-peer"
+
+
+class Lab:
+    """The lab as a `Bed`. The caller has journalled its namespaces before building it."""
+
+    def __init__(self, nic_name: str, run_id: str, line_rate_bits_per_s: int, rtt_s: float) -> None:
+        emulated = nic_name == LAB
+        self.kind = nic_name
+        self.nic_name = nic_name
+        self.placement = cpus.place(with_wire=emulated)
+        self.push_back = not emulated
+        self.line_rate_bits_per_s = line_rate_bits_per_s if emulated else 0
+        self.rtt_s = rtt_s if emulated else 0.0
+        dut, peer = namespace_names(run_id)
+        self.dut = NamespaceEnd("device under test", DUT_ADDRESS, DUT_IFNAME, dut, self.placement.dut)
+        self.peer = NamespaceEnd("load side", PEER_ADDRESS, PEER_IFNAME, peer, self.placement.peer)
+        self._wire: Role | None = None
+        self._mark: dict[str, Any] = {}
+        self.problems: list[str] = []
+        try:
+            self._build(emulated)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, emulated: bool) -> None:
+        for end in (self.dut, self.peer):
+            netns.create(end.namespace)
+            # no router solicitations or duplicate address detection among the measured packets
+            sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", end.namespace)
+            sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", end.namespace)
+        if emulated:
+            self._start_wire()
+        else:
+            link.create_veth(self.dut.ifname, self.dut.namespace, self.peer.ifname, self.peer.namespace)
+        for end in (self.dut, self.peer):
+            link.configure(end.ifname, end.address, PREFIX_LENGTH, end.namespace, TAP_QUEUE_FRAMES)
+        # both kinds of link run a receiver's stack in the context of whoever writes the frame; steering moves it
+        # to the CPUs of the end it belongs to, as a NIC's interrupt does
+        steering.set_rps_cpus(self.dut.ifname, self.placement.dut, self.dut.namespace)
+        steering.set_rps_cpus(self.peer.ifname, self.placement.peer, self.peer.namespace)
+
+    def _start_wire(self) -> None:
+        wire_end = NamespaceEnd("wire", "", "", self.dut.namespace, self.placement.wire)
+        self._wire = wire_end.launch("offloadbench.bed.wire", "the wire")
+        order = {
+            "taps": [[self.dut.namespace, self.dut.ifname], [self.peer.namespace, self.peer.ifname]],
+            "rate_bits_per_s": self.line_rate_bits_per_s,
+            "delay_ns": int(self.rtt_s * 1e9 / 2),
+        }
+        problem = self._wire.request(order, "ready")["problem"]
+        if problem:
+            self.problems.append(problem)
+
+    def mark(self) -> None:
+        if self._wire:
+            self._mark = self._wire.request({}, "mark")
+
+    def report(self) -> WireReport | None:
+        if not self._wire:
+            return None
+        first, last = self._mark, self._wire.request({}, "mark")
+        interval_ns = last["t_ns"] - first["t_ns"]
+        return WireReport(
+            interval_s=interval_ns * 1e-9,
+            asleep_ratio=(last["asleep_ns"] - first["asleep_ns"]) / interval_ns,
+            behind_s=(last["behind_ns"] - first["behind_ns"]) * 1e-9,
+            late_max_s=last["late_max_s"],
+            late_p99_s=last["late_p99_s"],
+            to_peer=_difference(first["to_peer"], last["to_peer"]),
+            to_dut=_difference(first["to_dut"], last["to_dut"]),
+        )
+
+    def close(self) -> None:
+        if self._wire:
+            self._wire.close()
+            self._wire = None
+        for end in (self.dut, self.peer):
+            netns.remove(end.namespace)
+
+
+def _difference(first: dict[str, int], last: dict[str, int]) -> WireDirection:
+    return WireDirection(**{name: last[name] - first[name] for name in last})
+
+
+def require_tun() -> None:
+    """Raise HostError unless TAP devices can be made here."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        raise HostError(
+            f"/dev/net/tun: {error.strerror}: the lab link needs TAP devices", "modprobe tun, or use --nic lab-veth"
+        ) from error

@@ -1,0 +1,105 @@
+"""Definitions: workloads, cases and profiles, found as TOML data.
+
+They ship inside the wheel (offloadbench/workloads, offloadbench/profiles) and lie beside the package in a
+checkout or an editable install. A path given by the user overrides them by name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from offloadbench.errors import UsageError
+from offloadbench.model import CaseDefinition, Profile, WorkloadDefinition
+
+T = TypeVar("T", CaseDefinition, Profile, WorkloadDefinition)
+
+
+def definitions_folder(name: str) -> Path:
+    """The folder of one kind of definition: `workloads` or `profiles`."""
+    package = Path(__file__).resolve().parent
+    for base in (package, package.parent):
+        if (base / name).is_dir():
+            return base / name
+    raise UsageError(f"the definitions in {name}/ are missing from this installation", "install offloadbench again")
+
+
+def _load(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "give the path of a definition") from error
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise UsageError(f"{path}: {error}", "compare it with the definitions that ship with offloadbench") from error
+
+
+def _load_named(name: str, folder: Path, kind: type[T]) -> T:
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise UsageError(f"no {kind.__name__.lower().removesuffix('definition')} named {name!r}", f"known: {known}")
+    return _load(path, kind)
+
+
+def workload(name: str) -> WorkloadDefinition:
+    """A workload by name, or by the path of a TOML file."""
+    return _load_named(name, definitions_folder("workloads"), WorkloadDefinition)
+
+
+def profile(name: str) -> Profile:
+    """An attribution profile by name, or by the path of a TOML file."""
+    return _load_named(name, definitions_folder("profiles"), Profile)
+
+
+def all_cases() -> list[CaseDefinition]:
+    """Every case that ships, in its order on the ladder."""
+    folder = definitions_folder("profiles") / "cases"
+    return sorted((_load(path, CaseDefinition) for path in folder.glob("*.toml")), key=lambda case: case.order)
+
+
+def select_cases(spec: str) -> list[CaseDefinition]:
+    """`all`, a group (`paper`, `ladder`), names, or a comma list of these, each case once."""
+    known = all_cases()
+    groups = {group for case in known for group in case.groups}
+    chosen: dict[str, CaseDefinition] = {}
+    for word in (part.strip() for part in spec.split(",")):
+        matches = [case for case in known if word in ("all", case.name) or word in case.groups]
+        if not matches:
+            names = ", ".join(["all", *sorted(groups), *(case.name for case in known)])
+            raise UsageError(f"--cases: no case or group named {word!r}", f"known: {names}")
+        chosen.update({case.name: case for case in matches})
+    return sorted(chosen.values(), key=lambda case: case.order)
+
+
+def override_parameters(workloads: list[WorkloadDefinition], settings: list[str]) -> list[WorkloadDefinition]:
+    """Apply `--set key=value` to every workload that knows the key; a key that none knows is an error."""
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting!r} has no '='", "write --set key=value")
+        if not any(key in definition.parameters for definition in workloads):
+            known = sorted({name for definition in workloads for name in definition.parameters})
+            raise UsageError(f"--set {key}: no chosen workload has this key", f"known: {', '.join(known)}")
+        workloads = [
+            msgspec.structs.replace(
+                definition,
+                parameters={**definition.parameters, key: _same_type(key, text, definition.parameters[key])},
+            )
+            if key in definition.parameters
+            else definition
+            for definition in workloads
+        ]
+    return workloads
+
+
+def _same_type(key: str, text: str, default: object) -> object:
+    """The value as the type that the definition uses for this key; a size may be written with its unit."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise UsageError(f"--set {key}={text}: not a truth value", "write true or false")
+        return text == "true"
+    if isinstance(default, int) and text.isdigit():
+        return int(text)
+    return text

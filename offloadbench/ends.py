@@ -1,0 +1,131 @@
+"""The two ends of the traffic, and the processes that play a role at one of them.
+
+A trial talks to an `End` and to the `Role`s it launches there; whether an end is a namespace of this machine or
+another host is the end's own affair. A role is a Python module run as a process: JSON objects, one a line, in
+on standard input and out on standard output. It ends when its input closes, so none outlives a killed run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from offloadbench.errors import TrafficError
+
+Message = dict[str, Any]
+
+
+class Role:
+    """A running role.
+
+    Args:
+        title: what it plays, for messages.
+        start: makes the process from its (stdin, stdout, stderr).
+    """
+
+    def __init__(self, title: str, start: Callable[[int, int, int], subprocess.Popen[bytes]]) -> None:
+        self.title = title
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._process = start(subprocess.PIPE, subprocess.PIPE, self._stderr.fileno())
+        self._pending = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Give the role an order."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "the log has its output") from error
+
+    def receive(self, event: str, timeout_s: float) -> Message:
+        """The role's next message, which must be of this kind.
+
+        Raises:
+            TrafficError: it reports an error, ends, or stays silent for `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        assert self._process.stdout is not None
+        number = self._process.stdout.fileno()
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([number], [], [], left)[0]:
+                raise TrafficError(f"{self.title} gave no {event!r} within {timeout_s:.0f} s", self._last_words())
+            data = os.read(number, 1 << 16)
+            if not data:
+                self._process.wait()
+                raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "see the log")
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        message: Message = json.loads(line)
+        if message.get("event") == "error":
+            raise TrafficError(f"{self.title}: {message.get('message')}", str(message.get("hint", "")))
+        if message.get("event") != event:
+            raise TrafficError(f"{self.title} said {message.get('event')!r} instead of {event!r}", "report this as a bug")
+        return message
+
+    def request(self, message: Message, event: str, timeout_s: float = 30.0) -> Message:
+        self.send(message)
+        return self.receive(event, timeout_s)
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def _last_words(self) -> str:
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._process.poll()}"
+
+    def close(self, grace_s: float = 5.0) -> None:
+        """End the role: close its input, then terminate, then kill. Safe to call twice."""
+        if self._stderr.closed:
+            return
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        for end in (lambda: None, self._process.terminate, self._process.kill):
+            end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+                break
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+class End(Protocol):
+    """One end of the traffic.
+
+    Attributes:
+        name: `device under test` or `load side`, for messages.
+        address: IPv4 address on the test link.
+        ifname: the NIC on the test link, as this end names it.
+        namespace: network namespace of this machine that holds the NIC; None for the first one.
+        server_cpus: CPUs for the process that serves or drives the load here.
+    """
+
+    name: str
+    address: str
+    ifname: str
+    namespace: str | None
+    server_cpus: frozenset[int]
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        """Start a role here, on `cpus` (default: `server_cpus`)."""
+
+
+def python_role(module: str) -> list[str]:
+    """The argument list that plays a role module with this interpreter."""
+    return [sys.executable, "-m", module]

@@ -1,0 +1,74 @@
+"""Everything a user can meet as an error: one line of what, one of what to do, one exit code.
+
+Only the entry point (`offloadbench.cli.main`) catches these; any other exception is a bug.
+"""
+
+from __future__ import annotations
+
+OK = 0
+REGRESSION = 1
+INTERRUPTED = 130
+
+
+class OffloadbenchError(Exception):
+    """Root of all errors that are the user's or the machine's business.
+
+    Args:
+        message: what is wrong and where, one line.
+        hint: what to do about it, one line; may be empty.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(OffloadbenchError):
+    """The command line, an option or a definition file is wrong."""
+
+    exit_code = 2
+
+
+class HostError(OffloadbenchError):
+    """This machine lacks something: a tool, root, memory, disk, the peer."""
+
+    exit_code = 3
+
+
+class TrafficError(OffloadbenchError):
+    """The load could not be driven, or a trial failed its integrity checks."""
+
+    exit_code = 5
+
+
+class FeatureError(OffloadbenchError):
+    """An offload or a limit of the NIC could not be read or set."""
+
+    exit_code = 6
+
+
+class ProfilerError(OffloadbenchError):
+    """perf could not record, or what it recorded could not be read."""
+
+    exit_code = 7
+
+
+class RunFileError(OffloadbenchError):
+    """A run file cannot be written, read, or used for what was asked."""
+
+    exit_code = 8
+
+
+class RestoreError(OffloadbenchError):
+    """Something of the machine could not be put back; the hint names the commands still needed."""
+
+    exit_code = 9
+
+
+class Interrupted(OffloadbenchError):
+    """Ctrl-C or SIGTERM; everything was put back on the way out."""
+
+    exit_code = INTERRUPTED

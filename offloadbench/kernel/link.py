@@ -1,0 +1,117 @@
+"""Links, addresses and routes by rtnetlink (pyroute2.IPRoute)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from offloadbench.errors import FeatureError, HostError
+
+
+@dataclass(frozen=True, slots=True)
+class GsoLimits:
+    """Limits of the super-packets that sockets may build for this NIC; they enter a socket when it connects.
+
+    max_segs 1 means no super-packets at all. ipv4_max_size_bytes is 0 where the kernel has none (before 6.3).
+    """
+
+    max_segs: int
+    max_size_bytes: int
+    tso_max_segs: int
+    ipv4_max_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What rtnetlink tells about one link."""
+
+    index: int
+    ifname: str
+    mtu_bytes: int
+    kind: str
+    qdisc: str
+    up: bool
+    gso: GsoLimits
+
+
+def _find(ipr: Any, ifname: str) -> Any:
+    try:
+        links = ipr.link("get", ifname=ifname)
+    except NetlinkError as error:
+        raise HostError(f"no NIC named {ifname!r}", "see `ip link` for the names") from error
+    return links[0]
+
+
+def read(ifname: str, namespace: str | None = None) -> Link:
+    """One link.
+
+    Raises:
+        HostError: there is no such NIC.
+    """
+    with IPRoute(netns=namespace) as ipr:
+        message = _find(ipr, ifname)
+    info = message.get_attr("IFLA_LINKINFO")
+    return Link(
+        index=message["index"],
+        ifname=ifname,
+        mtu_bytes=message.get_attr("IFLA_MTU"),
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        qdisc=message.get_attr("IFLA_QDISC") or "",
+        up=bool(message["flags"] & 1),
+        gso=GsoLimits(
+            max_segs=message.get_attr("IFLA_GSO_MAX_SEGS") or 0,
+            max_size_bytes=message.get_attr("IFLA_GSO_MAX_SIZE") or 0,
+            tso_max_segs=message.get_attr("IFLA_TSO_MAX_SEGS") or 0,
+            ipv4_max_size_bytes=message.get_attr("IFLA_GSO_IPV4_MAX_SIZE") or 0,
+        ),
+    )
+
+
+def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -> None:
+    """Limit the segments of a super-packet (IFLA_GSO_MAX_SEGS), and read it back.
+
+    Raises:
+        FeatureError: the kernel took another value, or none.
+    """
+    with IPRoute(netns=namespace) as ipr:
+        index = _find(ipr, ifname)["index"]
+        try:
+            ipr.link("set", index=index, gso_max_segs=max_segs)
+        except NetlinkError as error:
+            raise FeatureError(
+                f"{ifname}: gso_max_segs {max_segs} refused: {error.args[-1]}", "root and Linux 4.16 are needed"
+            ) from error
+    taken = read(ifname, namespace).gso.max_segs
+    if taken != max_segs:
+        raise FeatureError(f"{ifname}: gso_max_segs is {taken} after asking for {max_segs}", "see `ip -d link`")
+
+
+def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: str) -> None:
+    """A veth pair with one end in each namespace."""
+    with IPRoute(netns=namespace) as ipr:
+        ipr.link("add", ifname=ifname, kind="veth", peer={"ifname": peer_ifname, "net_ns_fd": peer_namespace})
+
+
+def configure(ifname: str, address: str, prefix_length: int, namespace: str, tx_queue_length: int = 1000) -> None:
+    """Give a link its address and bring it and the loopback up."""
+    with IPRoute(netns=namespace) as ipr:
+        index = _find(ipr, ifname)["index"]
+        ipr.addr("add", index=index, address=address, prefixlen=prefix_length)
+        ipr.link("set", index=index, txqlen=tx_queue_length, state="up")
+        ipr.link("set", index=_find(ipr, "lo")["index"], state="up")
+
+
+def default_route_nics() -> set[str]:
+    """Names of the NICs that a default route of the first namespace leaves by."""
+    with IPRoute() as ipr:
+        indexes = {
+            route.get_attr("RTA_OIF")
+            for family in (2, 10)
+            for route in ipr.route("dump", family=family)
+            if route["dst_len"] == 0 and route["type"] == 1 and route.get_attr("RTA_OIF")
+        }
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ipr.link("dump")}
+    return {names[index] for index in indexes if index in names}

@@ -1,0 +1,236 @@
+"""perf(1), driven through sh: what it can count here, a recording bracketed by its control fifo, and its text.
+
+perf silently records cpu-clock where there is no PMU, and `perf stat` exits 0 on "<not supported>": the events
+are tried first, and what was recorded is read back from the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sh
+
+from offloadbench.errors import ProfilerError
+from offloadbench.model import ProfileCounts, ProfileEvent
+from offloadbench.runfile import pack_profile
+from offloadbench.units import format_cpulist
+
+CLOCK_PERIOD_NS = 1_000_000
+# prime, so that no loop of the workload beats with it; about 1.5 kHz at 3 GHz
+HARDWARE_PERIOD = 2_000_003
+_QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
+_CONTROL_TIMEOUT_S = 60.0
+_SAMPLE = re.compile(
+    r"^\s*(?P<comm>.*?)\s+(?P<pid>-?\d+)\s+\[(?P<cpu>\d+)\]\s+(?P<mode>\S*)\s+(?P<s>\d+)\.(?P<ns>\d{9}):"
+    r"\s+(?P<period>\d+)\s+(?P<event>\S+):\s+(?P<ip>[0-9a-f]+)\s*$"
+)
+
+
+def require() -> None:
+    """Raise ProfilerError unless perf can be run."""
+    try:
+        sh.perf("--version")
+    except sh.CommandNotFound as error:
+        raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian), or run --no-profile") from error
+    except sh.ErrorReturnCode as error:
+        raise ProfilerError(f"perf does not run: {_stderr(error)}", "install the perf of this kernel") from error
+
+
+def _stderr(error: Any) -> str:
+    text = error.stderr.decode(errors="replace").strip()
+    return text.splitlines()[-1] if text else "no message"
+
+
+def available_events() -> list[ProfileEvent]:
+    """Instructions and cycles where the PMU counts them; otherwise the CPU clock at 1 kHz."""
+    events = []
+    for name in ("instructions", "cycles"):
+        try:
+            text = str(sh.perf("stat", "-x", ",", "-e", name, "--", "true", _err_to_out=True))
+        except sh.ErrorReturnCode:
+            continue
+        rows = [line.split(",") for line in text.splitlines()]
+        if any(len(row) > 2 and row[0].isdigit() and row[2].startswith(name) for row in rows):
+            events.append(ProfileEvent(name=name, quantity=_QUANTITIES[name], period=HARDWARE_PERIOD))
+    return events or [ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=CLOCK_PERIOD_NS)]
+
+
+class Recorder:
+    """`perf record` on some CPUs, armed early and counting only between `enable` and `disable`."""
+
+    def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:
+        self.events = events
+        self.data = folder / f"{name}.perf.data"
+        self._log = folder / f"{name}.perf.log"
+        self._fifos = (folder / f"{name}.ctl", folder / f"{name}.ack")
+        for fifo in self._fifos:
+            os.mkfifo(fifo, 0o600)
+        # opened for both directions, so that neither side waits for the other to open
+        self._control, self._ack = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in self._fifos)
+        arguments = ["record", "--delay=-1", f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"]
+        for event in events:
+            arguments += ["-e", event.name if event.name == "cpu-clock" else f"{event.name}/period={event.period}/"]
+        if any(event.name == "cpu-clock" for event in events):
+            arguments += ["-c", str(CLOCK_PERIOD_NS)]
+        arguments += ["-C", format_cpulist(cpus), "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
+        self._process = _start(arguments, self._log)
+        # the ping is answered once perf has opened its events
+        self._command("ping")
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def _command(self, word: str) -> None:
+        os.write(self._control, f"{word}\n".encode())
+        poller = select.poll()
+        poller.register(self._ack, select.POLLIN)
+        for _ in range(int(_CONTROL_TIMEOUT_S * 10)):
+            if poller.poll(100):
+                os.read(self._ack, 64)
+                return
+            if not self._process.is_alive():
+                break
+        raise ProfilerError(f"perf did not answer {word!r}: {_last_line(self._log)}", "see `offloadbench doctor`")
+
+    def enable(self) -> None:
+        self._command("enable")
+
+    def disable(self) -> None:
+        self._command("disable")
+
+    def finish(self) -> Path:
+        """Stop perf and return the path of its complete perf.data."""
+        try:
+            with contextlib.suppress(ProfilerError):
+                self._command("stop")
+            self._process.wait(timeout=_CONTROL_TIMEOUT_S)
+        except (sh.ErrorReturnCode, sh.TimeoutException) as error:
+            raise ProfilerError(f"perf record failed: {_last_line(self._log)}", "see `offloadbench doctor`") from error
+        finally:
+            self.close()
+        return self.data
+
+    def close(self) -> None:
+        """End perf if it still runs, and give back the fifos. Safe to call twice."""
+        if self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            with contextlib.suppress(sh.ErrorReturnCode, sh.TimeoutException):
+                self._process.wait(timeout=10)
+        for number in (self._control, self._ack):
+            with contextlib.suppress(OSError):
+                os.close(number)
+        self._control = self._ack = -1
+        for fifo in self._fifos:
+            fifo.unlink(missing_ok=True)
+
+
+def _start(arguments: list[str], log: Path) -> Any:
+    try:
+        return sh.perf(*arguments, _bg=True, _bg_exc=False, _out=str(log), _err=str(log))
+    except sh.CommandNotFound as error:
+        raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian)") from error
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "no message"
+
+
+def script(data: Path, fields: str) -> Iterable[str]:
+    """Lines of `perf script`."""
+    output = data.with_suffix(".txt")
+    try:
+        sh.perf("script", "-i", str(data), "--ns", "-F", fields, _out=str(output), _err=str(data.with_suffix(".err")))
+        with output.open(errors="replace") as lines:
+            yield from lines
+    except sh.ErrorReturnCode as error:
+        reason = _last_line(data.with_suffix(".err"))
+        raise ProfilerError(f"perf cannot read its own recording: {reason}", "see `offloadbench doctor`") from error
+    finally:
+        output.unlink(missing_ok=True)
+
+
+def parse_stats(text: str) -> dict[str, int]:
+    """Counts of record types from `perf report --stats`: LOST, LOST_SAMPLES, THROTTLE and so on."""
+    return {match[1]: int(match[2]) for match in re.finditer(r"^\s*(\w+) events:\s+(\d+)", text, re.MULTILINE)}
+
+
+@dataclass
+class _Table:
+    """Samples folded by everything that analysis can ask for."""
+
+    counts: Counter[tuple[int, str, int, int, int, int]]
+    weights: Counter[tuple[int, str, int, int, int, int]]
+    comms: dict[str, int]
+    samples: int = 0
+    outside: int = 0
+
+
+def count_samples(
+    lines: Iterable[str], events: list[ProfileEvent], window_start_s: float, window_s: float
+) -> tuple[_Table, list[str]]:
+    """Fold sample lines by (address, mode, process, CPU, second, event); returns the table and unread lines."""
+    indexes = {event.name: index for index, event in enumerate(events)}
+    table = _Table(Counter(), Counter(), {})
+    unread = []
+    for line in lines:
+        match = _SAMPLE.match(line)
+        if not match:
+            if line.strip():
+                unread.append(line.strip())
+            continue
+        event = next((i for name, i in indexes.items() if match["event"].split(":")[0].split("/")[0] == name), None)
+        if event is None:
+            raise ProfilerError(f"perf recorded {match['event']!r}, which was not asked for", "report this as a bug")
+        table.samples += 1
+        t_s = int(match["s"]) + int(match["ns"]) * 1e-9 - window_start_s
+        second = int(min(max(t_s, 0.0), max(window_s - 1e-9, 0.0)))
+        table.outside += not 0 <= t_s <= window_s
+        process = table.comms.setdefault(match["comm"], len(table.comms))
+        key = (int(match["ip"], 16), match["mode"][:1] or "?", process, int(match["cpu"]), second, event)
+        table.counts[key] += 1
+        table.weights[key] += int(match["period"])
+    return table, unread
+
+
+def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, window_s: float) -> ProfileCounts:
+    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds."""
+    table, unread = count_samples(
+        script(data, "comm,pid,cpu,time,event,ip,period,misc"), events, window_start_s, window_s
+    )
+    if unread:
+        raise ProfilerError(f"perf script printed a line that is not understood: {unread[0]!r}", "report this as a bug")
+    stats = parse_stats(str(sh.perf("report", "--stats", "-i", str(data), _err=os.devnull)))
+    keys = sorted(table.counts)
+    columns = {
+        name: np.array([key[index] for key in keys])
+        for index, name in enumerate(("address", "mode", "process", "cpu", "second", "event"))
+    }
+    columns["address"] = np.array([key[0] for key in keys], dtype=np.uint64)
+    columns["mode"] = np.array([key[1].encode() for key in keys], dtype="S1")
+    columns["count"] = np.array([table.counts[key] for key in keys], dtype=np.uint32)
+    columns["weight"] = np.array([table.weights[key] for key in keys], dtype=np.uint64)
+    return ProfileCounts(
+        events=events,
+        comms=list(table.comms),
+        rows=len(keys),
+        columns=pack_profile(columns),
+        samples=table.samples,
+        lost_samples=stats.get("LOST", 0) + stats.get("LOST_SAMPLES", 0),
+        throttled=stats.get("THROTTLE", 0),
+        outside_window=table.outside,
+    )

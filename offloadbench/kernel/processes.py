@@ -1,0 +1,46 @@
+"""The run's own processes, found by a marker in their environment, so that none survives a killed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+MARKER = "OFFLOADBENCH_RUN"
+
+
+def of_run(run_id: str) -> list[int]:
+    """Pids, other than our own, that carry the run's marker."""
+    wanted = f"{MARKER}={run_id}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted in environment:
+            found.append(int(folder.name))
+    return found
+
+
+def end_of_run(run_id: str, grace_s: float = 2.0) -> list[str]:
+    """End every process of the run: SIGTERM, then SIGKILL by pid after the grace. Returns what was ended."""
+    ended = []
+    deadline = time.monotonic() + grace_s
+    for pid in of_run(run_id):
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            os.kill(pid, signal.SIGTERM)
+        except (OSError, ProcessLookupError):
+            continue
+        ended.append(f"{name} (pid {pid})")
+    while (left := of_run(run_id)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    while of_run(run_id) and time.monotonic() < deadline + grace_s:
+        time.sleep(0.05)
+    return ended

@@ -1,0 +1,52 @@
+"""sysctl values. /proc/sys/net belongs to the network namespace of the thread that opens it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offloadbench.kernel import netns
+
+# what decides how TCP, the queues and the profiler behave; recorded with every run
+RECORDED = (
+    "kernel.kptr_restrict",
+    "kernel.perf_event_max_sample_rate",
+    "kernel.perf_event_paranoid",
+    "net.core.busy_poll",
+    "net.core.default_qdisc",
+    "net.core.netdev_budget",
+    "net.core.netdev_max_backlog",
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_limit_output_bytes",
+    "net.ipv4.tcp_min_tso_segs",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_tso_rtt_log",
+    "net.ipv4.tcp_tso_win_divisor",
+    "net.ipv4.tcp_wmem",
+)
+
+
+def _path(name: str) -> Path:
+    return Path("/proc/sys") / name.replace(".", "/")
+
+
+def read(name: str, namespace: str | None = None) -> str | None:
+    """The value, or None where this kernel (or this namespace) has no such sysctl."""
+    with netns.entered(namespace):
+        try:
+            return _path(name).read_text().strip().replace("\t", " ")
+        except OSError:
+            return None
+
+
+def write(name: str, value: str, namespace: str | None = None) -> None:
+    with netns.entered(namespace):
+        _path(name).write_text(value)
+
+
+def recorded(namespace: str | None = None) -> dict[str, str]:
+    """The values of `RECORDED` that exist here."""
+    values = {name: read(name, namespace) for name in RECORDED}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,377 @@
+"""The data of the house: definitions read from TOML, and what a run captured.
+
+Frozen, with units in the names. Raw figures only: rates, shares and verdicts are derived by
+`offloadbench.analysis`, so that a better statistic can re-read an old run. msgspec gives the JSON and
+TOML decoding, and its messages name the path of what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FORMAT = "offloadbench-run"
+# 1: first version.
+FORMAT_VERSION = 1
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable; fields by name only."""
+
+
+class Strict(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A definition written by hand: a misspelt key is an error, not a silent default."""
+
+
+# ---------------------------------------------------------------- definitions (TOML)
+
+
+class CaseDefinition(Strict, frozen=True, kw_only=True):
+    """A case: the state of the offloads that a trial runs in (profiles/cases/*.toml).
+
+    Attributes:
+        features: kernel feature name -> wanted bit; absent features stay as found.
+        gso_max_segs: 0 = as found; 1 = the socket builds no super-packets at all.
+        defining: the features without which the case would run under a false name.
+    """
+
+    name: str
+    order: int
+    title: str
+    groups: list[str]
+    features: dict[str, bool]
+    defining: list[str]
+    gso_max_segs: int = 0
+
+
+class WorkloadDefinition(Strict, frozen=True, kw_only=True):
+    """A workload: parameters of one kind of traffic (workloads/*.toml)."""
+
+    name: str
+    kind: Literal["ftp"]
+    title: str
+    parameters: dict[str, Any]
+
+
+class Leaf(Strict, frozen=True, kw_only=True):
+    """The finest module: every sample lands in exactly one leaf."""
+
+    name: str
+    floor: str
+    title: str = ""
+    symbols: list[str] = []
+    prefixes: list[str] = []
+    contains: list[str] = []
+    ko: list[str] = []
+
+
+class Profile(Strict, frozen=True, kw_only=True):
+    """An attribution profile (profiles/*.toml): ordered leaves with their rules, and a roll-up to floors.
+
+    Attributes:
+        irq_shadow: symbols where clock samples pile up that fell due while interrupts were off.
+    """
+
+    name: str
+    title: str
+    leaves: list[Leaf]
+    floors: dict[str, str]
+    irq_shadow: list[str]
+
+
+# ---------------------------------------------------------------- what a run captured
+
+
+class FeatureRecord(Frozen, frozen=True, kw_only=True):
+    """One feature bit in one trial.
+
+    Attributes:
+        requested: what the case asked for; None when the case did not name it.
+        before, active: the active bit before and after the case was applied.
+        dragged: the kernel moved it although nobody asked (a dependency).
+        refused: asked for, changeable, and yet not so afterwards.
+        fixed: the driver does not let it be changed.
+    """
+
+    feature: str
+    requested: bool | None
+    before: bool
+    active: bool
+    dragged: bool
+    refused: bool
+    fixed: bool
+
+
+class PacketShapes(Frozen, frozen=True, kw_only=True):
+    """Packets seen by one tracepoint on the tested NIC, as counts of (len, gso_size, ip_summed).
+
+    Attributes:
+        shapes: rows [len_bytes, gso_size_bytes, ip_summed, count]; -1 where the tracepoint has no field.
+            ip_summed: 0 none, 1 unnecessary, 2 complete, 3 partial (include/linux/skbuff.h).
+    """
+
+    tracepoint: str
+    shapes: list[list[int]]
+
+
+class Evidence(Frozen, frozen=True, kw_only=True):
+    """What left and entered the driver during a moment of the warm-up."""
+
+    window_s: float
+    mtu_bytes: int
+    packets: list[PacketShapes]
+    problem: str = ""
+
+
+class Samples(Frozen, frozen=True, kw_only=True):
+    """One row a second, as columns of equal length; counters are differences over the row's interval.
+
+    Attributes:
+        t_s: end of the interval, from the opening of the window (monotonic clock).
+        interval_s: the interval's own measured length.
+        late_s: how far behind its schedule the row was taken.
+        counters: name -> column. CPU times cover the device under test's CPUs only.
+    """
+
+    t_s: list[float]
+    interval_s: list[float]
+    late_s: list[float]
+    counters: dict[str, list[float]]
+
+
+class ProfileEvent(Frozen, frozen=True, kw_only=True):
+    """An event that perf really recorded.
+
+    Attributes:
+        name: as perf names it in the file.
+        quantity: what a sum of weights means: instructions, cycles or kernel_cpu_time_ns.
+        period: weight of one sample.
+    """
+
+    name: str
+    quantity: str
+    period: int
+
+
+class ProfileCounts(Frozen, frozen=True, kw_only=True):
+    """Samples counted by (address, mode, process, cpu, second, event).
+
+    Attributes:
+        columns: base64 of zlib of the columns, each little-endian, in the order of `offloadbench.runfile`.
+        comms: process names, indexed by the process column.
+        modes: the letters of the mode column: K kernel, U user, H hypervisor, others as perf prints them.
+        overhead_ns: CPU time that the recording itself took (perf's own process), if known.
+    """
+
+    events: list[ProfileEvent]
+    comms: list[str]
+    rows: int
+    columns: str
+    samples: int
+    lost_samples: int
+    throttled: int
+    outside_window: int
+
+
+class Load(Frozen, frozen=True, kw_only=True):
+    """What the load side saw.
+
+    Attributes:
+        payload_bytes, interval_s: payload received between the two marks of the window, and their distance.
+        bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
+        transfers_complete: ended with the server's 226 and the full length; transfers_cut: in flight at the end.
+    """
+
+    clients: int
+    payload_bytes: int
+    interval_s: float
+    bytes_sent: int
+    bytes_received: int
+    transfers_complete: int
+    transfers_cut: int
+    cpu_s: float
+    settings: dict[str, Any]
+
+
+class WireDirection(Frozen, frozen=True, kw_only=True):
+    """One direction of the emulated cable between the window's marks."""
+
+    frames: int
+    segments: int
+    l2_bytes: int
+    payload_frames: int
+    dropped: int
+
+
+class WireReport(Frozen, frozen=True, kw_only=True):
+    """The wire process's own account of the window.
+
+    Attributes:
+        asleep_ratio: share of the time it had nothing to do: its margin.
+        behind_s: link time lost because the process could not keep up.
+        late_max_s, late_p99_s: how late frames left, against the cable's schedule.
+    """
+
+    interval_s: float
+    asleep_ratio: float
+    behind_s: float
+    late_max_s: float
+    late_p99_s: float
+    to_peer: WireDirection
+    to_dut: WireDirection
+
+
+class ToolCost(Frozen, frozen=True, kw_only=True):
+    """CPU seconds of offloadbench's own processes inside the window; drawing is part of it."""
+
+    cpu_s: float
+    perf_cpu_s: float
+    on_dut_cpus: bool
+
+
+class Trial(Frozen, frozen=True, kw_only=True):
+    """One case of one workload, once."""
+
+    repeat: int
+    workload: str
+    case: str
+    also_named: list[str]
+    outcome: Literal["ok", "skipped", "failed"]
+    reason: str
+    started_utc: str
+    warnings: list[str]
+    features: list[FeatureRecord]
+    gso_max_segs: int
+    gso_max_size_bytes: int
+    evidence: Evidence | None = None
+    window_s: float = 0.0
+    samples: Samples | None = None
+    profile: ProfileCounts | None = None
+    load: Load | None = None
+    wire: WireReport | None = None
+    tool: ToolCost | None = None
+
+
+class PlannedCase(Frozen, frozen=True, kw_only=True):
+    """A case as it will run here: cases that come to the same state on this NIC run once, under all names."""
+
+    definition: CaseDefinition
+    also_named: list[str]
+    skip_reason: str = ""
+
+
+class PlannedTrial(Frozen, frozen=True, kw_only=True):
+    repeat: int
+    workload: str
+    case: str
+
+
+class Plan(Frozen, frozen=True, kw_only=True):
+    """Everything that decides what is measured; two runs with the same plan answer the same question."""
+
+    cases: list[PlannedCase]
+    workloads: list[WorkloadDefinition]
+    repeats: int
+    duration_s: int
+    warmup_s: float
+    seed: int
+    order: list[PlannedTrial]
+    profile: bool
+
+
+class Nic(Frozen, frozen=True, kw_only=True):
+    """The NIC under test as it was found.
+
+    Attributes:
+        features: name -> [active, wanted, fixed] as found.
+        settings: ring and coalescing values by their ethtool names, where the driver has them.
+        problems: what could not be read, and why.
+    """
+
+    name: str
+    ifname: str
+    driver: str
+    driver_version: str
+    firmware: str
+    bus: str
+    mtu_bytes: int
+    mac_bytes: int
+    speed_bits_per_s: int
+    gso_max_segs: int
+    gso_max_size_bytes: int
+    tso_max_segs: int
+    qdisc: str
+    features: dict[str, list[bool]]
+    settings: dict[str, int]
+    problems: list[str]
+
+
+class BedRecord(Frozen, frozen=True, kw_only=True):
+    """Where the run took place.
+
+    Attributes:
+        counts_super_packets: the NIC's counters count a super-packet as one packet with one set of headers.
+        shared_cpus: parts of the bed that had to share CPUs, as sentences.
+    """
+
+    kind: str
+    line_rate_bits_per_s: int
+    rtt_s: float
+    dut_cpus: list[int]
+    wire_cpus: list[int]
+    peer_cpus: list[int]
+    tool_cpus: list[int]
+    counts_super_packets: bool
+    shared_cpus: list[str]
+    settings: dict[str, Any]
+
+
+class Host(Frozen, frozen=True, kw_only=True):
+    """The machine under test."""
+
+    kernel: str
+    command_line: str
+    distribution: str
+    cpu_model: str
+    cpus: int
+    memory_bytes: int
+    virtualization: str
+    governor: str
+    clocksource: str
+    mitigations: dict[str, str]
+    sysctls: dict[str, str]
+    tools: dict[str, str]
+    idle_source: str
+    tick_quantum_s: float
+
+
+class Kallsyms(Frozen, frozen=True, kw_only=True):
+    """The kernel's symbols when the run was made; addresses change at every boot.
+
+    Attributes:
+        text: base64 of lzma of /proc/kallsyms, text symbols only.
+        ko_paths: module -> path of its .ko, from modinfo.
+    """
+
+    text: str
+    ko_paths: dict[str, str]
+
+
+class Run(Frozen, frozen=True, kw_only=True):
+    """A run file."""
+
+    format: Literal["offloadbench-run"]
+    format_version: int
+    run_id: str
+    created_utc: str
+    finished_utc: str
+    tool_version: str
+    command: list[str]
+    host: Host
+    nic: Nic
+    bed: BedRecord
+    plan: Plan
+    kallsyms: Kallsyms
+    trials: list[Trial]
+    warnings: list[str]

@@ -1,0 +1,130 @@
+"""The run file: one JSON document, written whole after every trial, so that nothing captured is ever lost.
+
+Format versions are told beside `offloadbench.model.FORMAT_VERSION`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import lzma
+import os
+import zlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from offloadbench.errors import RunFileError
+from offloadbench.model import FORMAT, FORMAT_VERSION, Run
+
+# the columns of model.ProfileCounts, in the order in which they are stored, all little-endian
+PROFILE_COLUMNS: dict[str, str] = {
+    "address": "<u8",
+    "mode": "S1",
+    "process": "<u2",
+    "cpu": "<u2",
+    "second": "<u2",
+    "event": "u1",
+    "count": "<u4",
+    "weight": "<u8",
+}
+
+Columns = dict[str, npt.NDArray[np.generic]]
+
+
+class _Header(msgspec.Struct):
+    format: str = ""
+    format_version: int = 0
+
+
+def load(path: Path | str) -> Run:
+    """Read a run file.
+
+    Raises:
+        RunFileError: missing, unreadable, not a run file, truncated, damaged, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunFileError(f"{path}: {error.strerror}", "give the path of a run file") from error
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+    except msgspec.DecodeError as error:
+        cut = "truncated" if "truncated" in str(error) else "not JSON"
+        raise RunFileError(
+            f"{path}: {cut} ({error})", "copy it again from the machine that made it"
+        ) from error
+    if header.format != FORMAT:
+        raise RunFileError(f"{path}: not an offloadbench run file", "give a file that `offloadbench run` wrote")
+    if header.format_version > FORMAT_VERSION:
+        raise RunFileError(
+            f"{path}: run file format {header.format_version}, this offloadbench reads up to {FORMAT_VERSION}",
+            "install a newer offloadbench",
+        )
+    try:
+        return msgspec.json.decode(data, type=Run)
+    except msgspec.ValidationError as error:
+        raise RunFileError(f"{path}: damaged: {error}", "copy it again from the machine that made it") from error
+
+
+def save(run: Run, path: Path) -> None:
+    """Write the run whole: a temporary file, fsync, rename; what stood there before survives any failure."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(run), indent=1))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise RunFileError(
+            f"{path}: cannot write the run file: {error.strerror}", "free space or choose another --output"
+        ) from error
+
+
+def pack_profile(columns: Columns) -> str:
+    """The columns of a profile as text; inverse of `unpack_profile`."""
+    parts = [np.ascontiguousarray(columns[name], dtype=dtype).tobytes() for name, dtype in PROFILE_COLUMNS.items()]
+    return base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+
+
+def unpack_profile(text: str, rows: int) -> Columns:
+    """Columns (each of length `rows`) that `pack_profile` stored.
+
+    Raises:
+        RunFileError: the text is damaged.
+    """
+    try:
+        data = zlib.decompress(base64.b64decode(text))
+        columns: Columns = {}
+        offset = 0
+        for name, code in PROFILE_COLUMNS.items():
+            dtype = np.dtype(code)
+            columns[name] = np.frombuffer(data, dtype, count=rows, offset=offset)
+            offset += rows * dtype.itemsize
+    except (ValueError, zlib.error) as error:
+        raise RunFileError(f"a profile in the run file is damaged: {error}", "copy the file again") from error
+    return columns
+
+
+def pack_text(text: str) -> str:
+    """Long text (kallsyms) as base64 of lzma."""
+    return base64.b64encode(lzma.compress(text.encode(), preset=6)).decode()
+
+
+def unpack_text(packed: str) -> str:
+    """Inverse of `pack_text`."""
+    try:
+        return lzma.decompress(base64.b64decode(packed)).decode()
+    except (ValueError, lzma.LZMAError) as error:
+        raise RunFileError(f"the kernel symbols in the run file are damaged: {error}", "copy the file again") from error

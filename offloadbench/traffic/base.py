@@ -1,0 +1,64 @@
+"""What a trial asks of a kind of traffic. One file (or folder) a kind, exporting one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from offloadbench.ends import End
+from offloadbench.model import Load, WorkloadDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Payload received by the load side so far, at a moment of the load side's own monotonic clock."""
+
+    t_s: float
+    payload_bytes: int
+    cpu_s: float
+
+
+class Session(Protocol):
+    """Traffic that runs."""
+
+    def mark(self) -> Mark:
+        """The count now."""
+
+    def finish(self, opened: Mark, closed: Mark) -> Load:
+        """Stop sending, read everything to its end, and account for every byte.
+
+        Raises:
+            TrafficError: bytes were lost, or a transfer failed.
+        """
+
+    def close(self) -> None:
+        """End every process of the session. Safe to call twice."""
+
+
+class Traffic(Protocol):
+    """A kind of traffic with its parameters checked."""
+
+    def prepare(self, tell: Callable[[str], None]) -> None:
+        """Once a run, before the first trial: files, memory, disk."""
+
+    def start(self, dut: End, peer: End, in_flight_bytes: int) -> Session:
+        """Start servers, wait until they answer, start clients, wait until all receive.
+
+        Args:
+            in_flight_bytes: bound for the sum of the receivers' windows; 0 leaves them to the kernel.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What is recorded beside the result."""
+
+
+class TrafficKind(Protocol):
+    """The object that a kind's module exports."""
+
+    def __call__(self, definition: WorkloadDefinition) -> Traffic:
+        """Check the parameters.
+
+        Raises:
+            UsageError: a parameter is wrong.
+        """

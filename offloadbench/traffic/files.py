@@ -1,0 +1,85 @@
+"""The files that a server serves: made once, kept in a cache, checked before every run.
+
+Their content is pseudo-random, so that checksums and compression see real data. Checking reads them whole, which
+also brings them into the page cache: the disk is not what is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from offloadbench.errors import HostError
+from offloadbench.units import format_bytes
+
+_BLOCK = 1 << 20
+# what the kernel, the sockets and the tool need besides the page cache of the files
+_SPARE_MEMORY_BYTES = 512 << 20
+
+
+def cache_folder() -> Path:
+    """Where served files are kept: $OFFLOADBENCH_CACHE, else /var/cache/offloadbench."""
+    return Path(os.environ.get("OFFLOADBENCH_CACHE", "/var/cache/offloadbench"))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write(path: Path, size_bytes: int, seed: int) -> None:
+    generator = random.Random(seed)  # noqa: S311 - content to send, not a secret
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        left = size_bytes
+        while left:
+            stream.write(generator.randbytes(min(_BLOCK, left)))
+            left -= min(_BLOCK, left)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[Path, list[str]]:
+    """A folder with `count` files of `size_bytes` each, and their names.
+
+    Raises:
+        HostError: not enough memory to keep them in the page cache, or not enough disk to make them.
+    """
+    total = count * size_bytes
+    available = psutil.virtual_memory().available
+    if available < total + _SPARE_MEMORY_BYTES:
+        raise HostError(
+            f"{format_bytes(available)} of memory is available; the served files need {format_bytes(total)} of it",
+            "use smaller files: --set file_size=32MiB",
+        )
+    folder = cache_folder() / f"files-{size_bytes}"
+    names = [f"file{number:03d}.bin" for number in range(count)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        digests_path = folder / "sha256.json"
+        digests = json.loads(digests_path.read_text()) if digests_path.exists() else {}
+        for number, name in enumerate(names):
+            path = folder / name
+            if path.exists() and path.stat().st_size == size_bytes and _digest(path) == digests.get(name):
+                continue
+            free = shutil.disk_usage(folder).free
+            if free < size_bytes * 1.1:
+                raise HostError(
+                    f"{folder}: {format_bytes(free)} free; a served file needs {format_bytes(size_bytes)}",
+                    "free space, or point OFFLOADBENCH_CACHE elsewhere",
+                )
+            tell(f"making {path} ({format_bytes(size_bytes)})")
+            _write(path, size_bytes, seed=number)
+            digests[name] = _digest(path)
+            digests_path.write_text(json.dumps(digests, indent=1))
+    except (OSError, json.JSONDecodeError) as error:
+        raise HostError(f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere") from error
+    return folder, names

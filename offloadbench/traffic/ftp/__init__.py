@@ -1,0 +1,7 @@
+"""FTP downloads: a pyftpdlib server at the device under test, virtual clients at the load side (E1)."""
+
+from offloadbench.traffic.ftp.kind import FtpTraffic
+
+TRAFFIC = FtpTraffic
+
+__all__ = ["TRAFFIC", "FtpTraffic"]

@@ -1,0 +1,155 @@
+"""The FTP kind of traffic: parameters, and the two roles that play it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from offloadbench.ends import End, Role
+from offloadbench.errors import TrafficError, UsageError
+from offloadbench.model import Load, WorkloadDefinition
+from offloadbench.traffic import files
+from offloadbench.traffic.base import Mark
+from offloadbench.units import parse_size_bytes
+
+_START_TIMEOUT_S = 90.0
+_FINISH_TIMEOUT_S = 90.0
+_DISCARDS = ("kernel", "copy")
+
+
+def _integer(parameters: dict[str, Any], key: str, low: int, high: int) -> int:
+    value = parameters[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UsageError(f"{key} = {value!r}: not a whole number from {low} to {high}", f"--set {key}={low}")
+    return value
+
+
+def _size(parameters: dict[str, Any], key: str) -> int:
+    return parse_size_bytes(str(parameters[key]))
+
+
+class FtpTraffic:
+    """Parameters of workloads/ftp-get.toml, checked."""
+
+    def __init__(self, definition: WorkloadDefinition) -> None:
+        parameters = definition.parameters
+        try:
+            self.clients = _integer(parameters, "clients", 1, 1000)
+            self.file_count = _integer(parameters, "files", 1, 1000)
+            self.file_bytes = _size(parameters, "file_size")
+            self.discard = str(parameters["discard"])
+            self.congestion_control = str(parameters["congestion_control"])
+            self.sendfile_block_bytes = _size(parameters, "sendfile_block")
+            self.window_bytes = _size(parameters, "window")
+            self.wake_at_bytes = _size(parameters, "wake_at")
+            first, _, last = str(parameters["passive_ports"]).partition("-")
+            self.passive_ports = (int(first), int(last))
+        except KeyError as error:
+            raise UsageError(f"workload {definition.name}: {error.args[0]} is missing", "see workloads/ftp-get.toml") from error
+        except ValueError as error:
+            raise UsageError(f"workload {definition.name}: passive_ports: {error}", "write 40000-40999") from error
+        if self.discard not in _DISCARDS:
+            raise UsageError(f"discard = {self.discard!r}", f"write one of {', '.join(_DISCARDS)}")
+        if self.file_bytes < 1 or self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
+            raise UsageError(
+                f"workload {definition.name}: file_size or passive_ports is too small", "two ports a client, whole files"
+            )
+        self._folder = Path()
+        self._names: list[str] = []
+
+    def prepare(self, tell: Callable[[str], None]) -> None:
+        self._folder, self._names = files.provide(self.file_count, self.file_bytes, tell)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "clients": self.clients,
+            "files": self.file_count,
+            "file_bytes": self.file_bytes,
+            "discard": self.discard,
+            "congestion_control": self.congestion_control,
+            "sendfile_block_bytes": self.sendfile_block_bytes,
+        }
+
+    def start(self, dut: End, peer: End, in_flight_bytes: int) -> FtpSession:
+        window_bytes = self.window_bytes or in_flight_bytes // self.clients
+        # made for this trial and known to its two processes only; given by pipe, never on a command line
+        user, password = f"bench-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+        server = dut.launch("offloadbench.traffic.ftp.server", "the FTP server")
+        clients: Role | None = None
+        try:
+            ready = server.request(
+                {
+                    "address": dut.address,
+                    "folder": str(self._folder),
+                    "user": user,
+                    "password": password,
+                    "congestion_control": self.congestion_control,
+                    "sendfile_block_bytes": self.sendfile_block_bytes,
+                    "first_passive_port": self.passive_ports[0],
+                    "last_passive_port": self.passive_ports[1],
+                },
+                "ready",
+            )
+            clients = peer.launch("offloadbench.traffic.ftp.client", "the FTP clients")
+            order = {
+                "address": dut.address,
+                "port": ready["port"],
+                "user": user,
+                "password": password,
+                "clients": self.clients,
+                "files": self._names,
+                "file_bytes": self.file_bytes,
+                "window_bytes": window_bytes,
+                # a receiver that waits for more than its window holds would wait for ever
+                "wake_at_bytes": min(self.wake_at_bytes, window_bytes // 4) if window_bytes else self.wake_at_bytes,
+                "discard": self.discard,
+            }
+            clients.request(order, "ready", _START_TIMEOUT_S)
+        except BaseException:
+            for role in (clients, server):
+                if role:
+                    role.close()
+            raise
+        return FtpSession(server, clients, self.clients, {**self.settings(), "window_bytes": window_bytes})
+
+
+class FtpSession:
+    """Clients that receive. The protocol is `offloadbench.traffic.base.Session`."""
+
+    def __init__(self, server: Role, clients: Role, count: int, settings: dict[str, Any]) -> None:
+        self._server = server
+        self._clients = clients
+        self._count = count
+        self._settings = settings
+
+    def mark(self) -> Mark:
+        reply = self._clients.request({"do": "mark"}, "mark")
+        return Mark(t_s=reply["t_ns"] * 1e-9, payload_bytes=reply["payload_bytes"], cpu_s=reply["cpu_s"])
+
+    def finish(self, opened: Mark, closed: Mark) -> Load:
+        self._clients.request({"do": "finish"}, "settled", _FINISH_TIMEOUT_S)
+        self._server.request({"do": "drain"}, "report")
+        received = self._clients.receive("finished", _FINISH_TIMEOUT_S)
+        sent = self._server.request({"do": "report"}, "report")
+        if sent["bytes_sent"] != received["payload_bytes"]:
+            raise TrafficError(
+                f"the server sent {sent['bytes_sent']} bytes, the clients received {received['payload_bytes']}",
+                "data was lost or doubled on the way: do not trust this link",
+            )
+        return Load(
+            clients=self._count,
+            payload_bytes=closed.payload_bytes - opened.payload_bytes,
+            interval_s=closed.t_s - opened.t_s,
+            bytes_sent=sent["bytes_sent"],
+            bytes_received=received["payload_bytes"],
+            transfers_complete=received["complete"],
+            transfers_cut=received["cut"],
+            cpu_s=closed.cpu_s - opened.cpu_s,
+            settings=self._settings,
+        )
+
+    def close(self) -> None:
+        self._clients.close()
+        self._server.close()

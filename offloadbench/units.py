@@ -1,0 +1,81 @@
+"""Rates, times and sizes as people write them, and as people read them.
+
+Rates follow tc(8): `1gbit` is 10^9 bit/s. Sizes are binary only where they say so (`KiB`, `MiB`, `GiB`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from offloadbench.errors import UsageError
+
+_RATE = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+_TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_SIZE = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def _parse(text: str, table: dict[str, float] | dict[str, int], what: str, example: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
+    if not match or match[2].lower() not in table:
+        raise UsageError(f"{text!r} is not a {what}", f"write a number and one of {', '.join(table)}: {example}")
+    return float(match[1]) * table[match[2].lower()]
+
+
+def parse_rate_bits_per_s(text: str) -> int:
+    """`1gbit` -> 1_000_000_000. At least 1 Mbit/s: below that no offload question remains."""
+    rate = int(_parse(text, _RATE, "rate", "1gbit, 100mbit"))
+    if rate < 10**6:
+        raise UsageError(f"rate {text!r} is too low", "use at least 1mbit")
+    return rate
+
+
+def parse_time_s(text: str) -> float:
+    """`20ms` -> 0.02."""
+    return _parse(text, _TIME, "time", "20ms, 0.5s")
+
+
+def parse_size_bytes(text: str) -> int:
+    """`128MiB` -> 134217728; a bare number is bytes."""
+    if re.fullmatch(r"[0-9]+", text.strip()):
+        return int(text)
+    return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))
+
+
+def format_rate(bits_per_s: float) -> str:
+    """941_000_000 -> '941 Mbit/s'."""
+    for unit, factor in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if abs(bits_per_s) >= factor:
+            return f"{bits_per_s / factor:.3g} {unit}"
+    return f"{bits_per_s:.0f} bit/s"
+
+
+def format_bytes(size: float) -> str:
+    """134217728 -> '128 MiB'."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size:.0f} B"
+
+
+def format_duration(seconds: float) -> str:
+    """4331 -> '1h12m', 75 -> '1m15s', 8 -> '8s'."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{secs:02d}s" if minutes else f"{secs}s"
+
+
+def parse_cpulist(text: str) -> frozenset[int]:
+    """The kernel's cpulist format (Documentation/core-api/kernel-api): `0-2,5` -> {0, 1, 2, 5}."""
+    cpus: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        cpus.update(range(int(first), int(last or first) + 1))
+    return frozenset(cpus)
+
+
+def format_cpulist(cpus: frozenset[int]) -> str:
+    """{0, 1, 2, 5} -> '0,1,2,5'."""
+    return ",".join(str(cpu) for cpu in sorted(cpus))
