@@ -41,7 +41,10 @@ class NamespaceEnd:
         try:
             os.sched_setaffinity(0, chosen)
             with netns.entered(self.namespace):
-                return subprocess.Popen(python_role(module), stdin=streams[0], stdout=streams[1], stderr=streams[2])
+                # a session of its own: Ctrl-C at the terminal is for the engine, which ends its roles in order
+                return subprocess.Popen(
+                    python_role(module), stdin=streams[0], stdout=streams[1], stderr=streams[2], start_new_session=True
+                )
         finally:
             os.sched_setaffinity(0, home)
 

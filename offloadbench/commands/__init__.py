@@ -1,0 +1,12 @@
+"""One module a subcommand, each with `add_arguments(parser)` and `main(arguments) -> exit code`."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+
+def modules() -> list[ModuleType]:
+    """The subcommands, in the order in which --help lists them."""
+    from offloadbench.commands import cases, compare, doctor, export, report, restore, run
+
+    return [run, compare, report, export, cases, doctor, restore]

@@ -9,19 +9,19 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from offloadbench.errors import FeatureError, HostError
+from offloadbench.kernel import netns
 
 
 @dataclass(frozen=True, slots=True)
 class GsoLimits:
     """Limits of the super-packets that sockets may build for this NIC; they enter a socket when it connects.
 
-    max_segs 1 means no super-packets at all. ipv4_max_size_bytes is 0 where the kernel has none (before 6.3).
+    max_segs 1 means no super-packets at all.
     """
 
     max_segs: int
     max_size_bytes: int
     tso_max_segs: int
-    ipv4_max_size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read(ifname: str, namespace: str | None = None) -> Link:
     Raises:
         HostError: there is no such NIC.
     """
-    with IPRoute(netns=namespace) as ipr:
+    with netns.entered(namespace), IPRoute() as ipr:
         message = _find(ipr, ifname)
     info = message.get_attr("IFLA_LINKINFO")
     return Link(
@@ -65,7 +65,6 @@ def read(ifname: str, namespace: str | None = None) -> Link:
             max_segs=message.get_attr("IFLA_GSO_MAX_SEGS") or 0,
             max_size_bytes=message.get_attr("IFLA_GSO_MAX_SIZE") or 0,
             tso_max_segs=message.get_attr("IFLA_TSO_MAX_SEGS") or 0,
-            ipv4_max_size_bytes=message.get_attr("IFLA_GSO_IPV4_MAX_SIZE") or 0,
         ),
     )
 
@@ -76,7 +75,7 @@ def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -
     Raises:
         FeatureError: the kernel took another value, or none.
     """
-    with IPRoute(netns=namespace) as ipr:
+    with netns.entered(namespace), IPRoute() as ipr:
         index = _find(ipr, ifname)["index"]
         try:
             ipr.link("set", index=index, gso_max_segs=max_segs)
@@ -91,13 +90,13 @@ def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -
 
 def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: str) -> None:
     """A veth pair with one end in each namespace."""
-    with IPRoute(netns=namespace) as ipr:
+    with netns.entered(namespace), IPRoute() as ipr:
         ipr.link("add", ifname=ifname, kind="veth", peer={"ifname": peer_ifname, "net_ns_fd": peer_namespace})
 
 
 def configure(ifname: str, address: str, prefix_length: int, namespace: str, tx_queue_length: int = 1000) -> None:
     """Give a link its address and bring it and the loopback up."""
-    with IPRoute(netns=namespace) as ipr:
+    with netns.entered(namespace), IPRoute() as ipr:
         index = _find(ipr, ifname)["index"]
         ipr.addr("add", index=index, address=address, prefixlen=prefix_length)
         ipr.link("set", index=index, txqlen=tx_queue_length, state="up")

@@ -11,7 +11,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import sh
 from pyroute2 import netns as pyroute2_netns
+
+from offloadbench.errors import HostError
 
 RUN_NETNS = Path("/run/netns")
 
@@ -34,8 +37,16 @@ def entered(name: str | None) -> Iterator[None]:
 
 
 def create(name: str) -> None:
-    """Make a named network namespace, as `ip netns add` does."""
-    pyroute2_netns.create(name)
+    """Make a named network namespace.
+
+    By ip(8): pyroute2 forks the calling process for it, and the child would run our signal handlers and clean-up.
+    """
+    try:
+        sh.ip("netns", "add", name)
+    except sh.ErrorReturnCode as error:
+        raise HostError(f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed") from error
+    except sh.CommandNotFound as error:
+        raise HostError("ip is not installed", "apt-get install iproute2") from error
 
 
 def exists(name: str) -> bool:
@@ -44,5 +55,9 @@ def exists(name: str) -> bool:
 
 def remove(name: str) -> None:
     """Remove a named namespace; one that is gone already is no error."""
-    if exists(name):
-        pyroute2_netns.remove(name)
+    if not exists(name):
+        return
+    try:
+        sh.ip("netns", "del", name)
+    except sh.ErrorReturnCode as error:
+        raise HostError(f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed") from error

@@ -137,7 +137,7 @@ class Recorder:
 
 def _start(arguments: list[str], log: Path) -> Any:
     try:
-        return sh.perf(*arguments, _bg=True, _bg_exc=False, _out=str(log), _err=str(log))
+        return sh.perf(*arguments, _bg=True, _bg_exc=False, _new_session=True, _out=str(log), _err=str(log))
     except sh.CommandNotFound as error:
         raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian)") from error
 

@@ -1,0 +1,58 @@
+"""The entry point: parse, call a command, turn errors into one line and an exit code.
+
+pandas, scipy and seaborn are imported by the commands that need them, so that --help stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from types import FrameType
+
+from offloadbench import __version__, commands
+from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="offloadbench",
+        description="What each network offload (TSO, GSO, checksum) is worth on your NIC, kernel and load.",
+        epilog="exit codes: 0 ok, 1 regression, 2 usage, 3 host, 4 undecided, 5 traffic or a failed trial, 6 feature, "
+        "7 profiler, 8 run file, 9 restore, 130 interrupted",
+    )
+    parser.add_argument("--version", action="version", version=f"offloadbench {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in commands.modules():
+        name = module.__name__.rpartition(".")[2]
+        summary = (module.__doc__ or "").partition("\n")[0]
+        subparser = subparsers.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(subparser)
+        subparser.set_defaults(main=module.main)
+    return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the process's exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        chosen = _parser().parse_args(arguments)
+        code: int = chosen.main(chosen)
+    except OffloadbenchError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader of our output went away, as `| head` does; nothing more can be told it
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return INTERRUPTED
+    return code

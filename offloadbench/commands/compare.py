@@ -1,0 +1,9 @@
+"""compare"""
+
+
+def add_arguments(parser):
+    pass
+
+
+def main(arguments):
+    return 0

@@ -1,0 +1,9 @@
+"""export"""
+
+
+def add_arguments(parser):
+    pass
+
+
+def main(arguments):
+    return 0

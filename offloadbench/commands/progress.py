@@ -1,0 +1,134 @@
+"""The one module that shows the engine's events: a live view on a terminal, one line a trial elsewhere.
+
+It goes to standard error; results go to standard output. It draws at most once a second, and its cost is part of
+the tool's own CPU time, which every trial records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+from offloadbench.engine.events import Emit, Event, Note, Phase, RunStarted, Sampled, TrialEnded, TrialStarted
+from offloadbench.model import Trial
+from offloadbench.units import format_duration, format_rate
+
+_BARS = "▁▂▃▄▅▆▇█"
+# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile
+_OVERHEAD_S = 5.0
+
+
+def sparkline(values: list[float], width: int = 30) -> str:
+    """The last values as blocks, scaled from zero to their largest."""
+    shown = values[-width:]
+    top = max(shown, default=0.0)
+    return "".join(_BARS[min(7, int(value / top * 7.999))] if top > 0 else _BARS[0] for value in shown)
+
+
+def summary(trial: Trial) -> str:
+    """One line about a trial that ended."""
+    name = f"{trial.workload} {trial.case}" + (f" (= {', '.join(trial.also_named)})" if trial.also_named else "")
+    head = f"repeat {trial.repeat}: {name}: {trial.outcome}"
+    if trial.outcome != "ok" or trial.samples is None or trial.load is None:
+        return f"{head}: {trial.reason}"
+    goodput = trial.load.payload_bytes * 8 / trial.load.interval_s
+    busy = trial.window_s - sum(trial.samples.counters["cpu_idle_exact_s"])
+    return f"{head}: goodput {format_rate(goodput)}, CPU busy {busy / trial.window_s:.1%} of one CPU"
+
+
+class _Plain:
+    """One line a trial."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Note(text):
+                self._line(text)
+            case RunStarted(plan, done):
+                seconds = (len(plan.order) - done) * (plan.duration_s + plan.warmup_s + _OVERHEAD_S)
+                self._line(f"{len(plan.order) - done} trials, about {format_duration(seconds)}")
+            case TrialStarted(trial, number, total):
+                self._line(f"[{number}/{total}] {trial.workload} {trial.case}, repeat {trial.repeat}")
+            case TrialEnded(trial):
+                self._line(f"  {summary(trial)}")
+            case _:
+                pass
+
+    @staticmethod
+    def _line(text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+class _Live:
+    """Bar over trials with the time left; below it this trial's throughput and CPU."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._total = self._done = 0
+        self._per_trial_s = 0.0
+        self._title = self._phase = ""
+        self._phase_until = 0.0
+        self._rates: list[float] = []
+        self._busy: list[float] = []
+
+    def __enter__(self) -> _Live:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Note(text):
+                self._console.print(text, markup=False, highlight=False)
+            case RunStarted(plan, done):
+                self._total, self._done = len(plan.order), done
+                self._per_trial_s = plan.duration_s + plan.warmup_s + _OVERHEAD_S
+            case TrialStarted(trial, number, total):
+                self._title = f"trial {number} of {total}: {trial.workload} {trial.case}, repeat {trial.repeat}"
+                self._rates, self._busy = [], []
+            case Phase(name, duration_s):
+                self._phase, self._phase_until = name, time.monotonic() + duration_s
+            case Sampled(_, rate, busy):
+                self._rates.append(rate)
+                self._busy.append(busy)
+            case TrialEnded(trial):
+                self._done += 1
+                self._console.print(summary(trial), markup=False, highlight=False)
+        self._draw()
+
+    def _draw(self) -> None:
+        from rich.text import Text
+
+        width = 30
+        filled = int(width * self._done / self._total) if self._total else 0
+        left_s = max(0, self._total - self._done) * self._per_trial_s
+        lines = [f"[{'█' * filled}{'·' * (width - filled)}] {self._done}/{self._total}, {format_duration(left_s)} left"]
+        if self._title:
+            phase_left_s = max(0.0, self._phase_until - time.monotonic())
+            clock = f", {format_duration(phase_left_s)} to go" if phase_left_s >= 1 else ""
+            lines.append(f"{self._title}: {self._phase}{clock}")
+        if self._rates:
+            lines.append(f"  throughput {sparkline(self._rates):<30} {format_rate(self._rates[-1])}")
+            lines.append(f"  CPU busy   {sparkline(self._busy):<30} {self._busy[-1]:.1%}")
+        self._live.update(Text("\n".join(lines)), refresh=True)
+
+
+@contextlib.contextmanager
+def show() -> Iterator[Emit]:
+    """A receiver of events, fit for where standard error goes."""
+    if sys.stderr.isatty():
+        with _Live() as live:
+            yield live
+    else:
+        yield _Plain()

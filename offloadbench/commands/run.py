@@ -1,0 +1,77 @@
+"""Measure: switch the offloads case by case under load, and write one run file."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import random
+import shlex
+import sys
+from pathlib import Path
+
+from offloadbench.commands import progress
+from offloadbench.errors import OK, TrafficError, UsageError
+from offloadbench.units import parse_rate_bits_per_s, parse_time_s
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The contract of `offloadbench run`: others script against it."""
+    parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
+    parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
+    parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
+    parser.add_argument("--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)")
+    parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
+    parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the order (default: drawn, and recorded)")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="run file (default: made from NIC and time)")
+    parser.add_argument("--resume", metavar="FILE", type=Path, help="go on with a run where it stopped")
+    parser.add_argument("--dry-run", action="store_true", help="print order, duration and every setting touched")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter")
+    parser.add_argument("--force", action="store_true", help="overwrite the output; use a NIC with the default route")
+    parser.add_argument("--line-rate", metavar="RATE", default="1gbit", help="of --nic lab (default: 1gbit)")
+    parser.add_argument("--rtt", metavar="TIME", default="0ms", help="of --nic lab (default: 0ms)")
+    parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
+    parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if value < low:
+        raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.engine import run as engine
+
+    if not arguments.resume and not (arguments.nic and arguments.cases):
+        raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
+    _at_least("duration", arguments.duration, 2)
+    _at_least("warmup", arguments.warmup, 0)
+    _at_least("repeats", arguments.repeats, 1)
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    options = engine.Options(
+        nic=arguments.nic or "",
+        cases=arguments.cases or "",
+        workloads=[name for name in arguments.workloads.split(",") if name],
+        output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),
+        duration_s=arguments.duration,
+        warmup_s=arguments.warmup,
+        repeats=arguments.repeats,
+        seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
+        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate),
+        rtt_s=parse_time_s(arguments.rtt),
+        settings=arguments.set,
+        force=arguments.force,
+        resume=arguments.resume is not None,
+        profile=not arguments.no_profile,
+        keep_perf=arguments.keep_perf,
+        command=["offloadbench", *sys.argv[1:]],
+    )
+    if arguments.dry_run:
+        print("\n".join(engine.preview(options)))
+        return OK
+    with progress.show() as emit:
+        run = engine.execute(options, emit)
+    print(f"result: {options.output}")
+    print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
+    failed = [trial for trial in run.trials if trial.outcome == "failed"]
+    return TrafficError.exit_code if failed else OK

@@ -1,0 +1,295 @@
+"""A run: check everything, lock the NIC, build the bed, run every trial, save after each, put everything back."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from offloadbench import __version__, catalog, plan, runfile, traffic
+from offloadbench.bed import lab
+from offloadbench.bed.base import Bed
+from offloadbench.engine import trial as trials
+from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
+from offloadbench.errors import HostError, RunFileError, UsageError
+from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
+from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
+from offloadbench.traffic.base import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `offloadbench run` was asked for."""
+
+    nic: str
+    cases: str
+    workloads: list[str]
+    output: Path
+    duration_s: int = 60
+    warmup_s: float = 5.0
+    repeats: int = 1
+    seed: int = 1
+    line_rate_bits_per_s: int = 10**9
+    rtt_s: float = 0.0
+    settings: list[str] = field(default_factory=list)
+    force: bool = False
+    resume: bool = False
+    profile: bool = True
+    keep_perf: bool = False
+    command: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A bed that stands, with what is needed to work on it."""
+
+    run_id: str
+    bed: Bed
+    journal: Journal
+    folder: Path
+
+
+def _check_output(options: Options) -> None:
+    folder = options.output.parent
+    if options.output.exists() and not options.force and not options.resume:
+        raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
+
+
+def _check_machine(options: Options) -> None:
+    if os.geteuid() != 0:
+        raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
+    if options.profile:
+        perf.require()
+    if options.nic == lab.LAB:
+        lab.require_tun()
+    if options.nic in lab.NAMES:
+        return
+    link.read(options.nic)
+    if options.nic in link.default_route_nics() and not options.force:
+        raise UsageError(
+            f"{options.nic} carries the default route: toggling it may cut this machine off",
+            "use a NIC of its own for the test link, or --force",
+        )
+    raise HostError(
+        f"{options.nic}: no load side is configured, so nothing could receive what it sends",
+        "use --nic lab or --nic lab-veth; a second host or port as load side is not supported yet",
+    )
+
+
+def prepare_workloads(names: list[str], settings: list[str]) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
+    """Definitions with their `--set` overrides, and their parameters checked."""
+    definitions = catalog.override_parameters([catalog.workload(name) for name in names], settings)
+    return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Putting back is not cut short by an impatient second Ctrl-C."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def open_site(options: Options, emit: Emit) -> Iterator[Site]:
+    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end."""
+
+    def tell(text: str) -> None:
+        emit(Note(text))
+
+    lock = NicLock(options.nic)
+    try:
+        if restore_left_behind(tell, options.nic):
+            tell("a run that was killed has been cleaned up")
+        run_id = secrets.token_hex(4)
+        os.environ[processes.MARKER] = run_id
+        journal = Journal(run_id, options.nic)
+        home_cpus = os.sched_getaffinity(0)
+        bed: Bed | None = None
+        try:
+            folder = Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
+            journal.add("folder", path=str(folder))
+            folder.mkdir(mode=0o700)
+            if not mounts.tracefs_mounted():
+                journal.add("tracefs")
+            for namespace in lab.namespace_names(run_id):
+                journal.add("namespace", namespace=namespace)
+            bed = lab.Lab(options.nic, run_id, options.line_rate_bits_per_s, options.rtt_s)
+            for problem in bed.problems:
+                tell(problem)
+            os.sched_setaffinity(0, bed.placement.tool)
+            yield Site(run_id, bed, journal, folder)
+        finally:
+            with _uninterrupted():
+                os.sched_setaffinity(0, home_cpus)
+                if bed is not None:
+                    bed.close()
+                journal.close(lambda _: None)
+    finally:
+        lock.release()
+
+
+def describe_nic(bed: Bed) -> Nic:
+    """The NIC under test as it was found."""
+    ifname, namespace = bed.dut.ifname, bed.dut.namespace
+    found = features.read(ifname, namespace)
+    about = nic.describe(ifname, namespace)
+    state = link.read(ifname, namespace)
+    return Nic(
+        name=bed.nic_name,
+        ifname=ifname,
+        driver=about.driver,
+        driver_version=about.driver_version,
+        firmware=about.firmware,
+        bus=about.bus,
+        mtu_bytes=state.mtu_bytes,
+        mac_bytes=14,
+        speed_bits_per_s=bed.line_rate_bits_per_s or about.speed_bits_per_s,
+        gso_max_segs=state.gso.max_segs,
+        gso_max_size_bytes=state.gso.max_size_bytes,
+        tso_max_segs=state.gso.tso_max_segs,
+        qdisc=state.qdisc,
+        features={name: [bit.active, bit.wanted, bit.fixed] for name, bit in found.items()},
+        settings=about.settings,
+        problems=[*about.problems, *nic.disagreements(ifname, found, namespace)],
+    )
+
+
+def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
+    place = bed.placement
+    return BedRecord(
+        kind=bed.kind,
+        line_rate_bits_per_s=bed.line_rate_bits_per_s,
+        rtt_s=bed.rtt_s,
+        dut_cpus=sorted(place.dut),
+        wire_cpus=sorted(place.wire),
+        peer_cpus=sorted(place.peer),
+        tool_cpus=sorted(place.tool),
+        counts_super_packets=counts_super_packets,
+        shared_cpus=place.shared,
+        settings={"push_back": bed.push_back},
+    )
+
+
+def make_plan(options: Options, found: Nic, definitions: list[WorkloadDefinition]) -> Plan:
+    """The plan of these options on this NIC."""
+    return plan.make_plan(
+        catalog.select_cases(options.cases),
+        definitions,
+        found.features,
+        repeats=options.repeats,
+        duration_s=options.duration_s,
+        warmup_s=options.warmup_s,
+        seed=options.seed,
+        profile=options.profile,
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition]) -> Run:
+    driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
+    return Run(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        run_id=site.run_id,
+        created_utc=_now(),
+        finished_utc="",
+        tool_version=__version__,
+        command=options.command,
+        host=host.describe(site.bed.dut.namespace),
+        nic=found,
+        bed=_describe_bed(site.bed, driver_counts),
+        plan=make_plan(options, found, definitions),
+        kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
+        trials=[],
+        warnings=[],
+    )
+
+
+def _symbols() -> Kallsyms:
+    return Kallsyms(text=runfile.pack_text(kallsyms.snapshot()), ko_paths=kallsyms.ko_paths())
+
+
+def _check_resumable(run: Run, found: Nic) -> None:
+    if run.kallsyms.text and runfile.unpack_text(run.kallsyms.text) != kallsyms.snapshot():
+        raise RunFileError(
+            "the kernel's symbols have moved since this run began (restart, or modules loaded)", "start a new run"
+        )
+    if (run.nic.driver, run.nic.features) != (found.driver, found.features):
+        raise RunFileError("the NIC's driver or features have changed since this run began", "start a new run")
+
+
+def _save_or_rescue(run: Run, path: Path) -> None:
+    """Save; where that fails, keep what was captured in memory-backed storage, and say where."""
+    try:
+        runfile.save(run, path)
+    except RunFileError as error:
+        rescue = Path("/dev/shm") / path.name  # noqa: S108 - a place that a full disk does not fill
+        runfile.save(run, rescue)
+        raise RunFileError(error.message, f"everything captured is in {rescue}: move it, then --resume it") from error
+
+
+def execute(options: Options, emit: Emit) -> Run:
+    """Run all trials and return the run, which also stands in `options.output`.
+
+    Raises:
+        OffloadbenchError: nothing could be measured; what was captured before is in the file.
+    """
+    _check_output(options)
+    prior = runfile.load(options.output) if options.resume else None
+    if prior:
+        workloads = {w.name: (w, traffic.from_definition(w)) for w in prior.plan.workloads}
+    else:
+        catalog.select_cases(options.cases)
+        workloads = prepare_workloads(options.workloads, options.settings)
+    _check_machine(options)
+    for _, kind in workloads.values():
+        kind.prepare(lambda text: emit(Note(text)))
+    with open_site(options, emit) as site:
+        found = describe_nic(site.bed)
+        run = prior or _new_run(options, site, found, [definition for definition, _ in workloads.values()])
+        if prior:
+            _check_resumable(prior, found)
+        runfile.save(run, options.output)
+        setting = trials.Setting(
+            bed=site.bed,
+            plan=run.plan,
+            journal=site.journal,
+            folder=site.folder,
+            keep_perf=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
+            events=perf.available_events() if run.plan.profile else [],
+            idle_clock=idle.best_clock(),
+            emit=emit,
+        )
+        done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
+        emit(RunStarted(run.plan, len(done)))
+        cases = {case.definition.name: case for case in run.plan.cases}
+        for number, planned in enumerate(run.plan.order, 1):
+            if (planned.repeat, planned.workload, planned.case) in done:
+                continue
+            emit(TrialStarted(planned, number, len(run.plan.order)))
+            trial = trials.run_trial(setting, planned, cases[planned.case], workloads[planned.workload][1])
+            run = msgspec.structs.replace(run, trials=[*run.trials, trial])
+            _save_or_rescue(run, options.output)
+            emit(TrialEnded(trial))
+        run = msgspec.structs.replace(run, finished_utc=_now())
+        runfile.save(run, options.output)
+    return run

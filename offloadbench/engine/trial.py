@@ -1,0 +1,253 @@
+"""The life of one trial: apply the case, drive the load, prove the toggle, measure, account, put back."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from offloadbench.bed.base import Bed
+from offloadbench.engine.events import Emit, Note, Phase, Sampled
+from offloadbench.engine.sampler import Reading, Sampler
+from offloadbench.engine.undo import Journal
+from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
+from offloadbench.kernel import counters, features, idle, link, perf, tracepoints
+from offloadbench.model import (
+    CaseDefinition,
+    Evidence,
+    FeatureRecord,
+    Plan,
+    PlannedCase,
+    PlannedTrial,
+    ProfileCounts,
+    ProfileEvent,
+    Samples,
+    ToolCost,
+    Trial,
+    WireReport,
+)
+from offloadbench.traffic.base import Mark, Session, Traffic
+
+EVIDENCE_S = 0.2
+# what may wait on an emulated cable that cannot push back, besides the bandwidth-delay product: the queue of a
+# host with pfifo_fast and 32 connections is of this size
+QUEUE_BYTES = 4 << 20
+# a cable that lost more of its time than this did not deliver its rate
+WIRE_BEHIND_RATIO = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stays the same for all trials of a run."""
+
+    bed: Bed
+    plan: Plan
+    journal: Journal
+    folder: Path
+    keep_perf: Path | None
+    events: list[ProfileEvent]
+    idle_clock: idle.IdleClock
+    emit: Emit
+
+
+class Skipped(Exception):
+    """The trial cannot run under its name on this NIC."""
+
+
+@dataclass(slots=True)
+class _Capture:
+    """What a trial has so far; a failure later on does not lose it."""
+
+    features: list[FeatureRecord]
+    gso_max_segs: int = 0
+    gso_max_size_bytes: int = 0
+    evidence: Evidence | None = None
+    samples: Samples | None = None
+    profile: ProfileCounts | None = None
+    load_marks: tuple[Mark, Mark] | None = None
+    wire: WireReport | None = None
+    tool: ToolCost | None = None
+
+
+def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
+    """Run one trial to its end, whatever happens; only an interrupt leaves early, after putting back.
+
+    Returns:
+        The trial: ok, skipped with its reason, or failed with its reason and all that was captured.
+    """
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    warnings: list[str] = []
+    capture = _Capture(features=[])
+    load = None
+    outcome, reason = "ok", ""
+    mark = setting.journal.mark
+    session: Session | None = None
+    try:
+        if case.skip_reason:
+            raise Skipped(case.skip_reason)
+        setting.emit(Phase("preparing"))
+        _apply(setting, case.definition, capture, warnings)
+        in_flight = 0 if setting.bed.push_back else _in_flight_bytes(setting.bed)
+        session = traffic.start(setting.bed.dut, setting.bed.peer, in_flight)
+        _warm_up(setting, capture)
+        _measure(setting, session, planned, capture, warnings)
+        setting.emit(Phase("finishing"))
+        assert capture.load_marks is not None
+        load = session.finish(*capture.load_marks)
+        _judge_wire(capture.wire)
+    except Skipped as skip:
+        outcome, reason = "skipped", str(skip)
+    except OffloadbenchError as error:
+        outcome, reason = "failed", error.message
+    finally:
+        if session is not None:
+            session.close()
+        setting.journal.undo_to(mark, lambda _: None)
+    return Trial(
+        repeat=planned.repeat,
+        workload=planned.workload,
+        case=planned.case,
+        also_named=case.also_named,
+        outcome=outcome,
+        reason=reason,
+        started_utc=started,
+        warnings=warnings,
+        features=capture.features,
+        gso_max_segs=capture.gso_max_segs,
+        gso_max_size_bytes=capture.gso_max_size_bytes,
+        evidence=capture.evidence,
+        window_s=capture.samples.t_s[-1] if capture.samples and capture.samples.t_s else 0.0,
+        samples=capture.samples,
+        profile=capture.profile,
+        load=load,
+        wire=capture.wire,
+        tool=capture.tool,
+    )
+
+
+def _in_flight_bytes(bed: Bed) -> int:
+    return int(bed.line_rate_bits_per_s / 8 * bed.rtt_s) + QUEUE_BYTES
+
+
+def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: list[str]) -> None:
+    """Set the case's offloads and limits, journalled before, read back after."""
+    nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
+    before = features.read(nic, namespace)
+    limits = link.read(nic, namespace).gso
+    wanted = {name: feature.wanted for name, feature in before.items() if not feature.fixed}
+    setting.journal.add("features", ifname=nic, namespace=namespace, wanted=wanted)
+    change = features.change(nic, case.features, namespace)
+    capture.features = [
+        FeatureRecord(
+            feature=name,
+            requested=change.requested.get(name),
+            before=change.before[name].active,
+            active=feature.active,
+            dragged=name in change.dragged,
+            refused=name in change.refused,
+            fixed=feature.fixed,
+        )
+        for name, feature in change.after.items()
+        if name in change.requested or name in change.dragged
+    ]
+    if case.gso_max_segs:
+        setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
+        link.set_gso_max_segs(nic, case.gso_max_segs, namespace)
+    after = link.read(nic, namespace).gso
+    capture.gso_max_segs, capture.gso_max_size_bytes = after.max_segs, after.max_size_bytes
+    refused = change.refused & set(case.defining)
+    if refused:
+        raise Skipped(f"case {case.name}: {nic} refused {', '.join(sorted(refused))}")
+    if change.refused:
+        warnings.append(f"{nic} refused {', '.join(sorted(change.refused))}")
+
+
+def _warm_up(setting: Setting, capture: _Capture) -> None:
+    """Let the connections reach their pace; meanwhile look at a moment's packets for the proof of the toggle."""
+    warmup_s = setting.plan.warmup_s
+    setting.emit(Phase("warm-up", warmup_s))
+    ends_s = time.monotonic() + warmup_s
+    time.sleep(min(1.0, warmup_s / 2))
+    nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
+    mtu = link.read(nic, namespace).mtu_bytes
+    try:
+        packets = tracepoints.record(nic, EVIDENCE_S, setting.folder)
+        capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=packets)
+    except ProfilerError as error:
+        capture.evidence = Evidence(window_s=0.0, mtu_bytes=mtu, packets=[], problem=error.message)
+        setting.emit(Note(f"no evidence from tracepoints: {error.message}"))
+    time.sleep(max(0.0, ends_s - time.monotonic()))
+
+
+def _measure(
+    setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]
+) -> None:
+    """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
+    bed, seconds = setting.bed, setting.plan.duration_s
+    cpus = bed.placement.dut
+    network = counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
+
+    def read() -> Reading:
+        return (
+            {"cpu_idle_exact_s": setting.idle_clock.idle_s(cpus)}
+            | network.read()
+            | counters.system(cpus)
+            | {"tool_cpu_s": counters.process_cpu_s()}
+        )
+
+    def each(t_s: float, difference: Reading, interval_s: float) -> None:
+        busy = 1 - difference["cpu_idle_exact_s"] / (interval_s * len(cpus))
+        setting.emit(Sampled(t_s, difference["tx_bytes"] * 8 / interval_s, busy))
+
+    name = f"{planned.repeat}-{planned.workload}-{planned.case}"
+    recorder = perf.Recorder(setting.events, cpus, setting.folder, name) if setting.plan.profile else None
+    try:
+        setting.emit(Phase("measuring", seconds))
+        tool_cpu_s = counters.process_cpu_s()
+        perf_cpu_s = counters.process_cpu_s(recorder.pid) if recorder else 0.0
+        if recorder:
+            recorder.enable()
+        bed.mark()
+        opened = session.mark()
+        with Sampler(read, seconds, each) as sampler:
+            sampler.opened.wait()
+            while sampler.is_alive():
+                sampler.join(0.2)
+        closed = session.mark()
+        capture.wire = bed.report()
+        if recorder:
+            recorder.disable()
+            perf_cpu_s = counters.process_cpu_s(recorder.pid) - perf_cpu_s
+        capture.tool = ToolCost(
+            cpu_s=counters.process_cpu_s() - tool_cpu_s,
+            perf_cpu_s=perf_cpu_s,
+            on_dut_cpus=bool(bed.placement.tool & cpus),
+        )
+        capture.samples = sampler.result()
+        capture.load_marks = (opened, closed)
+        if not sampler.real_time:
+            warnings.append("the sampler ran without real-time priority")
+        if recorder:
+            data = recorder.finish()
+            capture.profile = perf.read_counts(data, setting.events, sampler.started_s, capture.samples.t_s[-1])
+            if setting.keep_perf:
+                setting.keep_perf.mkdir(parents=True, exist_ok=True)
+                (setting.keep_perf / data.name).write_bytes(data.read_bytes())
+            data.unlink()
+    except KeyError as error:
+        raise FeatureError(f"the NIC {error.args[0]} went away during the trial", "see `dmesg`") from error
+    finally:
+        network.close()
+        if recorder:
+            recorder.close()
+
+
+def _judge_wire(wire: WireReport | None) -> None:
+    """An emulated cable that fell behind measured itself, not the device under test."""
+    if wire and wire.behind_s > WIRE_BEHIND_RATIO * wire.interval_s:
+        raise TrafficError(
+            f"void: the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "
+            f"(asleep {wire.asleep_ratio:.0%} of the time)",
+            "use a lower --line-rate",
+        )
