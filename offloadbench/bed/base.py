@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from offloadbench.bed.cpus import Placement
 from offloadbench.ends import End
@@ -17,6 +17,8 @@ class Bed(Protocol):
         push_back: the NIC holds back a sender that outruns it. A TAP does not: it takes every packet from the
             socket at once, so the data in flight must be bounded by the receivers' windows instead.
         line_rate_bits_per_s, rtt_s: of an emulated cable; 0 where the cable is real or unlimited.
+        settings: what else was set up, for the record.
+        problems: what could not be set up as intended, as sentences.
     """
 
     kind: str
@@ -27,6 +29,8 @@ class Bed(Protocol):
     push_back: bool
     line_rate_bits_per_s: int
     rtt_s: float
+    settings: dict[str, Any]
+    problems: list[str]
 
     def mark(self) -> None:
         """Begin a window for `report`."""

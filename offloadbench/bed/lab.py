@@ -9,8 +9,8 @@ from typing import Any
 
 from offloadbench.bed import cpus
 from offloadbench.ends import Role, python_role
-from offloadbench.errors import HostError
-from offloadbench.kernel import link, netns, steering, sysctl
+from offloadbench.errors import HostError, OffloadbenchError
+from offloadbench.kernel import features, link, netns, steering, sysctl
 from offloadbench.model import WireDirection, WireReport
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
@@ -71,6 +71,7 @@ class Lab:
         self._wire: Role | None = None
         self._mark: dict[str, Any] = {}
         self.problems: list[str] = []
+        self.settings: dict[str, Any] = {"push_back": self.push_back}
         try:
             self._build(emulated)
         except BaseException:
@@ -93,6 +94,18 @@ class Lab:
         # to the CPUs of the end it belongs to, as a NIC's interrupt does
         steering.set_rps_cpus(self.dut.ifname, self.placement.dut, self.dut.namespace)
         steering.set_rps_cpus(self.peer.ifname, self.placement.peer, self.peer.namespace)
+        if not emulated:
+            self._unburden_sender()
+
+    def _unburden_sender(self) -> None:
+        """Let the load side of a veth pair merge and poll on its own CPUs, so that the sender is the limit."""
+        try:
+            features.write_wanted(self.peer.ifname, {"rx-gro": True}, self.peer.namespace)
+            steering.poll_on(self.peer.ifname, self.placement.peer, self.peer.namespace)
+            self.settings["peer_receive"] = f"GRO on, threaded NAPI, polled every {steering.POLL_INTERVAL_NS} ns"
+        except OffloadbenchError as error:
+            self.settings["peer_receive"] = "woken by the sender"
+            self.problems.append(f"the load side's wake-ups are charged to the device under test: {error.message}")
 
     def _start_wire(self) -> None:
         wire_end = NamespaceEnd("wire", "", "", self.dut.namespace, self.placement.wire)

@@ -182,7 +182,7 @@ def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
         tool_cpus=sorted(place.tool),
         counts_super_packets=counts_super_packets,
         shared_cpus=place.shared,
-        settings={"push_back": bed.push_back},
+        settings=bed.settings,
     )
 
 
@@ -220,7 +220,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         plan=make_plan(options, found, definitions),
         kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
         trials=[],
-        warnings=[],
+        warnings=list(site.bed.problems),
     )
 
 
