@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,9 @@ class Role:
         if message.get("event") == "error":
             raise TrafficError(f"{self.title}: {message.get('message')}", str(message.get("hint", "")))
         if message.get("event") != event:
-            raise TrafficError(f"{self.title} said {message.get('event')!r} instead of {event!r}", "report this as a bug")
+            raise TrafficError(
+                f"{self.title} said {message.get('event')!r} instead of {event!r}", "report this as a bug"
+            )
         return message
 
     def request(self, message: Message, event: str, timeout_s: float = 30.0) -> Message:
@@ -96,8 +99,9 @@ class Role:
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        for end in (lambda: None, self._process.terminate, self._process.kill):
-            end()
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                self._process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_s)
                 break
@@ -116,11 +120,16 @@ class End(Protocol):
         server_cpus: CPUs for the process that serves or drives the load here.
     """
 
-    name: str
-    address: str
-    ifname: str
-    namespace: str | None
-    server_cpus: frozenset[int]
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def ifname(self) -> str: ...
+    @property
+    def namespace(self) -> str | None: ...
+    @property
+    def server_cpus(self) -> frozenset[int]: ...
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         """Start a role here, on `cpus` (default: `server_cpus`)."""

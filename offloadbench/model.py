@@ -7,11 +7,11 @@ TOML decoding, and its messages name the path of what is wrong.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-FORMAT = "offloadbench-run"
+FORMAT: Final = "offloadbench-run"
 # 1: first version.
 FORMAT_VERSION = 1
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from offloadbench.model import CaseDefinition, Plan, PlannedCase, PlannedTrial, WorkloadDefinition
+from offloadbench.units import format_duration
 
 # as found: name -> [active, wanted, fixed]
 FeatureStates = Mapping[str, list[bool]]
+
+# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile
+TRIAL_OVERHEAD_S = 5.0
 
 
 def effective_state(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
@@ -90,3 +95,34 @@ def make_plan(
         order=order,
         profile=profile,
     )
+
+
+def expected_s(plan: Plan, done: int = 0) -> float:
+    """Expected wall time of the trials still to run."""
+    return (len(plan.order) - done) * (plan.duration_s + plan.warmup_s + TRIAL_OVERHEAD_S)
+
+
+def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractSet[tuple[int, str, str]]) -> list[str]:
+    """The plan as lines: order, duration, and every setting that would be touched, with its present value."""
+    left = [trial for trial in plan.order if (trial.repeat, trial.workload, trial.case) not in done]
+    lines = [
+        f"{len(left)} trials on {nic_name}, about {format_duration(expected_s(plan, len(done)))}, seed {plan.seed}"
+    ]
+    lines += [
+        f"{number:3d}. repeat {trial.repeat}: {trial.workload} {trial.case}"
+        for number, trial in enumerate(plan.order, 1)
+        if trial in left
+    ]
+    for case in plan.cases:
+        names = ", ".join([case.definition.name, *case.also_named])
+        lines.append(f"case {names}: {case.skip_reason or case.definition.title}")
+        if case.skip_reason:
+            continue
+        for name, wanted in case.definition.features.items():
+            if name in features and not features[name][2]:
+                found = "on" if features[name][0] else "off"
+                lines.append(f"  {nic_name} {name}: {found} -> {'on' if wanted else 'off'}")
+        if case.definition.gso_max_segs:
+            lines.append(f"  {nic_name} gso_max_segs: as found -> {case.definition.gso_max_segs}")
+    lines.append("everything is put back as found after each trial, and by `offloadbench restore` after a kill")
+    return lines

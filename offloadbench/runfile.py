@@ -54,9 +54,7 @@ def load(path: Path | str) -> Run:
         header = msgspec.json.decode(data, type=_Header)
     except msgspec.DecodeError as error:
         cut = "truncated" if "truncated" in str(error) else "not JSON"
-        raise RunFileError(
-            f"{path}: {cut} ({error})", "copy it again from the machine that made it"
-        ) from error
+        raise RunFileError(f"{path}: {cut} ({error})", "copy it again from the machine that made it") from error
     if header.format != FORMAT:
         raise RunFileError(f"{path}: not an offloadbench run file", "give a file that `offloadbench run` wrote")
     if header.format_version > FORMAT_VERSION:

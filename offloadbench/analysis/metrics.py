@@ -72,7 +72,10 @@ def of_trial(run: Run, trial: Trial) -> Metrics | None:
         throughput = trial.wire.to_peer.l2_bytes * 8 / trial.wire.interval_s
     else:
         on_cable = cable_bytes(
-            total["tx_bytes"], total["tx_packets"], segments, counts_super_packets=run.bed.counts_super_packets
+            total["tx_bytes"],
+            total["tx_packets"],
+            segments,
+            counts_super_packets=run.bed.counts_super_packets,
         )
         throughput = on_cable * 8 / window_s
     nan = float("nan")

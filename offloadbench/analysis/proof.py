@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from offloadbench.model import Evidence, Trial
 
-PROVEN, CONTRADICTED, NOT_SHOWN, NO_EFFECT, FIXED = "proven", "contradicted", "not_shown", "no_effect", "fixed"
+PROVEN, CONTRADICTED, NOT_SHOWN, NO_EFFECT, FIXED = (
+    "proven",
+    "contradicted",
+    "not_shown",
+    "no_effect",
+    "fixed",
+)
 # share of bytes that must agree; the Linux selftests ask for 90 % too (tools/testing/selftests/drivers/net/hw)
 _ENOUGH = 0.9
 _TRACE = 0.01
@@ -86,7 +92,9 @@ def _receive(trial: Trial, evidence: Evidence) -> Proof:
         return Proof("rx-checksum", NOT_SHOWN, "no received packets seen")
     if seen.checksum_partial_ratio > _TRACE:
         return Proof(
-            "rx-checksum", NO_EFFECT, "received packets never crossed a cable: they keep the sender's checksum state"
+            "rx-checksum",
+            NO_EFFECT,
+            "received packets never crossed a cable: they keep the sender's checksum state",
         )
     if record.active:
         return _by_share("rx-checksum", 1 - seen.checksum_none_ratio, True, "arrived with their checksum verified")

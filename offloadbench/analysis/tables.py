@@ -51,7 +51,18 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "warnings": "; ".join(trial.warnings),
                 }
             )
-    columns = ["run", "repeat", "nic", "driver", "kernel", "workload", "case", "also_named", "outcome", "reason"]
+    columns = [
+        "run",
+        "repeat",
+        "nic",
+        "driver",
+        "kernel",
+        "workload",
+        "case",
+        "also_named",
+        "outcome",
+        "reason",
+    ]
     return pd.DataFrame(rows, columns=[*columns, *empty, "toggle_proven", "gso_max_segs", "warnings"])
 
 
@@ -63,7 +74,17 @@ def samples(runs: Sequence[Run]) -> pd.DataFrame:
     retrans_segments.
     """
     parts = [_sample_rows(run, trial) for run in runs for trial in run.trials if trial.samples]
-    columns = ["run", "workload", "case", "repeat", "t_s", "interval_s", "late_s", "tx_bits_per_s", "rx_bits_per_s"]
+    columns = [
+        "run",
+        "workload",
+        "case",
+        "repeat",
+        "t_s",
+        "interval_s",
+        "late_s",
+        "tx_bits_per_s",
+        "rx_bits_per_s",
+    ]
     columns += ["cpu_busy_ratio", *(f"cpu_{kind}_ratio" for kind in _SAMPLE_RATIOS)]
     columns += ["packets_per_s", "context_switches_per_s", "retrans_segments"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
@@ -139,7 +160,13 @@ def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
     by = ["event", "quantity", "leaf", "floor"]
     groups = rows.groupby(by, sort=True)
     table = groups.agg(value=("weight", "sum"), samples=("samples", "sum")).reset_index()
-    heaviest = rows.groupby([*by, "method"])["weight"].sum().reset_index().sort_values("weight").drop_duplicates(by, keep="last")
+    heaviest = (
+        rows.groupby([*by, "method"])["weight"]
+        .sum()
+        .reset_index()
+        .sort_values("weight")
+        .drop_duplicates(by, keep="last")
+    )
     table = table.merge(heaviest[[*by, "method"]], on=by)
     names = rows[rows["ko"] != ""].groupby(by)["ko"].agg(lambda found: " ".join(sorted(set(found))))
     table = table.merge(names.rename("ko").reset_index(), on=by, how="left").fillna({"ko": ""})
@@ -148,7 +175,7 @@ def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
     weight = table["event"].map(totals["value"])
     counted = table["event"].map(totals["samples"])
     share = (table["value"] / weight).where(busy)
-    bounds = [wilson_interval(s, n) if s == s else (math.nan, math.nan) for s, n in zip(share, counted, strict=True)]
+    bounds = [wilson_interval(s, n) if not math.isnan(s) else (math.nan, math.nan) for s, n in zip(share, counted, strict=True)]
     payload = metrics.payload_bytes(trial)
     return table.rename(columns={"leaf": "module"}).assign(
         run=run.run_id,
@@ -196,13 +223,23 @@ def features(runs: Sequence[Run]) -> pd.DataFrame:
                     "dragged": record.dragged,
                     "refused": record.refused,
                     "fixed": record.fixed,
-                    "proof": proof.FIXED
-                    if record.fixed
-                    else proofs.get(_SUBJECTS.get(record.feature, ""), ""),
+                    "proof": proof.FIXED if record.fixed else proofs.get(_SUBJECTS.get(record.feature, ""), ""),
                 }
                 for record in trial.features
             ]
-    columns = ["run", "workload", "case", "repeat", "feature", "requested", "active", "dragged", "refused", "fixed", "proof"]
+    columns = [
+        "run",
+        "workload",
+        "case",
+        "repeat",
+        "feature",
+        "requested",
+        "active",
+        "dragged",
+        "refused",
+        "fixed",
+        "proof",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -23,14 +23,17 @@ class Bed(Protocol):
 
     kind: str
     nic_name: str
-    dut: End
-    peer: End
     placement: Placement
     push_back: bool
     line_rate_bits_per_s: int
     rtt_s: float
     settings: dict[str, Any]
     problems: list[str]
+
+    @property
+    def dut(self) -> End: ...
+    @property
+    def peer(self) -> End: ...
 
     def mark(self) -> None:
         """Begin a window for `report`."""

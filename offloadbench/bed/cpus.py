@@ -23,7 +23,11 @@ def place(available: frozenset[int] | None = None, *, with_wire: bool = True) ->
     dut = frozenset(cpus[:1])
     if len(cpus) == 1:
         return Placement(
-            dut, dut, dut, dut, ["server, clients, wire and tool share one CPU: the clients' work is charged to the server"]
+            dut,
+            dut,
+            dut,
+            dut,
+            ["server, clients, wire and tool share one CPU: the clients' work is charged to the server"],
         )
     if len(cpus) == 2:
         other = frozenset(cpus[1:])

@@ -43,7 +43,11 @@ class NamespaceEnd:
             with netns.entered(self.namespace):
                 # a session of its own: Ctrl-C at the terminal is for the engine, which ends its roles in order
                 return subprocess.Popen(
-                    python_role(module), stdin=streams[0], stdout=streams[1], stderr=streams[2], start_new_session=True
+                    python_role(module),
+                    stdin=streams[0],
+                    stdout=streams[1],
+                    stderr=streams[2],
+                    start_new_session=True,
                 )
         finally:
             os.sched_setaffinity(0, home)
@@ -156,5 +160,6 @@ def require_tun() -> None:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as error:
         raise HostError(
-            f"/dev/net/tun: {error.strerror}: the lab link needs TAP devices", "modprobe tun, or use --nic lab-veth"
+            f"/dev/net/tun: {error.strerror}: the lab link needs TAP devices",
+            "modprobe tun, or use --nic lab-veth",
         ) from error

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 
 from offloadbench.engine.events import Emit, Event, Note, Phase, RunStarted, Sampled, TrialEnded, TrialStarted
 from offloadbench.model import Trial
+from offloadbench.plan import expected_s
 from offloadbench.units import format_duration, format_rate
 
 _BARS = "▁▂▃▄▅▆▇█"
-# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile
-_OVERHEAD_S = 5.0
 
 
 def sparkline(values: list[float], width: int = 30) -> str:
@@ -49,8 +48,7 @@ class _Plain:
             case Note(text):
                 self._line(text)
             case RunStarted(plan, done):
-                seconds = (len(plan.order) - done) * (plan.duration_s + plan.warmup_s + _OVERHEAD_S)
-                self._line(f"{len(plan.order) - done} trials, about {format_duration(seconds)}")
+                self._line(f"{len(plan.order) - done} trials, about {format_duration(expected_s(plan, done))}")
             case TrialStarted(trial, number, total):
                 self._line(f"[{number}/{total}] {trial.workload} {trial.case}, repeat {trial.repeat}")
             case TrialEnded(trial):
@@ -93,7 +91,7 @@ class _Live:
                 self._console.print(text, markup=False, highlight=False)
             case RunStarted(plan, done):
                 self._total, self._done = len(plan.order), done
-                self._per_trial_s = plan.duration_s + plan.warmup_s + _OVERHEAD_S
+                self._per_trial_s = expected_s(plan) / len(plan.order)
             case TrialStarted(trial, number, total):
                 self._title = f"trial {number} of {total}: {trial.workload} {trial.case}, repeat {trial.repeat}"
                 self._rates, self._busy = [], []

@@ -19,14 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
     parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
     parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
-    parser.add_argument("--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)")
+    parser.add_argument(
+        "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
+    )
     parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the order (default: drawn, and recorded)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="run file (default: made from NIC and time)")
     parser.add_argument("--resume", metavar="FILE", type=Path, help="go on with a run where it stopped")
     parser.add_argument("--dry-run", action="store_true", help="print order, duration and every setting touched")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the output; use a NIC with the default route")
     parser.add_argument("--line-rate", metavar="RATE", default="1gbit", help="of --nic lab (default: 1gbit)")
     parser.add_argument("--rtt", metavar="TIME", default="0ms", help="of --nic lab (default: 0ms)")

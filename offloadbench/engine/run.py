@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import secrets
@@ -186,12 +187,11 @@ def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
     )
 
 
-def make_plan(options: Options, found: Nic, definitions: list[WorkloadDefinition]) -> Plan:
-    """The plan of these options on this NIC."""
+def _plan(options: Options, states: dict[str, list[bool]], definitions: list[WorkloadDefinition]) -> Plan:
     return plan.make_plan(
         catalog.select_cases(options.cases),
         definitions,
-        found.features,
+        states,
         repeats=options.repeats,
         duration_s=options.duration_s,
         warmup_s=options.warmup_s,
@@ -217,7 +217,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         host=host.describe(site.bed.dut.namespace),
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
-        plan=make_plan(options, found, definitions),
+        plan=_plan(options, found.features, definitions),
         kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
         trials=[],
         warnings=list(site.bed.problems),
@@ -228,10 +228,24 @@ def _symbols() -> Kallsyms:
     return Kallsyms(text=runfile.pack_text(kallsyms.snapshot()), ko_paths=kallsyms.ko_paths())
 
 
+def _resumed(options: Options, prior: Run) -> Options:
+    """The options with the NIC and the link of the run that goes on."""
+    if options.nic and options.nic != prior.nic.name:
+        raise UsageError(f"{options.output} is a run on {prior.nic.name}, not on {options.nic}", "leave --nic out")
+    return dataclasses.replace(
+        options,
+        nic=prior.nic.name,
+        line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
+        rtt_s=prior.bed.rtt_s,
+        profile=prior.plan.profile,
+    )
+
+
 def _check_resumable(run: Run, found: Nic) -> None:
     if run.kallsyms.text and runfile.unpack_text(run.kallsyms.text) != kallsyms.snapshot():
         raise RunFileError(
-            "the kernel's symbols have moved since this run began (restart, or modules loaded)", "start a new run"
+            "the kernel's symbols have moved since this run began (restart, or modules loaded)",
+            "start a new run",
         )
     if (run.nic.driver, run.nic.features) != (found.driver, found.features):
         raise RunFileError("the NIC's driver or features have changed since this run began", "start a new run")
@@ -256,6 +270,7 @@ def execute(options: Options, emit: Emit) -> Run:
     _check_output(options)
     prior = runfile.load(options.output) if options.resume else None
     if prior:
+        options = _resumed(options, prior)
         workloads = {w.name: (w, traffic.from_definition(w)) for w in prior.plan.workloads}
     else:
         catalog.select_cases(options.cases)
@@ -293,3 +308,28 @@ def execute(options: Options, emit: Emit) -> Run:
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run
+
+
+def feature_states(nic_name: str) -> dict[str, list[bool]]:
+    """Features of a NIC as found: name -> [active, wanted, fixed]. A lab NIC is built and taken down again."""
+    if nic_name not in lab.NAMES:
+        return {name: [bit.active, bit.wanted, bit.fixed] for name, bit in features.read(nic_name).items()}
+    options = Options(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
+    _check_machine(options)
+    with open_site(options, lambda _: None) as site:
+        return describe_nic(site.bed).features
+
+
+def preview(options: Options) -> list[str]:
+    """What a run would do, as lines: order, duration, and every setting that would be touched."""
+    _check_output(options)
+    if options.resume:
+        prior = runfile.load(options.output)
+        done = {(trial.repeat, trial.workload, trial.case) for trial in prior.trials}
+        return plan.describe(prior.plan, prior.nic.name, prior.nic.features, done)
+    workloads = prepare_workloads(options.workloads, options.settings)
+    catalog.select_cases(options.cases)
+    _check_machine(options)
+    states = feature_states(options.nic)
+    definitions = [definition for definition, _ in workloads.values()]
+    return plan.describe(_plan(options, states, definitions), options.nic, states, set())

@@ -6,6 +6,7 @@ import datetime
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
@@ -80,7 +81,8 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
     warnings: list[str] = []
     capture = _Capture(features=[])
     load = None
-    outcome, reason = "ok", ""
+    outcome: Literal["ok", "skipped", "failed"] = "ok"
+    reason = ""
     mark = setting.journal.mark
     session: Session | None = None
     try:
@@ -180,9 +182,7 @@ def _warm_up(setting: Setting, capture: _Capture) -> None:
     time.sleep(max(0.0, ends_s - time.monotonic()))
 
 
-def _measure(
-    setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]
-) -> None:
+def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]) -> None:
     """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
     bed, seconds = setting.bed, setting.plan.duration_s
     cpus = bed.placement.dut

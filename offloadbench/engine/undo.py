@@ -193,7 +193,9 @@ def _undo(steps: list[Step], tell: Tell) -> RestoreError | None:
             commands.append(_command_for(step))
     if not failures:
         return None
-    return RestoreError(f"could not put back everything: {'; '.join(failures)}", f"still needed: {' ; '.join(commands)}")
+    return RestoreError(
+        f"could not put back everything: {'; '.join(failures)}", f"still needed: {' ; '.join(commands)}"
+    )
 
 
 # ---------------------------------------------------------------- journals that a killed run left

@@ -44,7 +44,9 @@ def create(name: str) -> None:
     try:
         sh.ip("netns", "add", name)
     except sh.ErrorReturnCode as error:
-        raise HostError(f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed") from error
+        raise HostError(
+            f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed"
+        ) from error
     except sh.CommandNotFound as error:
         raise HostError("ip is not installed", "apt-get install iproute2") from error
 
@@ -60,4 +62,6 @@ def remove(name: str) -> None:
     try:
         sh.ip("netns", "del", name)
     except sh.ErrorReturnCode as error:
-        raise HostError(f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed") from error
+        raise HostError(
+            f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed"
+        ) from error

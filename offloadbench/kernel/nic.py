@@ -82,8 +82,9 @@ def describe(ifname: str, namespace: str | None = None) -> Description:
     with netns.entered(namespace):
         driver, version, firmware, bus = _driver_info(ifname)
         module = _python_ethtool()
+        settings: dict[str, int] = {}
         if module is None:
-            settings, problems = {}, ["python-ethtool is not installed: no ring and coalescing values (extra [nic])"]
+            problems = ["python-ethtool is not installed: no ring and coalescing values (extra [nic])"]
         else:
             settings, problems = _settings(module, ifname)
     return Description(

@@ -40,7 +40,9 @@ def require() -> None:
     try:
         sh.perf("--version")
     except sh.CommandNotFound as error:
-        raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian), or run --no-profile") from error
+        raise ProfilerError(
+            "perf is not installed", "apt-get install linux-perf (Debian), or run --no-profile"
+        ) from error
     except sh.ErrorReturnCode as error:
         raise ProfilerError(f"perf does not run: {_stderr(error)}", "install the perf of this kernel") from error
 
@@ -78,7 +80,10 @@ class Recorder:
         self._control, self._ack = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in self._fifos)
         arguments = ["record", "--delay=-1", f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"]
         for event in events:
-            arguments += ["-e", event.name if event.name == "cpu-clock" else f"{event.name}/period={event.period}/"]
+            arguments += [
+                "-e",
+                event.name if event.name == "cpu-clock" else f"{event.name}/period={event.period}/",
+            ]
         if any(event.name == "cpu-clock" for event in events):
             arguments += ["-c", str(CLOCK_PERIOD_NS)]
         arguments += ["-C", format_cpulist(cpus), "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
@@ -154,7 +159,16 @@ def script(data: Path, fields: str) -> Iterable[str]:
     """Lines of `perf script`."""
     output = data.with_suffix(".txt")
     try:
-        sh.perf("script", "-i", str(data), "--ns", "-F", fields, _out=str(output), _err=str(data.with_suffix(".err")))
+        sh.perf(
+            "script",
+            "-i",
+            str(data),
+            "--ns",
+            "-F",
+            fields,
+            _out=str(output),
+            _err=str(data.with_suffix(".err")),
+        )
         with output.open(errors="replace") as lines:
             yield from lines
     except sh.ErrorReturnCode as error:

@@ -41,7 +41,8 @@ def record(ifname: str, seconds: float, folder: Path) -> list[PacketShapes]:
     except sh.ErrorReturnCode as error:
         reason = (folder / "evidence.log").read_text(errors="replace").strip().splitlines()
         raise ProfilerError(
-            f"tracepoints cannot be recorded: {reason[-1] if reason else 'no message'}", "run as root, mount tracefs"
+            f"tracepoints cannot be recorded: {reason[-1] if reason else 'no message'}",
+            "run as root, mount tracefs",
         ) from error
     finally:
         data.unlink(missing_ok=True)

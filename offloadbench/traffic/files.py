@@ -81,5 +81,7 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
             digests[name] = _digest(path)
             digests_path.write_text(json.dumps(digests, indent=1))
     except (OSError, json.JSONDecodeError) as error:
-        raise HostError(f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere") from error
+        raise HostError(
+            f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere"
+        ) from error
     return folder, names

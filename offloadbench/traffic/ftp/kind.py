@@ -47,14 +47,17 @@ class FtpTraffic:
             first, _, last = str(parameters["passive_ports"]).partition("-")
             self.passive_ports = (int(first), int(last))
         except KeyError as error:
-            raise UsageError(f"workload {definition.name}: {error.args[0]} is missing", "see workloads/ftp-get.toml") from error
+            raise UsageError(
+                f"workload {definition.name}: {error.args[0]} is missing", "see workloads/ftp-get.toml"
+            ) from error
         except ValueError as error:
             raise UsageError(f"workload {definition.name}: passive_ports: {error}", "write 40000-40999") from error
         if self.discard not in _DISCARDS:
             raise UsageError(f"discard = {self.discard!r}", f"write one of {', '.join(_DISCARDS)}")
         if self.file_bytes < 1 or self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
             raise UsageError(
-                f"workload {definition.name}: file_size or passive_ports is too small", "two ports a client, whole files"
+                f"workload {definition.name}: file_size or passive_ports is too small",
+                "two ports a client, whole files",
             )
         self._folder = Path()
         self._names: list[str] = []

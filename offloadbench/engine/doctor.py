@@ -1,0 +1,182 @@
+"""What this machine can measure, and what a run would fall back to. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from offloadbench.bed import cpus, lab
+from offloadbench.errors import OffloadbenchError
+from offloadbench.kernel import features, idle, kallsyms, link, nic, perf, sysctl
+from offloadbench.traffic import files
+from offloadbench.units import format_bytes
+
+Level = Literal["ok", "note", "fail"]
+_FILES_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        level: ok; note: a run works, with this limit; fail: a run cannot work.
+        hint: what to do; empty when nothing needs doing.
+    """
+
+    name: str
+    level: Level
+    text: str
+    hint: str = ""
+
+
+def _root() -> Check:
+    if os.geteuid() == 0:
+        return Check("root", "ok", "running as root")
+    return Check("root", "fail", "not root: features, namespaces and the kernel profile need it", "use sudo")
+
+
+def _perf() -> Check:
+    perf.require()
+    names = [event.name for event in perf.available_events()]
+    if "instructions" in names:
+        return Check("perf", "ok", f"the PMU counts {' and '.join(names)}")
+    return Check(
+        "perf",
+        "note",
+        "no PMU: modules are measured by cpu-clock at 1 kHz and shown as CPU time, never as instructions",
+    )
+
+
+def _symbols() -> Check:
+    count = kallsyms.snapshot().count("\n")
+    return Check("kernel symbols", "ok", f"{count} text symbols with addresses")
+
+
+def _idle() -> Check:
+    clock = idle.best_clock()
+    if clock.quantum_s < 1e-6:
+        return Check("idle clock", "ok", clock.source)
+    return Check(
+        "idle clock",
+        "note",
+        f"{clock.source}: {clock.quantum_s * 1e3:.0f} ms units",
+        "run as root on a CONFIG_NO_HZ kernel",
+    )
+
+
+def _cpus() -> Check:
+    place = cpus.place()
+    if not place.shared:
+        return Check("CPUs", "ok", "server, wire, clients and tool have CPUs of their own")
+    return Check("CPUs", "note", "; ".join(place.shared))
+
+
+def _memory() -> Check:
+    available = psutil.virtual_memory().available
+    text = f"{format_bytes(available)} available; the files of ftp-get need {format_bytes(_FILES_BYTES)}"
+    enough = available > 1.5 * _FILES_BYTES
+    return Check("memory", "ok" if enough else "fail", text, "" if enough else "--set file_size=32MiB")
+
+
+def _disk() -> Check:
+    folder = files.cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    enough = free > 1.1 * _FILES_BYTES
+    text = f"{format_bytes(free)} free in {folder}"
+    return Check("disk", "ok" if enough else "note", text, "" if enough else "point OFFLOADBENCH_CACHE elsewhere")
+
+
+def _tun() -> Check:
+    lab.require_tun()
+    return Check("TAP devices", "ok", "/dev/net/tun opens: --nic lab works")
+
+
+def _ip() -> Check:
+    if shutil.which("ip"):
+        return Check("ip", "ok", "iproute2 is installed")
+    return Check("ip", "fail", "ip is not installed", "apt-get install iproute2")
+
+
+def _python_ethtool() -> Check:
+    try:
+        import ethtool
+    except ImportError:
+        return Check(
+            "python-ethtool",
+            "note",
+            "not installed: no ring and coalescing values",
+            "pip install 'offloadbench[nic]'",
+        )
+    return Check("python-ethtool", "ok", f"version {ethtool.version.split()[0].strip('v')}")
+
+
+def _congestion_control() -> Check:
+    available = sysctl.read("net.ipv4.tcp_available_congestion_control") or ""
+    if "cubic" in available.split():
+        return Check("congestion control", "ok", f"cubic is available ({available})")
+    return Check("congestion control", "note", f"no cubic ({available})", "--set congestion_control=reno")
+
+
+_CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
+    ("root", _root),
+    ("perf", _perf),
+    ("kernel symbols", _symbols),
+    ("idle clock", _idle),
+    ("CPUs", _cpus),
+    ("memory", _memory),
+    ("disk", _disk),
+    ("ip", _ip),
+    ("TAP devices", _tun),
+    ("python-ethtool", _python_ethtool),
+    ("congestion control", _congestion_control),
+)
+
+
+def examine(nic_name: str | None = None) -> list[Check]:
+    """Every check, and those of a NIC when one is named; a check that fails does not hide the others."""
+    checks = []
+    for name, check in _CHECKS:
+        try:
+            checks.append(check())
+        except (OffloadbenchError, OSError) as error:
+            checks.append(Check(name, "fail", str(error), getattr(error, "hint", "")))
+    if nic_name and nic_name not in lab.NAMES:
+        checks += _nic(nic_name)
+    return checks
+
+
+def _nic(name: str) -> list[Check]:
+    try:
+        state = link.read(name)
+        found = features.read(name)
+        about = nic.describe(name)
+    except OffloadbenchError as error:
+        return [Check(name, "fail", error.message, error.hint)]
+    checks = [Check(name, "ok", f"driver {about.driver} {about.driver_version}, {'up' if state.up else 'down'}")]
+    if name in link.default_route_nics():
+        checks.append(Check(name, "fail", "carries the default route: a run refuses it", "use a NIC of its own"))
+    for bit in ("tx-tcp-segmentation", "tx-checksum-ip-generic", "tx-checksum-ipv4", "rx-checksum"):
+        feature = found[bit]
+        if not feature.fixed:
+            checks.append(Check(name, "ok", f"{bit} can be toggled (now {'on' if feature.active else 'off'})"))
+        elif bit == "rx-checksum" or bit.startswith("tx-tcp"):
+            checks.append(Check(name, "note", f"{bit} is fixed {'on' if feature.active else 'off'}"))
+    if state.gso.max_segs == 1:
+        checks.append(
+            Check(
+                name,
+                "note",
+                "gso_max_segs is 1: no super-packets are built",
+                f"ip link set {name} gso_max_segs 65535",
+            )
+        )
+    checks += [Check(name, "note", problem) for problem in about.problems]
+    return checks
