@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = _parser().parse_args(arguments)
         code: int = chosen.main(chosen)
-    except OffloadbenchError as error:
+    except (OffloadbenchError, Interrupted) as error:
         sys.stderr.write(f"error: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")

@@ -68,7 +68,15 @@ class RestoreError(OffloadbenchError):
     exit_code = 9
 
 
-class Interrupted(OffloadbenchError):
-    """Ctrl-C or SIGTERM; everything was put back on the way out."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP; everything was put back on the way out.
+
+    Not an `OffloadbenchError`: what handles a failed trial, or a library's `except Exception`, must not stop it.
+    """
 
     exit_code = INTERRUPTED
+    hint = ""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

@@ -113,9 +113,12 @@ class Cable:
 
     def _take(self, direction: Direction, now_ns: int) -> None:
         free_at = direction.free_at_ns
-        if direction.backlog and now_ns - free_at > CATCH_UP_NS:
-            direction.behind_ns += now_ns - free_at - CATCH_UP_NS
-            free_at = now_ns - CATCH_UP_NS
+        # a frame that waited may use the link time since it came: a backlog came long ago, any other since the last look
+        reach_ns = CATCH_UP_NS if direction.backlog else QUANTUM_NS
+        if now_ns - free_at > reach_ns:
+            if direction.backlog:
+                direction.behind_ns += now_ns - free_at - reach_ns
+            free_at = now_ns - reach_ns
         direction.backlog = True
         source, per_byte, delay = direction.source, self._ns_per_byte, self._delay_ns
         append = direction.in_flight.append

@@ -115,7 +115,7 @@ def _python_ethtool() -> Check:
             "not installed: no ring and coalescing values",
             "pip install 'offloadbench[nic]'",
         )
-    return Check("python-ethtool", "ok", f"version {ethtool.version.split()[0].strip('v')}")
+    return Check("python-ethtool", "ok", f"version {ethtool.version.split()[-1].lstrip('v')}")
 
 
 def _congestion_control() -> Check:

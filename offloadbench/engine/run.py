@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import os
 import secrets
-import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
-from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
+from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
@@ -95,18 +94,6 @@ def prepare_workloads(names: list[str], settings: list[str]) -> dict[str, tuple[
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Putting back is not cut short by an impatient second Ctrl-C."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def open_site(options: Options, emit: Emit) -> Iterator[Site]:
     """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end."""
 
@@ -136,10 +123,12 @@ def open_site(options: Options, emit: Emit) -> Iterator[Site]:
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:
-            with _uninterrupted():
+            with uninterrupted():
                 os.sched_setaffinity(0, home_cpus)
                 if bed is not None:
                     bed.close()
+                # a tool that was in the foreground when an interrupt came
+                processes.end_of_run(run_id)
                 journal.close(lambda _: None)
     finally:
         lock.release()

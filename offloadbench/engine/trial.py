@@ -11,7 +11,7 @@ from typing import Literal
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.sampler import Reading, Sampler
-from offloadbench.engine.undo import Journal
+from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
 from offloadbench.kernel import counters, features, idle, link, perf, tracepoints
 from offloadbench.model import (
@@ -103,9 +103,10 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
     except OffloadbenchError as error:
         outcome, reason = "failed", error.message
     finally:
-        if session is not None:
-            session.close()
-        setting.journal.undo_to(mark, lambda _: None)
+        with uninterrupted():
+            if session is not None:
+                session.close()
+            setting.journal.undo_to(mark, lambda _: None)
     return Trial(
         repeat=planned.repeat,
         workload=planned.workload,

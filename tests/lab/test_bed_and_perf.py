@@ -1,0 +1,128 @@
+"""The lab links and perf by themselves."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offloadbench.bed.lab import Lab
+from offloadbench.engine.run import Options, Site, open_site
+from offloadbench.kernel import idle, netns, nic, perf
+from offloadbench.runfile import unpack_profile
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path))
+
+
+def _site(nic_name: str, rtt_s: float = 0.0) -> Iterator[Site]:
+    options = Options(nic=nic_name, cases="tso", workloads=[], output=Path(), rtt_s=rtt_s)
+    with open_site(options, lambda _: None) as site:
+        yield site
+
+
+@pytest.fixture
+def long_link(state: None) -> Iterator[Site]:
+    yield from _site("lab", rtt_s=0.02)
+
+
+@pytest.fixture
+def veth_link(state: None) -> Iterator[Site]:
+    yield from _site("lab-veth")
+
+
+def test_no_packet_is_faster_than_the_delay(long_link: Site) -> None:
+    bed = long_link.bed
+    with netns.entered(bed.dut.namespace):
+        text = subprocess.check_output(["ping", "-c", "5", "-i", "0.2", bed.peer.address], text=True)
+    times = [float(value) for value in re.findall(r"time=([\d.]+) ms", text)]
+    assert len(times) == 5
+    assert min(times) >= 20.0
+
+
+def test_the_wires_account_counts_both_directions(long_link: Site) -> None:
+    bed = long_link.bed
+    bed.mark()
+    with netns.entered(bed.dut.namespace):
+        subprocess.run(["ping", "-c", "3", "-i", "0.2", "-s", "1000", bed.peer.address], check=True, capture_output=True)
+    report = bed.report()
+    assert report is not None
+    for direction in (report.to_peer, report.to_dut):
+        # 1000 data, 8 ICMP, 20 IP, 14 Ethernet; ARP may add a frame or two
+        assert 3 <= direction.frames <= 5
+        assert 3 * 1042 <= direction.l2_bytes <= 3 * 1042 + 120
+        assert direction.dropped == 0
+    assert report.behind_s == 0
+
+
+def test_python_ethtool_and_netlink_agree(veth_link: Site) -> None:
+    from offloadbench.kernel import features
+
+    bed = veth_link.bed
+    found = features.read(bed.dut.ifname, bed.dut.namespace)
+    assert nic.disagreements(bed.dut.ifname, found, bed.dut.namespace) == []
+    lying = {name: features.Feature(active=False, wanted=False, fixed=False) for name in found}
+    assert len(nic.disagreements(bed.dut.ifname, lying, bed.dut.namespace)) >= 2
+
+
+def test_a_bed_that_cannot_be_built_leaves_nothing(state: None) -> None:
+    from offloadbench.errors import OffloadbenchError
+
+    run_id = f"{os.getpid():08x}"
+    first = Lab("lab-veth", run_id, 10**9, 0.0)
+    try:
+        with pytest.raises(OffloadbenchError, match="namespace"):
+            Lab("lab-veth", run_id, 10**9, 0.0)
+    finally:
+        first.close()
+    assert not netns.exists(first.dut.namespace)
+    assert not netns.exists(first.peer.namespace)
+
+
+def test_perf_records_only_between_enable_and_disable(tmp_path: Path) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    events = perf.available_events()
+    recorder = perf.Recorder(events, frozenset({cpu}), tmp_path, "window")
+    try:
+        _burn(cpu, 0.3)
+        recorder.enable()
+        opened_s = time.monotonic()
+        _burn(cpu, 1.0)
+        window_s = time.monotonic() - opened_s
+        recorder.disable()
+        _burn(cpu, 0.3)
+        counts = perf.read_counts(recorder.finish(), events, opened_s, window_s)
+    finally:
+        recorder.close()
+    columns = unpack_profile(counts.columns, counts.rows)
+    assert int(columns["count"].astype(int).sum()) == counts.samples > 0
+    assert counts.outside_window <= 0.05 * counts.samples
+    assert set(columns["cpu"].tolist()) == {cpu}
+    if events[0].name == "cpu-clock":
+        assert counts.samples <= 1.05 * 1000 * window_s
+
+
+def _burn(cpu: int, seconds: float) -> None:
+    home = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+    os.sched_setaffinity(0, home)
+
+
+def test_the_idle_clock_sees_work_and_rest() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    clock = idle.best_clock()
+    before_s, began_s = clock.idle_s(frozenset({cpu})), time.monotonic()
+    _burn(cpu, 0.5)
+    idle_s, wall_s = clock.idle_s(frozenset({cpu})) - before_s, time.monotonic() - began_s
+    assert 0 <= idle_s <= wall_s
+    assert idle_s < 0.5 * wall_s

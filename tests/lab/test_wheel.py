@@ -1,0 +1,37 @@
+"""The built wheel, in a clean environment, with its definitions inside."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    wheel = next(folder.glob("offloadbench-*.whl"))
+    venv.create(folder / "clean", with_pip=True)
+    python = folder / "clean" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", str(wheel)], check=True)
+    return folder / "clean" / "bin"
+
+
+def test_the_wheel_runs_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    def call(*arguments: str) -> str:
+        return subprocess.check_output([installed / "offloadbench", *arguments], cwd=tmp_path, text=True)
+
+    assert "tso: checksums and hardware TSO" in call("cases")
+    sample = tmp_path / "run.json"
+    shutil.copy(ROOT / "tests" / "data" / "run-v1.json", sample)
+    assert call("export", str(sample), "--table", "modules").startswith("run,")
+    call("report", str(sample), "--output", str(tmp_path / "report.html"))
+    assert "<svg" in (tmp_path / "report.html").read_text()
