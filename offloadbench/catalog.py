@@ -31,7 +31,7 @@ def _load(path: Path, kind: type[T]) -> T:
         return msgspec.toml.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "give the path of a definition") from error
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", "compare it with the definitions that ship with offloadbench") from error
 
 
@@ -100,6 +100,6 @@ def _same_type(key: str, text: str, default: object) -> object:
         if text not in ("true", "false"):
             raise UsageError(f"--set {key}={text}: not a truth value", "write true or false")
         return text == "true"
-    if isinstance(default, int) and text.isdigit():
+    if isinstance(default, int) and text.isascii() and text.isdigit():
         return int(text)
     return text

@@ -48,8 +48,10 @@ class Role:
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError as error:
-            raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "the log has its output") from error
+        except OSError:
+            # what it said before it ended tells more than the broken pipe
+            self.receive("an answer", timeout_s=5.0)
+            raise
 
     def receive(self, event: str, timeout_s: float) -> Message:
         """The role's next message, which must be of this kind.

@@ -21,13 +21,8 @@ TRIAL_OVERHEAD_S = 5.0
 
 
 def effective_state(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
-    """The bits that the case would end in: what it asks for, except where the NIC is fixed; absent ones left out."""
-    state = {}
-    for name, wanted in case.features.items():
-        if name in features:
-            active, _, fixed = features[name]
-            state[name] = active if fixed else wanted
-    return state
+    """The bits that the case would end in: as found, except what it asks for and the NIC lets it change."""
+    return {name: active if fixed else case.features.get(name, active) for name, (active, _, fixed) in features.items()}
 
 
 def fixed_against(case: CaseDefinition, features: FeatureStates) -> list[str]:

@@ -64,7 +64,7 @@ def load(path: Path | str) -> Run:
         )
     try:
         return msgspec.json.decode(data, type=Run)
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunFileError(f"{path}: damaged: {error}", "copy it again from the machine that made it") from error
 
 
@@ -104,6 +104,9 @@ def unpack_profile(text: str, rows: int) -> Columns:
     """
     try:
         data = zlib.decompress(base64.b64decode(text))
+        row_bytes = sum(np.dtype(code).itemsize for code in PROFILE_COLUMNS.values())
+        if len(data) != rows * row_bytes:
+            raise ValueError(f"{len(data)} bytes instead of {rows} rows of {row_bytes}")
         columns: Columns = {}
         offset = 0
         for name, code in PROFILE_COLUMNS.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offloadbench.model import Evidence, Trial
+from offloadbench.model import Evidence, FeatureRecord, Trial
 
 PROVEN, CONTRADICTED, NOT_SHOWN, NO_EFFECT, FIXED = (
     "proven",
@@ -80,10 +80,7 @@ def _by_share(subject: str, share: float, expected: bool, what: str) -> Proof:
     return Proof(subject, CONTRADICTED if contradicted else NOT_SHOWN, detail)
 
 
-def _receive(trial: Trial, evidence: Evidence) -> Proof:
-    record = next((r for r in trial.features if r.feature == "rx-checksum"), None)
-    if record is None:
-        return Proof("rx-checksum", NOT_SHOWN, "not part of this case")
+def _receive(record: FeatureRecord, evidence: Evidence) -> Proof:
     if record.fixed:
         return Proof("rx-checksum", FIXED, f"fixed {'on' if record.active else 'off'} on this NIC")
     names = tuple(p.tracepoint for p in evidence.packets if p.tracepoint not in (QUEUE, TRANSMIT))
@@ -139,7 +136,8 @@ def judge(trial: Trial, *, counts_super_packets: bool) -> list[Proof]:
     share = sent.checksum_partial_ratio if checksum else sent.checksum_none_ratio
     what = "left their checksum to the NIC" if checksum else "reached the driver with their checksum done"
     proofs.append(_by_share("tx-checksum", share, True, what))
-    proofs.append(_receive(trial, evidence))
+    if "rx-checksum" in active:
+        proofs.append(_receive(active["rx-checksum"], evidence))
     window = _window(trial, tso, evidence.mtu_bytes) if counts_super_packets else None
     return [*proofs, window] if window else proofs
 

@@ -175,7 +175,10 @@ def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
     weight = table["event"].map(totals["value"])
     counted = table["event"].map(totals["samples"])
     share = (table["value"] / weight).where(busy)
-    bounds = [wilson_interval(s, n) if not math.isnan(s) else (math.nan, math.nan) for s, n in zip(share, counted, strict=True)]
+    bounds = [
+        wilson_interval(s, n) if not math.isnan(s) else (math.nan, math.nan)
+        for s, n in zip(share, counted, strict=True)
+    ]
     payload = metrics.payload_bytes(trial)
     return table.rename(columns={"leaf": "module"}).assign(
         run=run.run_id,

@@ -22,17 +22,19 @@ def place(available: frozenset[int] | None = None, *, with_wire: bool = True) ->
     cpus = sorted(available if available is not None else os.sched_getaffinity(0))
     dut = frozenset(cpus[:1])
     if len(cpus) == 1:
+        who = "server, clients, wire" if with_wire else "server, clients"
         return Placement(
             dut,
+            dut if with_wire else frozenset(),
             dut,
             dut,
-            dut,
-            ["server, clients, wire and tool share one CPU: the clients' work is charged to the server"],
+            [f"{who} and tool share one CPU: the clients' work is charged to the server"],
         )
     if len(cpus) == 2:
         other = frozenset(cpus[1:])
+        wire = other if with_wire else frozenset()
         who = "wire, clients and tool" if with_wire else "clients and tool"
-        return Placement(dut, other, other, other, [f"{who} share CPU {cpus[1]}; the server has CPU {cpus[0]} alone"])
+        return Placement(dut, wire, other, other, [f"{who} share CPU {cpus[1]}; the server has CPU {cpus[0]} alone"])
     if len(cpus) == 3 and with_wire:
         rest = frozenset(cpus[2:])
         return Placement(dut, frozenset(cpus[1:2]), rest, rest, [f"clients and tool share CPU {cpus[2]}"])

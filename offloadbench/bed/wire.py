@@ -113,7 +113,7 @@ class Cable:
 
     def _take(self, direction: Direction, now_ns: int) -> None:
         free_at = direction.free_at_ns
-        # a frame that waited may use the link time since it came: a backlog came long ago, any other since the last look
+        # a frame may use the link time since it came: one of a backlog came long ago, any other since the last look
         reach_ns = CATCH_UP_NS if direction.backlog else QUANTUM_NS
         if now_ns - free_at > reach_ns:
             if direction.backlog:

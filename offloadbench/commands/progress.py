@@ -74,7 +74,7 @@ class _Live:
         self._total = self._done = 0
         self._per_trial_s = 0.0
         self._title = self._phase = ""
-        self._phase_until = 0.0
+        self._phase_until = self._trial_began = 0.0
         self._rates: list[float] = []
         self._busy: list[float] = []
 
@@ -95,6 +95,7 @@ class _Live:
             case TrialStarted(trial, number, total):
                 self._title = f"trial {number} of {total}: {trial.workload} {trial.case}, repeat {trial.repeat}"
                 self._rates, self._busy = [], []
+                self._trial_began = time.monotonic()
             case Phase(name, duration_s):
                 self._phase, self._phase_until = name, time.monotonic() + duration_s
             case Sampled(_, rate, busy):
@@ -102,6 +103,7 @@ class _Live:
                 self._busy.append(busy)
             case TrialEnded(trial):
                 self._done += 1
+                self._title = ""
                 self._console.print(summary(trial), markup=False, highlight=False)
         self._draw()
 
@@ -110,7 +112,8 @@ class _Live:
 
         width = 30
         filled = int(width * self._done / self._total) if self._total else 0
-        left_s = max(0, self._total - self._done) * self._per_trial_s
+        elapsed_s = min(time.monotonic() - self._trial_began, self._per_trial_s) if self._title else 0.0
+        left_s = max(0.0, (self._total - self._done) * self._per_trial_s - elapsed_s)
         lines = [f"[{'█' * filled}{'·' * (width - filled)}] {self._done}/{self._total}, {format_duration(left_s)} left"]
         if self._title:
             phase_left_s = max(0.0, self._phase_until - time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import random
 import shlex
 import sys
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _at_least(name: str, value: float, low: float) -> None:
-    if value < low:
+    if not low <= value < math.inf:
         raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
 
 
@@ -51,11 +52,14 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    workloads = [name for name in arguments.workloads.split(",") if name]
+    if not workloads:
+        raise UsageError("--workloads names none", "for example: --workloads ftp-get")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     options = engine.Options(
         nic=arguments.nic or "",
         cases=arguments.cases or "",
-        workloads=[name for name in arguments.workloads.split(",") if name],
+        workloads=workloads,
         output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),
         duration_s=arguments.duration,
         warmup_s=arguments.warmup,

@@ -281,6 +281,7 @@ def execute(options: Options, emit: Emit) -> Run:
             keep_perf=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
             events=perf.available_events() if run.plan.profile else [],
             idle_clock=idle.best_clock(),
+            counts_super_packets=run.bed.counts_super_packets,
             emit=emit,
         )
         done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}

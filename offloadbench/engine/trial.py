@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from offloadbench.analysis import metrics
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.sampler import Reading, Sampler
@@ -49,6 +50,7 @@ class Setting:
     keep_perf: Path | None
     events: list[ProfileEvent]
     idle_clock: idle.IdleClock
+    counts_super_packets: bool
     emit: Emit
 
 
@@ -199,7 +201,14 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 
     def each(t_s: float, difference: Reading, interval_s: float) -> None:
         busy = 1 - difference["cpu_idle_exact_s"] / (interval_s * len(cpus))
-        setting.emit(Sampled(t_s, difference["tx_bytes"] * 8 / interval_s, busy))
+        segments = difference["tcp_out_segments"] + difference["tcp_retrans_segments"]
+        on_cable = metrics.cable_bytes(
+            difference["tx_bytes"],
+            difference["tx_packets"],
+            segments,
+            counts_super_packets=setting.counts_super_packets,
+        )
+        setting.emit(Sampled(t_s, on_cable * 8 / interval_s, busy))
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     recorder = perf.Recorder(setting.events, cpus, setting.folder, name) if setting.plan.profile else None

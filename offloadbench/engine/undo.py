@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from offloadbench.errors import HostError, OffloadbenchError, RestoreError, UsageError
+from offloadbench.errors import HostError, RestoreError, UsageError
 from offloadbench.kernel import features, link, mounts, netns, processes
 
 Step = dict[str, Any]
@@ -193,7 +193,9 @@ def _command_for(step: Step) -> str:
         return f"{prefix}ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}"
     if step["kind"] == "namespace":
         return f"ip netns del {step['namespace']}"
-    return f"rm -r {step['path']}" if step["kind"] == "folder" else "umount /sys/kernel/tracing"
+    if step["kind"] == "folder":
+        return f"rm -r {step['path']}"
+    return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
 
 
 def _undo(steps: list[Step], tell: Tell) -> RestoreError | None:
@@ -202,8 +204,9 @@ def _undo(steps: list[Step], tell: Tell) -> RestoreError | None:
     for step in reversed(steps):
         try:
             _UNDO[step["kind"]](step, tell)
-        except (OffloadbenchError, OSError) as error:
-            failures.append(str(error))
+        # whatever went wrong with one step, the others must be tried
+        except Exception as error:
+            failures.append(f"{step.get('kind')}: {error}")
             commands.append(_command_for(step))
     if not failures:
         return None

@@ -87,6 +87,8 @@ def _bits(message: Any, attribute: str) -> dict[str, bool]:
     return {
         bit.get_attr("ETHTOOL_A_BITSET_BIT_NAME"): nomask or bit.get_attr("ETHTOOL_A_BITSET_BIT_VALUE") is not None
         for bit in bits
+        # bits that this kernel reserves without a name
+        if bit.get_attr("ETHTOOL_A_BITSET_BIT_NAME")
     }
 
 

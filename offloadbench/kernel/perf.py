@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import select
+import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ _SAMPLE = re.compile(
     r"^\s*(?P<comm>.*?)\s+(?P<pid>-?\d+)\s+\[(?P<cpu>\d+)\]\s+(?P<mode>\S*)\s+(?P<s>\d+)\.(?P<ns>\d{9}):"
     r"\s+(?P<period>\d+)\s+(?P<event>\S+):\s+(?P<ip>[0-9a-f]+)\s*$"
 )
+# offset of (offset, size) of the data section in the header of a perf.data file; record types
+_DATA_SECTION = 40
+_RECORD_LOST, _RECORD_THROTTLE, _RECORD_LOST_SAMPLES = 2, 5, 13
 
 
 def require() -> None:
@@ -178,9 +182,26 @@ def script(data: Path, fields: str) -> Iterable[str]:
         output.unlink(missing_ok=True)
 
 
-def parse_stats(text: str) -> dict[str, int]:
-    """Counts of record types from `perf report --stats`: LOST, LOST_SAMPLES, THROTTLE and so on."""
-    return {match[1]: int(match[2]) for match in re.finditer(r"^\s*(\w+) events:\s+(\d+)", text, re.MULTILINE)}
+def count_losses(data: Path) -> tuple[int, int]:
+    """(lost samples, throttle records) of a perf.data file, from its records (perf_event_open(2), "Sampling").
+
+    `perf report --stats` counts the LOST records, not the samples that each of them stands for.
+    """
+    content = data.read_bytes()
+    offset, size = struct.unpack_from("<QQ", content, _DATA_SECTION)
+    end = min(offset + size, len(content))
+    lost = throttled = 0
+    while offset + 8 <= end:
+        kind, _, length = struct.unpack_from("<IHH", content, offset)
+        if length < 8 or offset + length > end:
+            break
+        if kind == _RECORD_LOST:
+            lost += struct.unpack_from("<Q", content, offset + 16)[0]
+        elif kind == _RECORD_LOST_SAMPLES:
+            lost += struct.unpack_from("<Q", content, offset + 8)[0]
+        throttled += kind == _RECORD_THROTTLE
+        offset += length
+    return lost, throttled
 
 
 @dataclass
@@ -228,7 +249,7 @@ def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, w
     )
     if unread:
         raise ProfilerError(f"perf script printed a line that is not understood: {unread[0]!r}", "report this as a bug")
-    stats = parse_stats(str(sh.perf("report", "--stats", "-i", str(data), _err=os.devnull)))
+    lost_samples, throttled = count_losses(data)
     keys = sorted(table.counts)
     columns = {
         name: np.array([key[index] for key in keys])
@@ -244,7 +265,7 @@ def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, w
         rows=len(keys),
         columns=pack_profile(columns),
         samples=table.samples,
-        lost_samples=stats.get("LOST", 0) + stats.get("LOST_SAMPLES", 0),
-        throttled=stats.get("THROTTLE", 0),
+        lost_samples=lost_samples,
+        throttled=throttled,
         outside_window=table.outside,
     )

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from offloadbench.errors import HostError
@@ -47,6 +48,14 @@ def _write(path: Path, size_bytes: int, seed: int) -> None:
     partial.replace(path)
 
 
+def _known_digests(path: Path) -> dict[str, str]:
+    """Name -> SHA-256 of the files made before; empty when the list is missing or damaged: they are made again."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+
+
 def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[Path, list[str]]:
     """A folder with `count` files of `size_bytes` each, and their names.
 
@@ -65,7 +74,7 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
     try:
         folder.mkdir(parents=True, exist_ok=True)
         digests_path = folder / "sha256.json"
-        digests = json.loads(digests_path.read_text()) if digests_path.exists() else {}
+        digests = _known_digests(digests_path)
         for number, name in enumerate(names):
             path = folder / name
             if path.exists() and path.stat().st_size == size_bytes and _digest(path) == digests.get(name):
@@ -80,7 +89,7 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
             _write(path, size_bytes, seed=number)
             digests[name] = _digest(path)
             digests_path.write_text(json.dumps(digests, indent=1))
-    except (OSError, json.JSONDecodeError) as error:
+    except OSError as error:
         raise HostError(
             f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere"
         ) from error

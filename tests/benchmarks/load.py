@@ -62,7 +62,9 @@ def measure(site: Site, rounds: int) -> None:
     rows: list[tuple[float, float, float]] = []
     for number in range(rounds):
         row = (ftp_bits_per_s(site.bed, []), iperf3_bits_per_s(site.bed), ftp_bits_per_s(site.bed, ["discard=copy"]))
-        print(f"round {number + 1}: ftp {row[0] / 1e9:.1f}, iperf3 {row[1] / 1e9:.1f}, ftp copy {row[2] / 1e9:.1f} Gbit/s")
+        print(
+            f"round {number + 1}: ftp {row[0] / 1e9:.1f}, iperf3 {row[1] / 1e9:.1f}, ftp copy {row[2] / 1e9:.1f} Gbit/s"
+        )
         rows.append(row)
     print(f"median of paired ratios: ftp / iperf3 {statistics.median(a / b for a, b, _ in rows):.2f}")
     print(f"median of paired ratios: ftp discard=copy / iperf3 {statistics.median(c / b for _, b, c in rows):.2f}")

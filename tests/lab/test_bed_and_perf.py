@@ -51,7 +51,9 @@ def test_the_wires_account_counts_both_directions(long_link: Site) -> None:
     bed = long_link.bed
     bed.mark()
     with netns.entered(bed.dut.namespace):
-        subprocess.run(["ping", "-c", "3", "-i", "0.2", "-s", "1000", bed.peer.address], check=True, capture_output=True)
+        subprocess.run(
+            ["ping", "-c", "3", "-i", "0.2", "-s", "1000", bed.peer.address], check=True, capture_output=True
+        )
     report = bed.report()
     assert report is not None
     for direction in (report.to_peer, report.to_dut):

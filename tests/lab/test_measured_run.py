@@ -34,8 +34,9 @@ def test_the_cable_carries_no_more_than_its_rate(trials: pd.DataFrame) -> None:
 
 
 def test_super_packets_reach_the_driver_only_with_tso(trials: pd.DataFrame) -> None:
-    assert trials.loc["tso", "bytes_per_packet"] > 1514
-    assert trials.loc[["csum", "none"], "bytes_per_packet"].max() <= 1514
+    handed_down = trials["bytes_per_packet"].to_dict()
+    assert handed_down["tso"] > 1514
+    assert max(handed_down["csum"], handed_down["none"]) <= 1514
 
 
 def test_the_wires_count_and_the_nics_count_agree(cable_run: Run) -> None:

@@ -54,6 +54,8 @@ class FtpTraffic:
             raise UsageError(f"workload {definition.name}: passive_ports: {error}", "write 40000-40999") from error
         if self.discard not in _DISCARDS:
             raise UsageError(f"discard = {self.discard!r}", f"write one of {', '.join(_DISCARDS)}")
+        if not 1 <= self.passive_ports[0] <= self.passive_ports[1] <= 65535:
+            raise UsageError(f"workload {definition.name}: passive_ports are not ports", "write 40000-40999")
         if self.file_bytes < 1 or self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
             raise UsageError(
                 f"workload {definition.name}: file_size or passive_ports is too small",

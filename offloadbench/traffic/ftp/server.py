@@ -27,8 +27,12 @@ def _answer(message: dict[str, Any]) -> None:
 def _with_congestion_control(listener: socket.socket, name: str) -> None:
     # On the listening socket, before any connection: a connection that begins under bbr keeps pacing by timer
     # even after a change to cubic (sk_pacing_status is never cleared), which cost 40 % of a CPU here.
-    if name:
+    if not name:
+        return
+    try:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"congestion control {name}: {error.strerror}") from error
 
 
 class _Counts:

@@ -1,0 +1,212 @@
+"""What a reader must know before believing a run, written from its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from offloadbench.analysis import metrics, proof
+from offloadbench.analysis.findings import percent
+from offloadbench.analysis.results import Results
+from offloadbench.model import Run, Trial
+
+_LOSS_RATIO = 0.001
+_STEAL_RATIO = 0.01
+_TOOL_RATIO = 0.01
+_DISAGREE_RATIO = 0.1
+_WIRE_MARGIN_RATIO = 0.15
+_UNSTEADY_RATIO = 0.1
+# the origin experiment averages 60 samples of one second
+_ORIGIN_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """One thing to know, a sentence or two."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A trial with the words that name it."""
+
+    run: Run
+    trial: Trial
+    name: str
+
+
+def _names(found: list[str]) -> str:
+    return ", ".join(dict.fromkeys(found))
+
+
+def _outcomes(results: Results, seen: list[_Seen]) -> Iterator[str]:
+    for item in seen:
+        if item.trial.outcome != "ok":
+            reason = item.trial.reason or "no reason recorded"
+            yield f"{item.name} {item.trial.outcome}: {reason}. No finding rests on it."
+    for run in results.runs:
+        missing = len(run.plan.order) - len(run.trials)
+        if missing > 0:
+            yield (
+                f"Run {run.run_id} is not complete: {missing} of {len(run.plan.order)} planned trials are missing; "
+                "go on with `offloadbench run --resume`."
+            )
+
+
+def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
+    table = results.proofs
+    keys = ["nic", "subject", "verdict", "detail"]
+    for group, rows in table[table["verdict"].isin(verdicts)].groupby(keys, sort=False):
+        nic, subject, verdict, detail = (str(part) for part in group)
+        cases = f"{nic}, case {_names([str(case) for case in rows['case']])}"
+        if verdict == proof.CONTRADICTED:
+            yield f"{subject} was contradicted by the packets ({cases}): {detail}. No finding rests on these trials."
+        elif verdict == proof.NOT_SHOWN:
+            yield f"{subject} was not shown to act ({cases}): {detail}."
+        elif verdict == proof.NO_EFFECT:
+            yield f"{subject} had no effect ({cases}): {detail}. The figures say nothing about it."
+        else:
+            yield f"{subject} is {detail} ({nic}); the cases do not differ in it."
+
+
+def _losses(seen: list[_Seen]) -> Iterator[str]:
+    for item in seen:
+        samples = item.trial.samples
+        if samples is None:
+            continue
+        total = {name: sum(column) for name, column in samples.counters.items()}
+        segments, packets = total["tcp_out_segments"], total["tx_packets"]
+        if segments and total["tcp_retrans_segments"] / segments > _LOSS_RATIO:
+            share = percent(total["tcp_retrans_segments"] / segments)
+            yield f"{item.name}: {share} of the segments were sent again; loss costs CPU and throughput of its own."
+        if packets and total["tx_dropped"] / packets > _LOSS_RATIO:
+            yield f"{item.name}: the NIC dropped {percent(total['tx_dropped'] / packets)} of its packets when sending."
+        if total["tcp_in_csum_errors"]:
+            count = f"{total['tcp_in_csum_errors']:.0f}"
+            yield f"{item.name}: {count} received segments had a wrong checksum: data may be damaged on the way."
+        ticks = total["cpu_ticks_s"]
+        if ticks and total["cpu_steal_s"] / ticks > _STEAL_RATIO:
+            yield f"{item.name}: the hypervisor took {percent(total['cpu_steal_s'] / ticks)} of the CPU time away."
+        tool = item.trial.tool
+        used = (tool.cpu_s + tool.perf_cpu_s) / (sum(samples.interval_s) * len(item.run.bed.dut_cpus)) if tool else 0.0
+        if tool and tool.on_dut_cpus and used > _TOOL_RATIO:
+            yield f"{item.name}: offloadbench itself used {percent(used)} of the CPU it measured."
+
+
+def _steadiness(results: Results) -> Iterator[str]:
+    """Windows whose seconds differ: the mean of a drifting series says little."""
+    by = ["nic", "workload", "case", "repeat", "run"]
+    for group, rows in results.samples.groupby(by, sort=False):
+        nic, workload, case, repeat, _ = group
+        for column, what in (("tx_bits_per_s", "throughput"), ("cpu_busy_ratio", "CPU busy")):
+            mean = float(rows[column].mean())
+            spread = float(rows[column].std()) / mean if len(rows) > 2 and mean else 0.0
+            if spread > _UNSTEADY_RATIO:
+                yield (
+                    f"{nic}, {workload}, case {case}, repeat {repeat}: {what} was not steady: its seconds differ by "
+                    f"{percent(spread)} (standard deviation over mean)."
+                )
+
+
+def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
+    for item in seen:
+        counts = item.trial.profile
+        if counts is not None and (counts.lost_samples or counts.throttled):
+            total = counts.samples + counts.lost_samples
+            yield (
+                f"{item.name}: the profiler lost {counts.lost_samples} of {total} samples and was throttled "
+                f"{counts.throttled} times; shares of modules may be off."
+            )
+    quantities = {e.quantity for i in seen if i.trial.profile for e in i.trial.profile.events}
+    if "kernel_cpu_time_ns" in quantities:
+        yield (
+            "The profile counts time, not instructions: its samples were taken by a timer (cpu-clock), as "
+            "no hardware counter was to be had. Samples that fell due while interrupts were off land on the "
+            "instruction after; those are kept apart as irq_shadow."
+        )
+    yield from _clocks(results, seen)
+
+
+def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:
+    """The profiler's busy time against the idle clock's."""
+    table = results.modules
+    timed = table[(table["quantity"] == "kernel_cpu_time_ns") & table["share_ratio"].notna()]
+    key = ["run", "workload", "case", "repeat"]
+    sums: dict[tuple[object, ...], float] = {
+        (row.run, row.workload, row.case, row.repeat): float(str(row.value)) / 1e9
+        for row in timed.groupby(key)["value"].sum().reset_index().itertuples()
+    }
+    apart = []
+    for item in seen:
+        if item.trial.samples is None:
+            continue
+        sampled = sums.get((item.run.run_id, item.trial.workload, item.trial.case, item.trial.repeat))
+        busy = metrics.busy_s(item.trial.samples, len(item.run.bed.dut_cpus))
+        if sampled is not None and busy > 0 and abs(sampled / busy - 1) > _DISAGREE_RATIO:
+            apart.append(f"{item.name}: {sampled:.2f} s against {busy:.2f} s")
+    if apart:
+        yield (
+            f"The profiler saw another busy time than the idle clock ({'; '.join(apart)}). On a virtual CPU irq_shadow "
+            "then holds wake-up latency: samples that fell due while the halted CPU was being woken land on "
+            "handle_softirqs, while the idle clock books that time as idle. CPU s/GB rests on the idle clock, the "
+            "modules on the profiler."
+        )
+
+
+def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
+    for item in seen:
+        wire = item.trial.wire
+        if wire is None:
+            continue
+        if wire.asleep_ratio < _WIRE_MARGIN_RATIO:
+            margin = percent(wire.asleep_ratio)
+            yield f"{item.name}: the emulated cable was idle only {margin} of the time: little margin."
+        if wire.behind_s > _LOSS_RATIO * wire.interval_s:
+            yield f"{item.name}: the emulated cable fell {wire.behind_s:.2f} s behind: its throughput is too low."
+        dropped = wire.to_peer.dropped
+        if dropped > _LOSS_RATIO * max(1, wire.to_peer.frames):
+            yield f"{item.name}: the emulated cable dropped {dropped} of {wire.to_peer.frames} frames."
+    for run in results.runs:
+        nic = results.benches[run.run_id]
+        if run.bed.kind.startswith("lab"):
+            yield (
+                f"{nic} is an emulated NIC (driver {run.nic.driver}): the work of the kernel above the driver is "
+                "real, a real driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
+                "`offloadbench run --nic IFNAME`."
+            )
+        yield from (f"{nic}: {text}." for text in run.bed.shared_cpus)
+        yield from (f"{nic}: {text}" for text in run.warnings)
+
+
+def _methods(results: Results, seen: list[_Seen]) -> Iterator[str]:
+    windows = {item.trial.window_s for item in seen if item.trial.outcome == "ok"}
+    if windows and min(windows) < _ORIGIN_WINDOW_S - 1:
+        yield f"Windows of {min(windows):.0f} s are short: the origin experiment averages 60 s."
+    usable = results.trials[results.trials["usable"]]
+    sides = usable.groupby(["nic", "workload", "case"]).size()
+    if len(sides) and int(sides.min()) == 1:
+        yield "One trial a case is an indication: it does not show how much trials differ. Use --repeats 5 or more."
+    if "none" in results.cases:
+        yield "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
+
+
+def collect(results: Results) -> list[Caveat]:
+    """Every caveat, each once, the gravest kind first."""
+    seen = [
+        _Seen(run, trial, f"{results.benches[run.run_id]}, {trial.workload}, case {trial.case}, repeat {trial.repeat}")
+        for run in results.runs
+        for trial in run.trials
+    ]
+    texts = [
+        *_outcomes(results, seen),
+        *_proofs(results, (proof.CONTRADICTED, proof.NOT_SHOWN)),
+        *_losses(seen),
+        *(f"{item.name}: {warning}" for item in seen for warning in item.trial.warnings),
+        *_steadiness(results),
+        *_methods(results, seen),
+        *_proofs(results, (proof.NO_EFFECT, proof.FIXED)),
+        *_profiles(results, seen),
+        *_beds(results, seen),
+    ]
+    return [Caveat(text) for text in dict.fromkeys(texts)]

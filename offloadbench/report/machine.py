@@ -1,0 +1,115 @@
+"""How a run was measured and on what, as terms and texts written from its data."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from offloadbench.analysis.findings import percent
+from offloadbench.model import Run
+from offloadbench.units import format_bytes, format_rate
+
+Items = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Terms and texts under a heading; folded: hidden until asked for."""
+
+    title: str
+    items: Items
+    folded: bool = False
+
+
+def _cpus(cpus: list[int]) -> str:
+    return ", ".join(map(str, cpus)) or "none"
+
+
+def _events(run: Run) -> str:
+    events = {event.name: event for trial in run.trials if trial.profile for event in trial.profile.events}
+    words = []
+    for event in events.values():
+        each = (
+            f"{event.period / 1e6:g} ms"
+            if event.quantity == "kernel_cpu_time_ns"
+            else f"{event.period:,} {event.quantity}"
+        )
+        unit = "CPU time" if event.quantity == "kernel_cpu_time_ns" else event.quantity
+        words.append(f"{event.name}, a sample every {each} of {unit}")
+    return "; ".join(words) or "no profile was recorded"
+
+
+def _cable(run: Run) -> Items:
+    reports = [trial.wire for trial in run.trials if trial.wire]
+    if not reports:
+        return []
+    least = min(report.asleep_ratio for report in reports)
+    latest = max(report.late_p99_s for report in reports)
+    text = f"idle at least {percent(least)} of the time; 99 % of frames left within {latest * 1e3:.1f} ms of their time"
+    return [("Emulated cable", text)]
+
+
+def methods(run: Run) -> Group:
+    """Window, order, events and clocks that the run really used."""
+    plan, bed, host = run.plan, run.bed, run.host
+    workloads = "; ".join(f"{workload.name}: {workload.title}" for workload in plan.workloads)
+    cases = "; ".join(f"{case.definition.name}: {case.definition.title}" for case in plan.cases)
+    rate = format_rate(bed.line_rate_bits_per_s) if bed.line_rate_bits_per_s else "not limited"
+    items = [
+        ("Command", shlex.join(run.command)),
+        ("Workload", workloads),
+        ("Cases", cases),
+        ("Window", f"{plan.duration_s} s after {plan.warmup_s:g} s of warm-up, one sample a second"),
+        ("Repeats", f"{plan.repeats}, each a block of all cases in random order (seed {plan.seed})"),
+        ("CPU busy", f"all time of CPU {_cpus(bed.dut_cpus)} that was neither idle nor stolen"),
+        ("Idle clock", host.idle_source),
+        ("User, system, softirq", f"the kernel's tick counters, {host.tick_quantum_s * 1e3:g} ms a tick"),
+        ("CPU s/GB", "busy CPU seconds per 10^9 bytes of payload that the load side received"),
+        ("Throughput", "layer 2: segments with their headers, without FCS, preamble and gap"),
+        ("Profile", _events(run)),
+        ("Bed", f"{bed.kind}; line rate {rate}; added RTT {bed.rtt_s * 1e3:g} ms"),
+        ("CPUs", f"under test {_cpus(bed.dut_cpus)}; cable {_cpus(bed.wire_cpus)}; load side {_cpus(bed.peer_cpus)}; "
+                 f"offloadbench {_cpus(bed.tool_cpus)}"),
+        *_cable(run),
+    ]  # fmt: skip
+    return Group("How it was measured", items)
+
+
+def machine(run: Run) -> list[Group]:
+    """Host, NIC, sysctls, tools."""
+    host, nic = run.host, run.nic
+    speed = format_rate(nic.speed_bits_per_s) if nic.speed_bits_per_s > 0 else "unknown"
+    settings = [*run.bed.settings.items(), *nic.settings.items()]
+    return [
+        Group(
+            "Host",
+            [
+                ("Kernel", host.kernel),
+                ("System", host.distribution),
+                ("CPU", f"{host.cpus} × {host.cpu_model}"),  # noqa: RUF001 a times sign
+                ("Memory", format_bytes(host.memory_bytes)),
+                ("Virtualization", host.virtualization or "none"),
+                ("Governor", host.governor),
+                ("Clock", host.clocksource),
+                ("Kernel command line", host.command_line),
+            ],
+        ),
+        Group(
+            "NIC",
+            [
+                ("Name", f"{nic.name} ({nic.ifname})"),
+                ("Driver", f"{nic.driver} {nic.driver_version}".strip()),
+                ("Firmware", nic.firmware or "none reported"),
+                ("Bus", nic.bus),
+                ("Speed", speed),
+                ("MTU", f"{nic.mtu_bytes} bytes"),
+                ("GSO limits", f"{nic.gso_max_segs} segments, {format_bytes(nic.gso_max_size_bytes)}"),
+                ("Queueing discipline", nic.qdisc),
+                ("Not readable", "; ".join(nic.problems) or "nothing"),
+            ],
+        ),
+        Group("Settings of the bed and the NIC", [(name, str(value)) for name, value in settings], True),
+        Group("Sysctls", list(host.sysctls.items()), True),
+        Group("Mitigations", list(host.mitigations.items()), True),
+        Group("Tools", [("offloadbench", run.tool_version), *host.tools.items()]),
+    ]

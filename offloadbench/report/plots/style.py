@@ -1,0 +1,129 @@
+"""Colours, type and sizes that all plots share. One colour a module, a floor and a case, everywhere.
+
+INK and PAPER are no colours of their own: the report replaces them by those of the page, light or dark.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, PAPER = "#0a0b0c", "#fbfcfd"
+# figure sizes are in px of the page: SVG user units
+WIDE_PX, NARROW_PX = 1040, 400
+TEXT_PX, SMALL_PX = 13, 11.5
+NAME_LENGTH = 34
+
+# Okabe and Ito 2008, Tol's muted set for the rest; told apart by all common kinds of colour blindness when adjacent
+_MODULES = {
+    "tcp": "#0072b2",
+    "skb": "#e69f00",
+    "checksum": "#d55e00",
+    "copy": "#cc79a7",
+    "gso": "#009e73",
+    "driver": "#f0e442",
+    "netdev": "#56b4e9",
+    "ip": "#44aa99",
+    "mem": "#882255",
+    "irq_shadow": "#7f8b98",
+    "user": "#b8a04a",
+    "fs": "#332288",
+    "irq": "#cc6677",
+    "sched": "#999933",
+    "lock": "#aa4499",
+    "timer": "#6699cc",
+    "socket": "#117733",
+    "gro": "#88ccaa",
+    "other": "#7a6a58",
+    "rcu": "#994455",
+    "vfs": "#ddaa77",
+    "syscall": "#5577aa",
+    "crypto": "#77aadd",
+    "perf_trace": "#bb9988",
+}
+_SPARE = ("#997700", "#ee99aa", "#004488", "#bbcc33", "#ee8866", "#aaaa00", "#225522", "#663333")
+_FLOORS = {"transport": "#0072b2", "netdev": "#56b4e9", "driver": "#f0e442", "other": "#8d99a6"}
+REST = "#c3c8ce"
+_CASES = {"tso": "#009e73", "gso": "#56b4e9", "csum": "#e69f00", "none": "#d55e00"}
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "offloadbench",
+    "text.parse_math": False,
+    "font.size": TEXT_PX,
+    "axes.titlesize": TEXT_PX,
+    "axes.labelsize": SMALL_PX,
+    "xtick.labelsize": SMALL_PX,
+    "ytick.labelsize": TEXT_PX,
+    "legend.fontsize": SMALL_PX,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "grid.color": INK,
+    "grid.alpha": 0.14,
+    "grid.linewidth": 1.0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The settings of all plots, for the time of drawing and saving; no global state is left changed."""
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        # names may hold letters that matplotlib's own font lacks: the browser draws them
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def new_figure(width_px: float, height_px: float) -> Figure:
+    """A figure whose SVG user units are px: matplotlib writes points, 72 an inch."""
+    return Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
+
+
+def clean(axes: Axes, grid: str) -> None:
+    """No frame; grid lines along one axis, behind the data."""
+    sns.despine(ax=axes, left=grid == "x", bottom=grid == "x")
+    axes.grid(visible=True, axis="x" if grid == "x" else "y")
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+
+
+def _spare(name: str) -> str:
+    return _SPARE[zlib.crc32(name.encode()) % len(_SPARE)]
+
+
+def module_colour(module: str) -> str:
+    """The module's colour; names that no shipped profile knows get one that stays theirs."""
+    return _MODULES.get(module) or _spare(module)
+
+
+def floor_colour(floor: str) -> str:
+    return _FLOORS.get(floor) or _spare(floor)
+
+
+def case_colour(case: str) -> str:
+    return _CASES.get(case) or _spare(case)
+
+
+def on_colour(colour: str) -> str:
+    """Black or white, whichever reads better on a filled area (ITU-R BT.601 luma)."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else "#ffffff"
+
+
+def short(name: str) -> str:
+    """A name that fits beside a plot."""
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"

@@ -1,0 +1,109 @@
+"""The report in a real browser: nothing is blocked, nothing is fetched, tables sort."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from offloadbench import catalog, runfile
+from offloadbench.report import html
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def _tool(*names: str) -> str:
+    """The first of these programs on PATH; missing ones skip here and fail in CI."""
+    found = next((path for path in map(shutil.which, names) if path), "")
+    if not found:
+        reason = f"needs {names[0]} (apt install chromium chromium-driver)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = Options()
+    options.binary_location = _tool("chromium", "chromium-browser", "google-chrome")
+    driver = _tool("chromedriver")
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    page = tmp_path_factory.mktemp("report") / "report.html"
+    page.write_text(html.render([runfile.load(DATA)], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
+    chrome.get(page.as_uri())
+    yield chrome
+    chrome.quit()
+
+
+def _console(browser: webdriver.Chrome) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return entries
+
+
+def _column(browser: webdriver.Chrome, caption: str, column: int) -> list[str]:
+    cells: list[str] = browser.execute_script(
+        "const tables = [...document.querySelectorAll('table')];"
+        "const table = tables.find((one) => one.caption.textContent.includes(arguments[0]));"
+        "return [...table.tBodies[0].rows].map((row) => row.cells[arguments[1]].textContent.trim());",
+        caption,
+        column,
+    )
+    return cells
+
+
+def test_console_is_silent_and_nothing_is_fetched(browser: webdriver.Chrome) -> None:
+    assert _console(browser) == []
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_headline_is_visible_at_once(browser: webdriver.Chrome) -> None:
+    heading = browser.find_element(By.TAG_NAME, "h1")
+    assert heading.is_displayed()
+    assert heading.text.startswith("Keep TSO, GSO and checksum offload on")
+    assert heading.rect["y"] + heading.rect["height"] < 400
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1200, "wide"), (600, "narrow")])
+def test_one_drawing_of_each_plot_is_shown(browser: webdriver.Chrome, width: int, shown: str) -> None:
+    browser.set_window_size(width, 900)
+    plots = browser.find_elements(By.CSS_SELECTOR, ".drawing svg")
+    visible = {plot.get_attribute("class") for plot in plots if plot.is_displayed()}
+    assert visible == {shown}
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_click_on_a_column_sorts(browser: webdriver.Chrome) -> None:
+    browser.set_window_size(1200, 900)
+    table = next(t for t in browser.find_elements(By.CSS_SELECTOR, "table") if "Every trial" in t.text)
+    names = [head.text for head in table.find_elements(By.TAG_NAME, "th")]
+    column = names.index("CPU s/GB")
+    before = _column(browser, "Every trial", column)
+    assert before == sorted(before, key=float)
+    button = table.find_elements(By.CSS_SELECTOR, "th button")[column]
+    browser.execute_script("arguments[0].click()", button)
+    assert table.find_elements(By.TAG_NAME, "th")[column].get_attribute("aria-sort") == "ascending"
+    browser.execute_script("arguments[0].click()", button)
+    after = _column(browser, "Every trial", column)
+    assert after == before[::-1] != before
+    assert _console(browser) == []

@@ -1,0 +1,100 @@
+"""Every definition that ships: it loads, and it keeps what others rely on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from offloadbench import catalog, traffic
+from offloadbench.analysis.attribution import Rules
+from offloadbench.model import Profile
+
+_LEAVES = (
+    "tcp udp ip netfilter socket netdev gso gro skb driver checksum copy mem irq irq_shadow timer sched rcu lock "
+    "syscall vfs fs bpf perf_trace security crypto idle user other"
+)
+LEAVES = _LEAVES.split()
+# reached by the sample's mode, by the clock's shadow, or by nothing at all
+WITHOUT_RULES = {"irq_shadow", "user", "other"}
+WORKLOADS = sorted(catalog.definitions_folder("workloads").glob("*.toml"))
+PROFILES = sorted(catalog.definitions_folder("profiles").glob("*.toml"))
+CASES = sorted((catalog.definitions_folder("profiles") / "cases").glob("*.toml"))
+
+
+def _id(path: Path) -> str:
+    return path.stem
+
+
+def test_there_is_something_to_ship() -> None:
+    assert WORKLOADS
+    assert PROFILES
+    assert CASES
+
+
+@pytest.mark.parametrize("path", WORKLOADS, ids=_id)
+def test_a_workload_loads_bears_its_files_name_and_its_parameters_are_valid(path: Path) -> None:
+    definition = catalog.workload(str(path))
+    assert definition.name == path.stem
+    assert definition.title
+    assert traffic.from_definition(definition).settings()
+    assert catalog.workload(definition.name) == definition
+
+
+@pytest.mark.parametrize("path", CASES, ids=_id)
+def test_a_case_bears_its_files_name_and_sets_what_defines_it(path: Path) -> None:
+    case = next(case for case in catalog.all_cases() if case.name == path.stem)
+    assert case.title
+    assert case.defining
+    assert set(case.defining) <= set(case.features)
+
+
+def test_cases_have_an_order_of_their_own_and_no_name_of_a_group() -> None:
+    cases = catalog.all_cases()
+    assert len({case.order for case in cases}) == len(cases) == len(CASES)
+    groups = {group for case in cases for group in case.groups}
+    assert not groups & ({case.name for case in cases} | {"all"})
+    assert {"paper", "ladder"} <= groups
+
+
+def test_cases_of_the_ladder_differ_from_each_other() -> None:
+    states = [(case.gso_max_segs, tuple(sorted(case.features.items()))) for case in catalog.select_cases("ladder")]
+    assert len(set(states)) == len(states)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=_id)
+def test_every_leaf_of_a_profile_has_a_floor_that_exists(path: Path) -> None:
+    profile = catalog.profile(str(path))
+    assert profile.name == path.stem
+    assert {leaf.floor for leaf in profile.leaves} <= set(profile.floors)
+    assert set(Rules(profile).floors.values()) <= set(profile.floors)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=_id)
+def test_no_leaf_is_defined_twice_and_every_leaf_has_a_rule(path: Path) -> None:
+    profile = catalog.profile(str(path))
+    assert [name for name, count in Counter(leaf.name for leaf in profile.leaves).items() if count > 1] == []
+    assert [
+        leaf.name for leaf in profile.leaves if not (leaf.symbols or leaf.prefixes or leaf.contains or leaf.ko)
+    ] == []
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=_id)
+@pytest.mark.parametrize("kind", ["symbols", "prefixes", "contains", "ko"])
+def test_no_rule_stands_in_two_leaves(path: Path, kind: str) -> None:
+    rules = [(rule, leaf.name) for leaf in catalog.profile(str(path)).leaves for rule in getattr(leaf, kind)]
+    leaves = {rule: sorted({name for other, name in rules if other == rule}) for rule, _ in rules}
+    assert {rule: names for rule, names in leaves.items() if len(names) > 1} == {}
+
+
+def test_the_linux_profile_has_exactly_the_leaves_that_were_promised(linux_profile: Profile) -> None:
+    with_rules = {leaf.name for leaf in linux_profile.leaves}
+    assert with_rules == set(LEAVES) - WITHOUT_RULES
+    assert set(Rules(linux_profile).floors) == set(LEAVES)
+
+
+def test_the_linux_profile_has_an_interrupt_shadow(linux_profile: Profile) -> None:
+    assert {"_raw_spin_unlock_irqrestore", "handle_softirqs", "finish_task_switch", "do_syscall_64"} <= set(
+        linux_profile.irq_shadow
+    )

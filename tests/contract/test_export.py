@@ -1,0 +1,47 @@
+"""The columns of `export`: scripts of other people depend on these names."""
+
+from __future__ import annotations
+
+import pytest
+
+from offloadbench.analysis import tables
+from offloadbench.commands.export import TABLE_NAMES
+from offloadbench.model import Profile, Run
+
+COLUMNS = {
+    "trials": "run repeat nic driver kernel workload case outcome reason throughput_bits_per_s goodput_bits_per_s "
+    "cpu_busy_ratio cpu_softirq_ratio cpu_s_per_gb packets_per_s bytes_per_packet retrans_segments csum_errors "
+    "tool_cpu_ratio steal_ratio toggle_proven",
+    "samples": "workload case repeat t_s interval_s tx_bits_per_s rx_bits_per_s cpu_busy_ratio cpu_user_ratio "
+    "cpu_system_ratio cpu_softirq_ratio",
+    "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
+    "features": "workload case repeat feature requested active dragged refused fixed",
+}
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_a_table_has_every_promised_column_filled(name: str, sample_run: Run, linux_profile: Profile) -> None:
+    table = tables.TABLES[name]([sample_run], linux_profile)
+    assert set(COLUMNS[name].split()) <= set(table.columns)
+    assert not table.columns.duplicated().any()
+    filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]
+    assert filled == COLUMNS[name].split()
+
+
+def test_exactly_these_tables_are_offered() -> None:
+    assert set(TABLE_NAMES) == set(COLUMNS) == set(tables.TABLES)
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profile) -> None:
+    table = tables.TABLES[name]([sample_run], linux_profile)
+    numbers = [column for column in table.select_dtypes("number").columns if column.endswith("_ratio")]
+    for column in numbers:
+        values = table[column].dropna()
+        assert ((values >= 0) & (values <= 1)).all(), column
+
+
+def test_a_module_has_one_row_per_event_of_a_trial(sample_run: Run, linux_profile: Profile) -> None:
+    table = tables.modules([sample_run], linux_profile)
+    assert not table.duplicated(["workload", "case", "repeat", "module", "event"]).any()
+    assert set(table["floor"]) <= set(linux_profile.floors)

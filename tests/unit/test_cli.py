@@ -1,0 +1,202 @@
+"""The command line: exit codes, `error:` and `hint:`, and what --help must not load."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offloadbench import __version__, commands
+from offloadbench.commands.export import TABLE_NAMES
+from tests.conftest import CommandLine
+
+SLOW_TO_IMPORT = {"pandas", "scipy", "seaborn", "matplotlib"}
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not root, so that a `run` that passes its checks by mistake stops before it touches the machine."""
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(command_line: CommandLine, *arguments: str) -> tuple[int, str]:
+    finished = command_line("run", "--nic", "lab", "--cases", "paper", "--output", "new.json", *arguments)
+    assert finished.out == ""
+    return finished.code, finished.err
+
+
+def test_an_unknown_command_is_a_usage_error(command_line: CommandLine) -> None:
+    finished = command_line("benchmark")
+    assert finished.code == 2
+    assert "invalid choice: 'benchmark'" in finished.err
+    assert command_line().code == 2
+
+
+def test_the_version_is_told(command_line: CommandLine) -> None:
+    assert command_line("--version").out == f"offloadbench {__version__}\n"
+
+
+def test_every_command_has_help_that_names_it(command_line: CommandLine) -> None:
+    overview = command_line("--help")
+    assert overview.code == 0
+    for module in commands.modules():
+        name = module.__name__.rpartition(".")[2]
+        assert re.search(rf"^\s+{name}\s+\S", overview.out, re.MULTILINE)
+        assert f"offloadbench {name}" in command_line(name, "--help").out
+
+
+def test_the_help_names_every_exit_code(command_line: CommandLine) -> None:
+    from offloadbench import errors
+
+    codes = {error.exit_code for error in errors.OffloadbenchError.__subclasses__()} | {errors.INTERRUPTED}
+    text = " ".join(command_line("--help").out.split())
+    for code in codes:
+        assert re.search(rf"\b{code} [a-z]", text.partition("exit codes:")[2])
+
+
+def test_run_needs_root(command_line: CommandLine) -> None:
+    code, told = _run(command_line)
+    assert code == 3
+    assert told.startswith("error: run needs root")
+    assert "\nhint: " in told
+    assert not Path("new.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cases", "tcp"], "no case or group named 'tcp'"),
+        (["--workloads", "ftp-put"], "no workload named 'ftp-put'"),
+        (["--set", "cleints=4"], "no chosen workload has this key"),
+        (["--set", "clients=0"], "clients = 0"),
+        (["--set", "discard=keep"], "discard = 'keep'"),
+        (["--duration", "1"], "--duration 1 is too small"),
+        (["--duration", "1.5"], "invalid int value"),
+        (["--warmup", "-1"], "--warmup -1 is too small"),
+        (["--warmup", "nan"], "--warmup"),
+        (["--repeats", "0"], "--repeats 0 is too small"),
+        (["--line-rate", "fast"], "'fast' is not a rate"),
+        (["--rtt", "20"], "'20' is not a time"),
+        (["--workloads", ","], "--workloads"),
+        (["--output", "absent/new.json"], "not a folder"),
+    ],
+)
+def test_a_wrong_option_of_run_is_a_usage_error_before_root_is_asked_for(
+    command_line: CommandLine, arguments: list[str], said: str
+) -> None:
+    code, told = _run(command_line, *arguments)
+    assert code == 2
+    assert said in told
+
+
+def test_run_without_a_nic_or_cases_shows_an_example(command_line: CommandLine) -> None:
+    finished = command_line("run", "--nic", "lab")
+    assert finished.code == 2
+    assert "offloadbench run --nic" in finished.err
+
+
+def test_an_existing_output_is_not_overwritten(command_line: CommandLine) -> None:
+    Path("new.json").write_text("precious")
+    code, told = _run(command_line)
+    assert code == 2
+    assert "new.json exists" in told
+    assert "--force" in told
+    assert Path("new.json").read_text() == "precious"
+
+
+def test_resuming_a_file_that_is_not_there_is_a_run_file_error(command_line: CommandLine) -> None:
+    assert command_line("run", "--resume", "absent.json").code == 8
+
+
+@pytest.mark.parametrize("table", TABLE_NAMES)
+def test_export_prints_every_table_of_the_sample_run(command_line: CommandLine, sample_path: Path, table: str) -> None:
+    finished = command_line("export", "--table", table, str(sample_path))
+    assert (finished.code, finished.err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(finished.out)))
+    assert {row["case"] for row in rows} == {"tso", "none"}
+
+
+def test_export_writes_the_same_to_a_file_and_joins_several_runs(command_line: CommandLine, sample_path: Path) -> None:
+    name = str(sample_path)
+    printed = command_line("export", "--table", "trials", name, name).out
+    assert command_line("export", "--table", "trials", name, name, "--output", "table.csv").out == ""
+    assert Path("table.csv").read_text() == printed
+    assert len(printed.splitlines()) == 1 + 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--table", "trials", "absent.json"], 8, "absent.json: No such file"),
+        (["--table", "trials", "foreign.json"], 8, "not an offloadbench run file"),
+        (["--table", "seconds", "foreign.json"], 2, "invalid choice: 'seconds'"),
+        (["foreign.json"], 2, "--table"),
+        (["--table", "modules", "--profile", "windows", "foreign.json"], 2, "no profile named 'windows'"),
+    ],
+)
+def test_a_wrong_export_is_told(command_line: CommandLine, arguments: list[str], code: int, said: str) -> None:
+    Path("foreign.json").write_text("{}")
+    finished = command_line("export", *arguments)
+    assert finished.code == code
+    assert said in finished.err
+    assert finished.out == ""
+
+
+def test_an_output_that_cannot_be_written_is_an_error_and_no_traceback(
+    command_line: CommandLine, sample_path: Path
+) -> None:
+    finished = command_line("export", "--table", "trials", str(sample_path), "--output", "absent/table.csv")
+    assert finished.code == 2
+    assert finished.err.startswith("error: absent/table.csv")
+
+
+def test_an_interrupt_exits_with_130(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from offloadbench import runfile
+
+    monkeypatch.setattr(runfile, "load", lambda path: signal.raise_signal(signal.SIGTERM))
+    finished = command_line("export", "--table", "trials", "any.json")
+    assert finished.code == 130
+    assert "interrupted by SIGTERM" in finished.err
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"]])
+def test_help_loads_none_of_the_slow_libraries(arguments: list[str]) -> None:
+    finished = _python("-X", "importtime", "-m", "offloadbench", *arguments)
+    assert finished.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in finished.stderr.splitlines()}
+    assert "argparse" in loaded
+    assert not loaded & SLOW_TO_IMPORT
+
+
+@pytest.mark.parametrize("copies", [1, 8])
+def test_a_reader_that_goes_away_leaves_no_traceback(sample_path: Path, copies: int) -> None:
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offloadbench", "export", "--table", "samples", *[str(sample_path)] * copies],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    told = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(60)
+    assert told == ""

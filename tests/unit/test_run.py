@@ -1,0 +1,157 @@
+"""A run: every planned trial once, saved after each, resumed where it stopped. No bed is built here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from offloadbench import runfile, traffic
+from offloadbench.engine import run as engine
+from offloadbench.engine import trial as trials
+from offloadbench.engine.events import Event, RunStarted, TrialEnded, TrialStarted
+from offloadbench.errors import HostError, RunFileError, UsageError
+from offloadbench.kernel import kallsyms, perf
+from offloadbench.model import PlannedCase, PlannedTrial, Run, Trial
+from tests.unit import builders
+
+Ran = list[tuple[str, str]]
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
+    """Trials that were run, on a bed, a host and traffic that are not there."""
+    log: Ran = []
+    kind = SimpleNamespace(prepare=lambda tell: None)
+
+    @contextlib.contextmanager
+    def site(options: object, emit: object) -> Iterator[Any]:
+        del options, emit
+        yield SimpleNamespace(run_id="r1", bed=None, journal=None, folder=Path())
+
+    def new_run(options: engine.Options, place: object, found: object, definitions: object) -> Run:
+        del options, place, found, definitions
+        return msgspec.structs.replace(sample_run, trials=[], finished_utc="")
+
+    def run_trial(setting: object, planned: PlannedTrial, case: PlannedCase, load: object) -> Trial:
+        del setting, load
+        log.append((planned.workload, planned.case))
+        assert case.definition.name == planned.case
+        return builders.trial(repeat=planned.repeat, workload=planned.workload, case=planned.case)
+
+    monkeypatch.setattr(engine, "_check_machine", lambda options: None)
+    monkeypatch.setattr(traffic, "from_definition", lambda definition: kind)
+    monkeypatch.setattr(engine, "open_site", site)
+    monkeypatch.setattr(engine, "describe_nic", lambda bed: sample_run.nic)
+    monkeypatch.setattr(engine, "_new_run", new_run)
+    monkeypatch.setattr(perf, "available_events", lambda: [])
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: runfile.unpack_text(sample_run.kallsyms.text))
+    monkeypatch.setattr(trials, "run_trial", run_trial)
+    return log
+
+
+def _options(output: Path, *, resume: bool = False) -> engine.Options:
+    return engine.Options(nic="lab", cases="tso,none", workloads=["ftp-get"], output=output, resume=resume)
+
+
+def _ignore(event: Event) -> None:
+    del event
+
+
+def test_every_planned_trial_runs_once_in_the_planned_order(ran: Ran, sample_run: Run, tmp_path: Path) -> None:
+    events: list[Event] = []
+    done = engine.execute(_options(tmp_path / "run.json"), events.append)
+    assert ran == [(trial.workload, trial.case) for trial in sample_run.plan.order]
+    assert runfile.load(tmp_path / "run.json") == done
+    assert done.finished_utc
+    assert [type(event) for event in events] == [RunStarted, *[TrialStarted, TrialEnded] * len(ran)]
+
+
+def test_what_was_captured_is_in_the_file_before_the_next_trial_begins(
+    ran: Ran, sample_run: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "run.json"
+    saved: list[int] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, TrialStarted | TrialEnded):
+            saved.append(len(runfile.load(output).trials))
+
+    engine.execute(_options(output), look)
+    assert len(ran) == 2
+    assert saved == [0, 1, 1, 2]
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_is_missing(ran: Ran, sample_run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "run.json"
+    first = sample_run.plan.order[0]
+    stopped = msgspec.structs.replace(
+        sample_run,
+        trials=[builders.trial(repeat=first.repeat, workload=first.workload, case=first.case)],
+        finished_utc="",
+    )
+    runfile.save(stopped, output)
+    done = engine.execute(_options(output, resume=True), _ignore)
+    assert ran == [(trial.workload, trial.case) for trial in sample_run.plan.order[1:]]
+    assert done.trials[0] == stopped.trials[0]
+    assert len(done.trials) == len(sample_run.plan.order)
+
+
+@pytest.mark.parametrize("change", ["features", "driver", "symbols"])
+def test_a_run_does_not_go_on_where_the_machine_has_changed(
+    ran: Ran, sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    output = tmp_path / "run.json"
+    runfile.save(msgspec.structs.replace(sample_run, trials=[]), output)
+    nic = sample_run.nic
+    if change == "features":
+        nic = msgspec.structs.replace(nic, features=nic.features | {"rx-gro": [False, False, False]})
+    elif change == "driver":
+        nic = msgspec.structs.replace(nic, driver="veth")
+    else:
+        monkeypatch.setattr(kallsyms, "snapshot", lambda: "ffffffff81000000 T moved\n")
+    monkeypatch.setattr(engine, "describe_nic", lambda bed: nic)
+    with pytest.raises(RunFileError) as caught:
+        engine.execute(_options(output, resume=True), _ignore)
+    assert caught.value.hint == "start a new run"
+    assert ran == []
+
+
+def test_when_the_disk_is_full_the_captured_run_is_kept_elsewhere_and_the_place_is_told(
+    sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "full.json"
+    saved: list[Path] = []
+
+    def save(run: Run, path: Path) -> None:
+        del run
+        if path == output:
+            raise RunFileError(f"{path}: No space left on device")
+        saved.append(path)
+
+    monkeypatch.setattr(runfile, "save", save)
+    with pytest.raises(RunFileError, match="No space left") as caught:
+        engine._save_or_rescue(sample_run, output)
+    assert len(saved) == 1
+    assert saved[0].parent != output.parent
+    assert str(saved[0]) in caught.value.hint
+
+
+def test_an_existing_output_needs_force(tmp_path: Path) -> None:
+    output = tmp_path / "run.json"
+    output.write_text("x")
+    with pytest.raises(UsageError, match="exists"):
+        engine.execute(_options(output), _ignore)
+
+
+def test_nothing_is_measured_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(HostError, match="needs root"):
+        engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,178 @@
+"""The run file: what was saved comes back, and what is damaged says so."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offloadbench import runfile
+from offloadbench.errors import RunFileError
+from offloadbench.model import FORMAT_VERSION, Run
+
+
+def _refused(path: Path) -> RunFileError:
+    with pytest.raises(RunFileError) as caught:
+        runfile.load(path)
+    assert caught.value.exit_code == 8
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+def test_what_is_saved_is_loaded_again(sample_run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    runfile.save(sample_run, path)
+    assert runfile.load(path) == sample_run
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_missing_file_and_a_folder_are_run_file_errors(tmp_path: Path) -> None:
+    assert "No such file" in _refused(tmp_path / "absent.json").message
+    _refused(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(sample_path: Path, tmp_path: Path, share: float) -> None:
+    whole = sample_path.read_bytes()
+    path = tmp_path / "cut.json"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert "truncated" in _refused(path).message
+
+
+def test_a_file_that_lacks_only_its_last_brace_is_refused(sample_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.json"
+    path.write_bytes(sample_path.read_bytes().rstrip()[:-1])
+    _refused(path)
+
+
+@pytest.mark.parametrize("text", [b"", b"\x7fELF", b"[1, 2]", b"{}", b'{"format": "pyperf"}', b'{"format": 3}', b'"x"'])
+def test_foreign_files_are_refused(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "foreign.json"
+    path.write_bytes(text)
+    _refused(path)
+
+
+def test_a_newer_format_is_refused_with_both_versions(sample_path: Path, tmp_path: Path) -> None:
+    document = json.loads(sample_path.read_text())
+    document["format_version"] = FORMAT_VERSION + 1
+    path = tmp_path / "newer.json"
+    path.write_text(json.dumps(document))
+    error = _refused(path)
+    assert str(FORMAT_VERSION + 1) in error.message
+    assert "newer offloadbench" in error.hint
+
+
+def test_a_newer_format_is_told_even_where_its_fields_have_changed(tmp_path: Path) -> None:
+    path = tmp_path / "newer.json"
+    path.write_text(json.dumps({"format": "offloadbench-run", "format_version": FORMAT_VERSION + 1, "trials": "moved"}))
+    assert "newer offloadbench" in _refused(path).hint
+
+
+def test_a_field_of_the_wrong_type_is_damage_with_its_path(sample_path: Path, tmp_path: Path) -> None:
+    document = json.loads(sample_path.read_text())
+    document["trials"][1]["repeat"] = "one"
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(document))
+    assert "$.trials[1].repeat" in _refused(path).message
+
+
+@pytest.mark.parametrize("damage", [b'"lab\xff"', b'"lab\\x"', b'"lab\x01"'])
+def test_damage_inside_a_string_is_refused(sample_path: Path, tmp_path: Path, damage: bytes) -> None:
+    whole = sample_path.read_bytes()
+    path = tmp_path / "damaged.json"
+    path.write_bytes(whole.replace(b'"lab"', damage))
+    assert path.read_bytes() != whole
+    _refused(path)
+
+
+def test_a_field_that_a_later_version_adds_is_ignored(sample_path: Path, sample_run: Run, tmp_path: Path) -> None:
+    document = json.loads(sample_path.read_text())
+    document["trials"][0]["added_later"] = [1]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    assert runfile.load(path) == sample_run
+
+
+def test_a_failed_save_keeps_the_old_file_and_leaves_no_partial(
+    sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.json"
+    runfile.save(sample_run, path)
+
+    def full(number: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFileError, match="No space left") as caught:
+        runfile.save(msgspec.structs.replace(sample_run, run_id="other"), path)
+    assert caught.value.exit_code == 8
+    assert runfile.load(path) == sample_run
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_saving_into_a_folder_that_is_gone_is_a_run_file_error(sample_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunFileError, match="cannot write"):
+        runfile.save(sample_run, tmp_path / "gone" / "run.json")
+
+
+_ROW = st.tuples(
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([b"K", b"U", b"H", b"?"]),
+    st.integers(0, 2**16 - 1),
+    st.integers(0, 2**16 - 1),
+    st.integers(0, 2**16 - 1),
+    st.integers(0, 2**8 - 1),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**64 - 1),
+)
+
+
+def _columns(rows: list[tuple[int | bytes, ...]]) -> runfile.Columns:
+    return {
+        name: np.array([row[index] for row in rows], dtype=np.dtype(code))
+        for index, (name, code) in enumerate(runfile.PROFILE_COLUMNS.items())
+    }
+
+
+@given(st.lists(_ROW, max_size=20))
+def test_profile_columns_survive_the_round_trip(rows: list[tuple[int | bytes, ...]]) -> None:
+    columns = _columns(rows)
+    back = runfile.unpack_profile(runfile.pack_profile(columns), len(rows))
+    assert list(back) == list(columns)
+    for name, column in columns.items():
+        assert back[name].dtype == column.dtype
+        assert back[name].tolist() == column.tolist()
+
+
+@pytest.mark.parametrize("text", ["", "no base64!", "AAAA"])
+def test_a_damaged_profile_is_a_run_file_error(text: str) -> None:
+    with pytest.raises(RunFileError, match="damaged"):
+        runfile.unpack_profile(text, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_a_profile_of_another_length_than_recorded_is_damaged(rows: int) -> None:
+    text = runfile.pack_profile(_columns([(number, b"K", 0, 0, 0, 0, 1, 1) for number in range(3)]))
+    with pytest.raises(RunFileError, match="damaged"):
+        runfile.unpack_profile(text, rows)
+
+
+@given(st.text())
+def test_text_survives_the_round_trip(text: str) -> None:
+    # a lone surrogate is no text that a kernel could print
+    text = text.encode(errors="ignore").decode()
+    assert runfile.unpack_text(runfile.pack_text(text)) == text
+
+
+def test_damaged_text_is_a_run_file_error() -> None:
+    packed = runfile.pack_text("ffffffff81000000 T _stext\n" * 50)
+    for damaged in (packed[: len(packed) // 2 // 4 * 4], packed[:-3], "", "AAAA" + packed[4:]):
+        with pytest.raises(RunFileError, match="damaged"):
+            runfile.unpack_text(damaged)

@@ -1,0 +1,382 @@
+"""The life of one trial on a machine of fakes: what fails where, and that everything is put back."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from offloadbench.bed.cpus import Placement
+from offloadbench.ends import Role
+from offloadbench.engine import trial as trials
+from offloadbench.engine.events import Event, Note, Phase, Sampled
+from offloadbench.engine.sampler import Sampler
+from offloadbench.engine.undo import Journal
+from offloadbench.errors import FeatureError, HostError, Interrupted, OffloadbenchError, ProfilerError, TrafficError
+from offloadbench.kernel import counters, perf, tracepoints
+from offloadbench.model import Load, PacketShapes, Plan, PlannedCase, PlannedTrial, Trial, WireDirection, WireReport
+from offloadbench.traffic.base import Mark
+from tests.unit import builders
+from tests.unit.machine import NIC, Machine
+
+CASE = builders.case(
+    "csum",
+    {"tx-tcp-segmentation": False, "tx-generic-segmentation": False, "rx-checksum": False, "tx-unknown": True},
+    defining=("tx-tcp-segmentation",),
+    gso_max_segs=1,
+)
+_DIRECTION = WireDirection(frames=1, segments=1, l2_bytes=1514, payload_frames=1, dropped=0)
+
+
+class Stage:
+    """Bed, traffic, session, recorder and counters of a trial, all made up, each able to fail."""
+
+    kind = "fake"
+    source = "made up"
+    quantum_s = 1e-9
+    nic_name = NIC
+    push_back = True
+    line_rate_bits_per_s = 10**9
+    rtt_s = 0.02
+    counts_super_packets = False
+    placement = Placement(frozenset({0}), frozenset(), frozenset({1}), frozenset({1}))
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.machine = Machine(monkeypatch)
+        self.tmp_path = tmp_path
+        self.settings: dict[str, Any] = {}
+        self.problems: list[str] = []
+        self.name, self.address, self.ifname, self.namespace = "device under test", "192.0.2.1", NIC, None
+        self.server_cpus: frozenset[int] = frozenset({0})
+        self.dut = self.peer = self
+        self.failing: dict[str, BaseException] = {}
+        self.done: list[str] = []
+        self.events: list[Event] = []
+        self.behind_s = 0.0
+        self.in_flight_bytes = -1
+        self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
+        self._tick = itertools.count()
+        monkeypatch.setattr(trials, "Sampler", functools.partial(Sampler, period_s=0.005))
+        monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
+        monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: self.evidence))
+        monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
+        monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
+        monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
+        profile = builders.profile_counts([(16, "K", 0, 0, 0, 1, 1)], [builders.CLOCK])
+        monkeypatch.setattr(perf, "read_counts", self._act("read profile", lambda *_: profile))
+        self.journal = Journal("r1", NIC)
+
+    def step(self, name: str) -> None:
+        self.done.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+
+    def _act(self, name: str, result: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*arguments: Any) -> Any:
+            self.step(name)
+            return result(*arguments)
+
+        return act
+
+    def _counts(self) -> dict[str, float]:
+        return dict.fromkeys(builders.COUNTER_NAMES, float(next(self._tick)))
+
+    # idle clock, network counters, bed, traffic and session by their methods' names
+
+    def idle_s(self, cpus: frozenset[int]) -> float:
+        del cpus
+        return 0.0
+
+    def read(self) -> dict[str, float]:
+        self.step("read counters")
+        return {}
+
+    def mark(self) -> Any:
+        self.step("mark")
+        return Mark(t_s=0.0, payload_bytes=0, cpu_s=0.0)
+
+    def report(self) -> WireReport | None:
+        self.step("wire report")
+        return WireReport(
+            interval_s=10.0,
+            asleep_ratio=0.5,
+            behind_s=self.behind_s,
+            late_max_s=0.0,
+            late_p99_s=0.0,
+            to_peer=_DIRECTION,
+            to_dut=_DIRECTION,
+        )
+
+    def start(self, dut: object, peer: object, in_flight_bytes: int) -> Stage:
+        del dut, peer
+        self.in_flight_bytes = in_flight_bytes
+        self.step("start traffic")
+        return self
+
+    def finish(self, opened: Mark, closed: Mark) -> Load:
+        del opened, closed
+        self.step("finish traffic")
+        return builders.load(1000, 1.0)
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def prepare(self, tell: object) -> None:
+        del tell
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        raise NotImplementedError(module, title, cpus)
+
+    def run(self, case: PlannedCase | None = None, *, profile: bool = True) -> Trial:
+        plan = Plan(cases=[], workloads=[], repeats=1, duration_s=2, warmup_s=0.0, seed=1, order=[], profile=profile)
+        setting = trials.Setting(
+            bed=self,
+            idle_clock=self,
+            counts_super_packets=self.counts_super_packets,
+            plan=plan,
+            journal=self.journal,
+            folder=self.tmp_path,
+            keep_perf=None,
+            events=[builders.CLOCK],
+            emit=self.events.append,
+        )
+        planned = PlannedTrial(repeat=1, workload="ftp-get", case="csum")
+        traffic: Any = self
+        return trials.run_trial(setting, planned, case or PlannedCase(definition=CASE, also_named=["x"]), traffic)
+
+    def assert_put_back(self) -> None:
+        assert self.machine.max_segs == 65535
+        assert all(feature.wanted for feature in self.machine.features.values())
+        assert self.journal.mark == 0
+
+
+class Recorder:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.pid = 2**22 + 1
+
+    def enable(self) -> None:
+        self._stage.step("enable")
+
+    def disable(self) -> None:
+        self._stage.step("disable")
+
+    def finish(self) -> Path:
+        self._stage.step("finish recorder")
+        path = self._stage.tmp_path / "x.perf.data"
+        path.write_bytes(b"PERFILE2")
+        return path
+
+    def close(self) -> None:
+        self._stage.done.append("close recorder")
+
+
+@pytest.fixture
+def stage(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    del state
+    return Stage(tmp_path, monkeypatch)
+
+
+def test_a_trial_that_goes_well_captures_everything_and_is_put_back(stage: Stage) -> None:
+    trial = stage.run()
+    assert (trial.outcome, trial.reason, trial.also_named) == ("ok", "", ["x"])
+    assert trial.samples is not None
+    assert len(trial.samples.t_s) == 2
+    assert trial.window_s == trial.samples.t_s[-1]
+    assert None not in (trial.evidence, trial.profile, trial.load, trial.wire, trial.tool)
+    assert trial.gso_max_segs == 1
+    stage.assert_put_back()
+    assert stage.done[-1] == "close"
+    assert [e.name for e in stage.events if isinstance(e, Phase)] == ["preparing", "warm-up", "measuring", "finishing"]
+    assert sum(isinstance(event, Sampled) for event in stage.events) == 2
+
+
+@pytest.mark.parametrize("counts_super_packets", [True, False])
+def test_the_live_view_is_told_the_same_throughput_as_the_tables_will_show(
+    stage: Stage, counts_super_packets: bool
+) -> None:
+    stage.counts_super_packets = counts_super_packets
+    trial = stage.run()
+    assert trial.samples is not None
+    # every counter grows by one a sample: one packet of one byte, and two segments with the retransmitted one
+    bytes_on_cable = 1 + 66 if counts_super_packets else 1
+    told = [event.tx_bits_per_s for event in stage.events if isinstance(event, Sampled)]
+    assert told == pytest.approx([bytes_on_cable * 8 / seconds for seconds in trial.samples.interval_s], rel=0.01)
+
+
+def test_the_record_tells_requested_fixed_and_unknown_features_apart(stage: Stage) -> None:
+    records = {record.feature: record for record in stage.run().features}
+    assert "tx-unknown" not in records
+    tso = records["tx-tcp-segmentation"]
+    assert (tso.requested, tso.before, tso.active, tso.refused, tso.fixed) == (False, True, False, False, False)
+    assert (records["rx-checksum"].fixed, records["rx-checksum"].active) == (True, True)
+    assert not records["rx-checksum"].refused
+
+
+def test_the_machine_is_set_before_traffic_starts_and_put_back_after_it_ended(stage: Stage) -> None:
+    stage.run()
+    assert stage.machine.log[:2] == [
+        "features {'tx-tcp-segmentation': False, 'tx-generic-segmentation': False}",
+        "gso_max_segs 1",
+    ]
+    assert stage.machine.log[2] == "gso_max_segs 65535"
+
+
+def test_the_journal_knows_each_change_before_it_is_made(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+    write = stage.machine.log.append
+
+    class Log(list[str]):
+        def append(self, entry: str) -> None:
+            seen.append((entry.split(maxsplit=1)[0], stage.journal.path.read_text()))
+            write(entry)
+
+    monkeypatch.setattr(stage.machine, "log", Log())
+    stage.run()
+    assert {kind for kind, _ in seen} == {"features", "gso_max_segs"}
+    for kind, on_disk in seen:
+        assert f'"kind": "{kind}"' in on_disk
+
+
+STEPS = [
+    "start traffic",
+    "open counters",
+    "recorder",
+    "enable",
+    "mark",
+    "read counters",
+    "system counters",
+    "wire report",
+    "disable",
+    "finish recorder",
+    "read profile",
+    "finish traffic",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("error", [TrafficError("out of luck"), HostError("out of luck")])
+def test_a_failure_at_any_step_fails_the_trial_with_its_reason(
+    stage: Stage, step: str, error: OffloadbenchError
+) -> None:
+    stage.failing[step] = error
+    trial = stage.run()
+    assert (trial.outcome, trial.reason) == ("failed", "out of luck")
+    assert step in stage.done
+    stage.assert_put_back()
+    if step != "start traffic":
+        assert stage.done[-1] == "close"
+    if "recorder" in stage.done and step != "recorder":
+        assert "close recorder" in stage.done
+
+
+@pytest.mark.parametrize("operation", ["features.read", "features.write", "link.read", "link.set_gso_max_segs"])
+def test_a_failure_to_apply_the_case_fails_the_trial_and_starts_no_traffic(stage: Stage, operation: str) -> None:
+    stage.machine.failing_once[operation] = FeatureError("will not")
+    trial = stage.run()
+    assert (trial.outcome, trial.reason) == ("failed", "will not")
+    assert "start traffic" not in stage.done
+    stage.assert_put_back()
+
+
+def test_a_late_failure_keeps_what_was_captured(stage: Stage) -> None:
+    stage.failing["finish traffic"] = TrafficError("bytes were lost")
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert None not in (trial.evidence, trial.samples, trial.profile)
+    assert trial.load is None
+
+
+def test_a_nic_that_goes_away_while_it_is_measured_fails_the_trial(stage: Stage) -> None:
+    stage.failing["read counters"] = KeyError(NIC)
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert NIC in trial.reason
+    assert "went away" in trial.reason
+
+
+def test_an_interrupt_leaves_early_after_putting_back(stage: Stage) -> None:
+    stage.failing["mark"] = Interrupted("interrupted by SIGINT")
+    with pytest.raises(Interrupted):
+        stage.run()
+    stage.assert_put_back()
+    assert "close" in stage.done
+
+
+def test_a_bug_is_not_a_failed_trial_and_the_machine_is_put_back_all_the_same(stage: Stage) -> None:
+    stage.failing["mark"] = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        stage.run()
+    stage.assert_put_back()
+    assert "close" in stage.done
+
+
+def test_a_case_that_would_run_under_a_false_name_is_skipped_untouched(stage: Stage) -> None:
+    trial = stage.run(PlannedCase(definition=CASE, also_named=[], skip_reason="tso is fixed off"))
+    assert (trial.outcome, trial.reason) == ("skipped", "tso is fixed off")
+    assert stage.machine.log == stage.done == []
+
+
+def test_a_refused_defining_feature_skips_the_trial_with_its_name(stage: Stage) -> None:
+    stage.machine.deaf = {"tx-tcp-segmentation"}
+    trial = stage.run()
+    assert trial.outcome == "skipped"
+    assert "refused tx-tcp-segmentation" in trial.reason
+    assert [record.refused for record in trial.features if record.feature == "tx-tcp-segmentation"] == [True]
+    assert "start traffic" not in stage.done
+    stage.assert_put_back()
+
+
+def test_another_refused_feature_is_only_a_warning(stage: Stage) -> None:
+    stage.machine.deaf = {"tx-generic-segmentation"}
+    trial = stage.run()
+    assert trial.outcome == "ok"
+    assert any("refused tx-generic-segmentation" in warning for warning in trial.warnings)
+
+
+def test_a_cable_that_fell_behind_makes_the_trial_void(stage: Stage) -> None:
+    stage.behind_s = 10.0 * trials.WIRE_BEHIND_RATIO * 1.1
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason.startswith("void")
+    assert trial.load is not None
+
+
+def test_a_cable_within_its_margin_does_not(stage: Stage) -> None:
+    stage.behind_s = 10.0 * trials.WIRE_BEHIND_RATIO * 0.9
+    assert stage.run().outcome == "ok"
+
+
+def test_a_machine_without_tracepoints_runs_on_without_evidence(stage: Stage) -> None:
+    stage.failing["evidence"] = ProfilerError("no tracefs")
+    trial = stage.run()
+    assert trial.outcome == "ok"
+    assert trial.evidence is not None
+    assert (trial.evidence.packets, trial.evidence.problem) == ([], "no tracefs")
+    assert any(isinstance(event, Note) and "no tracefs" in event.text for event in stage.events)
+
+
+def test_without_profile_no_recorder_is_started(stage: Stage) -> None:
+    trial = stage.run(profile=False)
+    assert (trial.outcome, trial.profile) == ("ok", None)
+    assert "recorder" not in stage.done
+
+
+@pytest.mark.parametrize(("push_back", "bound"), [(True, 0), (False, 10**9 // 8 // 50 + trials.QUEUE_BYTES)])
+def test_data_in_flight_is_bounded_only_where_the_nic_cannot_push_back(
+    stage: Stage, push_back: bool, bound: int
+) -> None:
+    stage.push_back = push_back
+    stage.run()
+    assert stage.in_flight_bytes == bound
+
+
+def test_a_case_without_a_segment_limit_leaves_it_as_found(stage: Stage) -> None:
+    definition = msgspec.structs.replace(CASE, gso_max_segs=0)
+    assert stage.run(PlannedCase(definition=definition, also_named=[])).gso_max_segs == 65535
+    assert not any(entry.startswith("gso_max_segs") for entry in stage.machine.log)

@@ -1,0 +1,197 @@
+"""The journal: on disk before the change, taken back in reverse, whatever fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from offloadbench.engine.undo import Journal, NicLock
+from offloadbench.errors import HostError, RestoreError, UsageError
+from tests.unit.machine import NIC, Machine
+
+WANTED = {"tx-tcp-segmentation": True, "tx-generic-segmentation": True}
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+@pytest.fixture
+def journal(state: Path, machine: Machine) -> Journal:
+    del state, machine
+    return Journal("r1", NIC)
+
+
+def _ignore(text: str) -> None:
+    del text
+
+
+def _change_all(journal: Journal, machine: Machine) -> None:
+    """What a trial does: each step journalled, then made."""
+    machine.namespaces.add("ob-ns")
+    journal.add("namespace", namespace="ob-ns")
+    journal.add("features", ifname=NIC, namespace=None, wanted=WANTED)
+    machine._write_wanted(NIC, dict.fromkeys(WANTED, False))
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535)
+    machine._set_gso_max_segs(NIC, 1)
+    machine.log.clear()
+
+
+def test_a_step_is_on_disk_before_add_returns(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(number: int) -> None:
+        assert os.fstat(number).st_ino == journal.path.stat().st_ino
+        synced.append(journal.path.read_text())
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535)
+    assert len(synced) == 1
+    assert json.loads(synced[0].splitlines()[-1])["max_segs"] == 65535
+
+
+def test_a_step_that_cannot_be_kept_is_a_host_error(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HostError, match="No space left"):
+        journal.add("tracefs")
+    assert journal.mark == 0
+
+
+def test_steps_are_taken_back_in_reverse_order(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    told: list[str] = []
+    journal.close(told.append)
+    assert machine.log == ["gso_max_segs 65535", f"features {WANTED}", "remove ob-ns"]
+    assert len(told) == 3
+    assert not journal.path.exists()
+
+
+def test_only_steps_since_the_mark_are_taken_back(journal: Journal, machine: Machine) -> None:
+    machine.namespaces.add("ob-ns")
+    journal.add("namespace", namespace="ob-ns")
+    mark = journal.mark
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=9)
+    journal.undo_to(mark, _ignore)
+    assert machine.log == ["gso_max_segs 9"]
+    assert journal.mark == mark
+    journal.close(_ignore)
+    assert machine.log == ["gso_max_segs 9", "remove ob-ns"]
+
+
+def test_what_already_is_as_it_was_is_left_alone(journal: Journal, machine: Machine) -> None:
+    journal.add("features", ifname=NIC, namespace=None, wanted=WANTED)
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535)
+    journal.add("namespace", namespace="never-made")
+    journal.close(_ignore)
+    assert machine.log == []
+
+
+def test_a_step_that_fails_does_not_keep_the_others_from_being_tried(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    machine.failing["features.write"] = OSError(5, os.strerror(5))
+    with pytest.raises(RestoreError):
+        journal.close(_ignore)
+    assert machine.log == ["gso_max_segs 65535", "remove ob-ns"]
+    assert journal.path.exists()
+
+
+def test_a_step_that_fails_in_an_unforeseen_way_does_not_either(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    del machine.features["tx-generic-segmentation"]
+    with pytest.raises(RestoreError):
+        journal.close(_ignore)
+    assert "remove ob-ns" in machine.log
+
+
+def test_what_could_not_be_put_back_is_told_as_commands(journal: Journal, machine: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "left"
+    folder.mkdir()
+    journal.add("folder", path=str(folder / "gone"))
+    journal.add("tracefs")
+    _change_all(journal, machine)
+    reason = OSError(1, os.strerror(1))
+    machine.failing |= dict.fromkeys(("features.write", "link.set_gso_max_segs", "netns.remove", "umount"), reason)
+    with pytest.raises(RestoreError) as caught:
+        journal.close(_ignore)
+    assert caught.value.exit_code == 9
+    commands = caught.value.hint.removeprefix("still needed: ").split(" ; ")
+    assert commands == [
+        f"ip link set dev {NIC} gso_max_segs 65535",
+        f"ethtool -K {NIC} tx-tcp-segmentation on tx-generic-segmentation on",
+        "ip netns del ob-ns",
+        "umount /sys/kernel/tracing",
+    ]
+
+
+def test_a_command_for_a_namespace_is_run_inside_it(journal: Journal, machine: Machine) -> None:
+    machine.namespaces.add("ob-ns")
+    machine.max_segs = 1
+    machine.failing["link.set_gso_max_segs"] = OSError(1, os.strerror(1))
+    journal.add("gso_max_segs", ifname=NIC, namespace="ob-ns", max_segs=65535)
+    with pytest.raises(RestoreError) as caught:
+        journal.close(_ignore)
+    assert f"ip netns exec ob-ns ip link set dev {NIC}" in caught.value.hint
+
+
+def test_a_feature_that_does_not_go_back_is_a_restore_error(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    machine.deaf = {"tx-tcp-segmentation"}
+    with pytest.raises(RestoreError, match="tx-tcp-segmentation did not go back"):
+        journal.close(_ignore)
+
+
+def test_a_failed_undo_can_be_tried_again(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    machine.failing["features.write"] = OSError(16, os.strerror(16))
+    with pytest.raises(RestoreError):
+        journal.undo_to(0, _ignore)
+    machine.failing.clear()
+    journal.close(_ignore)
+    assert {name: machine.features[name].wanted for name in WANTED} == WANTED
+    assert not journal.path.exists()
+
+
+def test_a_nic_that_is_gone_took_its_settings_with_it(journal: Journal, machine: Machine) -> None:
+    journal.add("features", ifname=NIC, namespace=None, wanted=WANTED)
+    journal.add("gso_max_segs", ifname=NIC, namespace="gone-too", max_segs=1)
+    machine.nics.clear()
+    told: list[str] = []
+    journal.close(told.append)
+    assert machine.log == []
+    assert told == [f"{NIC} is gone, and its settings with it"] * 2
+
+
+def test_a_folder_is_removed_with_what_is_in_it(journal: Journal, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "perf.data").write_text("x")
+    journal.add("folder", path=str(folder))
+    journal.close(_ignore)
+    assert not folder.exists()
+
+
+def test_a_second_run_on_the_same_nic_is_refused_with_the_holder(state: Path) -> None:
+    del state
+    first = NicLock("lab")
+    with pytest.raises(UsageError, match=f"pid {os.getpid()}") as caught:
+        NicLock("lab")
+    assert caught.value.exit_code == 2
+    NicLock("lab-veth").release()
+    first.release()
+    NicLock("lab").release()
+
+
+def test_a_state_folder_that_cannot_be_made_is_a_host_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path / "file" / "state"))
+    with pytest.raises(HostError):
+        NicLock("lab")
