@@ -72,7 +72,10 @@ class Role:
                 raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "see the log")
             self._pending += data
         line, _, self._pending = self._pending.partition(b"\n")
-        message: Message = json.loads(line)
+        try:
+            message: Message = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TrafficError(f"{self.title} said {line[:100]!r}", "report this as a bug") from error
         if message.get("event") == "error":
             raise TrafficError(f"{self.title}: {message.get('message')}", str(message.get("hint", "")))
         if message.get("event") != event:

@@ -106,9 +106,9 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         outcome, reason = "failed", error.message
     finally:
         with uninterrupted():
-            if session is not None:
-                session.close()
-            setting.journal.undo_to(mark, lambda _: None)
+            problem = _take_back(setting.journal, mark, session)
+    if problem:
+        outcome, reason = "failed", "; ".join(filter(None, (reason, problem)))
     return Trial(
         repeat=planned.repeat,
         workload=planned.workload,
@@ -129,6 +129,24 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         wire=capture.wire,
         tool=capture.tool,
     )
+
+
+def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
+    """End the traffic and undo the trial's changes, each tried whatever the other does; returns what failed.
+
+    Steps that could not be taken back stay in the journal: the end of the run tries them again, and says so.
+    """
+    problems = []
+    try:
+        if session is not None:
+            session.close()
+    except OffloadbenchError as error:
+        problems.append(error.message)
+    try:
+        journal.undo_to(mark, lambda _: None)
+    except OffloadbenchError as error:
+        problems.append(error.message)
+    return "; ".join(problems)
 
 
 def _in_flight_bytes(bed: Bed) -> int:

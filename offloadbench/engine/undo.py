@@ -244,6 +244,8 @@ def _is_running(header: Step) -> bool:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", "run as root") from error
     return False
 
 
@@ -269,7 +271,8 @@ def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
             tell(f"run {header['run_id']} on {header['nic']} is still at work: left alone")
             continue
         if header and header["boot_id"] != boot_id():
-            tell(f"run {header['run_id']}: the machine was restarted since, nothing of it is left")
+            tell(f"run {header['run_id']}: the machine was restarted since, only its files are left")
+            _undo([step for step in steps if step["kind"] == "folder"], tell)
         elif header:
             for ended in processes.end_of_run(header["run_id"]):
                 tell(f"ended {ended}")

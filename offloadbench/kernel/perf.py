@@ -228,7 +228,9 @@ def count_samples(
             if line.strip():
                 unread.append(line.strip())
             continue
-        event = next((i for name, i in indexes.items() if match["event"].split(":")[0].split("/")[0] == name), None)
+        # `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`
+        words = re.split("[/:]", match["event"])
+        event = next((i for name, i in indexes.items() if name in words), None)
         if event is None:
             raise ProfilerError(f"perf recorded {match['event']!r}, which was not asked for", "report this as a bug")
         table.samples += 1

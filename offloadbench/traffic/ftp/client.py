@@ -219,7 +219,7 @@ class Fleet:
         """Serve the selector until finished or until the engine is gone."""
         looked_at = time.monotonic()
         while not self._over:
-            for key, _ in self._selector.select(1.0):
+            for key, _ in self._selector.select(0.1):
                 key.data()
             now = time.monotonic()
             if now - looked_at > 0.1:

@@ -156,5 +156,7 @@ class FtpSession:
         )
 
     def close(self) -> None:
-        self._clients.close()
-        self._server.close()
+        try:
+            self._clients.close()
+        finally:
+            self._server.close()

@@ -1,0 +1,174 @@
+"""The stage of one trial: bed, ends, traffic, recorder and counters made up, each able to fail, on a fake machine."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offloadbench.bed.cpus import Placement
+from offloadbench.ends import Role
+from offloadbench.engine import trial as trials
+from offloadbench.engine.events import Event
+from offloadbench.engine.sampler import Sampler
+from offloadbench.engine.undo import Journal
+from offloadbench.kernel import counters, perf, tracepoints
+from offloadbench.model import Load, PacketShapes, Plan, PlannedCase, PlannedTrial, Trial, WireDirection, WireReport
+from offloadbench.traffic.base import Mark
+from tests.unit import builders
+from tests.unit.machine import NIC, Machine
+
+CASE = builders.case(
+    "csum",
+    {"tx-tcp-segmentation": False, "tx-generic-segmentation": False, "rx-checksum": False, "tx-unknown": True},
+    defining=("tx-tcp-segmentation",),
+    gso_max_segs=1,
+)
+_DIRECTION = WireDirection(frames=1, segments=1, l2_bytes=1514, payload_frames=1, dropped=0)
+
+
+class Stage:
+    """Bed, traffic, session, recorder and counters of a trial, all made up, each able to fail."""
+
+    kind = "fake"
+    source = "made up"
+    quantum_s = 1e-9
+    nic_name = NIC
+    push_back = True
+    line_rate_bits_per_s = 10**9
+    rtt_s = 0.02
+    counts_super_packets = False
+    placement = Placement(frozenset({0}), frozenset(), frozenset({1}), frozenset({1}))
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.machine = Machine(monkeypatch)
+        self.tmp_path = tmp_path
+        self.settings: dict[str, Any] = {}
+        self.problems: list[str] = []
+        self.name, self.address, self.ifname, self.namespace = "device under test", "192.0.2.1", NIC, None
+        self.server_cpus: frozenset[int] = frozenset({0})
+        self.dut = self.peer = self
+        self.failing: dict[str, BaseException] = {}
+        self.done: list[str] = []
+        self.events: list[Event] = []
+        self.behind_s = 0.0
+        self.in_flight_bytes = -1
+        self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
+        self._tick = itertools.count()
+        monkeypatch.setattr(trials, "Sampler", functools.partial(Sampler, period_s=0.005))
+        monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
+        monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: self.evidence))
+        monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
+        monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
+        monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
+        profile = builders.profile_counts([(16, "K", 0, 0, 0, 1, 1)], [builders.CLOCK])
+        monkeypatch.setattr(perf, "read_counts", self._act("read profile", lambda *_: profile))
+        self.journal = Journal("r1", NIC)
+
+    def step(self, name: str) -> None:
+        self.done.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+
+    def _act(self, name: str, result: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*arguments: Any) -> Any:
+            self.step(name)
+            return result(*arguments)
+
+        return act
+
+    def _counts(self) -> dict[str, float]:
+        return dict.fromkeys(builders.COUNTER_NAMES, float(next(self._tick)))
+
+    # idle clock, network counters, bed, traffic and session by their methods' names
+
+    def idle_s(self, cpus: frozenset[int]) -> float:
+        del cpus
+        return 0.0
+
+    def read(self) -> dict[str, float]:
+        self.step("read counters")
+        return {}
+
+    def mark(self) -> Any:
+        self.step("mark")
+        return Mark(t_s=0.0, payload_bytes=0, cpu_s=0.0)
+
+    def report(self) -> WireReport | None:
+        self.step("wire report")
+        return WireReport(
+            interval_s=10.0,
+            asleep_ratio=0.5,
+            behind_s=self.behind_s,
+            late_max_s=0.0,
+            late_p99_s=0.0,
+            to_peer=_DIRECTION,
+            to_dut=_DIRECTION,
+        )
+
+    def start(self, dut: object, peer: object, in_flight_bytes: int) -> Stage:
+        del dut, peer
+        self.in_flight_bytes = in_flight_bytes
+        self.step("start traffic")
+        return self
+
+    def finish(self, opened: Mark, closed: Mark) -> Load:
+        del opened, closed
+        self.step("finish traffic")
+        return builders.load(1000, 1.0)
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def prepare(self, tell: object) -> None:
+        del tell
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        raise NotImplementedError(module, title, cpus)
+
+    def run(self, case: PlannedCase | None = None, *, profile: bool = True) -> Trial:
+        plan = Plan(cases=[], workloads=[], repeats=1, duration_s=2, warmup_s=0.0, seed=1, order=[], profile=profile)
+        setting = trials.Setting(
+            bed=self,
+            idle_clock=self,
+            counts_super_packets=self.counts_super_packets,
+            plan=plan,
+            journal=self.journal,
+            folder=self.tmp_path,
+            keep_perf=None,
+            events=[builders.CLOCK],
+            emit=self.events.append,
+        )
+        planned = PlannedTrial(repeat=1, workload="ftp-get", case="csum")
+        traffic: Any = self
+        return trials.run_trial(setting, planned, case or PlannedCase(definition=CASE, also_named=["x"]), traffic)
+
+    def assert_put_back(self) -> None:
+        assert self.machine.max_segs == 65535
+        assert all(feature.wanted for feature in self.machine.features.values())
+        assert self.journal.mark == 0
+
+
+class Recorder:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.pid = 2**22 + 1
+
+    def enable(self) -> None:
+        self._stage.step("enable")
+
+    def disable(self) -> None:
+        self._stage.step("disable")
+
+    def finish(self) -> Path:
+        self._stage.step("finish recorder")
+        path = self._stage.tmp_path / "x.perf.data"
+        path.write_bytes(b"PERFILE2")
+        return path
+
+    def close(self) -> None:
+        self._stage.done.append("close recorder")
