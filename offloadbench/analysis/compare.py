@@ -145,8 +145,9 @@ def compare(a: Run, b: Run, profile: Profile, *, force: bool = False) -> Compari
     if hindrances and not force:
         raise RunFileError(f"these runs cannot be compared: {'; '.join(hindrances)}", "run both alike, or add --force")
     trials_a, trials_b = (tables.trials([run]).query("outcome == 'ok'") for run in (a, b))
-    keys = [tuple(key) for key in trials_a[["workload", "case"]].drop_duplicates().to_numpy()]
-    both = [key for key in keys if ((trials_b["workload"] == key[0]) & (trials_b["case"] == key[1])).any()]
+    ladder = {case.definition.name: case.definition.order for case in a.plan.cases}
+    keys = sorted({(t.workload, t.case) for t in a.trials}, key=lambda key: (key[0], ladder[key[1]]))
+    both = [key for key in keys if all(_values(side, *key, METRICS[0]) for side in (trials_a, trials_b))]
     effects = [
         _effect(
             workload,

@@ -99,7 +99,7 @@ def describe(ifname: str, namespace: str | None = None) -> Description:
 
 
 def disagreements(ifname: str, found: dict[str, features.Feature], namespace: str | None = None) -> list[str]:
-    """Where python-ethtool's ioctl reads TSO, GSO or GRO otherwise than netlink did; empty without the module."""
+    """Where python-ethtool reads TSO, GSO, GRO, driver or bus otherwise than we did; empty without the module."""
     module: Any = _python_ethtool()
     if module is None:
         return []
@@ -115,4 +115,11 @@ def disagreements(ifname: str, found: dict[str, features.Feature], namespace: st
             by_netlink = any(found[name].active for name in names if name in found)
             if bool(getter(ifname)) != by_netlink:
                 differing.append(f"{title}: netlink says {by_netlink}, ioctl says {not by_netlink}")
+        driver, _, _, bus = _driver_info(ifname)
+        for title, ours, theirs in (
+            ("driver", driver, module.get_module(ifname)),
+            ("bus", bus, module.get_businfo(ifname)),
+        ):
+            if ours != theirs:
+                differing.append(f"{title}: {ours!r}, python-ethtool says {theirs!r}")
     return differing

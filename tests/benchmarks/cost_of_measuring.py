@@ -18,7 +18,7 @@ from offloadbench.engine.sampler import Sampler
 from offloadbench.kernel import counters, idle, perf
 from offloadbench.traffic.base import Session
 
-WARM_UP_S, WINDOW_S = 3.0, 5
+WARM_UP_S, WINDOW_S = 3.0, 3
 
 
 def _goodput(session: Session, wait: float | Sampler) -> float:
@@ -69,4 +69,4 @@ if __name__ == "__main__":
     nic_name = sys.argv[2] if len(sys.argv) > 2 else "lab-veth"
     options = Options(nic=nic_name, cases="tso", workloads=["ftp-get"], output=Path())
     with open_site(options, print) as opened_site:
-        measure(opened_site, int(sys.argv[1]) if len(sys.argv) > 1 else 8)
+        measure(opened_site, int(sys.argv[1]) if len(sys.argv) > 1 else 20)

@@ -34,7 +34,7 @@ def _tool(*names: str) -> str:
     found = next((path for path in map(shutil.which, names) if path), "")
     if not found:
         reason = f"needs {names[0]} (apt install chromium chromium-driver)"
-        if os.environ.get("CI"):
+        if os.environ.get("OFFLOADBENCH_REQUIRE_ALL"):
             pytest.fail(reason)
         pytest.skip(reason)
     return found
