@@ -45,7 +45,7 @@ def test_the_wires_count_and_the_nics_count_agree(cable_run: Run) -> None:
         assert trial.samples is not None
         by_nic = tables.samples([cable_run]).query("case == @trial.case")["tx_bits_per_s"].mean()
         by_wire = trial.wire.to_peer.l2_bytes * 8 / trial.wire.interval_s
-        assert by_nic == pytest.approx(by_wire, rel=0.03)
+        assert by_nic == pytest.approx(by_wire, rel=0.05)
 
 
 def test_every_byte_sent_was_received(cable_run: Run, veth_run: Run) -> None:
@@ -85,7 +85,7 @@ def test_profile_holds_the_window_and_its_shares_sum_to_one(cable_run: Run, veth
     # one CPU, sampled every millisecond of CPU time, can give no more than one sample a millisecond
     for trial in cable_run.trials:
         assert trial.profile is not None
-        assert 0.8 * 1000 * trial.window_s < trial.profile.samples <= 1.01 * 1000 * trial.window_s
+        assert 0.5 * 1000 * trial.window_s < trial.profile.samples <= 1.01 * 1000 * trial.window_s
 
 
 def test_software_work_shows_where_it_is_done(veth_run: Run) -> None:
