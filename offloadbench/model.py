@@ -200,7 +200,6 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
     frames: int
     segments: int
     l2_bytes: int
-    payload_frames: int
     dropped: int
 
 
@@ -296,7 +295,6 @@ class Nic(Frozen, frozen=True, kw_only=True):
     firmware: str
     bus: str
     mtu_bytes: int
-    mac_bytes: int
     speed_bits_per_s: int
     gso_max_segs: int
     gso_max_size_bytes: int

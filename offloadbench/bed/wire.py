@@ -47,20 +47,20 @@ _CLONE_NEWNET = 0x40000000
 _PR_SET_TIMERSLACK = 29
 
 
-def frame_cost(frame: bytes) -> tuple[int, int, int]:
-    """(segments, bytes at layer 2 without FCS, payload segments) of a frame with its virtio-net header.
+def frame_cost(frame: bytes) -> tuple[int, int]:
+    """(segments, bytes at layer 2 without FCS) of a frame with its virtio-net header.
 
     The header length field counts the linear part of the skb, payload included, so the TCP header's own length
     is read (virtio_net_hdr_from_skb in include/linux/virtio_net.h).
     """
     length = len(frame) - VNET_HEADER_BYTES
     if not frame[1]:
-        return 1, max(length, MIN_FRAME_BYTES), int(length > 100)
+        return 1, max(length, MIN_FRAME_BYTES)
     segment_bytes = frame[4] | frame[5] << 8
     transport = frame[6] | frame[7] << 8
     headers = transport + ((frame[VNET_HEADER_BYTES + transport + 12] >> 4) << 2)
     segments = -(-(length - headers) // segment_bytes)
-    return segments, length + (segments - 1) * headers, segments
+    return segments, length + (segments - 1) * headers
 
 
 @dataclass(slots=True)
@@ -74,7 +74,6 @@ class Direction:
     frames: int = 0
     segments: int = 0
     l2_bytes: int = 0
-    payload_frames: int = 0
     dropped: int = 0
     behind_ns: int = 0
     in_flight: deque[tuple[int, bytes]] = field(default_factory=deque)
@@ -84,7 +83,6 @@ class Direction:
             "frames": self.frames,
             "segments": self.segments,
             "l2_bytes": self.l2_bytes,
-            "payload_frames": self.payload_frames,
             "dropped": self.dropped,
         }
 
@@ -130,13 +128,12 @@ class Cable:
                 free_at = now_ns
                 direction.backlog = False
                 break
-            segments, l2_bytes, payload_frames = frame_cost(frame)
+            segments, l2_bytes = frame_cost(frame)
             free_at += int((l2_bytes + segments * FRAME_OVERHEAD_BYTES) * per_byte)
             append((free_at + delay, frame))
             direction.frames += 1
             direction.segments += segments
             direction.l2_bytes += l2_bytes
-            direction.payload_frames += payload_frames
             self.last_frame_ns = now_ns
         direction.free_at_ns = free_at
 

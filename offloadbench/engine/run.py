@@ -148,7 +148,6 @@ def describe_nic(bed: Bed) -> Nic:
         firmware=about.firmware,
         bus=about.bus,
         mtu_bytes=state.mtu_bytes,
-        mac_bytes=14,
         speed_bits_per_s=bed.line_rate_bits_per_s or about.speed_bits_per_s,
         gso_max_segs=state.gso.max_segs,
         gso_max_size_bytes=state.gso.max_size_bytes,

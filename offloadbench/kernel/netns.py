@@ -36,13 +36,9 @@ def entered(name: str | None) -> Iterator[None]:
         os.close(home)
 
 
-def create(name: str) -> None:
-    """Make a named network namespace.
-
-    By ip(8): pyroute2 forks the calling process for it, and the child would run our signal handlers and clean-up.
-    """
+def _ip_netns(action: str, name: str) -> None:
     try:
-        sh.ip("netns", "add", name)
+        sh.ip("netns", action, name)
     except sh.ErrorReturnCode as error:
         raise HostError(
             f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed"
@@ -51,17 +47,19 @@ def create(name: str) -> None:
         raise HostError("ip is not installed", "apt-get install iproute2") from error
 
 
+def create(name: str) -> None:
+    """Make a named network namespace.
+
+    By ip(8): pyroute2 forks the calling process for it, and the child would run our signal handlers and clean-up.
+    """
+    _ip_netns("add", name)
+
+
 def exists(name: str) -> bool:
     return (RUN_NETNS / name).exists()
 
 
 def remove(name: str) -> None:
     """Remove a named namespace; one that is gone already is no error."""
-    if not exists(name):
-        return
-    try:
-        sh.ip("netns", "del", name)
-    except sh.ErrorReturnCode as error:
-        raise HostError(
-            f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed"
-        ) from error
+    if exists(name):
+        _ip_netns("del", name)

@@ -28,7 +28,7 @@ CASE = builders.case(
     defining=("tx-tcp-segmentation",),
     gso_max_segs=1,
 )
-_DIRECTION = WireDirection(frames=1, segments=1, l2_bytes=1514, payload_frames=1, dropped=0)
+_DIRECTION = WireDirection(frames=1, segments=1, l2_bytes=1514, dropped=0)
 
 
 class Stage:
