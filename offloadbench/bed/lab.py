@@ -15,7 +15,6 @@ from offloadbench.model import WireDirection, WireReport
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
 DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
-DUT_IFNAME, PEER_IFNAME = "obdut0", "obpeer0"
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
 LAB, LAB_VETH = "lab", "lab-veth"
@@ -70,8 +69,10 @@ class Lab:
         self.line_rate_bits_per_s = line_rate_bits_per_s if emulated else 0
         self.rtt_s = rtt_s if emulated else 0.0
         dut, peer = namespace_names(run_id)
-        self.dut = NamespaceEnd("device under test", DUT_ADDRESS, DUT_IFNAME, dut, self.placement.dut)
-        self.peer = NamespaceEnd("load side", PEER_ADDRESS, PEER_IFNAME, peer, self.placement.peer)
+        # tracepoints know a NIC by its name only, whatever its namespace: no other run may have the same
+        dut_ifname, peer_ifname = f"ob{run_id}d", f"ob{run_id}p"
+        self.dut = NamespaceEnd("device under test", DUT_ADDRESS, dut_ifname, dut, self.placement.dut)
+        self.peer = NamespaceEnd("load side", PEER_ADDRESS, peer_ifname, peer, self.placement.peer)
         self._wire: Role | None = None
         self._mark: dict[str, Any] = {}
         self.problems: list[str] = []
