@@ -148,6 +148,11 @@ def compare(a: Run, b: Run, profile: Profile, *, force: bool = False) -> Compari
     ladder = {case.definition.name: case.definition.order for case in a.plan.cases}
     keys = sorted({(t.workload, t.case) for t in a.trials}, key=lambda key: (key[0], ladder[key[1]]))
     both = [key for key in keys if all(_values(side, *key, METRICS[0]) for side in (trials_a, trials_b))]
+    lacking = [
+        f"{workload} {case}: not in both with an ok trial"
+        for workload, case in _all_keys(a, b)
+        if (workload, case) not in both
+    ]
     effects = [
         _effect(
             workload,
@@ -159,7 +164,13 @@ def compare(a: Run, b: Run, profile: Profile, *, force: bool = False) -> Compari
         for workload, case in both
         for metric in METRICS
     ]
-    return Comparison([*hindrances, *metadata_differences(a, b)], effects, _module_changes(a, b, profile, both))
+    return Comparison(
+        [*hindrances, *lacking, *metadata_differences(a, b)], effects, _module_changes(a, b, profile, both)
+    )
+
+
+def _all_keys(a: Run, b: Run) -> list[tuple[str, str]]:
+    return sorted({(trial.workload, trial.case) for run in (a, b) for trial in run.trials})
 
 
 def _values(trials: pd.DataFrame, workload: str, case: str, metric: str) -> list[float]:

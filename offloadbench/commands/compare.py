@@ -73,6 +73,6 @@ def main(arguments: argparse.Namespace) -> int:
     for difference in comparison.differences:
         print(f"differs: {difference}")
     if not comparison.differences:
-        print("same machine, kernel, settings and plan")
+        print("same machine, kernel and settings")
     print("\n".join(_effects(comparison)))
     return OK

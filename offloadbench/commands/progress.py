@@ -33,7 +33,7 @@ def summary(trial: Trial) -> str:
     if trial.outcome != "ok" or trial.samples is None or trial.load is None:
         return f"{head}: {trial.reason}"
     goodput = trial.load.payload_bytes * 8 / trial.load.interval_s
-    busy = trial.window_s - sum(trial.samples.counters["cpu_idle_exact_s"])
+    busy = trial.window_s - sum(trial.samples.counters["cpu_idle_exact_s"]) - sum(trial.samples.counters["cpu_steal_s"])
     return f"{head}: goodput {format_rate(goodput)}, CPU busy {busy / trial.window_s:.1%} of one CPU"
 
 

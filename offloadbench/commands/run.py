@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter"
     )
     parser.add_argument("--force", action="store_true", help="overwrite the output; use a NIC with the default route")
-    parser.add_argument("--line-rate", metavar="RATE", default="1gbit", help="of --nic lab (default: 1gbit)")
-    parser.add_argument("--rtt", metavar="TIME", default="0ms", help="of --nic lab (default: 0ms)")
+    parser.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")
+    parser.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 0ms)")
     parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
 
@@ -47,6 +47,10 @@ def _at_least(name: str, value: float, low: float) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine import run as engine
 
+    if arguments.resume and (arguments.cases or arguments.output or arguments.set):
+        raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
+    if arguments.nic == "lab-veth" and (arguments.line_rate or arguments.rtt):
+        raise UsageError("lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab for a rate or an RTT")
     if not arguments.resume and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
     _at_least("duration", arguments.duration, 2)
@@ -65,8 +69,8 @@ def main(arguments: argparse.Namespace) -> int:
         warmup_s=arguments.warmup,
         repeats=arguments.repeats,
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
-        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate),
-        rtt_s=parse_time_s(arguments.rtt),
+        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate or "1gbit"),
+        rtt_s=parse_time_s(arguments.rtt or "0ms"),
         settings=arguments.set,
         force=arguments.force,
         resume=arguments.resume is not None,

@@ -244,7 +244,8 @@ def _save_or_rescue(run: Run, path: Path) -> None:
     try:
         runfile.save(run, path)
     except RunFileError as error:
-        rescue = Path("/dev/shm") / path.name  # noqa: S108 - a place that a full disk does not fill
+        # a place that a full disk does not fill; the run's name in it, so that no rescue overwrites another
+        rescue = Path("/dev/shm") / f"{run.run_id}-{path.name}"  # noqa: S108
         runfile.save(run, rescue)
         raise RunFileError(error.message, f"everything captured is in {rescue}: move it, then --resume it") from error
 
@@ -271,6 +272,8 @@ def execute(options: Options, emit: Emit) -> Run:
         run = prior or _new_run(options, site, found, [definition for definition, _ in workloads.values()])
         if prior:
             _check_resumable(prior, found)
+            # a trial that failed is tried again
+            run = msgspec.structs.replace(prior, trials=[t for t in prior.trials if t.outcome != "failed"])
         runfile.save(run, options.output)
         setting = trials.Setting(
             bed=site.bed,

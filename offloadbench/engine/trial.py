@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import metrics
+from offloadbench.analysis import contamination, metrics
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.sampler import Reading, Sampler
@@ -102,6 +102,8 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         setting.emit(Phase("finishing"))
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
+        if capture.profile:
+            warnings += contamination.warnings(capture.profile)
         _judge_wire(capture, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
@@ -221,7 +223,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         )
 
     def each(t_s: float, difference: Reading, interval_s: float) -> None:
-        busy = 1 - difference["cpu_idle_exact_s"] / (interval_s * len(cpus))
+        busy = 1 - (difference["cpu_idle_exact_s"] + difference["cpu_steal_s"]) / (interval_s * len(cpus))
         segments = difference["tcp_out_segments"] + difference["tcp_retrans_segments"]
         on_cable = metrics.cable_bytes(
             difference["tx_bytes"],

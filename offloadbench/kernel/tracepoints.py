@@ -38,6 +38,8 @@ def record(ifname: str, seconds: float, folder: Path) -> list[PacketShapes]:
     try:
         sh.perf(*arguments, "--", "sleep", str(seconds), _out=str(folder / "evidence.log"), _err_to_out=True)
         return count_shapes(perf.script(data, "event,trace"))
+    except sh.CommandNotFound as error:
+        raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian)") from error
     except sh.ErrorReturnCode as error:
         reason = (folder / "evidence.log").read_text(errors="replace").strip().splitlines()
         raise ProfilerError(

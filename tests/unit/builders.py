@@ -128,7 +128,7 @@ def run(base: Run, trials: list[Trial], *, kallsyms: str = "", counts_super_pack
 
 
 def profile_counts(
-    rows: list[ProfileRow], events: list[ProfileEvent], comms: tuple[str, ...] = ("python",)
+    rows: list[ProfileRow], events: list[ProfileEvent], comms: tuple[str, ...] = ("ob-ftp-server",)
 ) -> ProfileCounts:
     columns: Columns = {
         "address": np.array([row[0] for row in rows], dtype=np.uint64),

@@ -1,0 +1,39 @@
+"""Whose CPU time is in the profile: processes that are not part of the benchmark spoil it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from offloadbench.model import ProfileCounts
+from offloadbench.runfile import unpack_profile
+
+# share of all sampled time, idle included, from which a stray process is worth a warning
+NOTED_RATIO = 0.02
+# the server under test, the idle task, and kernel threads
+_OWN = ("ob-ftp-server", "swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
+
+
+def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
+    """Process name -> its share of all samples, for processes that are not the benchmark's own, largest first."""
+    columns = unpack_profile(counts.columns, counts.rows)
+    total = float(np.sum(columns["count"].astype(np.int64)))
+    if not total:
+        return {}
+    by_process = np.bincount(columns["process"].astype(np.int64), weights=columns["count"].astype(float))
+    shares = {
+        comm: float(by_process[index]) / total
+        for index, comm in enumerate(counts.comms)
+        if index < len(by_process) and not any(fnmatchcase(comm, own) for own in _OWN)
+    }
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def warnings(counts: ProfileCounts) -> list[str]:
+    """One sentence when processes of others took CPU time on the measured CPUs."""
+    shares = foreign_shares(counts)
+    if sum(shares.values()) <= NOTED_RATIO:
+        return []
+    names = ", ".join(f"{comm} {share:.1%}" for comm, share in list(shares.items())[:3])
+    return [f"contaminated: other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]
