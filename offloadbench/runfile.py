@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT, FORMAT_VERSION, Run
+from offloadbench.model import FORMAT, FORMAT_VERSION, Run, Trial
 
 # the columns of model.ProfileCounts, in the order in which they are stored, all little-endian
 PROFILE_COLUMNS: dict[str, str] = {
@@ -30,6 +30,13 @@ PROFILE_COLUMNS: dict[str, str] = {
     "count": "<u4",
     "weight": "<u8",
 }
+
+# what every analysis of a window reads (offloadbench.analysis.metrics, tables)
+REQUIRED_COUNTERS = frozenset(
+    {"cpu_idle_exact_s", "cpu_ticks_s", "cpu_user_s", "cpu_system_s", "cpu_softirq_s", "cpu_steal_s", "tx_bytes"}
+    | {"tx_packets", "tx_dropped", "rx_bytes", "tcp_out_segments", "tcp_retrans_segments", "tcp_in_csum_errors"}
+    | {"context_switches"}
+)
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
@@ -63,9 +70,36 @@ def load(path: Path | str) -> Run:
             "install a newer offloadbench",
         )
     try:
-        return msgspec.json.decode(data, type=Run)
+        run = msgspec.json.decode(data, type=Run)
+        for trial in run.trials:
+            _check(run, trial)
+        return run
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunFileError(f"{path}: damaged: {error}", "copy it again from the machine that made it") from error
+
+
+def _check(run: Run, trial: Trial) -> None:
+    """What types cannot say: columns of equal length, the counters that every analysis reads, known events and cases.
+
+    Raises:
+        msgspec.ValidationError: the trial contradicts itself or its run.
+    """
+    problems = []
+    if trial.case not in {case.definition.name for case in run.plan.cases}:
+        problems.append(f"case {trial.case!r} is not in the plan")
+    if trial.window_s < 0:
+        problems.append(f"window of {trial.window_s} s")
+    if trial.samples is not None:
+        columns = [trial.samples.interval_s, trial.samples.late_s, *trial.samples.counters.values()]
+        if any(len(column) != len(trial.samples.t_s) for column in columns):
+            problems.append("columns of samples differ in length")
+        missing = REQUIRED_COUNTERS - trial.samples.counters.keys()
+        if missing and trial.samples.t_s:
+            problems.append(f"counters are missing: {', '.join(sorted(missing))}")
+    if trial.profile is not None and trial.profile.rows and not trial.profile.events:
+        problems.append("a profile without events")
+    if problems:
+        raise msgspec.ValidationError(f"trial {trial.repeat} {trial.workload} {trial.case}: {'; '.join(problems)}")
 
 
 def save(run: Run, path: Path) -> None:
