@@ -83,6 +83,7 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         function_folders=[*own.function_folders, *base.function_folders],
         functions=[*own.functions, *base.functions],
         files=[*own.files, *base.files],
+        helpers=[*own.helpers, *base.helpers],
         prefixes=[*own.prefixes, *base.prefixes],
         irq_shadow=own.irq_shadow or base.irq_shadow,
         generic=own.generic or base.generic,

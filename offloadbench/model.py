@@ -80,6 +80,7 @@ class Profile(Strict, frozen=True, kw_only=True):
         modules: names of loadable modules (shell wildcards); they come before the path of the .ko.
         functions: function names (wildcards), for sources below `function_folders` and where the source is unknown.
         files: source paths, and paths of .ko files, in the kernel tree (wildcards).
+        helpers: source files of data structures that everybody uses, under the leaf that they mostly work for.
         prefixes: beginnings of function names; the longest wins.
         irq_shadow: symbols where clock samples pile up that fell due while interrupts were off.
         generic: leaves of work that is done for others; the second view charges it to the caller's module.
@@ -96,6 +97,7 @@ class Profile(Strict, frozen=True, kw_only=True):
     function_folders: list[str] = []
     functions: list[Rule] = []
     files: list[Rule] = []
+    helpers: list[Rule] = []
     prefixes: list[Rule] = []
     irq_shadow: list[str] = []
     generic: list[str] = []

@@ -21,7 +21,7 @@ from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
+from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 
@@ -192,7 +192,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition]) -> Run:
+def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
     driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
     return Run(
         format=FORMAT,
@@ -206,14 +206,23 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
         plan=_plan(options, found.features, definitions),
-        kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
+        kallsyms=symbols,
         trials=[],
         warnings=list(site.bed.problems),
     )
 
 
-def _symbols() -> Kallsyms:
-    return Kallsyms(text=runfile.pack_text(kallsyms.snapshot()), ko_paths=kallsyms.ko_paths())
+def _symbols(options: Options, emit: Emit) -> Kallsyms:
+    """What a profile needs to be read anywhere: the kernel's symbols, and their sources where they are known here."""
+    if not options.profile:
+        return Kallsyms(text="", ko_paths={})
+    snapshot = kallsyms.snapshot()
+    sources = debuginfo.sources_of_running(snapshot, lambda text: emit(Note(text)))
+    return Kallsyms(
+        text=runfile.pack_text(snapshot),
+        ko_paths=kallsyms.ko_paths(),
+        sources=runfile.pack_text(sources) if sources else "",
+    )
 
 
 def _resumed(options: Options, prior: Run) -> Options:
@@ -269,7 +278,8 @@ def execute(options: Options, emit: Emit) -> Run:
         kind.prepare(lambda text: emit(Note(text)))
     with open_site(options, emit) as site:
         found = describe_nic(site.bed)
-        run = prior or _new_run(options, site, found, [definition for definition, _ in workloads.values()])
+        definitions = [definition for definition, _ in workloads.values()]
+        run = prior or _new_run(options, site, found, definitions, _symbols(options, emit))
         if prior:
             _check_resumable(prior, found)
             # a trial that failed is tried again

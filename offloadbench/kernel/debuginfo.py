@@ -8,12 +8,14 @@ their .ko inside the kernel tree, which is what decides about their functions.
 from __future__ import annotations
 
 import contextlib
+import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from elftools.common.exceptions import DWARFError, ELFError
@@ -21,6 +23,7 @@ from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection
 
+from offloadbench.cache import cache_folder
 from offloadbench.errors import ProfilerError
 
 _SHF_WRITE, _SHF_EXECINSTR = 0x1, 0x4
@@ -28,6 +31,8 @@ _STT_SECTION, _STT_FILE = 3, 4
 _SHN_LORESERVE = 0xFF00
 # the one file that every kernel is linked from: its path tells where the source tree begins
 _ANCHOR = "init/main.c"
+# a symbol that every kernel has at the beginning of its text
+_START = "_stext"
 _BANNER = re.compile(rb"Linux version (\S+)")
 # where distributions put the kernel with debug information (Debian, Fedora, a tree of one's own)
 _PLACES = (
@@ -105,6 +110,52 @@ def running_build_id() -> str:
             return data[desc_at : desc_at + size].hex()
         offset = desc_at + (size + 3 & ~3)
     return ""
+
+
+def sources_of_running(snapshot: str, tell: Callable[[str], None]) -> str:
+    """One source path per line of a kallsyms snapshot, from the running kernel's own debug information.
+
+    Reading it takes about 20 s; what was read is cached by build id.
+
+    Returns:
+        The lines, empty where a function's source is unknown; "" where no vmlinux of this very build is installed.
+
+    Raises:
+        ProfilerError: it is installed and cannot be read.
+    """
+    vmlinux = find_vmlinux(os.uname().release)
+    identity = running_build_id()
+    if vmlinux is None or not identity:
+        return ""
+    try:
+        if build_id(vmlinux) != identity:
+            tell(f"{vmlinux} is not the build that runs: not used")
+            return ""
+    except ProfilerError:
+        # /boot/vmlinux-* may be a compressed image
+        return ""
+    cached = cache_folder() / f"sources-{identity}.json"
+    if not cached.is_file():
+        tell(f"reading the debug information of this kernel: {vmlinux}")
+        rows = [(one.name, one.address, one.path) for one in functions(vmlinux)]
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.with_suffix(f".{os.getpid()}.partial")
+        partial.write_bytes(msgspec.json.encode(rows))
+        partial.replace(cached)
+    known = msgspec.json.decode(cached.read_bytes(), type=list[tuple[str, int, str]])
+    return _aligned(snapshot, known)
+
+
+def _aligned(snapshot: str, known: list[tuple[str, int, str]]) -> str:
+    """The path of every line, by its address less what address space randomisation added."""
+    built = {name: address for name, address, _ in reversed(known)}
+    paths = {address: path for _, address, path in known}
+    lines = [line.split(" ", 2) for line in snapshot.splitlines()]
+    start = next((int(address, 16) for address, _, name in lines if name == _START), None)
+    if start is None or _START not in built:
+        return ""
+    moved = start - built[_START]
+    return "\n".join("" if "\t" in name else paths.get(int(address, 16) - moved, "") for address, _, name in lines)
 
 
 def functions(vmlinux: Path) -> list[Function]:

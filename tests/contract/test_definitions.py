@@ -76,13 +76,13 @@ def test_no_leaf_is_defined_twice_every_leaf_has_a_rule_and_every_rule_a_leaf(pa
     profile = catalog.profile(str(path))
     leaves = {leaf.name for leaf in profile.leaves}
     assert [name for name, count in Counter(leaf.name for leaf in profile.leaves).items() if count > 1] == []
-    rules = [*profile.modules, *profile.functions, *profile.files, *profile.prefixes]
+    rules = [*profile.modules, *profile.functions, *profile.files, *profile.helpers, *profile.prefixes]
     assert {rule.leaf for rule in rules} == leaves
     assert all(rule.match for rule in rules)
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=_id)
-@pytest.mark.parametrize("kind", ["modules", "functions", "files", "prefixes"])
+@pytest.mark.parametrize("kind", ["modules", "functions", "files", "helpers", "prefixes"])
 def test_no_pattern_stands_in_two_rules(path: Path, kind: str) -> None:
     patterns = [pattern for rule in getattr(catalog.profile(str(path)), kind) for pattern in rule.match]
     assert [pattern for pattern, count in Counter(patterns).items() if count > 1] == []

@@ -23,6 +23,7 @@ class Rules:
         """Leaf that the name alone decides; "" for none."""
         self._in_function_folders = _any_match(profile.function_folders)
         self._by_file = _first_match(profile.files)
+        self._helped = _first_match(profile.helpers)
         self._by_module_name = _first_match(profile.modules)
         prefixes = sorted((prefix, rule.leaf) for rule in reversed(profile.prefixes) for prefix in rule.match)
         self._prefixes = dict(prefixes)
@@ -32,14 +33,22 @@ class Rules:
         """Whether a name is a halt or an idle loop, wherever it lies."""
 
     def by_source(self, name: str, path: str) -> str:
-        """The leaf of a function whose source file is known; `other` when no rule names the file."""
+        """The leaf of a function whose source file is known; `other` when no rule names the file.
+
+        A helper counts as the leaf that it mostly works for.
+        """
         if self.idle_names(name):
             return IDLE
         if self._in_function_folders(path):
             leaf = self.by_function(name)
             if leaf:
                 return leaf
-        return self._by_file(path) or OTHER
+        return self._by_file(path) or self._helped(path) or OTHER
+
+    def is_helper(self, name: str, path: str) -> bool:
+        """Whether the leaf of this function is that of its usual callers, not its own."""
+        own = self.by_function(name) if self._in_function_folders(path) else ""
+        return not (own or self._by_file(path)) and bool(self._helped(path))
 
     def by_module(self, module: str, ko_path: str) -> str:
         """The leaf of everything in a loadable module; "" when no rule knows it."""

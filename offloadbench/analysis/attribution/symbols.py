@@ -116,6 +116,12 @@ class SymbolTable:
         self.neighbours_right_ratio = float((middle == left)[agreeing].mean()) if self.neighbours_tested else 0.0
 
     @property
+    def known_ratio(self) -> float:
+        """Share of the kernel's own functions, modules aside, whose name the table knows."""
+        own = [name for name, module in zip(self._base_names, self._modules, strict=True) if not module]
+        return sum(name in self._names.by_name for name in own) / len(own) if own else 0.0
+
+    @property
     def neighbours_trusted(self) -> bool:
         """Whether this kernel's functions lie in the order of its files."""
         return self.neighbours_tested >= _ENOUGH and self.neighbours_right_ratio >= TRUSTED_RATIO

@@ -9,8 +9,8 @@ from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, R
 from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
-MODULE, FUNCTION, PREFIX = "module", "function", "prefix"
-METHODS = (USER, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, PREFIX, OTHER)
+MODULE, FUNCTION, HELPER, PREFIX = "module", "function", "helper", "prefix"
+METHODS = (USER, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
 """In the order in which they are tried; `irq_shadow` is tried for clock samples only."""
 
 
@@ -65,7 +65,7 @@ class Verdicts:
                 return Verdict(leaf, MODULE, symbol.module)
         leaves = list(dict.fromkeys(rules.by_source(symbol.name, path) for path in symbol.paths))
         if leaves and symbol.method != NEIGHBOURS:
-            return Verdict(leaves[0], symbol.method)
+            return Verdict(leaves[0], HELPER if rules.is_helper(symbol.name, symbol.paths[0]) else symbol.method)
         by_function = rules.by_function(symbol.name)
         if len(leaves) == 1:
             return Verdict(leaves[0], FUNCTION if leaves[0] == by_function else NEIGHBOURS)
