@@ -126,6 +126,8 @@ def _read_features(stream: BinaryIO, header: Header, words: tuple[int, ...]) -> 
     table = _read_section(stream, header.data_end_byte, len(numbers) * _SECTION_BYTES)
     for index, number in enumerate(numbers):
         offset, size = header.order.unpack("QQ", table, index * _SECTION_BYTES)
+        if offset + size > _size(stream):
+            raise struct.error("feature beyond the end of the file")
         if number in set(Feature) and size <= _FEATURE_MAX_BYTES:
             header = with_feature(header, number, _read_section(stream, offset, size))
     return header

@@ -88,7 +88,10 @@ def read(path: Path) -> Recording:
         reader = RecordReader(stream, header)
         scan = Scan(header)
         scan.add(reader)
-    problems = [reader.problem or problem, *scan.problems()]
+    if reader.problem and header.data_end_byte is not None:
+        # what lies behind the records is missing because they are cut
+        problem = ""
+    problems = [problem, reader.problem, *scan.problems()]
     return Recording(
         path=path,
         header=scan.header,

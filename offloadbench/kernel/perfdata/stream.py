@@ -6,6 +6,7 @@ anything else is walked record by record.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -232,11 +233,10 @@ class RecordReader:
 
     def _outer_parts(self) -> Iterator[_Records | _Special]:
         self._stream.seek(self._position)
-        while True:
-            left = CHUNK_BYTES if self._end_byte is None else self._end_byte - self._position
-            piece = self._stream.read(min(CHUNK_BYTES, left))
-            if not piece:
-                return
+        stop_byte = os.fstat(self._stream.fileno()).st_size
+        if self._end_byte is not None:
+            stop_byte = min(stop_byte, self._end_byte)
+        while piece := self._stream.read(min(CHUNK_BYTES, max(stop_byte - self._position, 0))):
             self._position += len(piece)
             yield from self._outer.feed(piece)
 
