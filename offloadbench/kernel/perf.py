@@ -1,4 +1,4 @@
-"""perf(1), driven through sh: what it can count here, a recording bracketed by its control fifo, and its text.
+"""perf(1), driven through sh: what it can count here, and a recording bracketed by its control fifo.
 
 perf silently records cpu-clock where there is no PMU, and `perf stat` exits 0 on "<not supported>": the events
 are tried first, and what was recorded is read back from the file.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
-import struct
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sh
 
 from offloadbench.errors import ProfilerError
+from offloadbench.kernel import perfdata
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.runfile import pack_profile
 from offloadbench.units import format_cpulist
 
 CLOCK_PERIOD_NS = 1_000_000
@@ -30,13 +25,6 @@ CLOCK_PERIOD_NS = 1_000_000
 HARDWARE_PERIOD = 2_000_003
 _QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
 _CONTROL_TIMEOUT_S = 60.0
-_SAMPLE = re.compile(
-    r"^\s*(?P<comm>.*?)\s+(?P<pid>-?\d+)\s+\[(?P<cpu>\d+)\]\s+(?P<mode>\S*)\s+(?P<s>\d+)\.(?P<ns>\d{9}):"
-    r"\s+(?P<period>\d+)\s+(?P<event>\S+):\s+(?P<ip>[0-9a-f]+)\s*$"
-)
-# offset of (offset, size) of the data section in the header of a perf.data file; record types
-_DATA_SECTION = 40
-_RECORD_LOST, _RECORD_THROTTLE, _RECORD_LOST_SAMPLES = 2, 5, 13
 
 
 def require() -> None:
@@ -182,92 +170,9 @@ def script(data: Path, fields: str) -> Iterable[str]:
         output.unlink(missing_ok=True)
 
 
-def count_losses(data: Path) -> tuple[int, int]:
-    """(lost samples, throttle records) of a perf.data file, from its records (perf_event_open(2), "Sampling").
-
-    `perf report --stats` counts the LOST records, not the samples that each of them stands for.
-    """
-    content = data.read_bytes()
-    offset, size = struct.unpack_from("<QQ", content, _DATA_SECTION)
-    end = min(offset + size, len(content))
-    lost = throttled = 0
-    while offset + 8 <= end:
-        kind, _, length = struct.unpack_from("<IHH", content, offset)
-        if length < 8 or offset + length > end:
-            break
-        if kind == _RECORD_LOST:
-            lost += struct.unpack_from("<Q", content, offset + 16)[0]
-        elif kind == _RECORD_LOST_SAMPLES:
-            lost += struct.unpack_from("<Q", content, offset + 8)[0]
-        throttled += kind == _RECORD_THROTTLE
-        offset += length
-    return lost, throttled
-
-
-@dataclass
-class _Table:
-    """Samples folded by everything that analysis can ask for."""
-
-    counts: Counter[tuple[int, str, int, int, int, int]]
-    weights: Counter[tuple[int, str, int, int, int, int]]
-    comms: dict[str, int]
-    samples: int = 0
-    outside: int = 0
-
-
-def count_samples(
-    lines: Iterable[str], events: list[ProfileEvent], window_start_s: float, window_s: float
-) -> tuple[_Table, list[str]]:
-    """Fold sample lines by (address, mode, process, CPU, second, event); returns the table and unread lines."""
-    indexes = {event.name: index for index, event in enumerate(events)}
-    table = _Table(Counter(), Counter(), {})
-    unread = []
-    for line in lines:
-        match = _SAMPLE.match(line)
-        if not match:
-            if line.strip():
-                unread.append(line.strip())
-            continue
-        # `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`
-        words = re.split("[/:]", match["event"])
-        event = next((i for name, i in indexes.items() if name in words), None)
-        if event is None:
-            raise ProfilerError(f"perf recorded {match['event']!r}, which was not asked for", "report this as a bug")
-        table.samples += 1
-        t_s = int(match["s"]) + int(match["ns"]) * 1e-9 - window_start_s
-        second = int(min(max(t_s, 0.0), max(window_s - 1e-9, 0.0)))
-        table.outside += not 0 <= t_s <= window_s
-        process = table.comms.setdefault(match["comm"], len(table.comms))
-        key = (int(match["ip"], 16), match["mode"][:1] or "?", process, int(match["cpu"]), second, event)
-        table.counts[key] += 1
-        table.weights[key] += int(match["period"])
-    return table, unread
-
-
 def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, window_s: float) -> ProfileCounts:
     """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds."""
-    table, unread = count_samples(
-        script(data, "comm,pid,cpu,time,event,ip,period,misc"), events, window_start_s, window_s
-    )
-    if unread:
-        raise ProfilerError(f"perf script printed a line that is not understood: {unread[0]!r}", "report this as a bug")
-    lost_samples, throttled = count_losses(data)
-    keys = sorted(table.counts)
-    columns = {
-        name: np.array([key[index] for key in keys])
-        for index, name in enumerate(("address", "mode", "process", "cpu", "second", "event"))
-    }
-    columns["address"] = np.array([key[0] for key in keys], dtype=np.uint64)
-    columns["mode"] = np.array([key[1].encode() for key in keys], dtype="S1")
-    columns["count"] = np.array([table.counts[key] for key in keys], dtype=np.uint32)
-    columns["weight"] = np.array([table.weights[key] for key in keys], dtype=np.uint64)
-    return ProfileCounts(
-        events=events,
-        comms=list(table.comms),
-        rows=len(keys),
-        columns=pack_profile(columns),
-        samples=table.samples,
-        lost_samples=lost_samples,
-        throttled=throttled,
-        outside_window=table.outside,
-    )
+    recording = perfdata.read(data)
+    if recording.problem:
+        raise ProfilerError(f"the recording is damaged: {recording.problem}", "see `offloadbench doctor`")
+    return perfdata.fold(recording, events, window_start_s, window_s)
