@@ -308,6 +308,7 @@ class Plan(Frozen, frozen=True, kw_only=True):
     seed: int
     order: list[PlannedTrial]
     profile: bool
+    call_graph: bool = False
 
 
 class Nic(Frozen, frozen=True, kw_only=True):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # modules whose functions are worth their bytes: other kernels link them in
 _KEPT_MODULES = (
-    "net/*", "drivers/virtio/*", "drivers/vhost/*", "drivers/ptp/*", "drivers/net/phy/*", "drivers/net/mdio/*",
+    "net/*", "fs/ext4/*", "fs/jbd2/*", "drivers/virtio/*", "drivers/vhost/*", "drivers/ptp/*", "drivers/net/phy/*",
+    "drivers/net/mdio/*",
     "drivers/net/bonding/*", "drivers/net/team/*", "drivers/net/hyperv/*", "drivers/net/vmxnet3/*",
     "drivers/net/xen*", "drivers/net/ipvlan/*", "drivers/net/vxlan/*", "drivers/net/wireguard/*",
     "drivers/net/veth.ko", "drivers/net/t[au][np].ko", "drivers/net/virtio_net.ko", "drivers/net/macv*.ko",

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import __version__, catalog, plan, runfile, traffic
+from offloadbench import __version__, catalog, names, plan, runfile, traffic
+from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
@@ -45,6 +47,7 @@ class Options:
     resume: bool = False
     profile: bool = True
     keep_perf: bool = False
+    call_graph: bool = False
     command: list[str] = field(default_factory=list)
 
 
@@ -185,6 +188,7 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         warmup_s=options.warmup_s,
         seed=options.seed,
         profile=options.profile,
+        call_graph=options.call_graph,
     )
 
 
@@ -225,6 +229,17 @@ def _symbols(options: Options, emit: Emit) -> Kallsyms:
     )
 
 
+def _wanted_profile(options: Options, run: Run) -> Wanted:
+    if not run.plan.profile:
+        return Wanted([])
+    symbols = SymbolTable(runfile.unpack_text(run.kallsyms.text), names.EMPTY) if run.plan.call_graph else None
+    return Wanted(
+        events=perf.available_events(),
+        functions=symbols.addresses if symbols else None,
+        keep=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
+    )
+
+
 def _resumed(options: Options, prior: Run) -> Options:
     """The options with the NIC and the link of the run that goes on."""
     if options.nic and options.nic != prior.nic.name:
@@ -235,6 +250,7 @@ def _resumed(options: Options, prior: Run) -> Options:
         line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
         rtt_s=prior.bed.rtt_s,
         profile=prior.plan.profile,
+        call_graph=prior.plan.call_graph,
     )
 
 
@@ -290,8 +306,7 @@ def execute(options: Options, emit: Emit) -> Run:
             plan=run.plan,
             journal=site.journal,
             folder=site.folder,
-            keep_perf=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
-            events=perf.available_events() if run.plan.profile else [],
+            profile=_wanted_profile(options, run),
             idle_clock=idle.best_clock(),
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,

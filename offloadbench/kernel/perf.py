@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sh
 
 from offloadbench.errors import ProfilerError
@@ -24,7 +27,10 @@ CLOCK_PERIOD_NS = 1_000_000
 # prime, so that no loop of the workload beats with it; about 1.5 kHz at 3 GHz
 HARDWARE_PERIOD = 2_000_003
 _QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
+_CLOCK = "cpu-clock"
 _CONTROL_TIMEOUT_S = 60.0
+# percent; below, perf shared the counter with other events in turn
+_FULLY_COUNTED = 99.0
 
 
 def require() -> None:
@@ -58,28 +64,18 @@ def available_events() -> list[ProfileEvent]:
     return events or [ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=CLOCK_PERIOD_NS)]
 
 
-class Recorder:
-    """`perf record` on some CPUs, armed early and counting only between `enable` and `disable`."""
+class _Controlled:
+    """A perf process on some CPUs, armed early and counting only between `enable` and `disable` (--control fifo)."""
 
-    def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:
-        self.events = events
-        self.data = folder / f"{name}.perf.data"
-        self._log = folder / f"{name}.perf.log"
+    def __init__(self, arguments: list[str], cpus: frozenset[int], folder: Path, name: str) -> None:
+        self._log = folder / f"{name}.log"
         self._fifos = (folder / f"{name}.ctl", folder / f"{name}.ack")
         for fifo in self._fifos:
             os.mkfifo(fifo, 0o600)
         # opened for both directions, so that neither side waits for the other to open
         self._control, self._ack = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in self._fifos)
-        arguments = ["record", "--delay=-1", f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"]
-        for event in events:
-            arguments += [
-                "-e",
-                event.name if event.name == "cpu-clock" else f"{event.name}/period={event.period}/",
-            ]
-        if any(event.name == "cpu-clock" for event in events):
-            arguments += ["-c", str(CLOCK_PERIOD_NS)]
-        arguments += ["-C", format_cpulist(cpus), "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
-        self._process = _start(arguments, self._log)
+        control = f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"
+        self._process = _start([*arguments, "--delay=-1", control, "-C", format_cpulist(cpus)], self._log)
         # the ping is answered once perf has opened its events
         self._command("ping")
 
@@ -105,17 +101,13 @@ class Recorder:
     def disable(self) -> None:
         self._command("disable")
 
-    def finish(self) -> Path:
-        """Stop perf and return the path of its complete perf.data."""
+    def _wait(self) -> None:
         try:
-            with contextlib.suppress(ProfilerError):
-                self._command("stop")
             self._process.wait(timeout=_CONTROL_TIMEOUT_S)
         except (sh.ErrorReturnCode, sh.TimeoutException) as error:
-            raise ProfilerError(f"perf record failed: {_last_line(self._log)}", "see `offloadbench doctor`") from error
+            raise ProfilerError(f"perf failed: {_last_line(self._log)}", "see `offloadbench doctor`") from error
         finally:
             self.close()
-        return self.data
 
     def close(self) -> None:
         """End perf if it still runs, and give back the fifos. Safe to call twice."""
@@ -130,6 +122,84 @@ class Recorder:
         self._control = self._ack = -1
         for fifo in self._fifos:
             fifo.unlink(missing_ok=True)
+
+
+class Recorder(_Controlled):
+    """`perf record`: samples of all events, with the calling kernel functions on request."""
+
+    def __init__(
+        self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str, *, chains: bool = False
+    ) -> None:
+        self.data = folder / f"{name}.perf.data"
+        arguments = ["record", "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
+        for event in events:
+            arguments += ["-e", event.name if event.name == _CLOCK else f"{event.name}/period={event.period}/"]
+        if any(event.name == _CLOCK for event in events):
+            arguments += ["-c", str(CLOCK_PERIOD_NS)]
+        if chains:
+            # the kernel unwinds itself (ORC); user frames would cost more than they tell here
+            arguments += ["-g", "--kernel-callchains"]
+        super().__init__(arguments, cpus, folder, f"{name}.perf")
+
+    def finish(self) -> Path:
+        """Stop perf and return the path of its complete perf.data."""
+        with contextlib.suppress(ProfilerError):
+            self._command("stop")
+        self._wait()
+        return self.data
+
+
+class Counter(_Controlled):
+    """`perf stat`: plain counts of the same events over the same window, against which samples are checked."""
+
+    def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:
+        self._events = [event.name for event in events]
+        self._counts = folder / f"{name}.stat"
+        arguments = ["stat", "-x", ",", "-o", str(self._counts), "-e", ",".join(self._events)]
+        super().__init__(arguments, cpus, folder, f"{name}.stat")
+
+    def finish(self) -> tuple[dict[str, float], str]:
+        """Stop perf and return what it counted: event -> mean rate of one CPU, and what may be wrong with it.
+
+        A rate, for the window of a second perf process cannot be exactly that of the first.
+        """
+        # perf stat prints when it is interrupted, and knows no `stop`
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+        with contextlib.suppress(ProfilerError):
+            self._wait()
+        try:
+            return parse_rates(self._counts.read_text(), self._events)
+        except OSError as error:
+            return {}, f"perf stat wrote nothing: {error.strerror}"
+        finally:
+            self._counts.unlink(missing_ok=True)
+
+
+def parse_rates(text: str, events: list[str]) -> tuple[dict[str, float], str]:
+    """`perf stat -x,`: value, unit, event, run time in ns over all CPUs, percentage of the time (perf-stat(1)).
+
+    Returns:
+        Event -> count per second of one CPU (cpu-clock in ns), and a sentence when some could not be counted, or were
+        scaled up because counters were shared.
+    """
+    rates: dict[str, float] = {}
+    problems = []
+    for line in text.splitlines():
+        columns = line.split(",")
+        name = next((event for event in events if len(columns) > 4 and columns[2].split(":")[0] == event), None)
+        if name is None:
+            continue
+        try:
+            value, run_ns, percentage = float(columns[0]), float(columns[3]), float(columns[4])
+            rates[name] = value * (1e6 if columns[1] == "msec" else 1.0) / (run_ns * 1e-9 * 100 / percentage)
+        except (ValueError, ZeroDivisionError):
+            problems.append(f"{name}: {columns[0].strip('<>')}")
+            continue
+        if percentage < _FULLY_COUNTED:
+            problems.append(f"{name} was counted {percentage:.0f} % of the time and scaled up")
+    problems += [f"{name}: no count" for name in events if name not in rates and not problems]
+    return rates, "; ".join(problems)
 
 
 def _start(arguments: list[str], log: Path) -> Any:
@@ -170,9 +240,19 @@ def script(data: Path, fields: str) -> Iterable[str]:
         output.unlink(missing_ok=True)
 
 
-def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, window_s: float) -> ProfileCounts:
-    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds."""
+def read_counts(
+    data: Path,
+    events: list[ProfileEvent],
+    window_start_s: float,
+    window_s: float,
+    functions: npt.NDArray[np.uint64] | None = None,
+) -> ProfileCounts:
+    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds.
+
+    Args:
+        functions: sorted start addresses of the kernel's functions, where call chains were recorded.
+    """
     recording = perfdata.read(data)
     if recording.problem:
         raise ProfilerError(f"the recording is damaged: {recording.problem}", "see `offloadbench doctor`")
-    return perfdata.fold(recording, events, window_start_s, window_s)
+    return perfdata.fold(recording, events, window_start_s, window_s, functions)

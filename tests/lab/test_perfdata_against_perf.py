@@ -171,7 +171,7 @@ def test_folding_counts_what_perf_prints(tmp_path: Path) -> None:
     start_s = min(row[0] for row in printed) * 1e-9
     event = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1_000_000)
     counts = perfdata.fold(perfdata.read(path), [event], start_s - 0.5, 60.0)
-    columns = unpack_profile(counts.columns, counts.rows)
+    columns = unpack_profile(counts)
     names = ("address", "mode", "process", "cpu", "second", "count")
     folded = Counter[tuple[int, str, str, int, int]]()
     for address, mode, process, cpu, second, count in zip(*(columns[name].tolist() for name in names), strict=True):

@@ -37,7 +37,7 @@ def _fold(
 
 
 def _rows(counts: ProfileCounts) -> list[Row]:
-    columns = unpack_profile(counts.columns, counts.rows)
+    columns = unpack_profile(counts)
     values = zip(*(columns[name].tolist() for name in PROFILE_COLUMNS), strict=True)
     return [dict(zip(PROFILE_COLUMNS, row, strict=True)) for row in values]
 
