@@ -179,7 +179,7 @@ def unpack_chains(counts: ProfileCounts) -> list[npt.NDArray[np.uint64]]:
 
 
 def _pack(parts: Sequence[npt.NDArray[Any]]) -> str:
-    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 9)).decode()
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode()
 
 
 def _unpack(text: str) -> bytes:

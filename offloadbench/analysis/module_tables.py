@@ -75,8 +75,12 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return _each_trial(runs, columns, lambda run, trial: _module_rows(run, trial, profile))
 
 
-def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    rows = attributed(run, trial, profile)
+def by_module(rows: pd.DataFrame) -> pd.DataFrame:
+    """Attributed samples summed by module and event.
+
+    Columns: event, quantity, module, floor, value, samples, method, ko, share_ratio, share_low_ratio, share_high_ratio,
+    instructions_per_cycle; see `modules`.
+    """
     by = [*_EVENT, "module", "floor"]
     table = _summed(rows, by)
     heaviest = _summed(rows, [*by, "method"]).sort_values("value", kind="stable").drop_duplicates(by, keep="last")
@@ -88,13 +92,20 @@ def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
     share = (table["value"] / table["event"].map(totals["weight"])).where(table["module"] != IDLE)
     counted = table["event"].map(totals["samples"])
     bounds = [wilson_interval(s, n) for s, n in zip(share, counted, strict=True)]
-    payload = metrics.payload_bytes(trial)
     return table.assign(
-        value_per_byte=table["value"] / payload if payload else math.nan,
         share_ratio=share,
         share_low_ratio=[low for low, _ in bounds],
         share_high_ratio=[high for _, high in bounds],
         instructions_per_cycle=_instructions_per_cycle(table),
+    )
+
+
+def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
+    rows = attributed(run, trial, profile)
+    table = by_module(rows)
+    payload = metrics.payload_bytes(trial)
+    return table.assign(
+        value_per_byte=table["value"] / payload if payload else math.nan,
         caller_value=_caller_values(table, rows, profile),
     )
 
@@ -117,21 +128,22 @@ def _caller_values(table: pd.DataFrame, rows: pd.DataFrame, profile: Profile) ->
     return pd.Series(sums.reindex(keys).fillna(0).to_numpy(), index=table.index)
 
 
+def by_method(rows: pd.DataFrame) -> pd.DataFrame:
+    """Attributed samples summed by method and event: event, quantity, method, value, samples, share_ratio."""
+    table = _summed(rows, [*_EVENT, "method"])
+    weight = table["event"].map(_busy_totals(rows, ["event"])["weight"])
+    table["share_ratio"] = (table["value"] / weight).where(table["method"] != IDLE)
+    return table.sort_values("method", key=lambda names: names.map(METHODS.index), kind="stable")
+
+
 def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """How the samples found their modules: one row per method and event of every trial.
 
     Columns: run, workload, case, repeat, event, quantity, method, value, share_ratio (of busy weight; NaN for idle),
     samples.
     """
-
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        rows = attributed(run, trial, profile)
-        table = _summed(rows, [*_EVENT, "method"])
-        weight = table["event"].map(_busy_totals(rows, ["event"])["weight"])
-        table["share_ratio"] = (table["value"] / weight).where(table["method"] != IDLE)
-        return table.sort_values("method", key=lambda names: names.map(METHODS.index), kind="stable")
-
-    return _each_trial(runs, [*_EVENT, "method", "value", "share_ratio", "samples"], rows_of)
+    columns = [*_EVENT, "method", "value", "share_ratio", "samples"]
+    return _each_trial(runs, columns, lambda run, trial: by_method(attributed(run, trial, profile)))
 
 
 def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
