@@ -4,7 +4,8 @@
 
 A real recording of the CPU clock is made, and its samples are repeated up to 1 and 10 million (48 bytes each). For each
 size come the medians over the rounds, the median of the paired ratios, and the peak resident memory of each reader in a
-process of its own. `read` is header, records and all columns of all samples; `fold` is what a run file keeps, packed.
+process of its own. `read` is header, records and all columns of all samples; `fold` is what a run file keeps, packed;
+`attribute` is every sample in its module, after the start-up (symbols and name table), whose memory its peak includes.
 `chains` is as many samples with call chains, read with them. perf looks symbols up as well, which is its job.
 """
 
@@ -18,9 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
-from offloadbench.kernel import perfdata
+from offloadbench import catalog
+from offloadbench.analysis import module_tables
+from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts, attribute
+from offloadbench.kernel import kallsyms, perf, perfdata
 from offloadbench.model import ProfileEvent
 
 SIZES = (1_000_000, 10_000_000)
@@ -81,6 +86,21 @@ def fold(path: Path) -> None:
     perfdata.fold(recording, [CLOCK], start_s, 60.0)
 
 
+@lru_cache(maxsize=1)
+def _verdicts() -> Verdicts:
+    """Start-up: the running kernel's symbols and the name table, read once for all rounds."""
+    profile = catalog.profile("linux")
+    names = catalog.name_table(profile)
+    return Verdicts(SymbolTable(kallsyms.snapshot(), names), Rules(profile), names, {})
+
+
+def attribute_all(path: Path) -> None:
+    """Every sample in its module: what `offloadbench modules FILE` does after its start-up."""
+    verdicts = _verdicts()
+    counts = perf.read_all(perfdata.read(path), verdicts.symbols.addresses)
+    assert module_tables.by_module(attribute(counts, verdicts))["samples"].sum() == counts.samples
+
+
 def perf_report(path: Path) -> None:
     """perf's own table of symbols."""
     command = ["perf", "report", "-i", str(path), "--sort", "sym", "--stdio", "-g", "none"]
@@ -91,6 +111,7 @@ TASKS: dict[str, Callable[[Path], None]] = {
     "read": read,
     "fold": fold,
     "chains": read_chains,
+    "attribute": attribute_all,
     "perf report": perf_report,
 }
 
@@ -120,12 +141,13 @@ def compare(path: Path, tasks: list[str], samples: int, rounds: int) -> None:
 
 
 def main(rounds: int, sizes: list[int]) -> None:
+    _verdicts()
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small.data", Path(folder) / "large.data"
         record(small)
         for samples in sizes:
             enlarge(small, large, samples)
-            compare(large, ["read", "fold", "perf report"], samples, rounds)
+            compare(large, ["read", "fold", "attribute", "perf report"], samples, rounds)
         record(small, "-g")
         enlarge(small, large, CHAIN_SAMPLES)
         compare(large, ["chains", "perf report"], CHAIN_SAMPLES, rounds)
