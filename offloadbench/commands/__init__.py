@@ -7,6 +7,6 @@ from types import ModuleType
 
 def modules() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, report, restore, run
+    from offloadbench.commands import cases, compare, doctor, export, probe, report, restore, run
 
-    return [run, compare, report, export, cases, doctor, restore]
+    return [run, compare, report, export, probe, cases, doctor, restore]
