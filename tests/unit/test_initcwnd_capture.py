@@ -195,6 +195,15 @@ def test_frames_of_noise_never_raise(noise: bytes, link: Link) -> None:
     score(pcap([Record(0, frame[: len(noise)], len(frame)), Record(1, noise, 9000)], link.link_type))
 
 
+@given(st.data(), st.sampled_from(SIDES))
+def test_frames_lost_doubled_and_out_of_order_never_raise(data: st.DataObject, side: str) -> None:
+    records = answer([2 * MSS] * 5, 20 * MSS, wire=True, side=side)
+    chosen = data.draw(st.lists(st.sampled_from(records), max_size=60))
+    for flow in score(pcap(chosen)):
+        assert flow.verdict in VERDICTS
+        assert flow.reason
+
+
 @pytest.mark.parametrize("data", [b"", b"\xd4\xc3", b"hello world, this is text", b"\x1f\x8b\x08\x00"])
 def test_what_is_no_capture_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError, match="not a pcap or pcapng capture"):
