@@ -227,7 +227,7 @@ class SendPath:
                 self.refusal = NAGLE
                 break
             self._hand_down(skb, quota)
-            # Minshall's mark is set on this way only: a push of one skb never sends a partial segment
+            # Minshall's mark is set on this way only: a push of one skb never sends a partial one alone
             self._partial_in_flight |= skb.length_bytes < self.mss_bytes
             sent = True
         if sent:

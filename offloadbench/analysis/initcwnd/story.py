@@ -6,8 +6,8 @@ EXPLANATION = """\
 TSO AND THE INITIAL CONGESTION WINDOW
 
 What is said
-  "On kernel 2.6.18 (RHEL/CentOS 5) with TSO on, the route's initcwnd has no effect." It stands in many articles and
-  in no kernel changelog. Running the send path of that kernel says something richer.
+  "On kernel 2.6.18 (RHEL/CentOS 5) with TSO on, the route's initcwnd has no effect." Running the send path of that
+  kernel says something richer.
 
 What the code does, with `ip route change ... initcwnd 10` and a large response
                                                               segments before the first ACK
@@ -20,8 +20,8 @@ What the code does, with `ip route change ... initcwnd 10` and a large response
   el5 since -128: 10 s idle, cwnd was 40, TSO on    M2        ########################################
 
   M0  Metrics reset. Unless the route caches an RTT (and timestamps are on, or it is 3 s or more), tcp_init_metrics
-      leaves before the line that applies initcwnd: cwnd stays at 2, with TSO and without. This is what most people
-      saw. Fixed in 2.6.30 (86bcebafc5e7).
+      leaves before the line that applies initcwnd: cwnd stays at 2, with TSO and without. Whoever tries a first
+      connection to a host with TSO on sees this, and may well blame TSO. Fixed in 2.6.30 (86bcebafc5e7).
   M1  TSO deferral. A packet of several segments is held while the room left is below cwnd / tcp_tso_win_divisor (3),
       until an ACK comes. It costs the tail of a response that is just as long as the window. el5 since -128 fills
       packets before it pushes them: there one write of 14480 B leaves whole, two writes of 10136 B stop at 7 of 10.
@@ -36,8 +36,9 @@ What the code does, with `ip route change ... initcwnd 10` and a large response
   M4  The peer's window. Old clients offer 2 to 4 segments, and no cwnd helps.
 
 How sure we are
-  The figures come from executing those kernels' code, not from captures of machines that run them, and no public source
-  confirms the sentence. Distributions backport: take a version number as advice. What a capture shows wins.
+  The figures come from executing those kernels' code, not from captures of machines that run them, and we found no
+  public source that confirms the sentence. Distributions backport: take a version number as advice. What a capture
+  shows wins.
 
 Today's kernels
   Deferral needs the last send to be under 1 ms ago and a due ACK; a packet is at most half of cwnd, so ten segments
