@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from offloadbench.traffic.iscsi import connection, scsi
+from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.session import Command, Session
+from offloadbench.traffic.iscsi.session import Session
 
 COMM = "ob-initiator"
 LUN = 1
