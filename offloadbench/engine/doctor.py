@@ -11,8 +11,8 @@ from typing import Literal
 import psutil
 
 from offloadbench.bed import cpus, lab
-from offloadbench.errors import OffloadbenchError
-from offloadbench.kernel import features, idle, kallsyms, link, nic, perf, sysctl
+from offloadbench.errors import HostError, OffloadbenchError
+from offloadbench.kernel import features, idle, kallsyms, link, nic, perf, sysctl, tgt
 from offloadbench.traffic import files
 from offloadbench.units import format_bytes
 
@@ -105,6 +105,14 @@ def _ip() -> Check:
     return Check("ip", "fail", "ip is not installed", "apt-get install iproute2")
 
 
+def _iscsi_target() -> Check:
+    try:
+        tgt.require()
+    except HostError as error:
+        return Check("iSCSI target", "note", f"{error.message}: iscsi-write cannot run", error.hint)
+    return Check("iSCSI target", "ok", f"tgt {tgt.version()}")
+
+
 def _python_ethtool() -> Check:
     try:
         import ethtool
@@ -136,6 +144,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("ip", _ip),
     ("TAP devices", _tun),
     ("python-ethtool", _python_ethtool),
+    ("iSCSI target", _iscsi_target),
     ("congestion control", _congestion_control),
 )
 

@@ -63,7 +63,6 @@ def serving(bed: Bed) -> Iterator[str]:
         "user": USER,
         "password": PASSWORD,
         "address": bed.peer.address,
-        "initiator_address": bed.dut.address,
         "congestion_control": "cubic",
         "receive_window_bytes": 0,
         "backing": "null",

@@ -182,7 +182,6 @@ class IscsiTraffic:
             serving = target.request(
                 {
                     **names,
-                    "initiator_address": dut.address,
                     "backing": self.backing,
                     "receive_window_bytes": window_bytes,
                     "parameters": self._keys(),
