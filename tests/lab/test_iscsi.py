@@ -181,6 +181,16 @@ def test_a_small_send_buffer_starves_a_long_link(long_link: Bench) -> None:
     assert rates[1] > 4.5 * rates[0]
 
 
+def test_the_sender_sleeps_in_the_kernel_for_send_buffer_memory(long_link: Bench, tmp_path: Path) -> None:
+    session = long_link.begin("sndbuf=212992")
+    assert session.initiator is not None
+    data = tmp_path / "perf.data"
+    record = ["perf", "record", "-q", "-g", "-e", "sched:sched_switch", "-p", str(session.initiator.pid)]
+    subprocess.run([*record, "-o", str(data), "--", "sleep", "1"], check=True, capture_output=True)
+    stacks = subprocess.check_output(["perf", "script", "-i", str(data)], text=True, stderr=subprocess.DEVNULL)
+    assert stacks.count("sk_stream_wait_memory") > 20
+
+
 # ---------------------------------------------------------------- faults
 
 

@@ -63,6 +63,20 @@ def test_a_scsi_command_has_its_fields_where_the_rfc_puts_them() -> None:
     assert encoded[32:] == cdb
 
 
+def test_a_cdb_of_more_than_16_bytes_goes_on_in_an_additional_header_segment(
+    pair: tuple[Connection, Connection],
+) -> None:
+    cdb = bytes(range(32))
+    header = pdu.scsi_command(cdb, flags=0, lun=0, task_tag=1, expected_bytes=0, cmd_sn=1, exp_stat_sn=1)
+    for end in pair:
+        end.header_digest = True
+    pair[0].send(header, b"", pdu.extended_cdb(cdb))
+    received = pair[1].receive()
+    assert received.header.encode()[32:] == cdb[:16]
+    assert received.ahs == [(1, b"\0" + cdb[16:])]
+    assert pdu.extended_cdb(cdb[:16]) == b""
+
+
 # RFC 3720, B.4
 @pytest.mark.parametrize(
     ("data", "expected"),

@@ -349,6 +349,11 @@ def test_a_ping_without_an_answer_is_told(play: Play) -> None:
     assert "no answer to a ping" in _fails(play(script))
 
 
+def test_a_window_that_stays_closed_is_told(play: Play) -> None:
+    with pytest.raises(IscsiError, match="command window stayed closed"):
+        play(_until_closed, max_cmd_sn=0).session.call(_nothing())
+
+
 def test_a_dropped_connection_fails_every_command(play: Play) -> None:
     def script(target: ScriptedTarget) -> None:
         for _ in range(2):

@@ -18,22 +18,23 @@ from offloadbench.traffic.iscsi.pdu import (
     DIGEST_BYTES,
     Header,
     IscsiError,
+    decode_ahs,
     digest,
     opcode_name,
     padding_bytes,
 )
 
-# include/uapi/asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN
-SO_SNDBUFFORCE = 32
+# include/uapi/asm-generic/socket.h: beyond net.core.{w,r}mem_max, with CAP_NET_ADMIN
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 Place = Callable[[Header], memoryview | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Pdu:
-    """A received PDU; `data` is without its padding."""
+    """A received PDU; `ahs` as `pdu.decode_ahs` returns it, `data` without its padding."""
 
     header: Header
-    ahs: bytes
+    ahs: list[tuple[int, bytes]]
     data: memoryview
 
 
@@ -42,13 +43,20 @@ class Silence(Exception):
 
 
 def connect(
-    address: str, port: int, congestion_control: str, send_buffer_bytes: int, timeout_s: float
+    address: str,
+    port: int,
+    *,
+    timeout_s: float,
+    congestion_control: str = "",
+    send_buffer_bytes: int = 0,
+    receive_window_bytes: int = 0,
 ) -> socket.socket:
     """A connected TCP socket.
 
     Args:
         congestion_control: empty leaves the namespace's own.
-        send_buffer_bytes: given to SO_SNDBUFFORCE, which doubles it and ends autotuning; 0 leaves it to the kernel.
+        send_buffer_bytes, receive_window_bytes: given to SO_SNDBUFFORCE and SO_RCVBUFFORCE, which double them and end
+            autotuning; 0 leaves them to the kernel.
 
     Raises:
         IscsiError: no connection within the time limit, or a refused option.
@@ -60,6 +68,8 @@ def connect(
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion_control.encode())
         if send_buffer_bytes:
             connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, send_buffer_bytes)
+        if receive_window_bytes:
+            connection.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_window_bytes)
         # as initiators do: a command must not wait for the answer to the one before (Nagle)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _limit_waiting(connection, timeout_s)
@@ -102,13 +112,13 @@ class Connection:
         self._bhs = bytearray(BHS_BYTES)
         _limit_waiting(connected, timeout_s)
 
-    def send(self, header: Header, data: memoryview | bytes = b"") -> None:
+    def send(self, header: Header, data: memoryview | bytes = b"", ahs: bytes = b"") -> None:
         """Send one PDU in one sendmsg(2); the payload is not copied here.
 
         Raises:
             IscsiError: the connection broke, or took nothing for the time limit.
         """
-        head = header.encode()
+        head = header.encode() + ahs
         if self.header_digest:
             head += digest(head)
         tail = bytes(padding_bytes(len(data)))
@@ -156,7 +166,7 @@ class Connection:
             self._fill(memoryview(pad))
             if self.data_digest:
                 self._check(digest(data, pad), "data", header)
-        return Pdu(header, bytes(ahs), data)
+        return Pdu(header, decode_ahs(bytes(ahs)), data)
 
     def _check(self, expected: bytes, what: str, header: Header) -> None:
         found = bytearray(DIGEST_BYTES)

@@ -79,7 +79,12 @@ class Initiator:
         config = self._config
         timeout_s = float(config["timeout_s"])
         connected = connection.connect(
-            config["address"], config["port"], config["congestion_control"], config["send_buffer_bytes"], timeout_s
+            config["address"],
+            config["port"],
+            timeout_s=timeout_s,
+            congestion_control=config["congestion_control"],
+            send_buffer_bytes=config["send_buffer_bytes"],
+            receive_window_bytes=config["receive_window_bytes"],
         )
         link = connection.Connection(connected, timeout_s)
         try:

@@ -183,7 +183,7 @@ class IscsiTraffic:
                 {
                     **names,
                     "backing": self.backing,
-                    "receive_window_bytes": window_bytes,
+                    "receive_window_bytes": window_bytes if self.operation == "write" else 0,
                     "parameters": self._keys(),
                 },
                 "ready",
@@ -197,6 +197,7 @@ class IscsiTraffic:
                     "port": serving["port"],
                     "offers": {**self._keys(), **fixed},
                     "send_buffer_bytes": self.send_buffer_bytes,
+                    "receive_window_bytes": window_bytes if self.operation == "read" else 0,
                     "transfer_bytes": self.transfer_bytes,
                     "queue_depth": self.queue_depth,
                     "sessions": self.sessions,

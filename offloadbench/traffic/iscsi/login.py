@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 from dataclasses import dataclass
 
@@ -75,9 +77,6 @@ def chap_response(identifier: int, password: str, challenge: bytes) -> bytes:
 
 def _binary(text: str) -> bytes:
     """A binary value as text: 0x and hexadecimal digits, or 0b and base64 (6.1)."""
-    import base64
-    import binascii
-
     try:
         if text[:2] in ("0x", "0X"):
             return bytes.fromhex(text[2:].rjust(len(text[2:]) + len(text) % 2, "0"))

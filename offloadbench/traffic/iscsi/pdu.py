@@ -161,6 +161,9 @@ class Header:
         return self.length if self.flags & UNDERFLOW else -self.length if self.flags & OVERFLOW else 0
 
 
+_AHS_EXTENDED_CDB = 1
+
+
 def scsi_command(
     cdb: bytes,
     *,
@@ -172,11 +175,12 @@ def scsi_command(
     exp_stat_sn: int,
     data_bytes: int = 0,
 ) -> Header:
-    """A SCSI command with immediate data of `data_bytes` (11.3); the CDB is padded to its 16 bytes."""
-    words = struct.unpack(">4I", cdb.ljust(16, b"\0"))
+    """A SCSI command with immediate data of `data_bytes` (11.3); what is beyond 16 bytes of CDB is its AHS."""
+    words = struct.unpack(">4I", cdb[:16].ljust(16, b"\0"))
     return Header(
         Opcode.SCSI_COMMAND,
         flags=flags,
+        ahs_bytes=len(extended_cdb(cdb)),
         data_bytes=data_bytes,
         lun=lun,
         task_tag=task_tag,
@@ -243,6 +247,11 @@ def digest(*parts: bytes | bytearray | memoryview) -> bytes:
     for part in parts:
         value = crc32c(part, value)
     return value.to_bytes(4, "little")
+
+
+def extended_cdb(cdb: bytes) -> bytes:
+    """The additional header segment for a CDB of more than 16 bytes, else nothing (11.2.2.3)."""
+    return encode_ahs([(_AHS_EXTENDED_CDB, b"\0" + cdb[16:])]) if len(cdb) > 16 else b""
 
 
 def encode_ahs(segments: list[tuple[int, bytes]]) -> bytes:

@@ -89,6 +89,8 @@ class Receiver:
                 f"the target gave no answer to {what} within {self._connection.timeout_s:g} s",
                 "is the link up, and the target's disk alive?",
             )
+        if self._sender.waiting():
+            raise IscsiError(f"the target's command window stayed closed for {self._connection.timeout_s:g} s")
         with tasks.changed:
             self._ping_tag = tasks.take_tag()
         self._sender.reply(pdu.nop_out(self._ping_tag, RESERVED_TAG, 0, tasks.cmd_sn, tasks.exp_stat_sn))

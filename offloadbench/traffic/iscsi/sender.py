@@ -105,7 +105,7 @@ class Sender:
             exp_stat_sn=self._tasks.exp_stat_sn,
             data_bytes=immediate,
         )
-        self._connection.send(header, payload[:immediate])
+        self._connection.send(header, payload[:immediate], pdu.extended_cdb(command.cdb))
         self.sent_bytes += immediate
         if unsolicited > immediate:
             self._send_data(command, RESERVED_TAG, immediate, unsolicited)
