@@ -49,7 +49,7 @@ class WorkloadDefinition(Strict, frozen=True, kw_only=True):
     """A workload: parameters of one kind of traffic (workloads/*.toml)."""
 
     name: str
-    kind: Literal["ftp"]
+    kind: Literal["ftp", "iscsi"]
     title: str
     parameters: dict[str, Any]
 
@@ -206,12 +206,15 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
 
 
 class Load(Frozen, frozen=True, kw_only=True):
-    """What the load side saw.
+    """What was moved, as its receivers saw it.
 
     Attributes:
+        clients: FTP clients, or iSCSI sessions.
         payload_bytes, interval_s: payload received between the two marks of the window, and their distance.
         bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
-        transfers_complete: ended with the server's 226 and the full length; transfers_cut: in flight at the end.
+        transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
+            transfers_cut: in flight at the end.
+        latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
     clients: int
@@ -223,6 +226,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     transfers_cut: int
     cpu_s: float
     settings: dict[str, Any]
+    latency_us: dict[str, float] = {}
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):

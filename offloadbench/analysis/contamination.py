@@ -11,8 +11,19 @@ from offloadbench.runfile import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
 NOTED_RATIO = 0.02
-# the server under test, the idle task, and kernel threads
-_OWN = ("ob-ftp-server", "swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
+# the server or initiator under test, the idle task, and kernel threads
+_OWN = (
+    "ob-ftp-server",
+    "ob-initiator",
+    "swapper*",
+    "ksoftirqd*",
+    "kworker*",
+    "rcu*",
+    "migration*",
+    "napi/*",
+    "kcompactd*",
+    "kdamond*",
+)
 
 
 def is_own(comm: str) -> bool:

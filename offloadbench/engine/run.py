@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +112,7 @@ def open_site(options: Options, emit: Emit) -> Iterator[Site]:
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
         try:
-            folder = Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
+            folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
             folder.mkdir(mode=0o700)
             if not mounts.tracefs_mounted():
