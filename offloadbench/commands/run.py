@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
     parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
-    parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
+    parser.add_argument("--workloads", metavar="LIST", default="ftp-get,iscsi-write", help="names or TOML files (default: both)")
     parser.add_argument(
         "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
     )
