@@ -31,8 +31,17 @@ _START_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 3.0
 _LOG_TAIL_BYTES = 4096
 _TARGET_ID, LUN = "1", "1"
-# it says so whenever there is no RDMA hardware and whenever it may not shield itself from the OOM killer
-_USUAL_WORDS = ("iser_ib_init", "oom-killer", "nr_open", "work_timer_start", "bs_init", "device_mgmt", "bs_thread_open")
+# what it says at every start, and whenever a connection ends
+_USUAL_WORDS = (
+    "iser_ib_init",
+    "oom-killer",
+    "nr_open",
+    "work_timer_start",
+    "bs_init",
+    "device_mgmt",
+    "bs_thread_open",
+    "conn_close",
+)
 
 
 @dataclass(frozen=True, slots=True)

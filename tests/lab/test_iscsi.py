@@ -248,9 +248,9 @@ def test_a_disk_that_is_full_is_told_in_the_targets_own_words(bench: Bench, tmp_
             session = bench.begin(*SMALL, f"backing={tmp_path}")
             time.sleep(0.5)
             session.mark()
+    finally:
         for session in bench.sessions:
             session.close()
-    finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
