@@ -6,11 +6,13 @@ checkout or an editable install. A path given by the user overrides them by name
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from offloadbench import names
 from offloadbench.errors import UsageError
 from offloadbench.model import CaseDefinition, Profile, WorkloadDefinition
 
@@ -49,8 +51,57 @@ def workload(name: str) -> WorkloadDefinition:
 
 
 def profile(name: str) -> Profile:
-    """An attribution profile by name, or by the path of a TOML file."""
-    return _load_named(name, definitions_folder("profiles"), Profile)
+    """An attribution profile by name, or by the path of a TOML file, joined with the profiles that it extends.
+
+    Returns:
+        The profile with `extends` empty, and `names` as paths.
+
+    Raises:
+        UsageError: unknown, not a profile, or it extends itself.
+    """
+    return _joined(name, ())
+
+
+def _joined(name: str, seen: tuple[str, ...]) -> Profile:
+    folder = definitions_folder("profiles")
+    if name in seen:
+        raise UsageError(f"profile {name} extends itself: {' -> '.join([*seen, name])}", "break the circle")
+    own = _load_named(name, folder, Profile)
+    beside = Path(name).parent if name.endswith(".toml") else folder
+    own = msgspec.structs.replace(own, names=[str(beside / file) for file in own.names])
+    if not own.extends:
+        return own
+    base = _joined(own.extends, (*seen, name))
+    return Profile(
+        name=own.name,
+        title=own.title,
+        floors=own.floors or base.floors,
+        leaves=[*own.leaves, *(leaf for leaf in base.leaves if leaf.name not in {mine.name for mine in own.leaves})],
+        groups=own.groups or base.groups,
+        names=[*own.names, *base.names],
+        modules=[*own.modules, *base.modules],
+        function_folders=[*own.function_folders, *base.function_folders],
+        functions=[*own.functions, *base.functions],
+        files=[*own.files, *base.files],
+        helpers=[*own.helpers, *base.helpers],
+        prefixes=[*own.prefixes, *base.prefixes],
+        irq_shadow=own.irq_shadow or base.irq_shadow,
+        generic=own.generic or base.generic,
+    )
+
+
+@lru_cache(maxsize=8)
+def _name_table(files: tuple[str, ...]) -> names.NameTable:
+    return names.merge([names.load(Path(file)) for file in files]) if files else names.EMPTY
+
+
+def name_table(profile: Profile) -> names.NameTable:
+    """The functions that the profile's name tables know.
+
+    Raises:
+        UsageError: a table is missing or damaged.
+    """
+    return _name_table(tuple(profile.names))
 
 
 def all_cases() -> list[CaseDefinition]:

@@ -60,24 +60,47 @@ class Leaf(Strict, frozen=True, kw_only=True):
     name: str
     floor: str
     title: str = ""
-    symbols: list[str] = []
-    prefixes: list[str] = []
-    contains: list[str] = []
-    ko: list[str] = []
+
+
+class Rule(Strict, frozen=True, kw_only=True):
+    """Whatever matches one of the patterns belongs to the leaf."""
+
+    leaf: str
+    match: list[str]
 
 
 class Profile(Strict, frozen=True, kw_only=True):
-    """An attribution profile (profiles/*.toml): ordered leaves with their rules, and a roll-up to floors.
+    """An attribution profile (profiles/*.toml): leaves, rules that are tried from top to bottom, and roll-ups.
 
     Attributes:
+        extends: a profile whose rules follow after these, and whose leaves, floors and lists hold where this has none.
+        floors: floor -> its title.
+        groups: name shown -> leaves that it sums; leaves in no group are shown as they are.
+        names: files of name tables, beside the profile.
+        modules: names of loadable modules (shell wildcards); they come before the path of the .ko.
+        functions: function names (wildcards), for sources below `function_folders` and where the source is unknown.
+        files: source paths, and paths of .ko files, in the kernel tree (wildcards).
+        helpers: source files of data structures that everybody uses, under the leaf that they mostly work for.
+        prefixes: beginnings of function names; the longest wins.
         irq_shadow: symbols where clock samples pile up that fell due while interrupts were off.
+        generic: leaves of work that is done for others; the second view charges it to the caller's module.
     """
 
     name: str
     title: str
-    leaves: list[Leaf]
-    floors: dict[str, str]
-    irq_shadow: list[str]
+    extends: str = ""
+    floors: dict[str, str] = {}
+    leaves: list[Leaf] = []
+    groups: dict[str, list[str]] = {}
+    names: list[str] = []
+    modules: list[Rule] = []
+    function_folders: list[str] = []
+    functions: list[Rule] = []
+    files: list[Rule] = []
+    helpers: list[Rule] = []
+    prefixes: list[Rule] = []
+    irq_shadow: list[str] = []
+    generic: list[str] = []
 
 
 # ---------------------------------------------------------------- what a run captured
@@ -161,7 +184,11 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
         columns: base64 of zlib of the columns, each little-endian, in the order of `offloadbench.runfile`.
         comms: process names, indexed by the process column.
         modes: the letters of the mode column: K kernel, U user, H hypervisor, others as perf prints them.
-        overhead_ns: CPU time that the recording itself took (perf's own process), if known.
+        chains, chain_count: call chains where they were recorded: base64 of zlib of the length of each (u2), then the
+            start addresses of the calling functions (u8), the nearest caller first, kernel only. The rows then have a
+            column `chain`.
+        counted: event -> what a plain count (perf stat) of the same window and CPUs says, in the event's unit.
+        counting: what may be wrong with `counted`; "" when nothing is.
     """
 
     events: list[ProfileEvent]
@@ -172,6 +199,10 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
     lost_samples: int
     throttled: int
     outside_window: int
+    chains: str = ""
+    chain_count: int = 0
+    counted: dict[str, float] = {}
+    counting: str = ""
 
 
 class Load(Frozen, frozen=True, kw_only=True):
@@ -281,6 +312,7 @@ class Plan(Frozen, frozen=True, kw_only=True):
     seed: int
     order: list[PlannedTrial]
     profile: bool
+    call_graph: bool = False
 
 
 class Nic(Frozen, frozen=True, kw_only=True):
@@ -354,10 +386,13 @@ class Kallsyms(Frozen, frozen=True, kw_only=True):
     Attributes:
         text: base64 of lzma of /proc/kallsyms, text symbols only.
         ko_paths: module -> path of its .ko, from modinfo.
+        sources: base64 of lzma of one source path per line of `text`, from this very kernel's debug information;
+            "" where it was not installed.
     """
 
     text: str
     ko_paths: dict[str, str]
+    sources: str = ""
 
 
 class Run(Frozen, frozen=True, kw_only=True):

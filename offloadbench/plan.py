@@ -67,6 +67,7 @@ def make_plan(
     warmup_s: float,
     seed: int,
     profile: bool = True,
+    call_graph: bool = False,
 ) -> Plan:
     """Resolve the cases for a NIC and draw the order of all trials from the seed."""
     planned = resolve_cases(cases, features)
@@ -89,6 +90,7 @@ def make_plan(
         seed=seed,
         order=order,
         profile=profile,
+        call_graph=call_graph,
     )
 
 

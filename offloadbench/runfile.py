@@ -10,14 +10,16 @@ import contextlib
 import lzma
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT, FORMAT_VERSION, Run, Trial
+from offloadbench.model import FORMAT, FORMAT_VERSION, ProfileCounts, Run, Trial
 
 # the columns of model.ProfileCounts, in the order in which they are stored, all little-endian
 PROFILE_COLUMNS: dict[str, str] = {
@@ -30,6 +32,8 @@ PROFILE_COLUMNS: dict[str, str] = {
     "count": "<u4",
     "weight": "<u8",
 }
+# index into the call chains; stored only where they were recorded
+CHAIN_COLUMN = {"chain": "<u4"}
 
 # what every analysis of a window reads (offloadbench.analysis.metrics, tables)
 REQUIRED_COUNTERS = frozenset(
@@ -125,31 +129,68 @@ def save(run: Run, path: Path) -> None:
 
 
 def pack_profile(columns: Columns) -> str:
-    """The columns of a profile as text; inverse of `unpack_profile`."""
-    parts = [np.ascontiguousarray(columns[name], dtype=dtype).tobytes() for name, dtype in PROFILE_COLUMNS.items()]
-    return base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+    """The columns of a profile as text; inverse of `unpack_profile`. `chain` is stored where it is given."""
+    stored = PROFILE_COLUMNS | (CHAIN_COLUMN if "chain" in columns else {})
+    return _pack([np.ascontiguousarray(columns[name], dtype=dtype) for name, dtype in stored.items()])
 
 
-def unpack_profile(text: str, rows: int) -> Columns:
-    """Columns (each of length `rows`) that `pack_profile` stored.
+def unpack_profile(counts: ProfileCounts) -> Columns:
+    """The columns of a profile, each of length `counts.rows`.
 
     Raises:
         RunFileError: the text is damaged.
     """
-    try:
-        data = zlib.decompress(base64.b64decode(text))
-        row_bytes = sum(np.dtype(code).itemsize for code in PROFILE_COLUMNS.values())
-        if len(data) != rows * row_bytes:
-            raise ValueError(f"{len(data)} bytes instead of {rows} rows of {row_bytes}")
-        columns: Columns = {}
-        offset = 0
-        for name, code in PROFILE_COLUMNS.items():
-            dtype = np.dtype(code)
-            columns[name] = np.frombuffer(data, dtype, count=rows, offset=offset)
-            offset += rows * dtype.itemsize
-    except (ValueError, zlib.error) as error:
-        raise RunFileError(f"a profile in the run file is damaged: {error}", "copy the file again") from error
+    stored = PROFILE_COLUMNS | (CHAIN_COLUMN if counts.chain_count else {})
+    data = _unpack(counts.columns)
+    row_bytes = sum(np.dtype(code).itemsize for code in stored.values())
+    if len(data) != counts.rows * row_bytes:
+        raise _damaged(f"{len(data)} bytes instead of {counts.rows} rows of {row_bytes}")
+    columns: Columns = {}
+    offset = 0
+    for name, code in stored.items():
+        dtype = np.dtype(code)
+        columns[name] = np.frombuffer(data, dtype, count=counts.rows, offset=offset)
+        offset += counts.rows * dtype.itemsize
     return columns
+
+
+def pack_chains(chains: Sequence[Sequence[int]]) -> str:
+    """Call chains as text; inverse of `unpack_chains`."""
+    lengths = np.array([len(chain) for chain in chains], dtype="<u2")
+    return _pack([lengths, np.array([address for chain in chains for address in chain], dtype="<u8")])
+
+
+def unpack_chains(counts: ProfileCounts) -> list[npt.NDArray[np.uint64]]:
+    """The call chains of a profile, nearest caller first; empty where none were recorded.
+
+    Raises:
+        RunFileError: the text is damaged.
+    """
+    if not counts.chain_count:
+        return []
+    data = _unpack(counts.chains)
+    if len(data) < 2 * counts.chain_count:
+        raise _damaged("call chains are missing")
+    lengths = np.frombuffer(data, "<u2", count=counts.chain_count)
+    if len(data) != 2 * counts.chain_count + 8 * int(lengths.sum()):
+        raise _damaged("call chains are cut")
+    flat = np.frombuffer(data, "<u8", offset=2 * counts.chain_count)
+    return np.split(flat, np.cumsum(lengths, dtype=np.int64)[:-1])
+
+
+def _pack(parts: Sequence[npt.NDArray[Any]]) -> str:
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode()
+
+
+def _unpack(text: str) -> bytes:
+    try:
+        return zlib.decompress(base64.b64decode(text))
+    except (ValueError, zlib.error) as error:
+        raise _damaged(str(error)) from error
+
+
+def _damaged(why: str) -> RunFileError:
+    return RunFileError(f"a profile in the run file is damaged: {why}", "copy the file again")
 
 
 def pack_text(text: str) -> str:

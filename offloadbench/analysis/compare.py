@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from offloadbench.analysis import tables
+from offloadbench.analysis import module_tables, tables
 from offloadbench.errors import RunFileError
 from offloadbench.model import Profile, Run
 
@@ -181,7 +181,7 @@ def _values(trials: pd.DataFrame, workload: str, case: str, metric: str) -> list
 def _module_changes(a: Run, b: Run, profile: Profile, both: Sequence[tuple[str, ...]]) -> list[ModuleChange]:
     keys = ["workload", "case", "module", "quantity"]
     sides = [
-        tables.modules([run], profile).query("module != 'idle'").groupby(keys)["value_per_byte"].mean()
+        module_tables.modules([run], profile).query("module != 'idle'").groupby(keys)["value_per_byte"].mean()
         for run in (a, b)
     ]
     joined = pd.concat(sides, axis=1, keys=["a", "b"]).fillna(0.0).reset_index()

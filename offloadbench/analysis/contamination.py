@@ -26,9 +26,14 @@ _OWN = (
 )
 
 
+def is_own(comm: str) -> bool:
+    """Whether a process of this name is part of the benchmark or of the kernel."""
+    return any(fnmatchcase(comm, own) for own in _OWN)
+
+
 def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
     """Process name -> its share of all samples, for processes that are not the benchmark's own, largest first."""
-    columns = unpack_profile(counts.columns, counts.rows)
+    columns = unpack_profile(counts)
     total = float(np.sum(columns["count"].astype(np.int64)))
     if not total:
         return {}
@@ -36,7 +41,7 @@ def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
     shares = {
         comm: float(by_process[index]) / total
         for index, comm in enumerate(counts.comms)
-        if index < len(by_process) and not any(fnmatchcase(comm, own) for own in _OWN)
+        if index < len(by_process) and not is_own(comm)
     }
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
-from offloadbench.analysis import metrics, proof, tables
+from offloadbench.analysis import metrics, module_tables, proof, tables
 from offloadbench.model import Profile, Run, Trial
 
 PROOF_COLUMNS = ["run", "workload", "case", "repeat", "subject", "verdict", "detail"]
@@ -116,7 +116,7 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
         runs=runs,
         trials=trials.assign(usable=pd.Series(usable, index=trials.index, dtype=bool)),
         samples=named(tables.samples(good)),
-        modules=named(tables.modules(good, profile)),
+        modules=named(module_tables.modules(good, profile)),
         features=named(tables.features(runs)),
         proofs=named(_proofs(runs)),
         cases=sorted(order, key=lambda name: order[name]),

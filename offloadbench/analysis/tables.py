@@ -1,4 +1,4 @@
-"""Tidy tables of runs: trials, samples, modules, features. `export` prints them, reports draw from them.
+"""Tidy tables of runs: trials, samples, features; `TABLES` names all. `export` prints them, reports draw from them.
 
 The columns named in the README are a contract; more may follow, these stay.
 """
@@ -8,17 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from functools import lru_cache
 
 import pandas as pd
 
-from offloadbench.analysis import metrics, proof
-from offloadbench.analysis.attribution import IDLE, Rules, SymbolTable, attribute
+from offloadbench.analysis import metrics, module_tables, proof
 from offloadbench.model import Profile, Run, Trial
-from offloadbench.runfile import unpack_text
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
-_Z95 = 1.959964
 
 
 def trials(runs: Sequence[Run]) -> pd.DataFrame:
@@ -120,78 +116,6 @@ def _sample_rows(run: Run, trial: Trial) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def wilson_interval(share: float, samples_total: float) -> tuple[float, float]:
-    """95 % interval of a share of `samples_total` samples (Wilson 1927)."""
-    if samples_total <= 0:
-        return math.nan, math.nan
-    centre = share + _Z95**2 / (2 * samples_total)
-    spread = _Z95 * math.sqrt(share * (1 - share) / samples_total + _Z95**2 / (4 * samples_total**2))
-    scale = 1 + _Z95**2 / samples_total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-@lru_cache(maxsize=8)
-def _symbol_table(packed: str) -> SymbolTable:
-    return SymbolTable(unpack_text(packed))
-
-
-def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    """The trial's samples with their leaves, see `attribution.attribute`; only for a trial with a profile."""
-    assert trial.profile is not None
-    return attribute(trial.profile, _symbol_table(run.kallsyms.text), Rules(profile))
-
-
-def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
-    """One row per leaf and event of every trial.
-
-    Columns: run, workload, case, repeat, module (the leaf), floor, ko, event, quantity, value (sum of weights, in the
-    quantity's unit), value_per_byte (of payload), share_ratio (of busy weight; sums to one per trial and event; NaN for
-    idle), share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method (that
-    resolved most of the weight).
-    """
-    parts = [_module_rows(run, trial, profile) for run in runs for trial in run.trials if trial.profile]
-    columns = ["run", "workload", "case", "repeat", "module", "floor", "ko", "event", "quantity", "value"]
-    columns += ["value_per_byte", "share_ratio", "share_low_ratio", "share_high_ratio", "samples", "method"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    rows = attributed(run, trial, profile)
-    by = ["event", "quantity", "leaf", "floor"]
-    groups = rows.groupby(by, sort=True)
-    table = groups.agg(value=("weight", "sum"), samples=("samples", "sum")).reset_index()
-    heaviest = (
-        rows.groupby([*by, "method"])["weight"]
-        .sum()
-        .reset_index()
-        .sort_values("weight")
-        .drop_duplicates(by, keep="last")
-    )
-    table = table.merge(heaviest[[*by, "method"]], on=by)
-    names = rows[rows["ko"] != ""].groupby(by)["ko"].agg(lambda found: " ".join(sorted(set(found))))
-    table = table.merge(names.rename("ko").reset_index(), on=by, how="left").fillna({"ko": ""})
-    busy = table["leaf"] != IDLE
-    totals = table[busy].groupby("event")[["value", "samples"]].sum()
-    weight = table["event"].map(totals["value"])
-    counted = table["event"].map(totals["samples"])
-    share = (table["value"] / weight).where(busy)
-    bounds = [
-        wilson_interval(s, n) if not math.isnan(s) else (math.nan, math.nan)
-        for s, n in zip(share, counted, strict=True)
-    ]
-    payload = metrics.payload_bytes(trial)
-    return table.rename(columns={"leaf": "module"}).assign(
-        run=run.run_id,
-        workload=trial.workload,
-        case=trial.case,
-        repeat=trial.repeat,
-        value_per_byte=table["value"] / payload if payload else math.nan,
-        share_ratio=share,
-        share_low_ratio=[low for low, _ in bounds],
-        share_high_ratio=[high for _, high in bounds],
-    )
-
-
 _SUBJECTS = {
     "tx-tcp-segmentation": "tso",
     "tx-tcp6-segmentation": "",
@@ -249,6 +173,11 @@ def features(runs: Sequence[Run]) -> pd.DataFrame:
 TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "trials": lambda runs, profile: trials(runs),
     "samples": lambda runs, profile: samples(runs),
-    "modules": modules,
     "features": lambda runs, profile: features(runs),
+    "modules": module_tables.modules,
+    "methods": module_tables.methods,
+    "module_seconds": module_tables.seconds,
+    "processes": module_tables.processes,
+    "cpus": module_tables.cpus,
+    "stacks": module_tables.stacks,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 
 
-def modules() -> list[ModuleType]:
+def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, report, restore, run
+    from offloadbench.commands import cases, compare, doctor, export, modules, probe, profile, report, restore, run
 
-    return [run, compare, report, export, cases, doctor, restore]
+    return [run, compare, report, export, modules, probe, cases, profile, doctor, restore]

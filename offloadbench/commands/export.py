@@ -8,7 +8,17 @@ from pathlib import Path
 
 from offloadbench.errors import OK, UsageError
 
-TABLE_NAMES = ("trials", "samples", "modules", "features")
+TABLE_NAMES = (
+    "trials",
+    "samples",
+    "features",
+    "modules",
+    "methods",
+    "module_seconds",
+    "processes",
+    "cpus",
+    "stacks",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")
     parser.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 0ms)")
     parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
+    parser.add_argument(
+        "--call-graph", action="store_true", help="record who called each sampled function; costs more CPU"
+    )
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
 
 
@@ -53,6 +56,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError("lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab for a rate or an RTT")
     if not arguments.resume and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
+    if arguments.call_graph and arguments.no_profile:
+        raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
@@ -76,6 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
         resume=arguments.resume is not None,
         profile=not arguments.no_profile,
         keep_perf=arguments.keep_perf,
+        call_graph=arguments.call_graph,
         command=["offloadbench", *sys.argv[1:]],
     )
     if arguments.dry_run:

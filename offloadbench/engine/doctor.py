@@ -10,10 +10,12 @@ from typing import Literal
 
 import psutil
 
+from offloadbench import catalog
+from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import cpus, lab
+from offloadbench.cache import cache_folder
 from offloadbench.errors import HostError, OffloadbenchError
-from offloadbench.kernel import features, idle, kallsyms, link, nic, perf, sysctl, tgt
-from offloadbench.traffic import files
+from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, sysctl, tgt
 from offloadbench.units import format_bytes
 
 Level = Literal["ok", "note", "fail"]
@@ -54,8 +56,19 @@ def _perf() -> Check:
 
 
 def _symbols() -> Check:
-    count = kallsyms.snapshot().count("\n")
-    return Check("kernel symbols", "ok", f"{count} text symbols with addresses")
+    symbols = SymbolTable(kallsyms.snapshot(), catalog.name_table(catalog.profile("linux")))
+    text = f"{len(symbols)} functions with addresses, {symbols.known_ratio:.0%} of the kernel's own known by name"
+    if debuginfo.find_vmlinux(os.uname().release):
+        return Check("kernel symbols", "ok", f"{text}; a vmlinux of this release is here, used if it matches")
+    if symbols.neighbours_trusted:
+        return Check("kernel symbols", "ok", f"{text}; the others are judged by their neighbours in link order")
+    return Check(
+        "kernel symbols",
+        "note",
+        f"{text}; the others by prefix rules only: this kernel's functions do not lie in link order "
+        f"({symbols.neighbours_right_ratio:.0%} of known ones lie beside their own file)",
+        "install the debug package of this kernel",
+    )
 
 
 def _idle() -> Check:
@@ -85,7 +98,7 @@ def _memory() -> Check:
 
 
 def _disk() -> Check:
-    folder = files.cache_folder()
+    folder = cache_folder()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import __version__, catalog, plan, runfile, traffic
+from offloadbench import __version__, catalog, names, plan, runfile, traffic
+from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
+from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 
@@ -44,6 +46,7 @@ class Options:
     resume: bool = False
     profile: bool = True
     keep_perf: bool = False
+    call_graph: bool = False
     command: list[str] = field(default_factory=list)
 
 
@@ -184,6 +187,7 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         warmup_s=options.warmup_s,
         seed=options.seed,
         profile=options.profile,
+        call_graph=options.call_graph,
     )
 
 
@@ -191,7 +195,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition]) -> Run:
+def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
     driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
     return Run(
         format=FORMAT,
@@ -205,14 +209,34 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
         plan=_plan(options, found.features, definitions),
-        kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
+        kallsyms=symbols,
         trials=[],
         warnings=list(site.bed.problems),
     )
 
 
-def _symbols() -> Kallsyms:
-    return Kallsyms(text=runfile.pack_text(kallsyms.snapshot()), ko_paths=kallsyms.ko_paths())
+def _symbols(options: Options, emit: Emit) -> Kallsyms:
+    """What a profile needs to be read anywhere: the kernel's symbols, and their sources where they are known here."""
+    if not options.profile:
+        return Kallsyms(text="", ko_paths={})
+    snapshot = kallsyms.snapshot()
+    sources = debuginfo.sources_of_running(snapshot, lambda text: emit(Note(text)))
+    return Kallsyms(
+        text=runfile.pack_text(snapshot),
+        ko_paths=kallsyms.ko_paths(),
+        sources=runfile.pack_text(sources) if sources else "",
+    )
+
+
+def _wanted_profile(options: Options, run: Run) -> Wanted:
+    if not run.plan.profile:
+        return Wanted([])
+    symbols = SymbolTable(runfile.unpack_text(run.kallsyms.text), names.EMPTY) if run.plan.call_graph else None
+    return Wanted(
+        events=perf.available_events(),
+        functions=symbols.addresses if symbols else None,
+        keep=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
+    )
 
 
 def _resumed(options: Options, prior: Run) -> Options:
@@ -225,6 +249,7 @@ def _resumed(options: Options, prior: Run) -> Options:
         line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
         rtt_s=prior.bed.rtt_s,
         profile=prior.plan.profile,
+        call_graph=prior.plan.call_graph,
     )
 
 
@@ -268,7 +293,8 @@ def execute(options: Options, emit: Emit) -> Run:
         kind.prepare(lambda text: emit(Note(text)))
     with open_site(options, emit) as site:
         found = describe_nic(site.bed)
-        run = prior or _new_run(options, site, found, [definition for definition, _ in workloads.values()])
+        definitions = [definition for definition, _ in workloads.values()]
+        run = prior or _new_run(options, site, found, definitions, _symbols(options, emit))
         if prior:
             _check_resumable(prior, found)
             # a trial that failed is tried again
@@ -279,8 +305,7 @@ def execute(options: Options, emit: Emit) -> Run:
             plan=run.plan,
             journal=site.journal,
             folder=site.folder,
-            keep_perf=options.output.with_name(f"{options.output.name}.perf") if options.keep_perf else None,
-            events=perf.available_events() if run.plan.profile else [],
+            profile=_wanted_profile(options, run),
             idle_clock=idle.best_clock(),
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, metrics
+from offloadbench.analysis import contamination, crosscheck, metrics
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
+from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters, features, idle, link, perf, tracepoints
+from offloadbench.kernel import counters, features, idle, link, tracepoints
 from offloadbench.model import (
     CaseDefinition,
     Evidence,
@@ -23,7 +24,6 @@ from offloadbench.model import (
     PlannedCase,
     PlannedTrial,
     ProfileCounts,
-    ProfileEvent,
     Samples,
     ToolCost,
     Trial,
@@ -50,8 +50,7 @@ class Setting:
     plan: Plan
     journal: Journal
     folder: Path
-    keep_perf: Path | None
-    events: list[ProfileEvent]
+    profile: Wanted
     idle_clock: idle.IdleClock
     counts_super_packets: bool
     emit: Emit
@@ -103,7 +102,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
         if capture.profile:
-            warnings += contamination.warnings(capture.profile)
+            warnings += [*contamination.warnings(capture.profile), *crosscheck.warnings(capture.profile)]
         _judge_wire(capture, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
@@ -234,13 +233,11 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         setting.emit(Sampled(t_s, on_cable * 8 / interval_s, busy))
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
-    recorder = perf.Recorder(setting.events, cpus, setting.folder, name) if setting.plan.profile else None
+    profiler = Profiler(setting.profile, cpus, setting.folder, name)
     try:
         setting.emit(Phase("measuring", seconds))
         tool_cpu_s = counters.process_cpu_s()
-        perf_cpu_s = counters.process_cpu_s(recorder.pid) if recorder else 0.0
-        if recorder:
-            recorder.enable()
+        profiler.enable()
         bed.mark()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
@@ -249,9 +246,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
                 sampler.join(0.2)
         closed = session.mark()
         capture.wire = bed.report()
-        if recorder:
-            recorder.disable()
-            perf_cpu_s = counters.process_cpu_s(recorder.pid) - perf_cpu_s
+        perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,
             perf_cpu_s=perf_cpu_s,
@@ -261,19 +256,12 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
             warnings.append("the sampler ran without real-time priority")
-        if recorder:
-            data = recorder.finish()
-            capture.profile = perf.read_counts(data, setting.events, sampler.started_s, capture.samples.t_s[-1])
-            if setting.keep_perf:
-                setting.keep_perf.mkdir(parents=True, exist_ok=True)
-                (setting.keep_perf / data.name).write_bytes(data.read_bytes())
-            data.unlink()
+        capture.profile = profiler.result(sampler.started_s, capture.samples.t_s[-1])
     except KeyError as error:
         raise FeatureError(f"the NIC {error.args[0]} went away during the trial", "see `dmesg`") from error
     finally:
         network.close()
-        if recorder:
-            recorder.close()
+        profiler.close()
 
 
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""perf(1), driven through sh: what it can count here, a recording bracketed by its control fifo, and its text.
+"""perf(1), driven through sh: what it can count here, and a recording bracketed by its control fifo.
 
 perf silently records cpu-clock where there is no PMU, and `perf stat` exits 0 on "<not supported>": the events
 are tried first, and what was recorded is read back from the file.
@@ -7,36 +7,32 @@ are tried first, and what was recorded is read back from the file.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import select
-import struct
-from collections import Counter
+import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import sh
 
 from offloadbench.errors import ProfilerError
+from offloadbench.kernel import perfdata
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.runfile import pack_profile
 from offloadbench.units import format_cpulist
 
 CLOCK_PERIOD_NS = 1_000_000
 # prime, so that no loop of the workload beats with it; about 1.5 kHz at 3 GHz
 HARDWARE_PERIOD = 2_000_003
 _QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
+_CLOCK = "cpu-clock"
 _CONTROL_TIMEOUT_S = 60.0
-_SAMPLE = re.compile(
-    r"^\s*(?P<comm>.*?)\s+(?P<pid>-?\d+)\s+\[(?P<cpu>\d+)\]\s+(?P<mode>\S*)\s+(?P<s>\d+)\.(?P<ns>\d{9}):"
-    r"\s+(?P<period>\d+)\s+(?P<event>\S+):\s+(?P<ip>[0-9a-f]+)\s*$"
-)
-# offset of (offset, size) of the data section in the header of a perf.data file; record types
-_DATA_SECTION = 40
-_RECORD_LOST, _RECORD_THROTTLE, _RECORD_LOST_SAMPLES = 2, 5, 13
+# percent; below, perf shared the counter with other events in turn
+_FULLY_COUNTED = 99.0
 
 
 def require() -> None:
@@ -70,28 +66,18 @@ def available_events() -> list[ProfileEvent]:
     return events or [ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=CLOCK_PERIOD_NS)]
 
 
-class Recorder:
-    """`perf record` on some CPUs, armed early and counting only between `enable` and `disable`."""
+class _Controlled:
+    """A perf process on some CPUs, armed early and counting only between `enable` and `disable` (--control fifo)."""
 
-    def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:
-        self.events = events
-        self.data = folder / f"{name}.perf.data"
-        self._log = folder / f"{name}.perf.log"
+    def __init__(self, arguments: list[str], cpus: frozenset[int], folder: Path, name: str) -> None:
+        self._log = folder / f"{name}.log"
         self._fifos = (folder / f"{name}.ctl", folder / f"{name}.ack")
         for fifo in self._fifos:
             os.mkfifo(fifo, 0o600)
         # opened for both directions, so that neither side waits for the other to open
         self._control, self._ack = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in self._fifos)
-        arguments = ["record", "--delay=-1", f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"]
-        for event in events:
-            arguments += [
-                "-e",
-                event.name if event.name == "cpu-clock" else f"{event.name}/period={event.period}/",
-            ]
-        if any(event.name == "cpu-clock" for event in events):
-            arguments += ["-c", str(CLOCK_PERIOD_NS)]
-        arguments += ["-C", format_cpulist(cpus), "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
-        self._process = _start(arguments, self._log)
+        control = f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"
+        self._process = _start([*arguments, "--delay=-1", control, "-C", format_cpulist(cpus)], self._log)
         # the ping is answered once perf has opened its events
         self._command("ping")
 
@@ -117,17 +103,13 @@ class Recorder:
     def disable(self) -> None:
         self._command("disable")
 
-    def finish(self) -> Path:
-        """Stop perf and return the path of its complete perf.data."""
+    def _wait(self) -> None:
         try:
-            with contextlib.suppress(ProfilerError):
-                self._command("stop")
             self._process.wait(timeout=_CONTROL_TIMEOUT_S)
         except (sh.ErrorReturnCode, sh.TimeoutException) as error:
-            raise ProfilerError(f"perf record failed: {_last_line(self._log)}", "see `offloadbench doctor`") from error
+            raise ProfilerError(f"perf failed: {_last_line(self._log)}", "see `offloadbench doctor`") from error
         finally:
             self.close()
-        return self.data
 
     def close(self) -> None:
         """End perf if it still runs, and give back the fifos. Safe to call twice."""
@@ -142,6 +124,84 @@ class Recorder:
         self._control = self._ack = -1
         for fifo in self._fifos:
             fifo.unlink(missing_ok=True)
+
+
+class Recorder(_Controlled):
+    """`perf record`: samples of all events, with the calling kernel functions on request."""
+
+    def __init__(
+        self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str, *, chains: bool = False
+    ) -> None:
+        self.data = folder / f"{name}.perf.data"
+        arguments = ["record", "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
+        for event in events:
+            arguments += ["-e", event.name if event.name == _CLOCK else f"{event.name}/period={event.period}/"]
+        if any(event.name == _CLOCK for event in events):
+            arguments += ["-c", str(CLOCK_PERIOD_NS)]
+        if chains:
+            # the kernel unwinds itself (ORC); user frames would cost more than they tell here
+            arguments += ["-g", "--kernel-callchains"]
+        super().__init__(arguments, cpus, folder, f"{name}.perf")
+
+    def finish(self) -> Path:
+        """Stop perf and return the path of its complete perf.data."""
+        with contextlib.suppress(ProfilerError):
+            self._command("stop")
+        self._wait()
+        return self.data
+
+
+class Counter(_Controlled):
+    """`perf stat`: plain counts of the same events over the same window, against which samples are checked."""
+
+    def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:
+        self._events = [event.name for event in events]
+        self._counts = folder / f"{name}.stat"
+        arguments = ["stat", "-x", ",", "-o", str(self._counts), "-e", ",".join(self._events)]
+        super().__init__(arguments, cpus, folder, f"{name}.stat")
+
+    def finish(self) -> tuple[dict[str, float], str]:
+        """Stop perf and return what it counted: event -> mean rate of one CPU, and what may be wrong with it.
+
+        A rate, for the window of a second perf process cannot be exactly that of the first.
+        """
+        # perf stat prints when it is interrupted, and knows no `stop`
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+        with contextlib.suppress(ProfilerError):
+            self._wait()
+        try:
+            return parse_rates(self._counts.read_text(), self._events)
+        except OSError as error:
+            return {}, f"perf stat wrote nothing: {error.strerror}"
+        finally:
+            self._counts.unlink(missing_ok=True)
+
+
+def parse_rates(text: str, events: list[str]) -> tuple[dict[str, float], str]:
+    """`perf stat -x,`: value, unit, event, run time in ns over all CPUs, percentage of the time (perf-stat(1)).
+
+    Returns:
+        Event -> count per second of one CPU (cpu-clock in ns), and a sentence when some could not be counted, or were
+        scaled up because counters were shared.
+    """
+    rates: dict[str, float] = {}
+    problems = []
+    for line in text.splitlines():
+        columns = line.split(",")
+        name = next((event for event in events if len(columns) > 4 and columns[2].split(":")[0] == event), None)
+        if name is None:
+            continue
+        try:
+            value, run_ns, percentage = float(columns[0]), float(columns[3]), float(columns[4])
+            rates[name] = value * (1e6 if columns[1] == "msec" else 1.0) / (run_ns * 1e-9 * 100 / percentage)
+        except (ValueError, ZeroDivisionError):
+            problems.append(f"{name}: {columns[0].strip('<>')}")
+            continue
+        if percentage < _FULLY_COUNTED:
+            problems.append(f"{name} was counted {percentage:.0f} % of the time and scaled up")
+    problems += [f"{name}: no count" for name in events if name not in rates and not problems]
+    return rates, "; ".join(problems)
 
 
 def _start(arguments: list[str], log: Path) -> Any:
@@ -182,92 +242,39 @@ def script(data: Path, fields: str) -> Iterable[str]:
         output.unlink(missing_ok=True)
 
 
-def count_losses(data: Path) -> tuple[int, int]:
-    """(lost samples, throttle records) of a perf.data file, from its records (perf_event_open(2), "Sampling").
+def read_all(recording: perfdata.Recording, functions: npt.NDArray[np.uint64]) -> ProfileCounts:
+    """All samples of any recording as counts, whatever its events; seconds count from its first sample.
 
-    `perf report --stats` counts the LOST records, not the samples that each of them stands for.
+    What an event measures is told by its name: where that is none of ours, the quantity is the name itself.
+
+    Args:
+        functions: sorted start addresses of the kernel's functions, for call chains where there are any.
     """
-    content = data.read_bytes()
-    offset, size = struct.unpack_from("<QQ", content, _DATA_SECTION)
-    end = min(offset + size, len(content))
-    lost = throttled = 0
-    while offset + 8 <= end:
-        kind, _, length = struct.unpack_from("<IHH", content, offset)
-        if length < 8 or offset + length > end:
-            break
-        if kind == _RECORD_LOST:
-            lost += struct.unpack_from("<Q", content, offset + 16)[0]
-        elif kind == _RECORD_LOST_SAMPLES:
-            lost += struct.unpack_from("<Q", content, offset + 8)[0]
-        throttled += kind == _RECORD_THROTTLE
-        offset += length
-    return lost, throttled
-
-
-@dataclass
-class _Table:
-    """Samples folded by everything that analysis can ask for."""
-
-    counts: Counter[tuple[int, str, int, int, int, int]]
-    weights: Counter[tuple[int, str, int, int, int, int]]
-    comms: dict[str, int]
-    samples: int = 0
-    outside: int = 0
-
-
-def count_samples(
-    lines: Iterable[str], events: list[ProfileEvent], window_start_s: float, window_s: float
-) -> tuple[_Table, list[str]]:
-    """Fold sample lines by (address, mode, process, CPU, second, event); returns the table and unread lines."""
-    indexes = {event.name: index for index, event in enumerate(events)}
-    table = _Table(Counter(), Counter(), {})
-    unread = []
-    for line in lines:
-        match = _SAMPLE.match(line)
-        if not match:
-            if line.strip():
-                unread.append(line.strip())
-            continue
-        # `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`
-        words = re.split("[/:]", match["event"])
-        event = next((i for name, i in indexes.items() if name in words), None)
-        if event is None:
-            raise ProfilerError(f"perf recorded {match['event']!r}, which was not asked for", "report this as a bug")
-        table.samples += 1
-        t_s = int(match["s"]) + int(match["ns"]) * 1e-9 - window_start_s
-        second = int(min(max(t_s, 0.0), max(window_s - 1e-9, 0.0)))
-        table.outside += not 0 <= t_s <= window_s
-        process = table.comms.setdefault(match["comm"], len(table.comms))
-        key = (int(match["ip"], 16), match["mode"][:1] or "?", process, int(match["cpu"]), second, event)
-        table.counts[key] += 1
-        table.weights[key] += int(match["period"])
-    return table, unread
-
-
-def read_counts(data: Path, events: list[ProfileEvent], window_start_s: float, window_s: float) -> ProfileCounts:
-    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds."""
-    table, unread = count_samples(
-        script(data, "comm,pid,cpu,time,event,ip,period,misc"), events, window_start_s, window_s
-    )
-    if unread:
-        raise ProfilerError(f"perf script printed a line that is not understood: {unread[0]!r}", "report this as a bug")
-    lost_samples, throttled = count_losses(data)
-    keys = sorted(table.counts)
-    columns = {
-        name: np.array([key[index] for key in keys])
-        for index, name in enumerate(("address", "mode", "process", "cpu", "second", "event"))
+    chained = any(event.sample_type & perfdata.SampleField.CALLCHAIN for event in recording.header.events)
+    events = {
+        event.name: ProfileEvent(name=event.name, quantity=_quantity(event.name), period=event.sample_period)
+        for event in recording.header.events
     }
-    columns["address"] = np.array([key[0] for key in keys], dtype=np.uint64)
-    columns["mode"] = np.array([key[1].encode() for key in keys], dtype="S1")
-    columns["count"] = np.array([table.counts[key] for key in keys], dtype=np.uint32)
-    columns["weight"] = np.array([table.weights[key] for key in keys], dtype=np.uint64)
-    return ProfileCounts(
-        events=events,
-        comms=list(table.comms),
-        rows=len(keys),
-        columns=pack_profile(columns),
-        samples=table.samples,
-        lost_samples=lost_samples,
-        throttled=throttled,
-        outside_window=table.outside,
-    )
+    return perfdata.fold(recording, list(events.values()), 0.0, math.inf, functions if chained else None)
+
+
+def _quantity(event: str) -> str:
+    return next((meaning for name, meaning in _QUANTITIES.items() if name in re.split("[/:]", event)), event)
+
+
+def read_counts(
+    data: Path,
+    events: list[ProfileEvent],
+    window_start_s: float,
+    window_s: float,
+    functions: npt.NDArray[np.uint64] | None = None,
+) -> ProfileCounts:
+    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds.
+
+    Args:
+        functions: sorted start addresses of the kernel's functions, where call chains were recorded.
+    """
+    recording = perfdata.read(data)
+    if recording.problem:
+        raise ProfilerError(f"the recording is damaged: {recording.problem}", "see `offloadbench doctor`")
+    return perfdata.fold(recording, events, window_start_s, window_s, functions)

@@ -17,17 +17,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from offloadbench.cache import cache_folder
 from offloadbench.errors import HostError
 from offloadbench.units import format_bytes
 
 _BLOCK = 1 << 20
 # what the kernel, the sockets and the tool need besides the page cache of the files
 _SPARE_MEMORY_BYTES = 512 << 20
-
-
-def cache_folder() -> Path:
-    """Where served files are kept: $OFFLOADBENCH_CACHE, else /var/cache/offloadbench."""
-    return Path(os.environ.get("OFFLOADBENCH_CACHE", "/var/cache/offloadbench"))
 
 
 def _digest(path: Path) -> str:

@@ -72,20 +72,28 @@ def test_every_leaf_of_a_profile_has_a_floor_that_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=_id)
-def test_no_leaf_is_defined_twice_and_every_leaf_has_a_rule(path: Path) -> None:
+def test_no_leaf_is_defined_twice_every_leaf_has_a_rule_and_every_rule_a_leaf(path: Path) -> None:
     profile = catalog.profile(str(path))
+    leaves = {leaf.name for leaf in profile.leaves}
     assert [name for name, count in Counter(leaf.name for leaf in profile.leaves).items() if count > 1] == []
-    assert [
-        leaf.name for leaf in profile.leaves if not (leaf.symbols or leaf.prefixes or leaf.contains or leaf.ko)
-    ] == []
+    rules = [*profile.modules, *profile.functions, *profile.files, *profile.helpers, *profile.prefixes]
+    assert {rule.leaf for rule in rules} == leaves
+    assert all(rule.match for rule in rules)
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=_id)
-@pytest.mark.parametrize("kind", ["symbols", "prefixes", "contains", "ko"])
-def test_no_rule_stands_in_two_leaves(path: Path, kind: str) -> None:
-    rules = [(rule, leaf.name) for leaf in catalog.profile(str(path)).leaves for rule in getattr(leaf, kind)]
-    leaves = {rule: sorted({name for other, name in rules if other == rule}) for rule, _ in rules}
-    assert {rule: names for rule, names in leaves.items() if len(names) > 1} == {}
+@pytest.mark.parametrize("kind", ["modules", "functions", "files", "helpers", "prefixes"])
+def test_no_pattern_stands_in_two_rules(path: Path, kind: str) -> None:
+    patterns = [pattern for rule in getattr(catalog.profile(str(path)), kind) for pattern in rule.match]
+    assert [pattern for pattern, count in Counter(patterns).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=_id)
+def test_groups_sum_leaves_that_exist_each_in_one_group(path: Path) -> None:
+    profile = catalog.profile(str(path))
+    grouped = [leaf for leaves in profile.groups.values() for leaf in leaves]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) <= set(Rules(profile).floors)
 
 
 def test_the_linux_profile_has_exactly_the_leaves_that_were_promised(linux_profile: Profile) -> None:

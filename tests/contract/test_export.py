@@ -16,10 +16,16 @@ COLUMNS = {
     "cpu_system_ratio cpu_softirq_ratio",
     "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
     "features": "workload case repeat feature requested active dragged refused fixed",
+    "methods": "workload case repeat event quantity method value share_ratio samples",
+    "module_seconds": "workload case repeat second event module value share_ratio samples",
+    "processes": "workload case repeat process own event value share_ratio user_ratio samples",
+    "cpus": "workload case repeat cpu event module value share_ratio samples",
+    "stacks": "workload case repeat event quantity stack module value samples",
 }
 
 
-@pytest.mark.parametrize("name", sorted(COLUMNS))
+# the sample run was recorded without call chains
+@pytest.mark.parametrize("name", sorted(COLUMNS.keys() - {"stacks"}))
 def test_a_table_has_every_promised_column_filled(name: str, sample_run: Run, linux_profile: Profile) -> None:
     table = tables.TABLES[name]([sample_run], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
@@ -42,6 +48,6 @@ def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profil
 
 
 def test_a_module_has_one_row_per_event_of_a_trial(sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.modules([sample_run], linux_profile)
+    table = tables.TABLES["modules"]([sample_run], linux_profile)
     assert not table.duplicated(["workload", "case", "repeat", "module", "event"]).any()
     assert set(table["floor"]) <= set(linux_profile.floors)

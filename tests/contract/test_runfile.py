@@ -27,7 +27,7 @@ def test_a_released_file_loads_with_all_that_it_holds(path: Path) -> None:
         assert trial.samples is not None
         assert trial.samples.counters == raw["samples"]["counters"]
         assert trial.profile is not None
-        columns = runfile.unpack_profile(trial.profile.columns, trial.profile.rows)
+        columns = runfile.unpack_profile(trial.profile)
         assert int(columns["count"].sum()) == trial.profile.samples
         assert int(columns["process"].max()) < len(trial.profile.comms)
         assert int(columns["event"].max()) < len(trial.profile.events)

@@ -103,7 +103,7 @@ def test_perf_records_only_between_enable_and_disable(tmp_path: Path) -> None:
         counts = perf.read_counts(recorder.finish(), events, opened_s, window_s)
     finally:
         recorder.close()
-    columns = unpack_profile(counts.columns, counts.rows)
+    columns = unpack_profile(counts)
     assert int(columns["count"].astype(int).sum()) == counts.samples > 0
     assert counts.outside_window <= 0.05 * counts.samples
     assert set(columns["cpu"].tolist()) == {cpu}

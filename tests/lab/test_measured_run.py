@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from offloadbench import catalog
-from offloadbench.analysis import proof, tables
+from offloadbench.analysis import module_tables, proof, tables
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -78,7 +78,7 @@ def test_one_sample_a_second_each_with_its_own_interval(cable_run: Run) -> None:
 
 
 def test_profile_holds_the_window_and_its_shares_sum_to_one(cable_run: Run, veth_run: Run) -> None:
-    rows = tables.modules([cable_run, veth_run], catalog.profile("linux"))
+    rows = module_tables.modules([cable_run, veth_run], catalog.profile("linux"))
     shares = rows.groupby(["run", "workload", "case", "repeat", "event"])["share_ratio"].sum()
     assert len(shares) == 7
     assert shares.to_numpy() == pytest.approx(1.0)
@@ -89,7 +89,7 @@ def test_profile_holds_the_window_and_its_shares_sum_to_one(cable_run: Run, veth
 
 
 def test_software_work_shows_where_it_is_done(veth_run: Run) -> None:
-    rows = tables.modules([veth_run], catalog.profile("linux")).set_index(["case", "module"])["value_per_byte"]
+    rows = module_tables.modules([veth_run], catalog.profile("linux")).set_index(["case", "module"])["value_per_byte"]
     assert rows["gso", "gso"] > rows["tso", "gso"]
     assert rows["none", "checksum"] > rows["csum", "checksum"]
 

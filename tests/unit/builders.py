@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -19,7 +21,7 @@ from offloadbench.model import (
     Trial,
     WorkloadDefinition,
 )
-from offloadbench.runfile import Columns, pack_profile, pack_text
+from offloadbench.runfile import Columns, pack_chains, pack_profile, pack_text
 
 CLOCK = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1_000_000)
 INSTRUCTIONS = ProfileEvent(name="instructions", quantity="instructions", period=2_000_003)
@@ -128,8 +130,12 @@ def run(base: Run, trials: list[Trial], *, kallsyms: str = "", counts_super_pack
 
 
 def profile_counts(
-    rows: list[ProfileRow], events: list[ProfileEvent], comms: tuple[str, ...] = ("ob-ftp-server",)
+    rows: list[ProfileRow],
+    events: list[ProfileEvent],
+    comms: tuple[str, ...] = ("ob-ftp-server",),
+    chains: Sequence[Sequence[int]] = (),
 ) -> ProfileCounts:
+    """`chains`: one per row, nearest caller first."""
     columns: Columns = {
         "address": np.array([row[0] for row in rows], dtype=np.uint64),
         "mode": np.array([row[1].encode() for row in rows], dtype="S1"),
@@ -140,6 +146,8 @@ def profile_counts(
         "count": np.array([row[5] for row in rows], dtype=np.uint32),
         "weight": np.array([row[6] for row in rows], dtype=np.uint64),
     }
+    if chains:
+        columns["chain"] = np.arange(len(rows), dtype=np.uint32)
     return ProfileCounts(
         events=events,
         comms=list(comms),
@@ -149,4 +157,6 @@ def profile_counts(
         lost_samples=0,
         throttled=0,
         outside_window=0,
+        chains=pack_chains(chains) if chains else "",
+        chain_count=len(chains),
     )

@@ -14,6 +14,7 @@ from offloadbench.bed.cpus import Placement
 from offloadbench.ends import Role
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Event
+from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import counters, perf, tracepoints
@@ -56,6 +57,7 @@ class Stage:
         self.done: list[str] = []
         self.events: list[Event] = []
         self.behind_s = 0.0
+        self.counted_per_s: dict[str, float] = {}
         self.in_flight_bytes = -1
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
@@ -65,6 +67,7 @@ class Stage:
         monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
         monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
         monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
+        monkeypatch.setattr(perf, "Counter", self._act("counter", lambda *_: Counter(self)))
         profile = builders.profile_counts([(16, "K", 0, 0, 0, 1, 1)], [builders.CLOCK])
         monkeypatch.setattr(perf, "read_counts", self._act("read profile", lambda *_: profile))
         self.journal = Journal("r1", NIC)
@@ -75,7 +78,7 @@ class Stage:
             raise self.failing[name]
 
     def _act(self, name: str, result: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*arguments: Any) -> Any:
+        def act(*arguments: Any, **_: Any) -> Any:
             self.step(name)
             return result(*arguments)
 
@@ -139,8 +142,7 @@ class Stage:
             plan=plan,
             journal=self.journal,
             folder=self.tmp_path,
-            keep_perf=None,
-            events=[builders.CLOCK],
+            profile=Wanted([builders.CLOCK] if profile else []),
             emit=self.events.append,
         )
         planned = PlannedTrial(repeat=1, workload="ftp-get", case="csum")
@@ -172,3 +174,22 @@ class Recorder:
 
     def close(self) -> None:
         self._stage.done.append("close recorder")
+
+
+class Counter:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.pid = 2**22 + 2
+
+    def enable(self) -> None:
+        self._stage.step("enable counter")
+
+    def disable(self) -> None:
+        self._stage.step("disable counter")
+
+    def finish(self) -> tuple[dict[str, float], str]:
+        self._stage.step("finish counter")
+        return dict(self._stage.counted_per_s), ""
+
+    def close(self) -> None:
+        self._stage.done.append("close counter")

@@ -47,7 +47,7 @@ def test_the_version_is_told(command_line: CommandLine) -> None:
 def test_every_command_has_help_that_names_it(command_line: CommandLine) -> None:
     overview = command_line("--help")
     assert overview.code == 0
-    for module in commands.modules():
+    for module in commands.subcommands():
         name = module.__name__.rpartition(".")[2]
         assert re.search(rf"^\s+{name}\s+\S", overview.out, re.MULTILINE)
         assert f"offloadbench {name}" in command_line(name, "--help").out
@@ -121,7 +121,8 @@ def test_export_prints_every_table_of_the_sample_run(command_line: CommandLine, 
     finished = command_line("export", "--table", table, str(sample_path))
     assert (finished.code, finished.err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(finished.out)))
-    assert {row["case"] for row in rows} == {"tso", "none"}
+    # the sample run was recorded without call chains
+    assert {row["case"] for row in rows} == (set() if table == "stacks" else {"tso", "none"})
 
 
 def test_export_writes_the_same_to_a_file_and_joins_several_runs(command_line: CommandLine, sample_path: Path) -> None:

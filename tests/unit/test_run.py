@@ -35,7 +35,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
         del options, emit
         yield SimpleNamespace(run_id="r1", bed=None, journal=None, folder=Path())
 
-    def new_run(options: engine.Options, place: object, found: object, definitions: object) -> Run:
+    def new_run(options: engine.Options, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
         return msgspec.structs.replace(sample_run, trials=[], finished_utc="")
 

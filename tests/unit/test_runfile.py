@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from offloadbench import runfile
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT_VERSION, Run
+from offloadbench.model import FORMAT_VERSION, ProfileCounts, Run
+from tests.unit.builders import CLOCK, profile_counts
 
 
 def _refused(path: Path) -> RunFileError:
@@ -141,10 +142,28 @@ def _columns(rows: list[tuple[int | bytes, ...]]) -> runfile.Columns:
     }
 
 
+def _counts(columns: str, rows: int, chains: str = "", chain_count: int = 0) -> ProfileCounts:
+    empty = profile_counts([], [CLOCK])
+    return msgspec.structs.replace(empty, columns=columns, rows=rows, chains=chains, chain_count=chain_count)
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=5))
+def test_call_chains_survive_the_round_trip(chains: list[list[int]]) -> None:
+    back = runfile.unpack_chains(_counts("", 0, runfile.pack_chains(chains), len(chains)))
+    assert [chain.tolist() for chain in back] == chains
+
+
+def test_call_chains_that_were_cut_are_damaged() -> None:
+    packed = runfile.pack_chains([[1, 2], [3]])
+    for count in (1, 3, 30):
+        with pytest.raises(RunFileError, match="damaged"):
+            runfile.unpack_chains(_counts("", 0, packed, count))
+
+
 @given(st.lists(_ROW, max_size=20))
 def test_profile_columns_survive_the_round_trip(rows: list[tuple[int | bytes, ...]]) -> None:
     columns = _columns(rows)
-    back = runfile.unpack_profile(runfile.pack_profile(columns), len(rows))
+    back = runfile.unpack_profile(_counts(runfile.pack_profile(columns), len(rows)))
     assert list(back) == list(columns)
     for name, column in columns.items():
         assert back[name].dtype == column.dtype
@@ -154,14 +173,14 @@ def test_profile_columns_survive_the_round_trip(rows: list[tuple[int | bytes, ..
 @pytest.mark.parametrize("text", ["", "no base64!", "AAAA"])
 def test_a_damaged_profile_is_a_run_file_error(text: str) -> None:
     with pytest.raises(RunFileError, match="damaged"):
-        runfile.unpack_profile(text, 1)
+        runfile.unpack_profile(_counts(text, 1))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
 def test_a_profile_of_another_length_than_recorded_is_damaged(rows: int) -> None:
     text = runfile.pack_profile(_columns([(number, b"K", 0, 0, 0, 0, 1, 1) for number in range(3)]))
     with pytest.raises(RunFileError, match="damaged"):
-        runfile.unpack_profile(text, rows)
+        runfile.unpack_profile(_counts(text, rows))
 
 
 @given(st.text())

@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from offloadbench.analysis import tables
+from offloadbench.analysis import module_tables, tables
 from offloadbench.model import Profile, Run
 from tests.unit.builders import CLOCK, INSTRUCTIONS, feature, load, profile_counts, run, samples, trial
 
@@ -63,7 +63,7 @@ def test_the_mean_of_the_samples_is_the_figure_of_the_trial(sample_run: Run) -> 
 def test_shares_sum_to_one_per_trial_and_event(sample_run: Run, linux_profile: Profile) -> None:
     made = run(sample_run, [_PROFILED], kallsyms=KALLSYMS)
     for runs in ([sample_run], [made]):
-        table = tables.modules(runs, linux_profile)
+        table = module_tables.modules(runs, linux_profile)
         sums = table.groupby(["run", "case", "repeat", "event"])["share_ratio"].sum()
         assert sums.tolist() == pytest.approx([1.0] * len(sums))
         assert (table["share_low_ratio"] <= table["share_ratio"]).sum() == table["share_ratio"].notna().sum()
@@ -71,12 +71,12 @@ def test_shares_sum_to_one_per_trial_and_event(sample_run: Run, linux_profile: P
 
 def test_one_row_per_leaf_and_event(sample_run: Run, linux_profile: Profile) -> None:
     for runs in ([sample_run], [run(sample_run, [_PROFILED], kallsyms=KALLSYMS)]):
-        table = tables.modules(runs, linux_profile)
+        table = module_tables.modules(runs, linux_profile)
         assert not table.duplicated(["run", "workload", "case", "repeat", "module", "event"]).any()
 
 
 def test_values_are_weights_and_idle_has_no_share(sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.modules([run(sample_run, [_PROFILED], kallsyms=KALLSYMS)], linux_profile)
+    table = module_tables.modules([run(sample_run, [_PROFILED], kallsyms=KALLSYMS)], linux_profile)
     found = table.set_index(["event", "module"])
     assert found.loc[("cpu-clock", "tcp"), "value"] == 3_000_000
     assert found.loc[("cpu-clock", "tcp"), "share_ratio"] == pytest.approx(0.75)
@@ -87,7 +87,7 @@ def test_values_are_weights_and_idle_has_no_share(sample_run: Run, linux_profile
 
 
 def test_no_weight_is_lost_on_the_way_to_the_modules(sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.modules([sample_run], linux_profile)
+    table = module_tables.modules([sample_run], linux_profile)
     for captured in sample_run.trials:
         assert captured.profile is not None
         rows = table[table["case"] == captured.case]
@@ -96,7 +96,7 @@ def test_no_weight_is_lost_on_the_way_to_the_modules(sample_run: Run, linux_prof
 
 
 def test_software_checksums_show_in_the_case_without_offloads_only(sample_run: Run, linux_profile: Profile) -> None:
-    found = tables.modules([sample_run], linux_profile).set_index(["case", "module"])["value"]
+    found = module_tables.modules([sample_run], linux_profile).set_index(["case", "module"])["value"]
     assert found["none", "checksum"] > 10 * found.get(("tso", "checksum"), 0)
 
 
@@ -105,7 +105,7 @@ def test_a_profile_without_samples_or_without_busy_ones_gives_no_shares(
 ) -> None:
     empty = trial(profile=profile_counts([], [CLOCK]), samples=samples(), window_s=2.0)
     idle = trial(profile=profile_counts([_ROWS[1]], [CLOCK]), samples=samples(), window_s=2.0, case="none")
-    table = tables.modules([run(sample_run, [empty, idle], kallsyms=KALLSYMS)], linux_profile)
+    table = module_tables.modules([run(sample_run, [empty, idle], kallsyms=KALLSYMS)], linux_profile)
     assert table["module"].tolist() == ["idle"]
     assert table["share_ratio"].isna().all()
 
@@ -137,21 +137,21 @@ def test_a_run_without_trials_gives_an_empty_table_with_all_columns(
 
 @pytest.mark.parametrize(("share", "total"), [(0.0, 10.0), (1.0, 10.0), (0.5, 1.0), (0.01, 60_000.0)])
 def test_the_interval_of_a_share_holds_it_and_stays_within_zero_and_one(share: float, total: float) -> None:
-    low, high = tables.wilson_interval(share, total)
+    low, high = module_tables.wilson_interval(share, total)
     assert 0 <= low < high <= 1
     # the last bit of a float is no statement
     assert low - 1e-12 <= share <= high + 1e-12
 
 
 def test_at_sixty_thousand_samples_a_share_of_one_percent_is_known_to_a_tenth_of_itself() -> None:
-    low, high = tables.wilson_interval(0.01, 60_000)
+    low, high = module_tables.wilson_interval(0.01, 60_000)
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(0.01 * 0.99 / 60_000), rel=0.01)
-    assert all(math.isnan(bound) for bound in tables.wilson_interval(0.5, 0))
+    assert all(math.isnan(bound) for bound in module_tables.wilson_interval(0.5, 0))
 
 
 def test_the_sample_runs_symbols_cover_its_kernel_samples(sample_run: Run, linux_profile: Profile) -> None:
     for captured in sample_run.trials:
-        rows = tables.attributed(sample_run, captured, linux_profile)
+        rows = module_tables.attributed(sample_run, captured, linux_profile)
         kernel = rows[rows["mode"] == "K"]
         assert not kernel.empty
         assert (kernel["symbol"] != "").all()

@@ -1,0 +1,134 @@
+"""Every sample of a profile with its leaf, the method that put it there, and whom it worked for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from offloadbench import catalog
+from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.symbols import SymbolTable
+from offloadbench.analysis.attribution.verdicts import Verdict, Verdicts
+from offloadbench.model import Kallsyms, Profile, ProfileCounts
+from offloadbench.runfile import unpack_chains, unpack_profile, unpack_text
+
+Indexes = npt.NDArray[np.intp]
+# what interrupts a function or guards it says nothing about whose work a shadowed sample was
+_NO_CALLER = frozenset({"lock", "irq", SHADOW})
+
+
+def verdicts_for(kallsyms: Kallsyms, profile: Profile) -> Verdicts:
+    """The verdicts on the symbols of one kernel by one profile."""
+    return _verdicts(kallsyms.text, kallsyms.sources, tuple(sorted(kallsyms.ko_paths.items())), _frozen(profile))
+
+
+def _frozen(profile: Profile) -> bytes:
+    return msgspec.json.encode(profile)
+
+
+@lru_cache(maxsize=8)
+def _verdicts(text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], profile_json: bytes) -> Verdicts:
+    profile = msgspec.json.decode(profile_json, type=Profile)
+    names = catalog.name_table(profile)
+    symbols = SymbolTable(unpack_text(text) if text else "", names, unpack_text(sources) if sources else "")
+    return Verdicts(symbols, Rules(profile), names, dict(ko_paths))
+
+
+class _Judge:
+    """Leaf, method, module and caller for every (symbol, chain, clock) that occurs, each judged once."""
+
+    def __init__(self, verdicts: Verdicts, chains: list[Indexes]) -> None:
+        self._verdicts = verdicts
+        self._chains = chains
+        self._generic = frozenset(verdicts.rules.profile.generic)
+
+    def judge(self, index: int, chain: int, *, clock: bool) -> tuple[Verdict, str]:
+        """The verdict on a sample, and the leaf that its work is charged to in the second view."""
+        callers = self._chains[chain] if chain >= 0 else ()
+        verdict = self._verdicts.of(index)
+        if clock and self._verdicts.shadowed(index):
+            leaf = self._first(callers, _NO_CALLER) or SHADOW
+            verdict = Verdict(leaf, SHADOW, verdict.module)
+        if verdict.leaf not in self._generic:
+            return verdict, verdict.leaf
+        return verdict, self._first(callers, self._generic | _NO_CALLER) or verdict.leaf
+
+    def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> str:
+        """The leaf of the first caller that is in none of these leaves; "" for none."""
+        for index in callers:
+            leaf = self._verdicts.of(int(index)).leaf
+            if leaf not in beyond and not self._verdicts.shadowed(int(index)):
+                return leaf
+        return ""
+
+
+def attribute(counts: ProfileCounts, verdicts: Verdicts) -> pd.DataFrame:
+    """Every row of a profile with its leaf.
+
+    Returns:
+        One row per row of `counts`. Columns: event, quantity, cpu, second, comm, mode, symbol (as the kernel names it),
+        ko, leaf, floor, module (the leaf, or the profile's group of it), method, caller (the leaf that generic work is
+        charged to; the leaf itself without call chains), chain (index into the chains, -1 without), samples, weight
+        (in the event's unit).
+    """
+    columns = unpack_profile(counts)
+    table = verdicts.symbols
+    chain = columns["chain"].astype(np.int64) if "chain" in columns else np.full(counts.rows, -1, dtype=np.int64)
+    judge = _Judge(verdicts, [table.lookup(frames) for frames in unpack_chains(counts)])
+    clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in counts.events], dtype=bool)
+    events = columns["event"].astype(np.int64)
+    user = np.isin(columns["mode"], (b"U", b"u"))
+    # user addresses name no kernel symbol: all user samples are one kind
+    index = np.where(user, -2, table.lookup(columns["address"].astype(np.uint64)))
+    kinds = np.stack([index, np.where(user, -1, chain), clocked[events]], axis=1) if counts.rows else np.empty((0, 3))
+    distinct, kind = np.unique(kinds, axis=0, return_inverse=True)
+    judged = [
+        (Verdict(USER, USER), USER, "") if at == -2 else (*judge.judge(at, of, clock=bool(clock)), _name(table, at))
+        for at, of, clock in distinct.astype(np.int64).tolist()
+    ]
+    floors = verdicts.rules.floors
+    groups = {leaf: group for group, leaves in verdicts.rules.profile.groups.items() for leaf in leaves}
+
+    def spread(values: list[str]) -> pd.Categorical[str]:
+        return _named(values, kind.ravel())
+
+    return pd.DataFrame(
+        {
+            "event": _named([event.name for event in counts.events], events),
+            "quantity": _named([event.quantity for event in counts.events], events),
+            "cpu": columns["cpu"].astype(np.int64),
+            "second": columns["second"].astype(np.int64),
+            "comm": _named(counts.comms, columns["process"].astype(np.int64)),
+            "mode": columns["mode"].astype(str),
+            "symbol": spread([name for _, _, name in judged]),
+            "ko": spread([verdict.module for verdict, _, _ in judged]),
+            "leaf": spread([verdict.leaf for verdict, _, _ in judged]),
+            "floor": spread([floors.get(verdict.leaf, OTHER) for verdict, _, _ in judged]),
+            "module": spread([groups.get(verdict.leaf, verdict.leaf) for verdict, _, _ in judged]),
+            "method": spread([verdict.method for verdict, _, _ in judged]),
+            "caller": spread([caller for _, caller, _ in judged]),
+            "chain": chain,
+            "samples": columns["count"].astype(np.int64),
+            "weight": columns["weight"].astype(np.int64),
+        }
+    )
+
+
+def _name(table: SymbolTable, index: int) -> str:
+    return table.raw_names[index] if index >= 0 else ""
+
+
+def _named(values: list[str], codes: npt.NDArray[np.integer[Any]]) -> pd.Categorical[str]:
+    """The values that the codes mean; as a category, its levels in alphabetical order."""
+    levels = sorted(set(values))
+    places = {value: place for place, value in enumerate(levels)}
+    ranks = np.array([places[value] for value in values], dtype=np.int64)
+    return pd.Categorical.from_codes(ranks[codes] if values else ranks, categories=pd.Index(levels, dtype=str))
+
+
+__all__ = ["IDLE", "SHADOW", "USER", "attribute", "verdicts_for"]

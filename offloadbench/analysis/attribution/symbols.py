@@ -1,0 +1,171 @@
+"""The kernel's symbols by address, each with the source file that it most probably comes from.
+
+/proc/kallsyms sorted by address follows the order in which object files were linked, so a function that no table knows
+lies between functions of its own file. Where the nearest known functions on both sides come from one file, that file
+is its own too. Kernels whose functions were reordered (LTO, propeller) break this: a leave-one-out test over the
+known functions tells, and switches the method off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from offloadbench.names import NameTable, base_name
+
+DEBUGINFO, TABLE, NEIGHBOURS, NOT_FOUND = "debuginfo", "table", "neighbours", ""
+# types of /proc/kallsyms that are functions (nm(1)): local, global, weak
+TEXT_TYPES = frozenset("tTwW")
+# share of known functions whose neighbours must name their file, before unknown ones may be judged by theirs
+TRUSTED_RATIO = 0.9
+# fewer known functions with neighbours that agree say nothing about the order
+_ENOUGH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A kernel symbol.
+
+    Attributes:
+        name: without what compilers append.
+        module: the loadable module that holds it; "" for the kernel.
+        paths: source files in the kernel tree that it may come from; () where unknown.
+        method: how they were found: debuginfo, table, neighbours, or "".
+    """
+
+    name: str
+    module: str
+    paths: tuple[str, ...]
+    method: str
+
+
+NO_SYMBOL = Symbol("", "", (), NOT_FOUND)
+
+
+class SymbolTable:
+    """Symbols from a /proc/kallsyms snapshot (lines of `address type name[\\t[module]]`).
+
+    Args:
+        kallsyms: the snapshot.
+        names: table of known functions.
+        sources: one source path per line of the snapshot, from this very kernel's debug information; "" without.
+
+    Raises:
+        ValueError: a line is not of that form.
+    """
+
+    def __init__(self, kallsyms: str, names: NameTable, sources: str = "") -> None:
+        lines = kallsyms.splitlines()
+        rows = []
+        for line, path in zip(lines, sources.split("\n") if sources else [""] * len(lines), strict=False):
+            address, kind, rest = line.split(" ", 2)
+            if kind in TEXT_TYPES:
+                name, _, module = rest.partition("\t")
+                rows.append((int(address, 16), name, module.strip("[]"), path))
+        rows.sort(key=lambda row: row[0])
+        self.addresses: npt.NDArray[np.uint64] = np.array([row[0] for row in rows], dtype=np.uint64)
+        self.raw_names = [row[1] for row in rows]
+        self._modules = [row[2] for row in rows]
+        self._exact = [row[3] for row in rows]
+        self._base_names = [base_name(row[1]) for row in rows]
+        self._names = names
+        self._hot = {
+            self._base_names[index]: index
+            for index in reversed(range(len(rows)))
+            if not self._modules[index] and ".cold" not in self.raw_names[index]
+        }
+        self._link_order()
+
+    def __len__(self) -> int:
+        return len(self.raw_names)
+
+    def lookup(self, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+        """Index of the symbol that covers each address; -1 below the first."""
+        return np.searchsorted(self.addresses, addresses, side="right") - 1
+
+    @cached_property
+    def by_name(self) -> dict[str, int]:
+        """Name, as the kernel has it or without what compilers append -> index; the first of several."""
+        for_base = {name: index for index, name in reversed(list(enumerate(self._base_names)))}
+        return for_base | {name: index for index, name in reversed(list(enumerate(self.raw_names)))}
+
+    def _link_order(self) -> None:
+        """The nearest known functions before and after each symbol, and whether their files can be trusted."""
+        known = self._names.by_name
+        files: dict[str, int] = {}
+        file_of = np.full(len(self), -1, dtype=np.int64)
+        for index, (name, module) in enumerate(zip(self._base_names, self._modules, strict=True)):
+            # compilers move .cold parts away from their function
+            if module or ".cold" in self.raw_names[index]:
+                continue
+            paths = known.get(name, ())
+            if len(paths) == 1:
+                file_of[index] = files.setdefault(paths[0], len(files))
+        self._files = list(files)
+        positions = np.arange(len(self))
+        anchors = np.flatnonzero(file_of >= 0)
+        self._before = _nearest_before(file_of, positions)
+        self._after = len(self) - 1 - _nearest_before(file_of[::-1], positions)[::-1]
+        self._file_of = file_of
+        left, middle, right = (file_of[anchors[shift : len(anchors) - 2 + shift]] for shift in (0, 1, 2))
+        agreeing = left == right
+        self.neighbours_tested = int(agreeing.sum())
+        self.neighbours_right_ratio = float((middle == left)[agreeing].mean()) if self.neighbours_tested else 0.0
+
+    @property
+    def known_ratio(self) -> float:
+        """Share of the kernel's own functions, modules aside, whose name the table knows."""
+        own = [name for name, module in zip(self._base_names, self._modules, strict=True) if not module]
+        return sum(name in self._names.by_name for name in own) / len(own) if own else 0.0
+
+    @property
+    def neighbours_trusted(self) -> bool:
+        """Whether this kernel's functions lie in the order of its files."""
+        return self.neighbours_tested >= _ENOUGH and self.neighbours_right_ratio >= TRUSTED_RATIO
+
+    def symbol(self, index: int) -> Symbol:
+        """The symbol at an index, with its file."""
+        if index < 0:
+            return NO_SYMBOL
+        name, module = self._base_names[index], self._modules[index]
+        if module:
+            return Symbol(name, module, (), NOT_FOUND)
+        if self._exact[index]:
+            return Symbol(name, "", (self._exact[index],), DEBUGINFO)
+        paths = self._names.by_name.get(name, ())
+        if len(paths) == 1:
+            return Symbol(name, "", paths, TABLE)
+        around = self._around(index)
+        if paths:
+            here = [path for path in around if path in paths]
+            if not here and len(around) == 1:
+                # an inline function that one more file has its own copy of
+                return Symbol(name, "", around, NEIGHBOURS)
+            return Symbol(name, "", tuple(here[:1]) or paths, TABLE)
+        return Symbol(name, "", around, NEIGHBOURS) if around else Symbol(name, "", (), NOT_FOUND)
+
+    def unplaced(self, name: str, module: str = "") -> Symbol:
+        """A symbol that is not among these: known by its name alone."""
+        paths = () if module else self._names.by_name.get(base_name(name), ())
+        return Symbol(base_name(name), module, paths, TABLE if paths else NOT_FOUND)
+
+    def _around(self, index: int) -> tuple[str, ...]:
+        """Files of the nearest known functions before and after; () where the order says nothing."""
+        if not self.neighbours_trusted:
+            return ()
+        if ".cold" in self.raw_names[index]:
+            hot = self._hot.get(self._base_names[index], -1)
+            return self._around(hot) if hot >= 0 else ()
+        before, after = int(self._before[index]), int(self._after[index])
+        if before < 0 or after >= len(self):
+            return ()
+        return tuple(dict.fromkeys(self._files[self._file_of[at]] for at in (before, after)))
+
+
+def _nearest_before(file_of: npt.NDArray[np.int64], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Index of the last known symbol strictly before each position; -1 where there is none."""
+    last = np.maximum.accumulate(np.where(file_of >= 0, positions, -1))
+    return np.concatenate(([-1], last[:-1]))

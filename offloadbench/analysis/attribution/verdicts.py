@@ -1,0 +1,84 @@
+"""The leaf of every kernel symbol, and the method that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
+from offloadbench.names import NameTable
+
+MODULE, FUNCTION, HELPER, PREFIX = "module", "function", "helper", "prefix"
+METHODS = (USER, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
+"""In the order in which they are tried; `irq_shadow` is tried for clock samples only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a symbol's samples go.
+
+    Attributes:
+        method: one of METHODS.
+        module: the loadable module, "" for the kernel itself.
+    """
+
+    leaf: str
+    method: str
+    module: str = ""
+
+
+class Verdicts:
+    """Judges the symbols of one kernel by one profile.
+
+    Args:
+        ko_paths: loadable module -> path of its .ko on the machine that made the run.
+    """
+
+    def __init__(self, symbols: SymbolTable, rules: Rules, names: NameTable, ko_paths: Mapping[str, str]) -> None:
+        self.symbols = symbols
+        self.rules = rules
+        self._ko_paths = dict(names.modules) | {name: _inside_tree(path) for name, path in ko_paths.items()}
+        self._known: dict[int, Verdict] = {}
+
+    def of(self, index: int) -> Verdict:
+        """The verdict on a symbol, whatever kind of event sampled it."""
+        verdict = self._known.get(index)
+        if verdict is None:
+            verdict = self._known[index] = self.judge(self.symbols.symbol(index))
+        return verdict
+
+    def shadowed(self, index: int) -> bool:
+        """Whether clock samples on this symbol are work of others, done while interrupts were off."""
+        if index < 0 or self.of(index).method in (IDLE, MODULE):
+            return False
+        return self.symbols.symbol(index).name in self.rules.shadow
+
+    def judge(self, symbol: Symbol) -> Verdict:
+        """The verdict on a symbol that need not be in the table."""
+        rules = self.rules
+        if rules.idle_names(symbol.name):
+            return Verdict(IDLE, IDLE, symbol.module)
+        if symbol.module:
+            leaf = rules.by_module(symbol.module, self._ko_paths.get(symbol.module, ""))
+            if leaf:
+                return Verdict(leaf, MODULE, symbol.module)
+        leaves = list(dict.fromkeys(rules.by_source(symbol.name, path) for path in symbol.paths))
+        if leaves and symbol.method != NEIGHBOURS:
+            return Verdict(leaves[0], HELPER if rules.is_helper(symbol.name, symbol.paths[0]) else symbol.method)
+        by_function = rules.by_function(symbol.name)
+        if len(leaves) == 1:
+            return Verdict(leaves[0], FUNCTION if leaves[0] == by_function else NEIGHBOURS)
+        if by_function:
+            return Verdict(by_function, FUNCTION, symbol.module)
+        leaf = rules.by_prefix(symbol.name)
+        return Verdict(leaf, PREFIX, symbol.module) if leaf else Verdict(OTHER, OTHER, symbol.module)
+
+
+def _inside_tree(ko_path: str) -> str:
+    """`/lib/modules/6.1.0/kernel/drivers/net/tun.ko.xz` -> `drivers/net/tun.ko`; others lose their compression only."""
+    inside = ko_path.rpartition("/kernel/")[2] if "/kernel/" in ko_path else ko_path
+    return inside.partition(".ko")[0] + ".ko" if ".ko" in inside else inside
+
+
+__all__ = ["METHODS", "NOT_FOUND", "Verdict", "Verdicts"]

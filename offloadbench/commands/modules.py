@@ -1,0 +1,185 @@
+"""Say to which module kernel functions or addresses belong, or print the module table of a result."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offloadbench.errors import OK, ProfilerError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from offloadbench.analysis.attribution import Verdict, Verdicts
+    from offloadbench.model import Profile
+
+_RUNNING = Path("/proc/kallsyms")
+_HEX_DIGITS = 16
+# the first bytes of a perf.data file, by the byte order of the machine that wrote it
+_MAGICS = (b"PERFILE2", b"2ELIFREP")
+# x86-64, arm64 and others: kernel addresses have the highest bit set
+_KERNEL_HALF = 1 << 63
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """With `-`: one item a line on standard input (an address if it begins with 0x or is 16 hexadecimal digits,
+    otherwise the name of a function), one line `item<TAB>leaf<TAB>method` each, in order."""
+    parser.add_argument("source", metavar="-|FILE", help="- for standard input; or a run file, or a perf.data file")
+    parser.add_argument(
+        "--kallsyms", metavar="FILE", type=Path, help="symbols of the kernel (default: the running one's)"
+    )
+    parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench import catalog
+
+    profile = catalog.profile(arguments.profile)
+    if arguments.source == "-":
+        return _judge_lines(profile, arguments.kallsyms)
+    path = Path(arguments.source)
+    if _is_recording(path):
+        return _print_recording(profile, path, arguments.kallsyms)
+    if arguments.kallsyms:
+        raise UsageError(f"{path}: a run file brings its kernel's symbols along", "leave --kallsyms out")
+    return _print_run(profile, path)
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_MAGICS[0])) in _MAGICS
+    except OSError:
+        return False
+
+
+def _judge_lines(profile: Profile, kallsyms: Path | None) -> int:
+    verdicts = _verdicts(profile, kallsyms)
+    lines = []
+    for item in sys.stdin.read().splitlines():
+        verdict = _judge(verdicts, item.strip())
+        lines.append(f"{item}\t{verdict.leaf}\t{verdict.method}\n")
+    sys.stdout.write("".join(lines))
+    return OK
+
+
+def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
+    from offloadbench import catalog
+    from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
+
+    path = kallsyms or _RUNNING
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ProfilerError(f"{path}: {reason}", "give a copy of /proc/kallsyms: --kallsyms FILE") from error
+    names = catalog.name_table(profile)
+    try:
+        symbols = SymbolTable(text, names)
+    except ValueError as error:
+        raise ProfilerError(f"{path}: not the symbols of a kernel: {error}", "give a copy of /proc/kallsyms") from error
+    if kallsyms is None and not symbols.addresses.any():
+        # addresses are hidden from this user: names are judged without the order in which they were linked
+        symbols = SymbolTable("", names)
+    return Verdicts(symbols, Rules(profile), names, {})
+
+
+def _judge(verdicts: Verdicts, item: str) -> Verdict:
+    import numpy as np
+
+    from offloadbench.analysis.attribution import USER, Verdict
+    from offloadbench.names import base_name
+
+    address = _address(item)
+    if address is not None:
+        if not len(verdicts.symbols):
+            raise ProfilerError(f"{item}: /proc/kallsyms shows no addresses to this user", "run as root, or --kallsyms")
+        if address < _KERNEL_HALF <= int(verdicts.symbols.addresses[-1]):
+            return Verdict(USER, USER)
+        return verdicts.of(int(verdicts.symbols.lookup(np.array([address], dtype=np.uint64))[0]))
+    name, _, module = item.partition(" ")
+    module = module.strip(" []\t")
+    index = verdicts.symbols.by_name.get(name, verdicts.symbols.by_name.get(base_name(name), -1))
+    if index >= 0 and not module:
+        return verdicts.of(index)
+    return verdicts.judge(verdicts.symbols.unplaced(name, module))
+
+
+def _address(item: str) -> int | None:
+    """The item as an address, or None for the name of a function."""
+    if not item.lower().startswith("0x") and len(item) != _HEX_DIGITS:
+        return None
+    try:
+        value = int(item, 16)
+    except ValueError:
+        return None
+    return value if 0 <= value < 1 << 64 else None
+
+
+def _print_run(profile: Profile, path: Path) -> int:
+    from offloadbench import runfile
+    from offloadbench.analysis import module_tables
+
+    run = runfile.load(path)
+    for trial in run.trials:
+        if trial.profile:
+            title = f"{trial.workload}, case {trial.case}, repeat {trial.repeat}"
+            _print_table(title, module_tables.attributed(run, trial, profile))
+    if not any(trial.profile for trial in run.trials):
+        raise ProfilerError(f"{path}: no trial has a profile", "run without --no-profile")
+    return OK
+
+
+def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int:
+    """A perf.data file of anybody's making: its samples by module."""
+    from offloadbench.analysis.attribution import attribute
+    from offloadbench.kernel import perf, perfdata
+
+    recording = perfdata.read(path)
+    if recording.problem:
+        sys.stderr.write(f"note: {recording.problem}; what is readable is shown\n")
+    if kallsyms is None and (recording.header.hostname, recording.header.os_release) != (
+        os.uname().nodename,
+        os.uname().release,
+    ):
+        raise ProfilerError(
+            f"{path}: recorded on {recording.header.hostname or 'another machine'}, whose symbols are not known here",
+            "give the /proc/kallsyms of that boot: --kallsyms FILE",
+        )
+    verdicts = _verdicts(profile, kallsyms)
+    counts = perf.read_all(recording, verdicts.symbols.addresses)
+    if recording.total_lost:
+        sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
+    _print_table(str(path), attribute(counts, verdicts))
+    return OK
+
+
+def _print_table(title: str, rows: pd.DataFrame) -> None:
+    from offloadbench.analysis import module_tables
+
+    modules, methods = module_tables.by_module(rows), module_tables.by_method(rows)
+    for event in modules["event"].drop_duplicates():
+        print(f"{title}: {event}")
+        print("\n".join(_table(modules[modules["event"] == event], methods[methods["event"] == event])))
+
+
+def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
+    """Modules by share, idle apart, and how they were found."""
+    busy = modules[modules["share_ratio"].notna()].sort_values("value", ascending=False, kind="stable")
+    per_cycle = bool(busy["instructions_per_cycle"].notna().any())
+    quantity = str(modules["quantity"].iloc[0])
+    head = f"  {'module':<16}{'share':>8}  {'95 % interval':<18}{'samples':>9}  {quantity:>20}"
+    lines = [head + ("  instructions per cycle" if per_cycle else "")]
+    for row in busy.to_dict("records"):
+        interval = f"{row['share_low_ratio']:.2%} to {row['share_high_ratio']:.2%}"
+        line = f"  {row['module']:<16}{row['share_ratio']:>8.2%}  {interval:<18}{row['samples']:>9}  {row['value']:>20}"
+        ratio = row["instructions_per_cycle"]
+        lines.append(line + (f"  {'-' if math.isnan(ratio) else f'{ratio:.2f}':>22}" if per_cycle else ""))
+    idle = modules[modules["share_ratio"].isna()]["value"].sum()
+    shares = methods[methods["share_ratio"].notna()]
+    found = ", ".join(f"{row['method']} {row['share_ratio']:.2%}" for row in shares.to_dict("records"))
+    return [*lines, f"  idle, in no share: {idle}", f"  found by: {found}", ""]

@@ -1,0 +1,188 @@
+"""Samples folded into counts: what a run file keeps of a recording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from offloadbench.errors import ProfilerError
+from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, RecordType
+from offloadbench.kernel.perfdata.byteorder import I8, U8
+from offloadbench.kernel.perfdata.recording import Recording
+from offloadbench.kernel.perfdata.samples import Batch
+from offloadbench.model import ProfileCounts, ProfileEvent
+from offloadbench.runfile import Columns, pack_chains, pack_profile
+
+# rows of batches are put together once there are this many, or as many as there are rows already
+_MERGE_ROWS = 1 << 18
+# of the word that holds everything but the address; process names have what is left
+_CPU_BITS, _SECOND_BITS, _EVENT_BITS, _MODE_BITS = 16, 16, 8, 3
+# a run file keeps CPU, second and process in 16 bits
+_NUMBER_MAX = (1 << 16) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Distinct (address, rest, chain), sorted, with the count and the weight of their samples; shape (rows,) each."""
+
+    address: U8
+    rest: U8
+    chain: U8
+    count: U8
+    weight: U8
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+
+def fold(
+    recording: Recording,
+    events: Sequence[ProfileEvent],
+    window_start_s: float,
+    window_s: float,
+    functions: U8 | None = None,
+) -> ProfileCounts:
+    """Count samples by (address, mode letter, process name, CPU, second of the window, event), and by their callers.
+
+    Samples outside the window go to its edge seconds and are counted as `outside_window`.
+
+    Args:
+        events: what was asked for; an event of the recording is matched by its name without modifiers and terms.
+        window_start_s: on the clock of the recording.
+        functions: sorted start addresses of the kernel's functions: call chains are kept, as functions; None leaves
+            them out.
+
+    Raises:
+        ProfilerError: samples of an event that was not asked for, or without a CPU; more than 65536 process names.
+    """
+    asked = _asked(recording, events)
+    callers = _Callers(functions) if functions is not None else None
+    parts: list[_Rows] = []
+    pending = merged = outside = 0
+    for batch in recording.batches(chains=callers is not None):
+        event = asked[batch.event]
+        if (event < 0).any():
+            name = recording.header.events[int(batch.event[event.argmin()])].name
+            raise ProfilerError(f"perf recorded {name!r}, which was not asked for", "report this as a bug")
+        if ((batch.cpu < 0) | (batch.cpu > _NUMBER_MAX)).any():
+            raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
+        t_s = batch.time_ns * 1e-9 - window_start_s
+        outside += int(((t_s < 0) | (t_s > window_s)).sum())
+        second = np.clip(t_s, 0.0, min(max(window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
+        chain = callers.number(batch) if callers else np.zeros(len(batch.ip), dtype=np.uint64)
+        parts.append(_fold_batch(batch, event, second, chain))
+        pending += len(parts[-1])
+        if pending > max(_MERGE_ROWS, merged):
+            parts = [_merge(parts)]
+            pending, merged = 0, len(parts[0])
+    return _counts(recording, list(events), _merge(parts), outside, callers.chains if callers else [])
+
+
+class _Callers:
+    """Numbers the distinct chains of calling kernel functions in the order in which they come."""
+
+    def __init__(self, functions: U8) -> None:
+        self._functions = functions
+        self._numbers: dict[bytes, int] = {}
+
+    @property
+    def chains(self) -> list[list[int]]:
+        """Start addresses of the functions of each chain, the nearest caller first."""
+        return [np.frombuffer(chain, dtype=np.uint64).tolist() for chain in self._numbers]
+
+    def number(self, batch: Batch) -> U8:
+        """The number of each sample's chain, shape (samples,)."""
+        chains = batch.chains
+        assert chains is not None
+        # a return address may lie behind a call that is the last of its function
+        index = np.searchsorted(self._functions, chains.ip - np.uint64(1), side="right") - 1
+        kernel = (chains.mode == CpuMode.KERNEL) & (index >= 0)
+        starts = self._functions[np.maximum(index, 0)]
+        # the innermost entry is the sampled address itself
+        kernel[chains.offsets[:-1][chains.offsets[:-1] < chains.offsets[1:]]] = False
+        kept = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kernel)])[chains.offsets]
+        starts = starts[kernel]
+        numbers = self._numbers
+        return np.array(
+            [
+                numbers.setdefault(starts[begin:end].tobytes(), len(numbers))
+                for begin, end in zip(kept[:-1].tolist(), kept[1:].tolist(), strict=True)
+            ],
+            dtype=np.uint64,
+        )
+
+
+def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
+    """For each event of the recording the index of the one that was asked for; -1 if none was.
+
+    Names are like `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`.
+    """
+    indexes = {event.name: index for index, event in enumerate(events)}
+    found = [
+        next((index for name, index in indexes.items() if name in re.split("[/:]", event.name)), -1)
+        for event in recording.header.events
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def _fold_batch(batch: Batch, event: I8, second: I8, chain: U8) -> _Rows:
+    rest = batch.comm.astype(np.uint64)
+    for column, bits in (
+        (batch.cpu, _CPU_BITS),
+        (second, _SECOND_BITS),
+        (event, _EVENT_BITS),
+        (batch.mode, _MODE_BITS),
+    ):
+        rest = rest << np.uint64(bits) | column.astype(np.uint64)
+    return _sum_equal(_Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period))
+
+
+def _merge(parts: Sequence[_Rows]) -> _Rows:
+    empty = np.zeros(0, dtype=np.uint64)
+    columns = [np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in _Rows.__slots__]
+    return _sum_equal(_Rows(*columns))
+
+
+def _sum_equal(rows: _Rows) -> _Rows:
+    """Rows of equal address, rest and chain put together."""
+    if not len(rows):
+        return rows
+    keys = (rows.rest, rows.address) if not rows.chain.any() else (rows.chain, rows.rest, rows.address)
+    order = np.lexsort(keys)
+    address, rest, chain = rows.address[order], rows.rest[order], rows.chain[order]
+    differs = (address[1:] != address[:-1]) | (rest[1:] != rest[:-1]) | (chain[1:] != chain[:-1])
+    begins = np.flatnonzero(differs) + 1
+    begins = np.concatenate([np.zeros(1, dtype=np.int64), begins])
+    count, weight = (np.add.reduceat(column[order], begins) for column in (rows.count, rows.weight))
+    return _Rows(address[begins], rest[begins], chain[begins], count, weight)
+
+
+def _counts(
+    recording: Recording, events: list[ProfileEvent], rows: _Rows, outside: int, chains: list[list[int]]
+) -> ProfileCounts:
+    columns: Columns = {"address": rows.address, "count": rows.count, "weight": rows.weight}
+    if chains:
+        columns["chain"] = rows.chain
+    rest = rows.rest
+    for name, bits in (("mode", _MODE_BITS), ("event", _EVENT_BITS), ("second", _SECOND_BITS), ("cpu", _CPU_BITS)):
+        columns[name] = rest & np.uint64((1 << bits) - 1)
+        rest = rest >> np.uint64(bits)
+    used, columns["process"] = np.unique(rest, return_inverse=True)
+    if len(used) > _NUMBER_MAX + 1:
+        raise ProfilerError(f"{recording.path}: {len(used)} process names", "record for a shorter time")
+    columns["mode"] = np.array(list(MODE_LETTERS), dtype="S1")[columns["mode"]]
+    return ProfileCounts(
+        events=events,
+        comms=[recording.comms[number] for number in used.tolist()],
+        rows=len(rows),
+        columns=pack_profile(columns),
+        samples=int(rows.count.sum()),
+        lost_samples=recording.total_lost,
+        throttled=recording.records.get(RecordType.THROTTLE.name, 0),
+        outside_window=outside,
+        chains=pack_chains(chains) if chains else "",
+        chain_count=len(chains),
+    )

@@ -1,0 +1,225 @@
+"""A TCP connection's own state, read from the kernel by sock_diag(7): once for finding, a thousand times a second.
+
+Decoding costs more than reading, so a watch keeps raw replies and decodes them all after the window
+(include/uapi/linux/inet_diag.h, tcp.h, sock_diag.h).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from offloadbench.errors import TrafficError
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NLMSG_DONE = 20, 2, 3
+_NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
+_INFO, _CONGESTION, _MEMORY = 2, 4, 7
+_EXTENSIONS = sum(1 << (kind - 1) for kind in (_INFO, _CONGESTION, _MEMORY))
+_NO_COOKIE = b"\xff" * 8
+_HEADER = struct.Struct("<IHHII")
+_MESSAGE_BYTES = 72
+_STATES = {1: "established", 4: "fin-wait-1", 5: "fin-wait-2", 8: "close-wait", 9: "last-ack", 10: "listen"}
+_CONNECTED_STATES = 1 << 1 | 1 << 4 | 1 << 8
+_REPLY_BYTES = 1 << 16
+
+# struct tcp_info up to snd_wnd (5.4); what an older kernel does not fill stays 0
+_TCP_INFO = np.dtype(
+    [
+        ("state", "u1"), ("ca_state", "u1"), ("retransmits", "u1"), ("probes", "u1"), ("backoff", "u1"),
+        ("options", "u1"), ("wscale", "u1"), ("flags", "u1"), ("rto_us", "<u4"), ("ato_us", "<u4"),
+        ("snd_mss_bytes", "<u4"), ("rcv_mss_bytes", "<u4"), ("unacked_segments", "<u4"), ("sacked_segments", "<u4"),
+        ("lost_segments", "<u4"), ("retrans_segments", "<u4"), ("fackets", "<u4"), ("last_data_sent_ms", "<u4"),
+        ("last_ack_sent_ms", "<u4"), ("last_data_recv_ms", "<u4"), ("last_ack_recv_ms", "<u4"), ("pmtu_bytes", "<u4"),
+        ("rcv_ssthresh_bytes", "<u4"), ("srtt_us", "<u4"), ("rttvar_us", "<u4"), ("snd_ssthresh_segments", "<u4"),
+        ("snd_cwnd_segments", "<u4"), ("advmss_bytes", "<u4"), ("reordering", "<u4"), ("rcv_rtt_us", "<u4"),
+        ("rcv_space_bytes", "<u4"), ("total_retrans_segments", "<u4"), ("pacing_rate_bytes_per_s", "<u8"),
+        ("max_pacing_rate_bytes_per_s", "<u8"), ("acked_bytes", "<u8"), ("received_bytes", "<u8"),
+        ("out_segments", "<u4"), ("in_segments", "<u4"), ("notsent_bytes", "<u4"), ("min_rtt_us", "<u4"),
+        ("data_in_segments", "<u4"), ("data_out_segments", "<u4"), ("delivery_rate_bytes_per_s", "<u8"),
+        ("busy_us", "<u8"), ("rwnd_limited_us", "<u8"), ("sndbuf_limited_us", "<u8"), ("delivered_segments", "<u4"),
+        ("delivered_ce_segments", "<u4"), ("sent_bytes", "<u8"), ("retrans_bytes", "<u8"), ("dsack_dups", "<u4"),
+        ("reord_seen", "<u4"), ("rcv_ooopack", "<u4"), ("snd_wnd_bytes", "<u4"),
+    ]
+)  # fmt: skip
+_SK_MEMORY = np.dtype(
+    [(name, "<u4") for name in ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued")]
+)
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A TCP socket as sock_diag names it.
+
+    Attributes:
+        state: as ss(8) prints it.
+        identity: the kernel's inet_diag_sockid, 48 bytes, cookie included: no other socket ever has the same.
+    """
+
+    family: int
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    state: str
+    inode: int
+    congestion_control: str
+    identity: bytes
+
+    @property
+    def name(self) -> str:
+        """`198.18.0.1:34567 > 198.18.0.2:3260`"""
+        return f"{_printed(self.local)} > {_printed(self.remote)}"
+
+
+def _printed(endpoint: tuple[str, int]) -> str:
+    address, port = endpoint
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _socket() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+    except OSError as error:
+        raise TrafficError(
+            f"sock_diag: {error.strerror}", "the kernel needs CONFIG_INET_DIAG (modprobe tcp_diag)"
+        ) from error
+
+
+def _request(family: int, identity: bytes, states: int, flags: int) -> bytes:
+    body = struct.pack("<BBBxI", family, socket.IPPROTO_TCP, _EXTENSIONS, states) + identity
+    return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + body
+
+
+def connections(family: int = socket.AF_INET) -> list[Connection]:
+    """The connected TCP sockets of this thread's network namespace.
+
+    Raises:
+        TrafficError: the kernel does not answer.
+    """
+    found: list[Connection] = []
+    with _socket() as link:
+        link.sendall(_request(family, bytes(48), _CONNECTED_STATES, _NLM_F_REQUEST | _NLM_F_DUMP))
+        while True:
+            data = link.recv(_REPLY_BYTES)
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, kind, *_ = _HEADER.unpack_from(data, offset)
+                if kind == _NLMSG_DONE:
+                    return found
+                if kind == _NLMSG_ERROR:
+                    raise TrafficError(f"sock_diag: {_error(data[offset:])}", "the kernel needs tcp_diag")
+                found.append(_connection(data[offset : offset + length]))
+                offset += (length + 3) & ~3
+
+
+def _error(message: bytes) -> str:
+    return os.strerror(-struct.unpack_from("<i", message, _HEADER.size)[0])
+
+
+def _connection(message: bytes) -> Connection:
+    family, state = message[16], message[17]
+    identity = message[20:68]
+    ports = struct.unpack_from(">HH", identity)
+    size = 16 if family == socket.AF_INET6 else 4
+    local, remote = (str(ipaddress.ip_address(identity[at : at + size])) for at in (4, 20))
+    attributes = _attributes(message)
+    return Connection(
+        family=family,
+        local=(local, ports[0]),
+        remote=(remote, ports[1]),
+        state=_STATES.get(state, str(state)),
+        inode=struct.unpack_from("<I", message, 16 + 68)[0],
+        congestion_control=attributes.get(_CONGESTION, b"").rstrip(b"\0").decode(),
+        identity=identity,
+    )
+
+
+def _attributes(message: bytes) -> dict[int, bytes]:
+    found = {}
+    offset = _HEADER.size + _MESSAGE_BYTES
+    while offset + 4 <= len(message):
+        length, kind = struct.unpack_from("<HH", message, offset)
+        if length < 4:
+            break
+        found[kind] = message[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+class Watch:
+    """Reads one connection again and again, keeping raw replies.
+
+    Args:
+        connection: of this thread's network namespace.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._socket = _socket()
+        self._request = _request(connection.family, connection.identity, 0xFFFFFFFF, _NLM_F_REQUEST)
+        self._replies: list[bytes] = []
+
+    def read(self) -> bool:
+        """Keep one more reply; False once the connection is gone."""
+        self._socket.send(self._request)
+        reply = self._socket.recv(4096)
+        # nlmsg_type
+        if reply[4] == _NLMSG_ERROR:
+            return False
+        self._replies.append(reply)
+        return True
+
+    def decode(self) -> dict[str, Column]:
+        """Every reply so far as columns of equal length; see `decode`."""
+        return decode(self._replies)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def decode(replies: Sequence[bytes]) -> dict[str, Column]:
+    """Columns of sock_diag replies.
+
+    Returns:
+        The fields of struct tcp_info with their units in their names, and of the socket's memory: sndbuf_bytes,
+        wmem_queued_bytes (what the send queue charges: payload with its overhead), wmem_alloc_bytes (handed to the
+        lower layers), wqueue_bytes (written and not acknowledged).
+    """
+    information = np.zeros(len(replies), dtype=_TCP_INFO)
+    memory = np.zeros(len(replies), dtype=_SK_MEMORY)
+    queued = np.zeros(len(replies), dtype=np.uint32)
+    for row, reply in enumerate(replies):
+        attributes = _attributes(reply)
+        _fill(information, row, attributes.get(_INFO, b""))
+        _fill(memory, row, attributes.get(_MEMORY, b""))
+        queued[row] = struct.unpack_from("<I", reply, 16 + 60)[0]
+    columns = {name: information[name] for name in information.dtype.names or ()}
+    for name in ("sndbuf", "wmem_queued", "wmem_alloc"):
+        columns[f"{name}_bytes"] = memory[name]
+    return columns | {"wqueue_bytes": queued}
+
+
+def _fill(table: Column, row: int, data: bytes) -> None:
+    size = table.dtype.itemsize
+    table[row] = np.frombuffer(data[:size].ljust(size, b"\0"), table.dtype)[0]
+
+
+def matching(
+    found: Iterable[Connection], local_port: int = 0, remote: tuple[str, int] | None = None
+) -> list[Connection]:
+    """Those with this local port and this remote end, where they are given; the port 0 of a remote end means any."""
+    return [
+        one
+        for one in found
+        if (not local_port or one.local[1] == local_port)
+        and (remote is None or (one.remote[0] == remote[0] and remote[1] in (0, one.remote[1])))
+    ]
