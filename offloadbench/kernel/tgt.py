@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,19 @@ from offloadbench.kernel import processes, sockets
 _SO_RCVBUFFORCE = 33
 _START_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 3.0
+_LOG_TAIL_BYTES = 4096
 _TARGET_ID, LUN = "1", "1"
-# it says so whenever there is no RDMA hardware and whenever it may not shield itself from the OOM killer
-_USUAL_WORDS = ("iser_ib_init", "oom-killer", "nr_open", "work_timer_start", "bs_init", "device_mgmt", "bs_thread_open")
+# what it says at every start, and whenever a connection ends
+_USUAL_WORDS = (
+    "iser_ib_init",
+    "oom-killer",
+    "nr_open",
+    "work_timer_start",
+    "bs_init",
+    "device_mgmt",
+    "bs_thread_open",
+    "conn_close",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +110,10 @@ class Daemon:
 
     def words(self) -> str:
         """The last thing it said that it does not say every time."""
-        end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - 4096))
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
+        # pread(2): the daemon writes at the file position that a seek of ours would move
+        number = self._log.fileno()
+        text = os.pread(number, _LOG_TAIL_BYTES, max(0, os.fstat(number).st_size - _LOG_TAIL_BYTES))
+        lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
         said = [line for line in lines if line and not any(word in line for word in _USUAL_WORDS)]
         return said[-1] if said else ""
 
@@ -109,7 +121,9 @@ class Daemon:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline and self.running():
             with contextlib.suppress(OSError):
-                if self._listeners():
+                with self._listeners() as listeners:
+                    up = bool(listeners)
+                if up:
                     self._admin("--mode", "system", "--op", "show")
                     return
             time.sleep(0.02)
@@ -118,13 +132,15 @@ class Daemon:
             "is the address there?",
         )
 
-    def _listeners(self) -> list[socket.socket]:
+    @contextlib.contextmanager
+    def _listeners(self) -> Iterator[list[socket.socket]]:
+        """Its portal, for the length of the block: a duplicate that stayed open would outlive it as a listener."""
         found = sockets.listening(self.pid)
-        ours = [one for one in found if one.getsockname() == (self.address, self.port)]
-        for one in found:
-            if one not in ours:
+        try:
+            yield [one for one in found if one.getsockname() == (self.address, self.port)]
+        finally:
+            for one in found:
                 one.close()
-        return ours
 
     def _admin(self, *arguments: str) -> str:
         try:
@@ -148,8 +164,8 @@ class Daemon:
             What is in force.
         """
         inforce: dict[str, Any] = {}
-        for listener in self._listeners():
-            with listener:
+        with self._listeners() as listeners:
+            for listener in listeners:
                 if receive_window_bytes:
                     listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_window_bytes)
                     inforce["target_receive_buffer_bytes"] = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

@@ -16,10 +16,10 @@ import pytest
 
 from offloadbench import catalog, runfile, traffic
 from offloadbench.analysis import tables
-from offloadbench.bed.lab import LAB, LAB_VETH, Lab
+from offloadbench.bed.lab import LAB, LAB_VETH, Lab, namespace_names
 from offloadbench.ends import Role
 from offloadbench.errors import TrafficError
-from offloadbench.kernel import processes
+from offloadbench.kernel import netns, processes
 from offloadbench.model import Load
 from offloadbench.traffic.iscsi.kind import IscsiSession
 from tests.lab.conftest import Offloadbench
@@ -248,9 +248,9 @@ def test_a_disk_that_is_full_is_told_in_the_targets_own_words(bench: Bench, tmp_
             session = bench.begin(*SMALL, f"backing={tmp_path}")
             time.sleep(0.5)
             session.mark()
+    finally:
         for session in bench.sessions:
             session.close()
-    finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
@@ -259,9 +259,14 @@ def test_a_disk_that_is_full_is_told_in_the_targets_own_words(bench: Bench, tmp_
 RUN = ("run", "--nic", "lab-veth", "--workloads", "iscsi-write", "--cases", "none", "--force")
 
 
-def test_a_run_proves_its_toggles_and_keeps_latencies(
-    offloadbench: Offloadbench, tmp_path: Path, traces: Callable[[], list[str]]
-) -> None:
+def _left_of(run_id: str) -> list[str]:
+    """What a run has left; other runs may be at work on this machine."""
+    left = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in processes.of_run(run_id)]
+    left += [name for name in namespace_names(run_id) if netns.exists(name)]
+    return left + [str(path) for path in [processes.folder_of_run(run_id)] if path.exists()]
+
+
+def test_a_run_proves_its_toggles_and_keeps_latencies(offloadbench: Offloadbench, tmp_path: Path) -> None:
     output = tmp_path / "run.json"
     done = offloadbench(*RUN, "--duration", "2", "--warmup", "1", "--output", str(output))
     assert done.returncode == 0, done.stderr
@@ -273,24 +278,25 @@ def test_a_run_proves_its_toggles_and_keeps_latencies(
         assert trial.load is not None
         assert trial.load.latency_us["p50"] > 0
         assert not any("ob-initiator" in warning for warning in trial.warnings)
-    assert traces() == []
+    assert _left_of(run.run_id) == []
 
 
-def test_nothing_survives_a_killed_run(
-    environment: dict[str, str], offloadbench: Offloadbench, tmp_path: Path, traces: Callable[[], list[str]]
-) -> None:
+def test_nothing_survives_a_killed_run(environment: dict[str, str], offloadbench: Offloadbench, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "offloadbench", *RUN, "--duration", "30", "--output", str(tmp_path / "run.json")],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=environment,
     )
+    state = Path(environment["OFFLOADBENCH_STATE"])
+    run_id = ""
     deadline = time.monotonic() + 30
-    while "ob-initiator" not in traces() and time.monotonic() < deadline:
+    while "ob-initiator" not in _left_of(run_id) and time.monotonic() < deadline:
         time.sleep(0.2)
+        run_id = next((path.stem for path in state.glob("*.journal")), "")
     time.sleep(1)
-    assert "tgtd" in traces()
+    assert "tgtd" in _left_of(run_id)
     process.kill()
     process.wait(10)
     assert offloadbench("restore").returncode == 0
-    assert traces() == []
+    assert _left_of(run_id) == []
