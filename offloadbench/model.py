@@ -296,7 +296,12 @@ class PlannedTrial(Frozen, frozen=True, kw_only=True):
 
 
 class Plan(Frozen, frozen=True, kw_only=True):
-    """Everything that decides what is measured; two runs with the same plan answer the same question."""
+    """Everything that decides what is measured; two runs with the same plan answer the same question.
+
+    Attributes:
+        precision_ratio: blocks are added until every headline interval is that narrow; 0 = as many as `repeats` says.
+        max_repeats: where adding ends; 0 without precision.
+    """
 
     cases: list[PlannedCase]
     workloads: list[WorkloadDefinition]
@@ -306,6 +311,8 @@ class Plan(Frozen, frozen=True, kw_only=True):
     seed: int
     order: list[PlannedTrial]
     profile: bool
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
 
 
 class Nic(Frozen, frozen=True, kw_only=True):
@@ -389,7 +396,11 @@ class Kallsyms(Frozen, frozen=True, kw_only=True):
 
 
 class Run(Frozen, frozen=True, kw_only=True):
-    """A run file."""
+    """A run file.
+
+    Attributes:
+        definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+    """
 
     format: Literal["offloadbench-run"]
     format_version: int
@@ -405,3 +416,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     kallsyms: Kallsyms
     trials: list[Trial]
     warnings: list[str]
+    definitions: dict[str, str] = {}

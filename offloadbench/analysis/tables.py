@@ -127,7 +127,7 @@ _SUBJECTS = {
 
 
 def features(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per feature that a trial asked for or that was dragged along.
+    """One row per feature that a trial asked for, that was dragged along, or that its proofs rest on.
 
     Columns: run, workload, case, repeat, feature, requested, active, dragged, refused, fixed, proof.
     """

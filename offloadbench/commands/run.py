@@ -18,7 +18,12 @@ from offloadbench.units import parse_rate_bits_per_s, parse_time_s
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
-    parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
+    parser.add_argument(
+        "--cases",
+        metavar="SPEC",
+        help="groups (paper, ladder, one-off, factorial, all), names, settings "
+        "(tso=off,tx=on; a semicolon between two such cases), TOML files",
+    )
     parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
     parser.add_argument(
         "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
