@@ -20,7 +20,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="offloadbench",
         description="What each network offload (TSO, GSO, checksum) is worth on your NIC, kernel and load.",
         epilog="exit codes: 0 ok, 1 regression, 2 usage, 3 host, 4 undecided, 5 traffic or a failed trial, 6 feature, "
-        "7 profiler, 8 run file, 9 restore, 130 interrupted",
+        "7 profiler, 8 run file, 9 restore, 10 statistic, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"offloadbench {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

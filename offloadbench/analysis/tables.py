@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from offloadbench.analysis import metrics, module_tables, proof
+from offloadbench.analysis import effect_tables, metrics, module_tables, proof
 from offloadbench.model import Profile, Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
@@ -180,4 +180,6 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "processes": module_tables.processes,
     "cpus": module_tables.cpus,
     "stacks": module_tables.stacks,
+    "effects": lambda runs, profile: effect_tables.effect_rows(runs),
+    "effect_modules": effect_tables.share_rows,
 }
