@@ -11,8 +11,9 @@ import signal
 import sys
 from types import FrameType
 
-from offloadbench import __version__, commands
+from offloadbench import commands
 from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
+from offloadbench.version import __version__
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -178,7 +178,7 @@ def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractS
     if plan.precision_ratio:
         most_s = expected_s(plan) / plan.repeats * plan.max_repeats
         lines.append(
-            f"then blocks are added until every headline interval is within ±{plan.precision_ratio:.3g}, "
+            f"then blocks are added until every headline interval is within ±{100 * plan.precision_ratio:.3g} %, "
             f"at most {plan.max_repeats} repeats, about {format_duration(most_s)} in all"
         )
     lines += [

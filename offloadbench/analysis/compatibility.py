@@ -57,6 +57,12 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
     }
     found = ["nothing: it is the same run twice"] if a.run_id == b.run_id else []
     found += [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
+    common = a.definitions.keys() & b.definitions.keys()
+    found += [
+        f"the definition of {key.replace(':', ' ')}"
+        for key in sorted(common)
+        if a.definitions[key] != b.definitions[key]
+    ]
     for title, left, right in (
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),

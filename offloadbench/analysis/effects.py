@@ -197,7 +197,7 @@ def effects(run: Run) -> list[Effect]:
                 silent += [_silent(run, workload, contrast, metric, reason) for metric in HEADLINES]
             else:
                 asked += [(contrast, metric, blocks) for metric in HEADLINES]
-        if not asked:
+        if len(_cells(seen, workload)) < 2:
             continue
         estimates = [_estimate(workload, *question) for question in asked]
         found += [

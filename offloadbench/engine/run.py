@@ -14,16 +14,18 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import __version__, catalog, plan, runfile, traffic
+from offloadbench import catalog, plan, runfile, traffic
+from offloadbench.analysis import precision
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.events import Emit, Note, PlanExtended, RunStarted, TrialEnded, TrialStarted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
+from offloadbench.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Options:
     duration_s: int = 60
     warmup_s: float = 5.0
     repeats: int = 1
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
     seed: int = 1
     line_rate_bits_per_s: int = 10**9
     rtt_s: float = 0.0
@@ -185,6 +189,8 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         warmup_s=options.warmup_s,
         seed=options.seed,
         profile=options.profile,
+        precision_ratio=options.precision_ratio,
+        max_repeats=options.max_repeats,
     )
 
 
@@ -194,6 +200,7 @@ def _now() -> str:
 
 def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition]) -> Run:
     driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
+    planned = _plan(options, found.features, definitions)
     return Run(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -205,11 +212,22 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         host=host.describe(site.bed.dut.namespace),
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
-        plan=_plan(options, found.features, definitions),
+        plan=planned,
         kallsyms=_symbols() if options.profile else Kallsyms(text="", ko_paths={}),
         trials=[],
         warnings=list(site.bed.problems),
+        definitions=_definition_hashes(planned),
     )
+
+
+def _definition_hashes(planned: Plan) -> dict[str, str]:
+    """kind:name -> content hash. The profile is the shipped one: another may be chosen whenever the run is read."""
+    hashes = {f"case:{case.definition.name}": runfile.content_hash(case.definition) for case in planned.cases}
+    hashes |= {f"workload:{workload.name}": runfile.content_hash(workload) for workload in planned.workloads}
+    if planned.profile:
+        shipped = msgspec.structs.replace(catalog.profile("linux"), names=[])
+        hashes["profile:linux"] = runfile.content_hash(shipped)
+    return hashes
 
 
 def _symbols() -> Kallsyms:
@@ -250,6 +268,42 @@ def _save_or_rescue(run: Run, path: Path) -> None:
         raise RunFileError(error.message, f"everything captured is in {rescue}: move it, then --resume it") from error
 
 
+def _measure_plan(run: Run, setting: trials.Setting, kinds: dict[str, Traffic], output: Path) -> Run:
+    """Run every trial of the plan that the run lacks, and save after each."""
+    done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
+    cases = {case.definition.name: case for case in run.plan.cases}
+    for number, planned in enumerate(run.plan.order, 1):
+        if (planned.repeat, planned.workload, planned.case) in done:
+            continue
+        setting.emit(TrialStarted(planned, number, len(run.plan.order)))
+        trial = trials.run_trial(setting, planned, cases[planned.case], kinds[planned.workload])
+        run = msgspec.structs.replace(run, trials=[*run.trials, trial])
+        _save_or_rescue(run, output)
+        setting.emit(TrialEnded(trial))
+    return run
+
+
+def _one_block_more(run: Run, output: Path, emit: Emit) -> Run:
+    """The run with a longer plan, saved, so that a resumed run goes on with it."""
+    widest = precision.widths(run)[0]
+    emit(Note(f"after {run.plan.repeats} repeats the widest interval is {widest}: one block more"))
+    run = msgspec.structs.replace(run, plan=plan.extended(run.plan))
+    _save_or_rescue(run, output)
+    emit(PlanExtended(run.plan))
+    return run
+
+
+def _with_precision_told(run: Run, emit: Emit) -> Run:
+    """The run with a warning where its precision was not reached."""
+    wanted = run.plan.precision_ratio
+    widest = precision.widths(run)[0] if wanted else None
+    if widest is None or widest.half_ratio <= wanted:
+        return run
+    text = f"precision ±{100 * wanted:.3g} % was not reached in {run.plan.repeats} repeats: the widest is {widest}"
+    emit(Note(text))
+    return msgspec.structs.replace(run, warnings=[*(w for w in run.warnings if not w.startswith("precision ")), text])
+
+
 def execute(options: Options, emit: Emit) -> Run:
     """Run all trials and return the run, which also stands in `options.output`.
 
@@ -286,17 +340,13 @@ def execute(options: Options, emit: Emit) -> Run:
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,
         )
-        done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
-        emit(RunStarted(run.plan, len(done)))
-        cases = {case.definition.name: case for case in run.plan.cases}
-        for number, planned in enumerate(run.plan.order, 1):
-            if (planned.repeat, planned.workload, planned.case) in done:
-                continue
-            emit(TrialStarted(planned, number, len(run.plan.order)))
-            trial = trials.run_trial(setting, planned, cases[planned.case], workloads[planned.workload][1])
-            run = msgspec.structs.replace(run, trials=[*run.trials, trial])
-            _save_or_rescue(run, options.output)
-            emit(TrialEnded(trial))
+        emit(RunStarted(run.plan, len(run.trials)))
+        kinds = {name: kind for name, (_, kind) in workloads.items()}
+        run = _measure_plan(run, setting, kinds, options.output)
+        while precision.needs_more(run):
+            run = _one_block_more(run, options.output, emit)
+            run = _measure_plan(run, dataclasses.replace(setting, plan=run.plan), kinds, options.output)
+        run = _with_precision_told(run, emit)
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run
