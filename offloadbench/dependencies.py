@@ -12,8 +12,8 @@ from dataclasses import dataclass
 TX_CHECKSUMS = ("tx-checksum-ip-generic", "tx-checksum-ipv4")
 _GENERIC, _IPV4, _IPV6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-ipv6"
 _SG, _TSO, _TSO6 = "tx-scatter-gather", "tx-tcp-segmentation", "tx-tcp6-segmentation"
-_ECN = ("tx-tcp-ecn-segmentation", "tx-tcp-accecn-segmentation")
-_MANGLE = "tx-tcp-mangleid-segmentation"
+# tx-tcp-accecn-segmentation (6.18) is in none of these rules: it stays on alone
+_ECN, _MANGLE = "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class _Rule:
 # in the kernel's order: a later rule sees what the earlier ones dropped
 _RULES = (
     _Rule((_IPV4, _IPV6), conflict=frozenset({_GENERIC})),
-    _Rule((_TSO, _TSO6, *_ECN, _MANGLE), need=(frozenset({_SG}),)),
-    _Rule((_TSO, *_ECN), need=(frozenset({_GENERIC, _IPV4}),)),
+    _Rule((_TSO, _TSO6, _ECN, _MANGLE), need=(frozenset({_SG}),)),
+    _Rule((_TSO, _ECN), need=(frozenset({_GENERIC, _IPV4}),)),
     _Rule((_TSO6,), need=(frozenset({_GENERIC, _IPV6}),)),
     _Rule((_MANGLE,), need=(frozenset({_TSO}),)),
-    _Rule(_ECN, need=(frozenset({_TSO, _TSO6, _MANGLE}),)),
+    _Rule((_ECN,), need=(frozenset({_TSO, _TSO6, _MANGLE}),)),
     _Rule(("tx-generic-segmentation",), need=(frozenset({_SG}),)),
     _Rule(
         ("tx-udp-segmentation", "tls-hw-tx-offload"), need=(frozenset({_GENERIC, _IPV4}), frozenset({_GENERIC, _IPV6}))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import scipy.special
 
 from offloadbench.analysis import family
-from offloadbench.analysis import statistics as product
 from offloadbench.analysis.statistics import paired, welch
 from tests.benchmarks import statistics as promises
 
@@ -49,8 +49,8 @@ def test_five_percent_is_found_with_eight_repeats_where_the_noise_allows_it() ->
 def test_intervals_from_the_normal_distribution_would_be_noticed(
     noise: promises.Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = product.special.stdtrit
-    monkeypatch.setattr(product.special, "stdtrit", lambda degrees, p: real(1e9, p))
+    real = scipy.special.stdtrit
+    monkeypatch.setattr(scipy.special, "stdtrit", lambda degrees, p: real(1e9, p))
     share = promises.coverage(paired, promises.white(noise.sigma, 0.05, 3), 3, 0.05, SIMULATIONS)
     assert share < promises.LOWEST - SLACK
 
