@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import UsageError
+from offloadbench.errors import REGRESSION, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.analysis.compare import Comparison
@@ -83,6 +83,8 @@ def main(arguments: argparse.Namespace) -> int:
     gates = [gate.parse(text) for text in arguments.fail_on]
     if gates and arguments.by == "module":
         raise UsageError("--fail-on bounds metrics of trials, not of modules", "use --by case or --by workload")
+    if arguments.within and len(arguments.files) > 1 and arguments.format not in ("table", "markdown"):
+        raise UsageError(f"--format {arguments.format} holds one comparison", "give --within one file at a time")
     profile = catalog.profile(arguments.profile)
     runs = [runfile.load(path) for path in arguments.files]
     found = _comparisons(arguments, runs, profile, gates)
@@ -103,4 +105,4 @@ def main(arguments: argparse.Namespace) -> int:
         sys.stdout.write(formats.FORMATS[arguments.format](sheet))
         codes.append(gate.exit_code(gates, comparison, strict=arguments.strict))
     # a regression outweighs what is undecided
-    return 1 if 1 in codes else max(codes)
+    return REGRESSION if REGRESSION in codes else max(codes)

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from offloadbench import catalog, plan, runfile, traffic
-from offloadbench.analysis import precision
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
+from offloadbench.engine import blocks
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Emit, Note, PlanExtended, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import features, host, idle, kallsyms, link, mounts, nic, perf, processes
@@ -268,42 +268,6 @@ def _save_or_rescue(run: Run, path: Path) -> None:
         raise RunFileError(error.message, f"everything captured is in {rescue}: move it, then --resume it") from error
 
 
-def _measure_plan(run: Run, setting: trials.Setting, kinds: dict[str, Traffic], output: Path) -> Run:
-    """Run every trial of the plan that the run lacks, and save after each."""
-    done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
-    cases = {case.definition.name: case for case in run.plan.cases}
-    for number, planned in enumerate(run.plan.order, 1):
-        if (planned.repeat, planned.workload, planned.case) in done:
-            continue
-        setting.emit(TrialStarted(planned, number, len(run.plan.order)))
-        trial = trials.run_trial(setting, planned, cases[planned.case], kinds[planned.workload])
-        run = msgspec.structs.replace(run, trials=[*run.trials, trial])
-        _save_or_rescue(run, output)
-        setting.emit(TrialEnded(trial))
-    return run
-
-
-def _one_block_more(run: Run, output: Path, emit: Emit) -> Run:
-    """The run with a longer plan, saved, so that a resumed run goes on with it."""
-    widest = precision.widths(run)[0]
-    emit(Note(f"after {run.plan.repeats} repeats the widest interval is {widest}: one block more"))
-    run = msgspec.structs.replace(run, plan=plan.extended(run.plan))
-    _save_or_rescue(run, output)
-    emit(PlanExtended(run.plan))
-    return run
-
-
-def _with_precision_told(run: Run, emit: Emit) -> Run:
-    """The run with a warning where its precision was not reached."""
-    wanted = run.plan.precision_ratio
-    widest = precision.widths(run)[0] if wanted else None
-    if widest is None or widest.half_ratio <= wanted:
-        return run
-    text = f"precision ±{100 * wanted:.3g} % was not reached in {run.plan.repeats} repeats: the widest is {widest}"
-    emit(Note(text))
-    return msgspec.structs.replace(run, warnings=[*(w for w in run.warnings if not w.startswith("precision ")), text])
-
-
 def execute(options: Options, emit: Emit) -> Run:
     """Run all trials and return the run, which also stands in `options.output`.
 
@@ -342,11 +306,7 @@ def execute(options: Options, emit: Emit) -> Run:
         )
         emit(RunStarted(run.plan, len(run.trials)))
         kinds = {name: kind for name, (_, kind) in workloads.items()}
-        run = _measure_plan(run, setting, kinds, options.output)
-        while precision.needs_more(run):
-            run = _one_block_more(run, options.output, emit)
-            run = _measure_plan(run, dataclasses.replace(setting, plan=run.plan), kinds, options.output)
-        run = _with_precision_told(run, emit)
+        run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output))
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run

@@ -321,6 +321,7 @@ def test_the_command_line_gates_and_prints(command_line: CommandLine, sample_run
         (["--fail-on", "cpu_s_per_gb<-5%"], "fails improvements"),
         (["--metric", "steal"], "--metric steal"),
         (["--by", "module", "--fail-on", "cpu_s_per_gb>+5%"], "--fail-on bounds"),
+        (["SECOND", "--within", "--format", "json"], "holds one comparison"),
         (["SECOND", "--reference", "tso"], "--reference is for the cases"),
     ],
 )
