@@ -58,6 +58,12 @@ def format_rate(bits_per_s: float) -> str:
     return f"{bits_per_s:.0f} bit/s"
 
 
+def format_change(ratio: float) -> str:
+    """The size of a change: 0.0312 -> '3.1 %', 0.41 -> '41 %', 7.9 -> '790 %'."""
+    percent = abs(100 * ratio)
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.2g} %"
+
+
 def format_bytes(size: float) -> str:
     """134217728 -> '128 MiB'."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

@@ -101,7 +101,7 @@ def _warnings(seen: list[_Seen]) -> Iterator[str]:
 def _steadiness(results: Results) -> Iterator[str]:
     """Doubts about a steady state, each with its remedy."""
     for run in results.runs:
-        yield from map(str, steadiness.doubts(run, results.benches[run.run_id]))
+        yield from steadiness.told(steadiness.doubts(run, results.benches[run.run_id]))
 
 
 def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:

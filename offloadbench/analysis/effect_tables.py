@@ -11,6 +11,7 @@ from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW
 from offloadbench.model import Profile, Run
+from offloadbench.units import format_change
 
 _KEYS = ["run", "nic", "workload", "factor", "on", "off", "metric"]
 _FIGURES = ["value_on", "value_off", "ratio", "ratio_low", "ratio_high", "ratio_low_95", "ratio_high_95"]
@@ -153,7 +154,7 @@ def _cpu(effect: Effect) -> str:
         return f"indication from one block, no verdict: {said}"
     if verdict == TOO_FEW:
         return f"too few blocks: at least {judgement.trials_needed} ({said})"
-    seen = f"would have shown {100 * judgement.detectable_change:.2g} %"
+    seen = f"would have shown {format_change(judgement.detectable_change)}"
     return f"shows no change of CPU per GB ({_range(low - 1, high - 1)}; {seen})"
 
 

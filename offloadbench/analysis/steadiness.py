@@ -25,6 +25,7 @@ _FREQUENCY_RATIO = 0.03
 _OUTLIER_P, _OUTLIER_RATIO, _OUTLIER_FEWEST = 0.01, 0.05, 5
 # governors that leave the frequency alone; `none` is a machine that shows no control of it
 _STEADY_GOVERNORS = frozenset({"performance", "none", ""})
+_TOLD_EACH = 3
 _WORDS = {"throughput_bits_per_s": "throughput", "cpu_s_per_gb": "CPU per GB"}
 
 
@@ -154,3 +155,16 @@ def doubts(run: Run, name: str = "") -> list[Doubt]:
     for (workload, case), trials in seen.by_case.items():
         found += _across(list(trials.values()), f"{name}, {workload}, case {case}")
     return [*found, *_frequency(run, every, name)]
+
+
+def told(found: Sequence[Doubt]) -> list[str]:
+    """The doubts as sentences; of many alike the first two, and how many there are."""
+    texts = []
+    for trouble in Trouble:
+        alike = [doubt for doubt in found if doubt.trouble is trouble]
+        if len(alike) <= _TOLD_EACH:
+            texts += [str(doubt) for doubt in alike]
+            continue
+        first = "; ".join(f"{doubt.where}: {doubt.what}" for doubt in alike[: _TOLD_EACH - 1])
+        texts.append(f"{first}; and {len(alike) - _TOLD_EACH + 1} more alike. {trouble.value}")
+    return texts

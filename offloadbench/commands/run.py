@@ -113,8 +113,8 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     with progress.show() as emit:
         run = engine.execute(options, emit)
-    for doubt in steadiness.doubts(run):
-        sys.stderr.write(f"warning: {doubt}\n")
+    for text in steadiness.told(steadiness.doubts(run)):
+        sys.stderr.write(f"warning: {text}\n")
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]

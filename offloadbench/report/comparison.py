@@ -15,7 +15,7 @@ import msgspec
 from offloadbench.analysis.compare import ALL_CASES, OTHER_CASES, Comparison, Row
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
-from offloadbench.units import format_rate
+from offloadbench.units import format_change, format_rate
 
 _TITLES = {
     "throughput_bits_per_s": "throughput",
@@ -68,7 +68,6 @@ def _interval(row: Row) -> str:
 
 def words(judgement: Judgement) -> str:
     """The verdict as a person reads it."""
-    seen = f"; would have shown {judgement.detectable_change:.2g}" if math.isfinite(judgement.detectable_change) else ""
     if judgement.verdict == CHANGED:
         return f"changed, p {judgement.p_holm:.2g}"
     if judgement.verdict == INDICATION:
@@ -76,8 +75,7 @@ def words(judgement: Judgement) -> str:
     if judgement.verdict == TOO_FEW:
         few = min(judgement.estimate.trials_a, judgement.estimate.trials_b)
         return f"too few: {few}, at least {judgement.trials_needed} repeats a side"
-    percent = f"; would have shown {100 * judgement.detectable_change:.2g} %" if seen else ""
-    return f"~ no change shown{percent}"
+    return f"~ no change shown; would have shown {format_change(judgement.detectable_change)}"
 
 
 def _gate_words(outcomes: Sequence[Outcome]) -> str:

@@ -261,3 +261,9 @@ def test_trials_that_fail_never_count_as_precise(precise: Ran, tmp_path: Path, m
     done = engine.execute(_options(tmp_path / "run.json"), _ignore)
     assert done.plan.repeats == 30
     assert any("the widest is not known" in text for text in done.warnings)
+
+
+def test_a_run_records_the_content_of_what_defines_it(sample_run: Run) -> None:
+    hashes = engine._definition_hashes(sample_run.plan)
+    assert set(hashes) == {"case:tso", "case:none", "workload:ftp-get", "profile:linux"}
+    assert hashes["case:tso"] == runfile.content_hash(sample_run.plan.cases[0].definition)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from offloadbench import catalog
-from offloadbench.analysis.steadiness import Trouble, doubts
+from offloadbench.analysis.steadiness import Trouble, doubts, told
 from offloadbench.model import Run, Trial
 from tests.unit.builders import INSTRUCTIONS, profile_counts
 from tests.unit.repeats import SECONDS, measured, noise, repeated
@@ -109,3 +109,17 @@ def test_a_stranger_on_the_measured_cpus_is_contamination(sample_run: Run) -> No
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_few_trials_raise_no_doubt_about_repeats(sample_run: Run, repeats: int) -> None:
     assert doubts(_steady(sample_run, repeats)) == []
+
+
+def test_many_alike_are_told_once_with_their_number(sample_run: Run) -> None:
+    run = _steady(sample_run)
+    stolen = []
+    for trial in run.trials:
+        assert trial.samples is not None
+        counters = trial.samples.counters | {"cpu_steal_s": [0.05] * SECONDS}
+        stolen.append(replace(trial, samples=replace(trial.samples, counters=counters)))
+    texts = told(doubts(replace(run, trials=stolen)))
+    assert len(texts) == 1
+    assert "repeat 2" in texts[0]
+    assert "repeat 3" not in texts[0]
+    assert texts[0].endswith(f"and 4 more alike. {Trouble.STEAL.value}")
