@@ -302,7 +302,12 @@ class PlannedTrial(Frozen, frozen=True, kw_only=True):
 
 
 class Plan(Frozen, frozen=True, kw_only=True):
-    """Everything that decides what is measured; two runs with the same plan answer the same question."""
+    """Everything that decides what is measured; two runs with the same plan answer the same question.
+
+    Attributes:
+        precision_ratio: blocks are added until every headline interval is that narrow; 0 = as many as `repeats` says.
+        max_repeats: where adding ends; 0 without precision.
+    """
 
     cases: list[PlannedCase]
     workloads: list[WorkloadDefinition]
@@ -313,6 +318,8 @@ class Plan(Frozen, frozen=True, kw_only=True):
     order: list[PlannedTrial]
     profile: bool
     call_graph: bool = False
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
 
 
 class Nic(Frozen, frozen=True, kw_only=True):
@@ -396,7 +403,11 @@ class Kallsyms(Frozen, frozen=True, kw_only=True):
 
 
 class Run(Frozen, frozen=True, kw_only=True):
-    """A run file."""
+    """A run file.
+
+    Attributes:
+        definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+    """
 
     format: Literal["offloadbench-run"]
     format_version: int
@@ -412,3 +423,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     kallsyms: Kallsyms
     trials: list[Trial]
     warnings: list[str]
+    definitions: dict[str, str] = {}

@@ -11,6 +11,8 @@ from offloadbench.runfile import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
 NOTED_RATIO = 0.02
+# how the warning of a trial begins
+PREFIX = "contaminated: "
 # the server or initiator under test, the idle task, and kernel threads
 _OWN = (
     "ob-ftp-server",
@@ -52,4 +54,4 @@ def warnings(counts: ProfileCounts) -> list[str]:
     if sum(shares.values()) <= NOTED_RATIO:
         return []
     names = ", ".join(f"{comm} {share:.1%}" for comm, share in list(shares.items())[:3])
-    return [f"contaminated: other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]
+    return [f"{PREFIX}other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]

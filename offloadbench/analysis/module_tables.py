@@ -19,6 +19,8 @@ from offloadbench.runfile import unpack_chains
 _Z95 = 1.959964
 _TRIAL = ["run", "workload", "case", "repeat"]
 _EVENT = ["event", "quantity"]
+# what to compare, from the best to the one that is always there
+QUANTITIES = ("instructions", "cycles", "kernel_cpu_time_ns")
 
 
 def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
@@ -126,6 +128,15 @@ def _caller_values(table: pd.DataFrame, rows: pd.DataFrame, profile: Profile) ->
     sums = rows.groupby(["event", callers.rename("module")], observed=True)["weight"].sum()
     keys = pd.MultiIndex.from_frame(table[["event", "module"]])
     return pd.Series(sums.reindex(keys).fillna(0).to_numpy(), index=table.index)
+
+
+def primary_event(modules: pd.DataFrame) -> str:
+    """The event to draw: instructions before cycles before CPU time; "" without any."""
+    for quantity in QUANTITIES:
+        found = modules.loc[modules["quantity"] == quantity, "event"]
+        if len(found):
+            return str(found.iloc[0])
+    return str(modules["event"].iloc[0]) if len(modules) else ""
 
 
 def by_method(rows: pd.DataFrame) -> pd.DataFrame:

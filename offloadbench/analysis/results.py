@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import pandas as pd
 
-from offloadbench.analysis import metrics, module_tables, proof, tables
-from offloadbench.model import Profile, Run, Trial
+from offloadbench.analysis import module_tables, proof, tables
+from offloadbench.analysis.observations import observe
+from offloadbench.model import Profile, Run
 
 PROOF_COLUMNS = ["run", "workload", "case", "repeat", "subject", "verdict", "detail"]
 
@@ -88,15 +88,6 @@ def _proofs(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PROOF_COLUMNS)
 
 
-def _usable(run: Run, trial: Trial) -> bool:
-    """Ended well, with figures, and its packets do not show another state than its case."""
-    figures = metrics.of_trial(run, trial) if trial.outcome == "ok" else None
-    if figures is None or math.isnan(figures.cpu_s_per_gb):
-        return False
-    proofs = proof.judge(trial, counts_super_packets=run.bed.counts_super_packets)
-    return all(item.verdict != proof.CONTRADICTED for item in proofs)
-
-
 def gather(runs: Sequence[Run], profile: Profile) -> Results:
     """Every table of the runs; each run counts once."""
     runs = unique_runs(runs)
@@ -109,9 +100,10 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
     def named(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(nic=table["run"].map(benches))
 
-    usable = [_usable(run, trial) for run in runs for trial in run.trials]
+    usable = [observe(run, trial) is not None for run in runs for trial in run.trials]
     trials = named(tables.trials(runs))
-    good = [msgspec.structs.replace(run, trials=[trial for trial in run.trials if _usable(run, trial)]) for run in runs]
+    verdicts = iter(usable)
+    good = [msgspec.structs.replace(run, trials=[t for t in run.trials if next(verdicts)]) for run in runs]
     return Results(
         runs=runs,
         trials=trials.assign(usable=pd.Series(usable, index=trials.index, dtype=bool)),
@@ -122,15 +114,6 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
         cases=sorted(order, key=lambda name: order[name]),
         benches=benches,
     )
-
-
-def primary_event(modules: pd.DataFrame) -> str:
-    """The event to draw: instructions before cycles before CPU time; "" without any."""
-    for quantity in ("instructions", "cycles", "kernel_cpu_time_ns"):
-        found = modules.loc[modules["quantity"] == quantity, "event"]
-        if len(found):
-            return str(found.iloc[0])
-    return str(modules["event"].iloc[0]) if len(modules) else ""
 
 
 def busy_modules(modules: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +127,7 @@ def busy_modules(modules: pd.DataFrame) -> pd.DataFrame:
     figures = ["value_per_byte", "share_ratio", "samples"]
     parts = []
     for _, rows in modules[modules["share_ratio"].notna()].groupby("nic", sort=False):
-        chosen = rows[rows["event"] == primary_event(rows)]
+        chosen = rows[rows["event"] == module_tables.primary_event(rows)]
         counted = chosen.drop_duplicates(["run", "repeat", *by[:3]]).groupby(by[:3], as_index=False).size()
         total = chosen.groupby(by, as_index=False)[figures].sum().merge(counted, on=by[:3])
         for name in ("value_per_byte", "share_ratio"):

@@ -7,6 +7,18 @@ from types import ModuleType
 
 def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, modules, probe, profile, report, restore, run
+    from offloadbench.commands import (
+        cases,
+        compare,
+        doctor,
+        export,
+        modules,
+        probe,
+        profile,
+        report,
+        restore,
+        run,
+        schema,
+    )
 
-    return [run, compare, report, export, modules, probe, cases, profile, doctor, restore]
+    return [run, compare, report, export, modules, probe, cases, profile, doctor, restore, schema]

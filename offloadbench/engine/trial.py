@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, crosscheck, metrics
+from offloadbench.analysis import contamination, crosscheck, metrics, proof
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
@@ -176,7 +176,7 @@ def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: 
             fixed=feature.fixed,
         )
         for name, feature in change.after.items()
-        if name in change.requested or name in change.dragged
+        if name in change.requested or name in change.dragged or name in proof.JUDGED
     ]
     if case.gso_max_segs:
         setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
