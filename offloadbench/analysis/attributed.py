@@ -1,0 +1,93 @@
+"""The samples of a trial, each with its module, and sums of them: what every table of a profile is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, verdicts_for
+from offloadbench.model import Profile, Run, Trial
+from offloadbench.runfile import unpack_chains
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """A trial with its samples, each with its leaf.
+
+    Attributes:
+        rows: see `attribution.attribute`.
+    """
+
+    run: Run
+    trial: Trial
+    profile: Profile
+    rows: pd.DataFrame
+
+    @property
+    def verdicts(self) -> Verdicts:
+        return verdicts_for(self.run.kallsyms, self.profile)
+
+    @cached_property
+    def busy(self) -> pd.DataFrame:
+        """The rows that are not idle: what shares are of."""
+        return self.rows[self.rows["leaf"] != IDLE]
+
+    @cached_property
+    def busy_totals(self) -> pd.DataFrame:
+        """Busy weight and samples per event (index)."""
+        return self.busy.groupby("event", observed=True)[["weight", "samples"]].sum()
+
+    @cached_property
+    def stacks(self) -> pd.DataFrame:
+        """Busy weight by call stack; no rows where call chains were not recorded.
+
+        Columns: event, quantity, comm, chain (index into `frames`, -1 without callers), symbol (the sampled function,
+        `user` in user mode), module, value, samples.
+        """
+        assert self.trial.profile is not None
+        rows = self.busy if self.trial.profile.chain_count else self.busy.iloc[:0]
+        sums = summed(rows, ["event", "quantity", "comm", "chain", "symbol", "module"])
+        user = sums["symbol"] == ""
+        return sums.assign(symbol=sums["symbol"].mask(user, USER), chain=sums["chain"].mask(user, -1))
+
+    @cached_property
+    def frames(self) -> list[list[int]]:
+        """For each call chain, the indexes of its functions among the kernel's symbols, the outermost first."""
+        assert self.trial.profile is not None
+        lookup = self.verdicts.symbols.lookup
+        return [lookup(chain)[::-1].tolist() for chain in unpack_chains(self.trial.profile)]
+
+
+def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
+    """The trial's samples with their leaves, see `attribution.attribute`; only for a trial with a profile."""
+    assert trial.profile is not None
+    return attribute(trial.profile, verdicts_for(run.kallsyms, profile))
+
+
+def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """value (sum of weights) and samples by these columns, in alphabetical order."""
+    key = np.zeros(len(rows), dtype=np.int64)
+    levels = []
+    for name in by:
+        column = rows[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            codes, level = column.cat.codes.to_numpy(np.int64), column.cat.categories.to_numpy()
+        else:
+            level, codes = np.unique(column.to_numpy(), return_inverse=True)
+        key = key * max(1, len(level)) + codes
+        levels.append(level)
+    distinct, place = np.unique(key, return_inverse=True)
+    # sums stay below 2^53, where float64 counts exactly
+    sums = {
+        name: np.bincount(place, weights=rows[source], minlength=len(distinct)).astype(np.int64)
+        for name, source in (("value", "weight"), ("samples", "samples"))
+    }
+    columns: dict[str, npt.NDArray[np.generic]] = {}
+    for name, level in zip(reversed(by), reversed(levels), strict=True):
+        columns[name] = level[distinct % max(1, len(level))]
+        distinct = distinct // max(1, len(level))
+    return pd.DataFrame({name: columns[name] for name in by} | sums)
