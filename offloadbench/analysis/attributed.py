@@ -13,6 +13,9 @@ from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, v
 from offloadbench.model import Profile, Run, Trial
 from offloadbench.runfile import unpack_chains
 
+QUANTITIES = ("instructions", "cycles", "kernel_cpu_time_ns")
+"""What a weight can mean, from what tells most about the work to what tells least."""
+
 
 @dataclass(frozen=True)
 class Attributed:

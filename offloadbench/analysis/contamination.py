@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -11,13 +12,21 @@ from offloadbench.runfile import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
 NOTED_RATIO = 0.02
-# the server under test, the idle task, and kernel threads
-_OWN = ("ob-ftp-server", "swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
+# share of busy weight from which shares of modules describe somebody else's work too
+FOREIGN_RATIO = 0.15
+_SERVERS = ("ob-ftp-server",)
+# the idle task and kernel threads
+_KERNEL = ("swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
 
 
 def is_own(comm: str) -> bool:
     """Whether a process of this name is part of the benchmark or of the kernel."""
-    return any(fnmatchcase(comm, own) for own in _OWN)
+    return any(fnmatchcase(comm, own) for own in (*_SERVERS, *_KERNEL))
+
+
+def names_server(comms: Iterable[str]) -> bool:
+    """Whether the server has a name of its own among these: in runs of early versions it was `python` like others."""
+    return any(fnmatchcase(comm, server) for comm in comms for server in _SERVERS)
 
 
 def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
