@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, v
 from offloadbench.model import Profile, Run, Trial
 from offloadbench.runfile import unpack_chains
 
+# up to here a table of all cells is quicker than sorting the rows
+_COUNTED_CELLS = 1 << 18
 QUANTITIES = ("instructions", "cycles", "kernel_cpu_time_ns")
 """What a weight can mean, from what tells most about the work to what tells least."""
 
@@ -61,8 +64,12 @@ class Attributed:
     def frames(self) -> list[list[int]]:
         """For each call chain, the indexes of its functions among the kernel's symbols, the outermost first."""
         assert self.trial.profile is not None
-        lookup = self.verdicts.symbols.lookup
-        return [lookup(chain)[::-1].tolist() for chain in unpack_chains(self.trial.profile)]
+        chains = unpack_chains(self.trial.profile)
+        if not chains:
+            return []
+        indexes = self.verdicts.symbols.lookup(np.concatenate(chains)).tolist()
+        ends = np.cumsum([len(chain) for chain in chains]).tolist()
+        return [indexes[begin:end][::-1] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
@@ -80,10 +87,10 @@ def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             codes, level = column.cat.codes.to_numpy(np.int64), column.cat.categories.to_numpy()
         else:
-            level, codes = np.unique(column.to_numpy(), return_inverse=True)
+            codes, level = pd.factorize(column.to_numpy(), sort=True)
         key = key * max(1, len(level)) + codes
         levels.append(level)
-    distinct, place = np.unique(key, return_inverse=True)
+    distinct, place = _distinct(key, math.prod(max(1, len(level)) for level in levels))
     # sums stay below 2^53, where float64 counts exactly
     sums = {
         name: np.bincount(place, weights=rows[source], minlength=len(distinct)).astype(np.int64)
@@ -94,3 +101,13 @@ def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         columns[name] = level[distinct % max(1, len(level))]
         distinct = distinct // max(1, len(level))
     return pd.DataFrame({name: columns[name] for name in by} | sums)
+
+
+def _distinct(key: npt.NDArray[np.int64], cells: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The keys that occur, ascending, and the place of each row's among them; every key is below `cells`."""
+    if cells > _COUNTED_CELLS:
+        return np.unique(key, return_inverse=True)
+    distinct = np.flatnonzero(np.bincount(key, minlength=cells))
+    places = np.zeros(cells, dtype=np.int64)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places[key]

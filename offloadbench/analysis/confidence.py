@@ -76,10 +76,15 @@ def sentence(shares: Mapping[str, float]) -> str:
             words[phrase] = words.get(phrase, 0.0) + shares.get(method, 0.0)
     if rest <= 0:
         return "nothing could be attributed."
-    found = [f"{share(weight / rest)} {phrase}" for phrase, weight in words.items() if weight > 0]
+    found = [f"{_tenths(weight / rest)} {phrase}" for phrase, weight in words.items() if weight > 0]
     unknown = shares.get(OTHER, 0.0)
-    text = ", ".join(found) + f"; {share(unknown / rest) if unknown else 'nothing'} by no rule"
+    text = ", ".join(found) + f"; {_tenths(unknown / rest) if unknown else 'nothing'} by no rule"
     return f"{text}; {share(lost)} of all busy weight cannot be attributed (irq_shadow)." if lost else f"{text}."
+
+
+def _tenths(ratio: float) -> str:
+    """In tenths of a percent: what is not known is small, and the point of the sentence."""
+    return f"{ratio * 100:.1f} %" if ratio >= 0.0005 else "under 0.1 %"
 
 
 def counted(runs: Sequence[Run]) -> str:

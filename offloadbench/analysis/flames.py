@@ -74,7 +74,7 @@ class Forest:
         payload, stacks = metrics.payload_bytes(item.trial), item.stacks
         if not payload or stacks.empty:
             return
-        modules = _FunctionModules(item)
+        names = item.verdicts.symbols.raw_names
         ends: dict[tuple[str, int], int] = {}
         for quantity, rows in stacks.groupby("quantity"):
             key = (str(quantity), item.run.run_id, item.trial.workload, item.trial.case)
@@ -85,16 +85,23 @@ class Forest:
             for comm, chain, symbol, value in zip(*columns, strict=True):
                 end = ends.get((comm, chain))
                 if end is None:
-                    end = self._frame(0, comm, "")
-                    for at in item.frames[chain] if chain >= 0 else ():
-                        end = self._frame(end, modules.name(at), modules.of(modules.name(at)))
+                    callers = item.frames[chain] if chain >= 0 else []
+                    end = self._path(item, [comm, *(names[at] if at >= 0 else "?" for at in callers)])
                     ends[comm, chain] = end
-                weights.own[self._frame(end, symbol, modules.of(symbol))] += value
+                weights.own[self._frame(item, end, symbol)] += value
 
-    def _frame(self, parent: int, name: str, module: str) -> int:
-        frame = self._frames.setdefault((parent, name), len(self._frames))
-        if frame == len(self._modules):
-            self._modules.append(module)
+    def _path(self, item: Attributed, names: list[str]) -> int:
+        """The last frame of a path from the whole, made where it is new."""
+        frame = 0
+        for name in names:
+            frame = self._frame(item, frame, name)
+        return frame
+
+    def _frame(self, item: Attributed, parent: int, name: str) -> int:
+        frame = self._frames.get((parent, name))
+        if frame is None:
+            frame = self._frames[parent, name] = len(self._modules)
+            self._modules.append(_module(item, name) if parent else "")
         return frame
 
     def flames(self, runs: list[Run], cases: list[str]) -> Flames | None:
@@ -133,20 +140,11 @@ class Forest:
         )
 
 
-class _FunctionModules:
+def _module(item: Attributed, name: str) -> str:
     """The module of a function by its name, whoever was sampled in it."""
-
-    def __init__(self, item: Attributed) -> None:
-        self._verdicts = item.verdicts
-        self._groups = {leaf: group for group, leaves in item.profile.groups.items() for leaf in leaves}
-
-    def name(self, index: int) -> str:
-        return self._verdicts.symbols.raw_names[index] if index >= 0 else "?"
-
-    def of(self, name: str) -> str:
-        known = self._verdicts.symbols.by_name.get(name, -1)
-        leaf = USER if name == USER else self._verdicts.of(known).leaf
-        return self._groups.get(leaf, leaf)
+    verdicts = item.verdicts
+    leaf = USER if name == USER else verdicts.of(verdicts.symbols.by_name.get(name, -1)).leaf
+    return next((group for group, leaves in item.profile.groups.items() if leaf in leaves), leaf)
 
 
 def prune(

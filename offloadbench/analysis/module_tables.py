@@ -78,8 +78,10 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 def _module_rows(item: Attributed) -> pd.DataFrame:
     by = [*_EVENT, "module", "floor"]
-    heaviest = summed(item.rows, [*by, "method"]).sort_values("value", kind="stable").drop_duplicates(by, keep="last")
-    table = summed(item.rows, by).merge(heaviest[[*by, "method"]], on=by)
+    table, found_by = summed(item.rows, by), summed(item.rows, [*by, "method"])
+    heaviest = found_by.sort_values("value", kind="stable").drop_duplicates(by, keep="last")
+    # both are in the order of `by`
+    table["method"] = heaviest.sort_index()["method"].to_numpy()
     if (item.rows["chain"] >= 0).any():
         callers = _caller_sums(item).rename(columns={"value": "caller_value"})[[*by, "caller_value"]]
         table = table.merge(callers, on=by, how="outer", sort=True).fillna(
@@ -89,7 +91,10 @@ def _module_rows(item: Attributed) -> pd.DataFrame:
     else:
         table["caller_value"] = math.nan
     named = summed(item.rows[item.rows["ko"] != ""], [*by, "ko"])
-    table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
+    if named.empty:
+        table["ko"] = ""
+    else:
+        table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
     totals = item.busy_totals
     share = (table["value"] / table["event"].map(totals["weight"])).where(table["module"] != IDLE)
     counted = table["event"].map(totals["samples"])
@@ -107,9 +112,9 @@ def _module_rows(item: Attributed) -> pd.DataFrame:
 
 def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
     """Of each row's module; both events were sampled over the same window, each weighted by its own period."""
-    sums = table.pivot_table(index="module", columns="quantity", values="value", aggfunc="sum")
-    if not {"instructions", "cycles"} <= set(sums.columns):
+    if not {"instructions", "cycles"} <= set(table["quantity"]):
         return pd.Series(math.nan, index=table.index)
+    sums = table.pivot_table(index="module", columns="quantity", values="value", aggfunc="sum")
     return table["module"].map(sums["instructions"] / sums["cycles"].where(sums["cycles"] > 0))
 
 
@@ -143,8 +148,9 @@ def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 def _method_rows(item: Attributed) -> pd.DataFrame:
     table = summed(item.rows, [*_EVENT, "method", "leaf"])
-    table.loc[(table["method"] == SHADOW) & ~table["leaf"].isin((SHADOW, IDLE)), "method"] = CALLER
-    table.loc[table["leaf"] == IDLE, "method"] = IDLE
+    leaf, method = table["leaf"].to_numpy(), table["method"].to_numpy()
+    by_chain = (method == SHADOW) & (leaf != SHADOW)
+    table["method"] = np.where(leaf == IDLE, IDLE, np.where(by_chain, CALLER, method))
     table = table.groupby([*_EVENT, "method"], as_index=False)[["value", "samples"]].sum()
     weight = table["event"].map(item.busy_totals["weight"])
     table["share_ratio"] = (table["value"] / weight).where(table["method"] != IDLE)
@@ -179,9 +185,10 @@ def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 def _process_rows(item: Attributed) -> pd.DataFrame:
     rows = item.busy.rename(columns={"comm": "process"})
     by = [*_EVENT, "process"]
-    user = summed(rows[rows["leaf"] == USER], by).rename(columns={"value": "user"})[[*by, "user"]]
-    table = summed(rows, by).merge(user, on=by, how="left").fillna({"user": 0})
-    table["user_ratio"] = table["user"] / table["value"]
+    user = summed(rows[rows["leaf"] == USER], by).set_index(by)["value"].to_dict()
+    table = summed(rows, by)
+    in_user = [user.get(key, 0) for key in zip(*(table[name] for name in by), strict=True)]
+    table["user_ratio"] = in_user / table["value"]
     table["share_ratio"] = table["value"] / table.groupby("event")["value"].transform("sum")
     table["own"] = [contamination.is_own(name) for name in table["process"]]
     return table.sort_values(["event", "value"], ascending=[True, False], kind="stable")

@@ -49,7 +49,7 @@ def flame(results: Results) -> Flame | None:
         right=max(index for index, side in enumerate(flames.sides) if side.run == flames.sides[0].run)
         if len({side.case for side in flames.sides}) > 1
         else len(labels) - 1,
-        pruned=f"Frames below {PRUNED_RATIO * 100:g} % of every case are counted as their caller ({moved}).",
+        pruned=f"Frames below {PRUNED_RATIO * 100:g} % of every case are counted as their caller (in all {moved}).",
     )
 
 

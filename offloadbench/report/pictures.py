@@ -78,7 +78,9 @@ class Pictures:
         ]
 
     def _caption(self, rows: pd.DataFrame) -> str:
-        caption = "the five biggest modules, and the rest as other modules. Idle time is left out."
+        several = rows["module"].nunique() > module_bars.TOP
+        what = "the five biggest modules, and the rest as other modules" if several else "every module"
+        caption = f"{what}. Idle time is left out."
         if not module_bars.has_callers(rows):
             return caption
         own, charged = (

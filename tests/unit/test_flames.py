@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from offloadbench import catalog, runfile
 from offloadbench.analysis import flames, metrics, module_tables, results
-from offloadbench.model import Run
+from offloadbench.model import Run, Trial
 from offloadbench.report import flame
 from tests.unit.builders import CLOCK, load, profile_counts, samples, trial
 from tests.unit.builders import run as made_run
@@ -51,7 +51,7 @@ def paths(tree: flames.Flames, side: int) -> dict[str, float]:
 def small_run(base: Run, comm: str = "ob-ftp-server") -> Run:
     """Two cases, 1000 and 500 bytes of payload: in `none` a checksum appears, in `tso` a busy idle sample."""
 
-    def captured(case: str, rows: list[tuple[int, int]], payload: int) -> object:
+    def captured(case: str, rows: list[tuple[int, int]], payload: int) -> Trial:
         counts = profile_counts(
             [(address + 8, "K", 0, 0, 0, weight, weight * 1000) for address, weight in rows],
             [CLOCK],
@@ -68,7 +68,7 @@ def small_run(base: Run, comm: str = "ob-ftp-server") -> Run:
 
     cases = [captured("tso", [(SEND, 2), (XMIT, 2), (0xFFFFFFFF81000000, 5)], 1000)]
     cases.append(captured("none", [(SEND, 1), (XMIT, 1), (CSUM, 6)], 500))
-    return made_run(base, cases, kallsyms=KALLSYMS)  # type: ignore[arg-type]
+    return made_run(base, cases, kallsyms=KALLSYMS)
 
 
 def test_values_are_weights_per_byte_of_each_sides_own_payload(sample_run: Run) -> None:
@@ -132,8 +132,7 @@ def test_pruning_moves_weight_and_loses_none(tree: tuple[tuple[int, ...], np.nda
     total = own.copy()
     for frame in range(len(parents) - 1, 0, -1):
         total[parents[frame]] += total[frame]
-    for frame in np.flatnonzero(~kept):
-        assert (total[frame] <= 0.05 * total[0]).all()
+    assert (total[~kept] <= 0.05 * total[0]).all()
 
 
 def test_a_frame_that_is_big_in_one_side_stays_in_both() -> None:

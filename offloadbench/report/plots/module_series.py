@@ -13,7 +13,7 @@ from offloadbench.analysis.findings import module_label
 from offloadbench.report.plots import style
 from offloadbench.report.plots.modules import REST
 
-_ROW_PX, _LEGEND_PX = 150, 22
+_ROW_PX, _LEGEND_PX, _LEFT_PX, _BOTTOM_PX = 150, 22, 62, 40
 # quantity -> factor and unit of a second's sum
 _UNITS = {"kernel_cpu_time_ns": (1e-9, "CPU seconds per second")}
 
@@ -44,19 +44,20 @@ def module_series(
     height = legend_px + (_ROW_PX * len(here) if narrow else _ROW_PX + 46)
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
     grid = figure.subplots(*((len(here), 1) if narrow else (1, len(here))), squeeze=False, sharex=True, sharey=True)
+    largest = float(sums.sum(axis=1).max()) * factor or 1.0
     edges = np.repeat(np.arange(seconds + 1), 2)[1:-1]
     colours = [style.REST if name == REST else style.module_colour(name) for name in order]
     for number, case in enumerate(here):
         axes = grid[number][0] if narrow else grid[0][number]
         values = sums.loc[case].reindex(range(seconds), fill_value=0.0)[order].to_numpy().T * factor
         axes.stackplot(edges, np.repeat(values, 2, axis=1), colors=colours, linewidth=0)
-        axes.set_title(case, loc="left", fontsize=style.SMALL_PX if narrow else None)
+        axes.set_title(f"{case}: {unit}" if narrow else case, loc="left", fontsize=style.SMALL_PX if narrow else None)
         axes.set_xlim(0, seconds)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, largest * 1.05)
         axes.locator_params(axis="both", nbins=4)
         axes.tick_params(labelsize=style.SMALL_PX)
         style.clean(axes, "y")
-        if narrow or number == 0:
+        if not narrow and number == 0:
             axes.set_ylabel(unit)
         if not narrow or number == len(here) - 1:
             axes.set_xlabel("seconds of the window")
@@ -68,5 +69,10 @@ def module_series(
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
         handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
     )  # fmt: skip
-    figure.tight_layout(rect=(0, 0, 1, 1 - legend_px / height), h_pad=1.0, w_pad=1.6)
+    # margins in px: measuring every label of every panel would take most of the drawing time
+    width = figure.get_figwidth() * 72
+    figure.subplots_adjust(
+        left=_LEFT_PX / width, right=1 - 12 / width, bottom=_BOTTOM_PX / height, top=1 - (legend_px + 22) / height,
+        hspace=0.32, wspace=0.08,
+    )  # fmt: skip
     return figure

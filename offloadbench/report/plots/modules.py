@@ -17,6 +17,8 @@ from offloadbench.report.plots import style
 
 TOP = 5
 REST = "other modules"
+# what no module can claim stands beside the rest
+_LAST = (SHADOW, "everything else")
 FLOORS = ("transport", "netdev", "driver", "other")
 _OWN, _CALLERS = "value_per_byte", "caller_value_per_byte"
 VIEWS = {_OWN: "In the module of the function itself", _CALLERS: "Generic work charged to its caller"}
@@ -38,8 +40,7 @@ def top_modules(modules: pd.DataFrame) -> list[str]:
     """The five biggest, by their sum over the cases, in both views where there are two."""
     totals = modules.groupby("module")[[_OWN, _CALLERS]].sum().sum(axis=1).sort_values(ascending=False, kind="stable")
     top = [str(name) for name in totals.index[:TOP]]
-    # what no module can claim stands at the end, beside the rest
-    return sorted(top, key=lambda name: name == SHADOW)
+    return sorted(top, key=lambda name: name in _LAST)
 
 
 def _by_module(modules: pd.DataFrame, column: str) -> _Stack:

@@ -48,6 +48,7 @@ _MODULES = {
     "syscall": "#5577aa",
     "crypto": "#77aadd",
     "perf_trace": "#bb9988",
+    "idle": "#d0c9bd",
 }
 _SPARE = ("#997700", "#ee99aa", "#004488", "#bbcc33", "#ee8866", "#aaaa00", "#225522", "#663333")
 _FLOORS = {"transport": "#0072b2", "netdev": "#56b4e9", "driver": "#f0e442", "other": "#8d99a6"}
