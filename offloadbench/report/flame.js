@@ -199,7 +199,10 @@
     const { base, side } = sides();
     const shown = comparing() && base !== side ? [side, base] : [side];
     const shares = shown.map((at) => `${percent(sums[at] / totals[at][0])} of ${data.sides[at].label}`);
-    found.textContent = names.size ? `${names.size} ${names.size === 1 ? "name" : "names"}: ${shares.join(", ")}` : "no match";
+    const unseen = drawn.some((place) => matches[data.name[place.frame]]) ? "" : ", too narrow to be drawn here";
+    found.textContent = names.size
+      ? `${names.size} ${names.size === 1 ? "name" : "names"}: ${shares.join(", ")}${unseen}`
+      : "no match";
   }
 
   function zoom(frame) {

@@ -116,6 +116,13 @@ def test_callers_own_what_they_never_did_themselves(sample_run: Run) -> None:
     assert table[columns].to_numpy().tolist() == [["copy", 7, 0, 7, 1.0], ["tcp", 0, 7, 0, 0.0]]
 
 
+def test_a_lock_taken_from_the_idle_loop_stays_busy_in_both_views(sample_run: Run) -> None:
+    kallsyms = KALLSYMS + "ffffffff81000200 T _raw_spin_lock\n"
+    counts = profile_counts([(0xFFFFFFFF81000208, "K", 0, 0, 0, 7, 7)], [CLOCK], chains=[[IDLE - 8]])
+    table = module_tables.modules([run(sample_run, [captured(counts)], kallsyms=kallsyms)], catalog.profile("linux"))
+    assert table[["module", "value", "caller_value"]].to_numpy().tolist() == [["lock", 7, 7]]
+
+
 def test_both_views_have_the_same_sum() -> None:
     table = results.busy_modules(gathered(runfile.load(DATA)).modules)
     sums = table.groupby("case")[["value_per_byte", "caller_value_per_byte"]].sum()

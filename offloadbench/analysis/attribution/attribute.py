@@ -56,7 +56,9 @@ class _Judge:
             verdict = Verdict(leaf, SHADOW, verdict.module)
         if verdict.leaf not in self._generic:
             return verdict, verdict.leaf
-        return verdict, self._first(callers, self._generic | _NO_CALLER) or verdict.leaf
+        caller = self._first(callers, self._generic | _NO_CALLER)
+        # work done from the idle loop is still work
+        return verdict, caller if caller not in ("", IDLE) else verdict.leaf
 
     def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> str:
         """The leaf of the first caller that is in none of these leaves; "" for none."""
