@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, metrics, proof, steadiness
+from offloadbench.analysis import contamination, counting, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
-from offloadbench.analysis.results import Results
-from offloadbench.model import Run, Trial
+from offloadbench.analysis.results import Results, primary_event
+from offloadbench.model import ProfileCounts, Run, Trial
 
 _LOSS_RATIO = 0.001
 _TOOL_RATIO = 0.01
@@ -113,6 +113,8 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
                 f"{item.name}: the profiler lost {counts.lost_samples} of {total} samples and was throttled "
                 f"{counts.throttled} times; shares of modules may be off."
             )
+        if counts is not None:
+            yield from _counted(item.name, counts)
     quantities = {e.quantity for i in seen if i.trial.profile for e in i.trial.profile.events}
     if "kernel_cpu_time_ns" in quantities:
         yield (
@@ -121,6 +123,29 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
             "instruction after; those are kept apart as irq_shadow."
         )
     yield from _clocks(results, seen)
+
+
+def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
+    """The sum of the samples against a plain count of the same window."""
+    yield from (f"{name}: {sentence}" for sentence in counting.warnings(counts))
+
+
+def foreign(results: Results) -> Iterator[str]:
+    """A sentence for every trial whose modules describe the work of other programs too."""
+    keys = ["nic", "workload", "case", "repeat", "run"]
+    for group, rows in results.processes.groupby(keys, sort=False):
+        nic, workload, case, repeat, _ = group
+        chosen = rows[rows["event"] == primary_event(rows)]
+        foreign = chosen[~chosen["own"].astype(bool)]
+        share = float(foreign["share_ratio"].sum())
+        if share > contamination.FOREIGN_RATIO and contamination.names_server(chosen["process"]):
+            names = ", ".join(
+                f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
+            )
+            yield (
+                f"{nic}, {workload}, case {case}, repeat {repeat}: {percent(share)} of the busy weight was the work of "
+                f"other processes ({names}); its modules describe them too. Repeat it on an idle machine."
+            )
 
 
 def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:
@@ -198,6 +223,7 @@ def collect(results: Results) -> list[Caveat]:
         *_proofs(results, (proof.CONTRADICTED, proof.NOT_SHOWN)),
         *_losses(seen),
         *_warnings(seen),
+        *foreign(results),
         *_steadiness(results),
         *_methods(results, seen),
         *_proofs(results, (proof.NO_EFFECT, proof.FIXED)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,24 +14,22 @@ from offloadbench.runfile import unpack_profile
 NOTED_RATIO = 0.02
 # how the warning of a trial begins
 PREFIX = "contaminated: "
-# the server or initiator under test, the idle task, and kernel threads
-_OWN = (
-    "ob-ftp-server",
-    "ob-initiator",
-    "swapper*",
-    "ksoftirqd*",
-    "kworker*",
-    "rcu*",
-    "migration*",
-    "napi/*",
-    "kcompactd*",
-    "kdamond*",
-)
+# share of busy weight from which shares of modules describe somebody else's work too
+FOREIGN_RATIO = 0.15
+# what the benchmark itself runs at the device under test
+_SERVERS = ("ob-ftp-server", "ob-initiator")
+# the idle task and kernel threads
+_KERNEL = ("swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
 
 
 def is_own(comm: str) -> bool:
     """Whether a process of this name is part of the benchmark or of the kernel."""
-    return any(fnmatchcase(comm, own) for own in _OWN)
+    return any(fnmatchcase(comm, own) for own in (*_SERVERS, *_KERNEL))
+
+
+def names_server(comms: Iterable[str]) -> bool:
+    """Whether the server has a name of its own among these: in runs of early versions it was `python` like others."""
+    return any(fnmatchcase(comm, server) for comm in comms for server in _SERVERS)
 
 
 def foreign_shares(counts: ProfileCounts) -> dict[str, float]:

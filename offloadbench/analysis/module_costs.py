@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offloadbench.analysis import metrics, module_tables
+from offloadbench.analysis import metrics
+from offloadbench.analysis.attributed import QUANTITIES, attributed
 from offloadbench.analysis.attribution import IDLE
 from offloadbench.analysis.observations import Observation
 from offloadbench.model import Profile, Run, Trial
@@ -47,7 +48,7 @@ def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
     """Attribute every profiled trial of the runs; what the first of them counted is compared."""
     counted = [_quantities(run) for run in runs]
     first = next((quantities for quantities in counted if quantities), set())
-    quantity = next((name for name in module_tables.QUANTITIES if name in first), "")
+    quantity = next((name for name in QUANTITIES if name in first), "")
     problems = [
         f"{run.run_id}: no profile of {quantity or 'anything'}, so its modules cannot be compared"
         for run, quantities in zip(runs, counted, strict=True)
@@ -64,7 +65,7 @@ def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
 
 def _costs(run: Run, trial: Trial, profile: Profile, quantity: str) -> dict[str, float]:
     payload = metrics.payload_bytes(trial)
-    rows = module_tables.attributed(run, trial, profile)
+    rows = attributed(run, trial, profile)
     busy = rows[(rows["quantity"] == quantity) & (rows["leaf"] != IDLE)]
     sums = busy.groupby("module", observed=True)["weight"].sum()
     return {str(name): float(weight) / payload for name, weight in sums.items()} if payload else {}

@@ -1,4 +1,4 @@
-"""Print a table of one or more run files: CSV, JSON or Parquet."""
+"""Print a table of one or more run files: CSV, JSON or Parquet; call stacks as folded lines too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The columns are a contract: see the README."""
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="run files")
     parser.add_argument("--table", choices=TABLE_NAMES, required=True, help="which table")
-    parser.add_argument("--format", choices=("csv", "json", "parquet"), default="csv", help="default: csv")
+    parser.add_argument(
+        "--format",
+        choices=("csv", "json", "parquet", "folded"),
+        default="csv",
+        help="default: csv; folded: stacks as lines `case;process;function;...;function weight`, for flame graph tools",
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of standard output")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
 
@@ -51,6 +56,10 @@ def _parquet(table: pd.DataFrame) -> bytes:
 def _encoded(table: pd.DataFrame, name: str) -> bytes:
     if name == "parquet":
         return _parquet(table)
+    if name == "folded":
+        from offloadbench.analysis import folded
+
+        return folded.folded(table).encode()
     if name == "json":
         return (table.to_json(orient="records", indent=1, double_precision=15) + "\n").encode()
     return table.to_csv(index=False).encode()
@@ -62,6 +71,8 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench import catalog, runfile
     from offloadbench.analysis import tables
 
+    if arguments.format == "folded" and arguments.table != "stacks":
+        raise UsageError(f"--format folded is of call stacks, not of {arguments.table}", "give --table stacks")
     profile = catalog.profile(arguments.profile)
     runs = [runfile.load(path) for path in arguments.files]
     data = _encoded(tables.TABLES[arguments.table](runs, profile), arguments.format)

@@ -122,13 +122,13 @@ def _address(item: str) -> int | None:
 
 def _print_run(profile: Profile, path: Path) -> int:
     from offloadbench import runfile
-    from offloadbench.analysis import module_tables
+    from offloadbench.analysis.attributed import attributed
 
     run = runfile.load(path)
     for trial in run.trials:
         if trial.profile:
             title = f"{trial.workload}, case {trial.case}, repeat {trial.repeat}"
-            _print_table(title, module_tables.attributed(run, trial, profile))
+            _print_table(title, attributed(run, trial, profile))
     if not any(trial.profile for trial in run.trials):
         raise ProfilerError(f"{path}: no trial has a profile", "run without --no-profile")
     return OK
