@@ -54,6 +54,7 @@ REQUIRED_COUNTERS = frozenset(
 )
 
 Columns = dict[str, npt.NDArray[np.generic]]
+TcpColumns = dict[str, npt.NDArray[np.int64]]
 
 
 class _Header(msgspec.Struct):
@@ -192,7 +193,7 @@ def unpack_chains(counts: ProfileCounts) -> list[npt.NDArray[np.uint64]]:
     return np.split(flat, np.cumsum(lengths, dtype=np.int64)[:-1])
 
 
-def pack_tcp(columns: Columns) -> str:
+def pack_tcp(columns: TcpColumns) -> str:
     """Columns of a trace as text; inverse of `unpack_tcp`.
 
     From tick to tick little changes: differences, those below zero folded in between the others, their lowest bytes
@@ -200,13 +201,13 @@ def pack_tcp(columns: Columns) -> str:
     """
     planes = []
     for column in columns.values():
-        difference = np.diff(column.astype(np.int64), prepend=np.int64(0))
+        difference = np.diff(column, prepend=np.int64(0))
         folded = ((difference << 1) ^ (difference >> 63)).astype("<u8")
         planes.append(folded.view(np.uint8).reshape(-1, 8).T)
     return _pack([np.ascontiguousarray(plane) for plane in planes])
 
 
-def unpack_tcp(trace: TcpTrace) -> dict[str, npt.NDArray[np.int64]]:
+def unpack_tcp(trace: TcpTrace) -> TcpColumns:
     """The columns of a trace by name, each of shape (trace.rows,).
 
     Raises:

@@ -1,4 +1,4 @@
-"""The sender's own account of a window: a monitor beside it that reads its connections (offloadbench.kernel.tcpmonitor)."""
+"""The sender's own account of a window, by a monitor beside it (offloadbench.kernel.tcpmonitor)."""
 
 from __future__ import annotations
 

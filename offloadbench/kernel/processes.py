@@ -47,14 +47,14 @@ def end_of_run(run_id: str, grace_s: float = 2.0) -> list[str]:
 
 
 def holding_socket(inode: int) -> list[int]:
-    """Pids of the processes that have this socket open, as far as we may look; a socket of the kernel's own has none."""
+    """Pids that have this socket open, as far as we may look; a socket of the kernel's own has none."""
     wanted = f"socket:[{inode}]"
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
-            if any(os.readlink(link) == wanted for link in (folder / "fd").iterdir()):
+            if any(str(link.readlink()) == wanted for link in (folder / "fd").iterdir()):
                 found.append(int(folder.name))
         except OSError:
             continue

@@ -1,7 +1,7 @@
 """Reads TCP connections at a fixed pace, as a role of its own at the sender's end (see offloadbench.ends).
 
-Orders: what to watch; then `open`, `glance` as often as wanted, `close`, any number of times. Raw replies are kept while
-a window is open and decoded when it has closed, so that a reading costs little and no reading waits for another's
+Orders: what to watch; then `open`, `glance` as often as wanted, `close`, any number of times. Raw replies are kept
+while a window is open and decoded when it has closed, so that a reading costs little and no reading waits for another's
 decoding. The answer to `close` is followed by one message a connection with its columns.
 
 It preempts the emulated cable, with which it may share a CPU: a late reading says nothing, a late frame is caught up.
@@ -22,12 +22,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import tcpdiag
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import TCP_COLUMNS, pack_tcp
+from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_tcp
 
 # above the wire's 10, as the sampler's 20
 PRIORITY = 20
@@ -37,8 +36,6 @@ _PR_SET_TIMERSLACK = 29
 _LOOK_NS = 50_000_000
 # a dump of a machine's sockets may take long: it gets this share of the time at most
 _DUMP_RATIO = 0.002
-
-I8 = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -159,9 +156,8 @@ class Window:
             )
         return found
 
-    def _columns(self, watched: _Watched) -> dict[str, I8]:
-        decoded = watched.watch.decode()
-        decoded["t_us"] = (np.array(watched.times_ns) - self.started_ns) // 1000
+    def _columns(self, watched: _Watched) -> TcpColumns:
+        decoded = watched.watch.decode() | {"t_us": (np.array(watched.times_ns) - self.started_ns) // 1000}
         return {name: decoded[name].astype(np.int64) for name in TCP_COLUMNS}
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +21,7 @@ from offloadbench.kernel.perf import Controlled
 from offloadbench.kernel.perfdata import CpuMode
 from offloadbench.model import Waits
 from offloadbench.names import base_name
-from offloadbench.runfile import pack_waits
+from offloadbench.runfile import Columns, pack_waits
 
 _EVENT = "sched:sched_switch"
 # of prev_state: what lies above says that the thread was preempted, and waits for nothing (include/linux/sched.h,
@@ -29,8 +30,6 @@ _SLEEP_STATES = 0xFF
 THREADS_MAX = 16
 # deeper than any system call's way into a TCP socket
 _CHAIN_MAX = 48
-
-Columns = dict[str, npt.NDArray[np.uint64]]
 
 
 class Recorder(Controlled):
@@ -77,14 +76,13 @@ class Recorder(Controlled):
         """
         data = self.finish_recording(self._data)
         try:
-            return read(data, self.threads, opened_ns, window_s, self._cpu_s)
+            waits = read(data, self.threads, opened_ns, window_s)
+            return msgspec.structs.replace(waits, perf_cpu_s=self._cpu_s)
         finally:
             data.unlink()
 
 
-def read(
-    data: Path, threads: Sequence[int], opened_ns: int, window_s: float, perf_cpu_s: float, symbols: str = ""
-) -> Waits:
+def read(data: Path, threads: Sequence[int], opened_ns: int, window_s: float, symbols: str = "") -> Waits:
     """The waits of a recording of switches with an event a thread, in the order of `threads`.
 
     Args:
@@ -109,7 +107,7 @@ def read(
                 chain = chains.setdefault(names, len(chains))
             switches.append((int(thread[row]), int(batch.time_ns[row]), bool(leaves[row]), chain))
     rows, unfinished = _paired(switches, opened_ns)
-    columns = {
+    columns: Columns = {
         "start_us": np.array([(row[0] - opened_ns) // 1000 for row in rows], dtype=np.uint64),
         "duration_us": np.array([row[1] // 1000 for row in rows], dtype=np.uint64),
         "chain": np.array([row[2] for row in rows], dtype=np.uint64),
@@ -119,10 +117,10 @@ def read(
         threads=list(threads),
         chains=[list(chain) for chain in chains],
         rows=len(rows),
-        columns=pack_waits(dict(columns)),
+        columns=pack_waits(columns),
         unfinished=unfinished,
         lost_switches=recording.total_lost,
-        perf_cpu_s=perf_cpu_s,
+        perf_cpu_s=0.0,
     )
 
 

@@ -1,7 +1,7 @@
 """A TCP sender and a receiver with one limit each, as processes: `python -m tests.lab.tcp_ends ROLE JSON`.
 
-The receiver prints its port, then counts and drops what comes (MSG_TRUNC). The sender prints `ready` when connected, and
-sends until its standard input closes, blocking, as a kernel's iSCSI initiator does.
+The receiver prints its port, then drops what comes (MSG_TRUNC). The sender prints `ready` when connected, and sends
+until its standard input closes, blocking, as a kernel's iSCSI initiator does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TCP_NOTSENT_LOWAT = 25
 
 
 def receive(order: dict[str, Any]) -> None:
-    """Orders: rcvbuf_bytes; answer_every_bytes (one byte back each time); bytes_per_s (a slow reader)."""
+    """Orders: rcvbuf_bytes; answer_every_bytes (one byte each time), answer_after_s; bytes_per_s (a slow reader)."""
     listener = socket.create_server((order["address"], 0))
     if "rcvbuf_bytes" in order:
         listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, order["rcvbuf_bytes"] // 2)
@@ -32,6 +32,7 @@ def receive(order: dict[str, Any]) -> None:
     while size := connection.recv_into(buffer, len(buffer), flags):
         if every:
             for _ in range((received + size) // every - received // every):
+                time.sleep(order.get("answer_after_s", 0.0))
                 connection.sendall(b"!")
         received += size
         if pace:
@@ -41,9 +42,7 @@ def receive(order: dict[str, Any]) -> None:
 def send(order: dict[str, Any]) -> None:
     """Orders: sndbuf_bytes (of sk_sndbuf); write_bytes; await_answer; notsent_lowat_bytes; congestion_control."""
     connection = socket.socket()
-    connection.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_CONGESTION, order.get("congestion_control", "cubic").encode()
-    )
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, order.get("congestion_control", "cubic").encode())
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if "sndbuf_bytes" in order:
         connection.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, order["sndbuf_bytes"] // 2)
