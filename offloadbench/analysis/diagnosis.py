@@ -20,9 +20,9 @@ from offloadbench.model import TcpTrace, Waits
 from offloadbench.units import format_bytes, format_rate
 
 _LINE_RATIO = 0.95
-_BUSY_RATIO = 0.95
+_BUSY_RATIO = 0.9
 # what explains less than this is no explanation
-_ENOUGH = 0.4
+_ENOUGH = 0.3
 # A standing queue: on average this much more in flight than the path holds at this rate, and a path that never runs
 # dry. A burst and its answer have as much in flight on average, but not at all times.
 _QUEUED_FACTOR, _FILLED_FACTOR, _FILLED_TICKS_RATIO = 1.25, 0.95, 0.9

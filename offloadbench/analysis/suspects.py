@@ -197,4 +197,4 @@ def rhythm(one: Queue) -> tuple[float, float]:
 
 
 def _allows(bound: theory.Bound | None) -> str:
-    return f"; {bound.name} allows {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""
+    return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""

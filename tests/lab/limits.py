@@ -16,7 +16,7 @@ from offloadbench.analysis.suspects import Limit
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.ends import End
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import idle, netns
+from offloadbench.kernel import idle, link, netns
 from offloadbench.model import TcpTrace, WireReport
 
 GIGABIT, RTT_S = 10**9, 0.02
@@ -24,6 +24,7 @@ GIGABIT, RTT_S = 10**9, 0.02
 SMALL_SNDBUF_BYTES = 2 * 212992
 _LARGE_BYTES = 1 << 25
 _BLOCK_BYTES, _BURST_BYTES = 1 << 22, 1 << 18
+_PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Case:
         send, receive: orders of tests.lab.tcp_ends.
         facts: what a workload of that kind would know.
         cwnd_segments: clamp of the congestion window, by the route; 0 for none.
+        gso_max_segs: 1 for no super-packets, which costs the sender CPU; 0 as it is.
     """
 
     limit: Limit
@@ -43,6 +45,7 @@ class Case:
     nic: str = LAB
     line_rate_bits_per_s: int = GIGABIT
     cwnd_segments: int = 0
+    gso_max_segs: int = 0
 
     @property
     def all_facts(self) -> dict[str, Any]:
@@ -51,22 +54,20 @@ class Case:
         return {"line_rate_bits_per_s": line_rate, "rtt_s": RTT_S if line_rate else 0.0} | self.facts
 
 
-def _asking(every_bytes: int) -> dict[str, dict[str, Any]]:
-    """Orders of two ends that wait for each other after every so many bytes."""
-    return {
-        "send": {"write_bytes": every_bytes, "await_answer": True},
-        "receive": {"answer_every_bytes": every_bytes},
-    }
+def _asking(limit: Limit, every_bytes: int, facts: dict[str, Any], **send: Any) -> Case:
+    """Two ends that wait for each other after every so many bytes."""
+    return Case(
+        limit,
+        send={"write_bytes": every_bytes, "await_answer": True} | send,
+        receive={"answer_every_bytes": every_bytes},
+        facts=facts,
+    )
 
 
-_small_blocks = _asking(_BLOCK_BYTES)
 CASES = {
     "send-buffer": Case(Limit.SEND_BUFFER, send={"sndbuf_bytes": SMALL_SNDBUF_BYTES}),
-    "send-buffer-blocks": Case(
-        Limit.SEND_BUFFER,
-        send=_small_blocks["send"] | {"sndbuf_bytes": SMALL_SNDBUF_BYTES},
-        receive=_small_blocks["receive"],
-        facts={"block_bytes": _BLOCK_BYTES},
+    "send-buffer-blocks": _asking(
+        Limit.SEND_BUFFER, _BLOCK_BYTES, {"block_bytes": _BLOCK_BYTES}, sndbuf_bytes=SMALL_SNDBUF_BYTES
     ),
     "window": Case(Limit.RECEIVE_WINDOW, receive={"rcvbuf_bytes": 87040}),
     "slow-reader": Case(Limit.TARGET, receive={"bytes_per_s": 5_000_000, "rcvbuf_bytes": 1 << 20}),
@@ -74,19 +75,19 @@ CASES = {
     "link": Case(Limit.LINK, line_rate_bits_per_s=10**8),
     "link-gigabit": Case(Limit.LINK, send={"sndbuf_bytes": _LARGE_BYTES}),
     "link-bbr": Case(Limit.LINK, send={"congestion_control": "bbr", "sndbuf_bytes": _LARGE_BYTES}),
-    "rounds": Case(
+    "rounds": _asking(
         Limit.R2T_ROUNDS,
-        **_asking(_BURST_BYTES),
-        facts={"block_bytes": _BLOCK_BYTES, "unsolicited_bytes": _BURST_BYTES, "max_burst_bytes": _BURST_BYTES},
+        _BURST_BYTES,
+        {"block_bytes": _BLOCK_BYTES, "unsolicited_bytes": _BURST_BYTES, "max_burst_bytes": _BURST_BYTES},
     ),
-    "blocks": Case(Limit.QUEUE_DEPTH, **_small_blocks, facts={"block_bytes": _BLOCK_BYTES}),
+    "blocks": _asking(Limit.QUEUE_DEPTH, _BLOCK_BYTES, {"block_bytes": _BLOCK_BYTES}),
     "late-answers": Case(
         Limit.TARGET,
         send={"write_bytes": _BURST_BYTES, "await_answer": True},
         receive={"answer_every_bytes": _BURST_BYTES, "answer_after_s": 0.05},
         facts={"block_bytes": _BURST_BYTES},
     ),
-    "cpu": Case(Limit.CPU, nic=LAB_VETH),
+    "cpu": Case(Limit.CPU, nic=LAB_VETH, gso_max_segs=1),
 }
 
 
@@ -114,31 +115,43 @@ def start(end: End, role: str, order: dict[str, Any]) -> subprocess.Popen[str]:
 @contextmanager
 def traffic(lab: Lab, case: Case) -> Iterator[tuple[int, int]]:
     """A sender that sends; yields the receiver's port and the sender's process id."""
+    if case.cwnd_segments:
+        _clamp(lab, case.cwnd_segments)
+    if case.gso_max_segs:
+        link.set_gso_max_segs(lab.dut.ifname, case.gso_max_segs, lab.dut.namespace)
     with ExitStack() as stack:
-        if case.cwnd_segments:
-            _clamp(lab, case.cwnd_segments)
         receiver = stack.enter_context(start(lab.peer, "receive", case.receive | {"address": lab.peer.address}))
-        stack.callback(receiver.kill)
+        stack.callback(_end, receiver)
         assert receiver.stdout is not None
         port = int(receiver.stdout.readline())
         order = case.send | {"address": lab.peer.address, "port": port}
         sender = stack.enter_context(start(lab.dut, "send", order))
-        stack.callback(sender.kill)
+        stack.callback(_end, sender)
         assert sender.stdout is not None
         assert sender.stdout.readline() == "ready\n"
         yield port, sender.pid
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let it end by itself: the sender closes, and the receiver reads to the end."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
 def _clamp(lab: Lab, segments: int) -> None:
     """Clamp the congestion window towards the load side.
 
-    A locked metric acts through the entry of tcp_metrics, which the first connection to a destination leaves behind
-    (tcp_init_metrics in net/ipv4/tcp_metrics.c).
+    A locked metric acts through the entry of tcp_metrics that the first connection to a destination leaves behind when it
+    is closed (tcp_init_metrics and tcp_update_metrics in net/ipv4/tcp_metrics.c).
     """
     route = ["ip", "route", "replace", f"{lab.peer.address}/32", "dev", lab.dut.ifname, "cwnd", "lock", str(segments)]
     with netns.entered(lab.dut.namespace):
         subprocess.run(route, check=True)
-    with traffic(lab, Case(Limit.NOTHING_FOUND)):
+    with traffic(lab, Case(Limit.NOTHING_FOUND, send={"sndbuf_bytes": SMALL_SNDBUF_BYTES})):
         time.sleep(0.3)
 
 
