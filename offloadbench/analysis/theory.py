@@ -217,7 +217,7 @@ def named(found: Sequence[Bound], name: str) -> Bound | None:
 def send_buffer_needed_bytes(path: Path, exchange: Exchange | None) -> int:
     """sk_sndbuf that does not limit: the bandwidth-delay product and what the application has under way at a time.
 
-    A third more, since a writer that had to wait is woken only when a third of the buffer is free
+    Half as much again, since a writer that had to wait is woken only when a third of the buffer is free
     (sk_stream_write_space in net/core/stream.c).
     """
     bdp_bytes = line_rate(path).bits_per_s / 8 * path.rtt_s

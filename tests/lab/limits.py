@@ -145,8 +145,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 def _clamp(lab: Lab, segments: int) -> None:
     """Clamp the congestion window towards the load side.
 
-    A locked metric acts through the entry of tcp_metrics that the first connection to a destination leaves behind when it
-    is closed (tcp_init_metrics and tcp_update_metrics in net/ipv4/tcp_metrics.c).
+    A locked metric acts through the entry of tcp_metrics that a first connection to the destination leaves behind when
+    it is closed (tcp_init_metrics and tcp_update_metrics in net/ipv4/tcp_metrics.c).
     """
     route = ["ip", "route", "replace", f"{lab.peer.address}/32", "dev", lab.dut.ifname, "cwnd", "lock", str(segments)]
     with netns.entered(lab.dut.namespace):
