@@ -256,6 +256,60 @@ class WireReport(Frozen, frozen=True, kw_only=True):
     to_dut: WireDirection
 
 
+class TcpTrace(Frozen, frozen=True, kw_only=True):
+    """One TCP connection over one window, read at a fixed pace from sock_diag (offloadbench.kernel.tcpmonitor).
+
+    Attributes:
+        connection: `198.18.0.1:34567 > 198.18.0.2:3260`, the watched end first.
+        side: `dut` or `peer`; "" where nobody gave the ends a role.
+        period_us: from tick to tick.
+        ticks_due, ticks_taken: of the time in which the connection was there; a tick is taken in its own period or
+            never. A row a tick that was taken.
+        late_p99_us, late_max_us: how far behind its tick a row was read; the maximum counts what ticks were missed for.
+        cpu_s: of the monitor's process in its window, which it may have shared among several connections.
+        window_s: length of the monitor's window, which rows of a short connection do not fill.
+        names: of the columns, in the order of their storage; see `offloadbench.runfile.TCP_COLUMNS`.
+        columns: base64 of zlib of the columns (`offloadbench.runfile.unpack_tcp`).
+    """
+
+    connection: str
+    side: str
+    congestion_control: str
+    period_us: int
+    ticks_due: int
+    ticks_taken: int
+    late_p99_us: float
+    late_max_us: float
+    cpu_s: float
+    window_s: float
+    names: list[str]
+    rows: int
+    columns: str
+
+
+class Waits(Frozen, frozen=True, kw_only=True):
+    """When the threads of a sender gave up their CPU to wait, for how long, and where in the kernel.
+
+    Attributes:
+        window_s: how long switches were recorded.
+        threads: the threads that were watched.
+        chains: distinct call chains of kernel functions, the outermost (the system call) first.
+        rows, columns: base64 of zlib of the waits, columns in the order of `offloadbench.runfile.WAIT_COLUMNS`.
+        unfinished: waits that had not ended when the window did; they are in no row.
+        lost_switches: that perf could not write down in time.
+        perf_cpu_s: CPU time of perf itself in the window.
+    """
+
+    window_s: float
+    threads: list[int]
+    chains: list[list[str]]
+    rows: int
+    columns: str
+    unfinished: int
+    lost_switches: int
+    perf_cpu_s: float
+
+
 class ToolCost(Frozen, frozen=True, kw_only=True):
     """CPU seconds of offloadbench's own processes inside the window; drawing is part of it."""
 
@@ -285,6 +339,8 @@ class Trial(Frozen, frozen=True, kw_only=True):
     load: Load | None = None
     wire: WireReport | None = None
     tool: ToolCost | None = None
+    tcp: list[TcpTrace] = []
+    waits: Waits | None = None
 
 
 class PlannedCase(Frozen, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT, FORMAT_VERSION, ProfileCounts, Run, Trial
+from offloadbench.model import FORMAT, FORMAT_VERSION, ProfileCounts, Run, TcpTrace, Trial, Waits
 
 # the columns of model.ProfileCounts, in the order in which they are stored, all little-endian
 PROFILE_COLUMNS: dict[str, str] = {
@@ -39,6 +39,17 @@ PROFILE_COLUMNS: dict[str, str] = {
 # index into the call chains; stored only where they were recorded
 CHAIN_COLUMN = {"chain": "<u4"}
 
+# what a model.TcpTrace holds of every tick, all int64: struct tcp_info and the socket's memory as
+# offloadbench.kernel.tcpdiag names them, behind the time since the window opened
+TCP_COLUMNS = (
+    "t_us", "wmem_queued_bytes", "sndbuf_bytes", "wqueue_bytes", "notsent_bytes", "unacked_segments", "sacked_segments",
+    "lost_segments", "retrans_segments", "ca_state", "snd_cwnd_segments", "snd_ssthresh_segments", "snd_wnd_bytes",
+    "snd_mss_bytes", "srtt_us", "min_rtt_us", "pacing_rate_bytes_per_s", "delivery_rate_bytes_per_s", "busy_us",
+    "rwnd_limited_us", "sndbuf_limited_us", "acked_bytes", "sent_bytes", "data_out_segments", "total_retrans_segments",
+)  # fmt: skip
+# the columns of model.Waits: since the window opened, and an index into the chains
+WAIT_COLUMNS: dict[str, str] = {"start_us": "<u4", "duration_us": "<u4", "chain": "<u2"}
+
 # what every analysis of a window reads (offloadbench.analysis.metrics, tables)
 REQUIRED_COUNTERS = frozenset(
     {"cpu_idle_exact_s", "cpu_ticks_s", "cpu_user_s", "cpu_system_s", "cpu_softirq_s", "cpu_steal_s", "tx_bytes"}
@@ -47,6 +58,7 @@ REQUIRED_COUNTERS = frozenset(
 )
 
 Columns = dict[str, npt.NDArray[np.generic]]
+TcpColumns = dict[str, npt.NDArray[np.int64]]
 
 
 class _Header(msgspec.Struct):
@@ -214,16 +226,19 @@ def unpack_profile(counts: ProfileCounts) -> Columns:
         RunFileError: the text is damaged.
     """
     stored = PROFILE_COLUMNS | (CHAIN_COLUMN if counts.chain_count else {})
-    data = _unpack(counts.columns)
+    return _split(_unpack(counts.columns), stored, counts.rows)
+
+
+def _split(data: bytes, stored: dict[str, str], rows: int) -> Columns:
     row_bytes = sum(np.dtype(code).itemsize for code in stored.values())
-    if len(data) != counts.rows * row_bytes:
-        raise _damaged(f"{len(data)} bytes instead of {counts.rows} rows of {row_bytes}")
+    if len(data) != rows * row_bytes:
+        raise _damaged(f"{len(data)} bytes instead of {rows} rows of {row_bytes}")
     columns: Columns = {}
     offset = 0
     for name, code in stored.items():
         dtype = np.dtype(code)
-        columns[name] = np.frombuffer(data, dtype, count=counts.rows, offset=offset)
-        offset += counts.rows * dtype.itemsize
+        columns[name] = np.frombuffer(data, dtype, count=rows, offset=offset)
+        offset += rows * dtype.itemsize
     return columns
 
 
@@ -251,6 +266,49 @@ def unpack_chains(counts: ProfileCounts) -> list[npt.NDArray[np.uint64]]:
     return np.split(flat, np.cumsum(lengths, dtype=np.int64)[:-1])
 
 
+def pack_tcp(columns: TcpColumns) -> str:
+    """Columns of a trace as text; inverse of `unpack_tcp`.
+
+    From tick to tick little changes: differences, those below zero folded in between the others, their lowest bytes
+    first, then all the second bytes, and so on. A minute at 1 kHz comes to less than a megabyte so.
+    """
+    planes = []
+    for column in columns.values():
+        difference = np.diff(column, prepend=np.int64(0))
+        folded = ((difference << 1) ^ (difference >> 63)).astype("<u8")
+        planes.append(folded.view(np.uint8).reshape(-1, 8).T)
+    return _pack([np.ascontiguousarray(plane) for plane in planes])
+
+
+def unpack_tcp(trace: TcpTrace) -> TcpColumns:
+    """The columns of a trace by name, each of shape (trace.rows,).
+
+    Raises:
+        RunFileError: the text is damaged.
+    """
+    data = _unpack(trace.columns)
+    if len(data) != 8 * trace.rows * len(trace.names):
+        raise _damaged(f"{len(data)} bytes instead of {trace.rows} rows of {len(trace.names)} columns")
+    planes = np.frombuffer(data, np.uint8).reshape(len(trace.names), 8, trace.rows)
+    folded = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<u8")[:, :, 0].astype(np.uint64)
+    difference = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
+    return dict(zip(trace.names, np.cumsum(difference, axis=1), strict=True))
+
+
+def pack_waits(columns: Columns) -> str:
+    """The columns of recorded waits as text; inverse of `unpack_waits`."""
+    return _pack([np.ascontiguousarray(columns[name], dtype=dtype) for name, dtype in WAIT_COLUMNS.items()])
+
+
+def unpack_waits(waits: Waits) -> Columns:
+    """The columns of recorded waits, each of shape (waits.rows,).
+
+    Raises:
+        RunFileError: the text is damaged.
+    """
+    return _split(_unpack(waits.columns), WAIT_COLUMNS, waits.rows)
+
+
 def _pack(parts: Sequence[npt.NDArray[Any]]) -> str:
     return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode()
 
@@ -263,7 +321,7 @@ def _unpack(text: str) -> bytes:
 
 
 def _damaged(why: str) -> RunFileError:
-    return RunFileError(f"a profile in the run file is damaged: {why}", "copy the file again")
+    return RunFileError(f"packed columns in the run file are damaged: {why}", "copy the file again")
 
 
 def pack_text(text: str) -> str:

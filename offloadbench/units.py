@@ -51,7 +51,7 @@ def parse_percent(text: str) -> float:
 
 def format_rate(bits_per_s: float) -> str:
     """941_000_000 -> '941 Mbit/s'."""
-    for unit, factor in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+    for unit, factor in (("Tbit/s", 1e12), ("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
         # 999.6 of a unit would be shown with an exponent
         if abs(bits_per_s) >= 0.9995 * factor:
             return f"{bits_per_s / factor:.3g} {unit}"

@@ -19,6 +19,7 @@ def subcommands() -> list[ModuleType]:
         restore,
         run,
         schema,
+        watch,
     )
 
-    return [run, compare, report, export, modules, probe, cases, profile, doctor, restore, schema]
+    return [run, watch, compare, report, export, modules, probe, cases, profile, doctor, restore, schema]

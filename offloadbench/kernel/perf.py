@@ -66,7 +66,7 @@ def available_events() -> list[ProfileEvent]:
     return events or [ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=CLOCK_PERIOD_NS)]
 
 
-class _Controlled:
+class Controlled:
     """A perf process on some CPUs, armed early and counting only between `enable` and `disable` (--control fifo)."""
 
     def __init__(self, arguments: list[str], cpus: frozenset[int], folder: Path, name: str) -> None:
@@ -103,6 +103,13 @@ class _Controlled:
     def disable(self) -> None:
         self._command("disable")
 
+    def finish_recording(self, data: Path) -> Path:
+        """Stop `perf record` and return the path of its complete perf.data."""
+        with contextlib.suppress(ProfilerError):
+            self._command("stop")
+        self._wait()
+        return data
+
     def _wait(self) -> None:
         try:
             self._process.wait(timeout=_CONTROL_TIMEOUT_S)
@@ -126,7 +133,7 @@ class _Controlled:
             fifo.unlink(missing_ok=True)
 
 
-class Recorder(_Controlled):
+class Recorder(Controlled):
     """`perf record`: samples of all events, with the calling kernel functions on request."""
 
     def __init__(
@@ -145,13 +152,10 @@ class Recorder(_Controlled):
 
     def finish(self) -> Path:
         """Stop perf and return the path of its complete perf.data."""
-        with contextlib.suppress(ProfilerError):
-            self._command("stop")
-        self._wait()
-        return self.data
+        return self.finish_recording(self.data)
 
 
-class Counter(_Controlled):
+class Counter(Controlled):
     """`perf stat`: plain counts of the same events over the same window, against which samples are checked."""
 
     def __init__(self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str) -> None:

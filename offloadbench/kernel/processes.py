@@ -50,3 +50,26 @@ def end_of_run(run_id: str, grace_s: float = 2.0) -> list[str]:
     while of_run(run_id) and time.monotonic() < deadline + grace_s:
         time.sleep(0.05)
     return ended
+
+
+def holding_socket(inode: int) -> list[int]:
+    """Pids that have this socket open, as far as we may look; a socket of the kernel's own has none."""
+    wanted = f"socket:[{inode}]"
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if any(str(link.readlink()) == wanted for link in (folder / "fd").iterdir()):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def threads(pid: int) -> list[int]:
+    """The threads that a process has now; none if it is gone."""
+    try:
+        return sorted(int(folder.name) for folder in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []

@@ -28,6 +28,8 @@ _NO_COOKIE = b"\xff" * 8
 _HEADER = struct.Struct("<IHHII")
 _MESSAGE_BYTES = 72
 _STATES = {1: "established", 4: "fin-wait-1", 5: "fin-wait-2", 8: "close-wait", 9: "last-ack", 10: "listen"}
+# time-wait, close
+_ENDED_STATES = (6, 7)
 _CONNECTED_STATES = 1 << 1 | 1 << 4 | 1 << 8
 _REPLY_BYTES = 1 << 16
 
@@ -99,12 +101,16 @@ def _request(family: int, identity: bytes, states: int, flags: int) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + body
 
 
-def connections(family: int = socket.AF_INET) -> list[Connection]:
-    """The connected TCP sockets of this thread's network namespace.
+def connections() -> list[Connection]:
+    """The connected TCP sockets of this thread's network namespace, IPv4 and IPv6.
 
     Raises:
         TrafficError: the kernel does not answer.
     """
+    return _connections(socket.AF_INET) + _connections(socket.AF_INET6)
+
+
+def _connections(family: int) -> list[Connection]:
     found: list[Connection] = []
     with _socket() as link:
         link.sendall(_request(family, bytes(48), _CONNECTED_STATES, _NLM_F_REQUEST | _NLM_F_DUMP))
@@ -130,27 +136,35 @@ def _connection(message: bytes) -> Connection:
     identity = message[20:68]
     ports = struct.unpack_from(">HH", identity)
     size = 16 if family == socket.AF_INET6 else 4
-    local, remote = (str(ipaddress.ip_address(identity[at : at + size])) for at in (4, 20))
-    attributes = _attributes(message)
+    local, remote = (_address(identity[at : at + size]) for at in (4, 20))
+    at, length = _layout(message).get(_CONGESTION, (0, 0))
     return Connection(
         family=family,
         local=(local, ports[0]),
         remote=(remote, ports[1]),
         state=_STATES.get(state, str(state)),
         inode=struct.unpack_from("<I", message, 16 + 68)[0],
-        congestion_control=attributes.get(_CONGESTION, b"").rstrip(b"\0").decode(),
+        congestion_control=message[at : at + length].rstrip(b"\0").decode(),
         identity=identity,
     )
 
 
-def _attributes(message: bytes) -> dict[int, bytes]:
+def _address(packed: bytes) -> str:
+    address = ipaddress.ip_address(packed)
+    # a socket of IPv6 that speaks IPv4, as many servers have
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _layout(message: bytes) -> dict[int, tuple[int, int]]:
+    """Attribute -> where its value begins, and its length."""
     found = {}
     offset = _HEADER.size + _MESSAGE_BYTES
     while offset + 4 <= len(message):
         length, kind = struct.unpack_from("<HH", message, offset)
         if length < 4:
             break
-        found[kind] = message[offset + 4 : offset + length]
+        found[kind] = (offset + 4, length - 4)
         offset += (length + 3) & ~3
     return found
 
@@ -172,15 +186,15 @@ class Watch:
         """Keep one more reply; False once the connection is gone."""
         self._socket.send(self._request)
         reply = self._socket.recv(4096)
-        # nlmsg_type
-        if reply[4] == _NLMSG_ERROR:
+        # nlmsg_type and idiag_state; what remains of a connection in time-wait has no struct tcp_sock
+        if reply[4] == _NLMSG_ERROR or reply[17] in _ENDED_STATES:
             return False
         self._replies.append(reply)
         return True
 
-    def decode(self) -> dict[str, Column]:
-        """Every reply so far as columns of equal length; see `decode`."""
-        return decode(self._replies)
+    def decode(self, last: int | None = None) -> dict[str, Column]:
+        """Every reply so far, or the `last` ones, as columns of equal length; see `decode`."""
+        return decode(self._replies[-last:] if last else self._replies)
 
     def close(self) -> None:
         self._socket.close()
@@ -197,20 +211,34 @@ def decode(replies: Sequence[bytes]) -> dict[str, Column]:
     information = np.zeros(len(replies), dtype=_TCP_INFO)
     memory = np.zeros(len(replies), dtype=_SK_MEMORY)
     queued = np.zeros(len(replies), dtype=np.uint32)
-    for row, reply in enumerate(replies):
-        attributes = _attributes(reply)
-        _fill(information, row, attributes.get(_INFO, b""))
-        _fill(memory, row, attributes.get(_MEMORY, b""))
-        queued[row] = struct.unpack_from("<I", reply, 16 + 60)[0]
+    sizes = np.array([len(reply) for reply in replies])
+    left = np.arange(len(replies))
+    while len(left):
+        # a connection's replies are laid out alike but for a change of its congestion control, or another kernel
+        layout = _layout(replies[left[0]])
+        same = left[sizes[left] == sizes[left[0]]]
+        table = np.frombuffer(b"".join([replies[row] for row in same.tolist()]), np.uint8)
+        table = table.reshape(len(same), -1)
+        headers = [at + byte for at, _ in layout.values() for byte in range(-4, 0)]
+        alike = (table[:, headers] == table[0, headers]).all(axis=1)
+        rows, table = same[alike], table[alike]
+        for kind, target in ((_INFO, information), (_MEMORY, memory)):
+            target[rows] = _records(table, *layout.get(kind, (0, 0)), target.dtype)
+        queued[rows] = _records(table, _HEADER.size + 60, 4, np.dtype("<u4"))
+        left = np.setdiff1d(left, rows, assume_unique=True)
     columns = {name: information[name] for name in information.dtype.names or ()}
     for name in ("sndbuf", "wmem_queued", "wmem_alloc"):
         columns[f"{name}_bytes"] = memory[name]
     return columns | {"wqueue_bytes": queued}
 
 
-def _fill(table: Column, row: int, data: bytes) -> None:
-    size = table.dtype.itemsize
-    table[row] = np.frombuffer(data[:size].ljust(size, b"\0"), table.dtype)[0]
+def _records(table: Column, at: int, length: int, dtype: np.dtype[Any]) -> Column:
+    """One record out of each row of bytes, cut or filled up with zeros to its full size."""
+    size = dtype.itemsize
+    data = np.zeros((len(table), size), dtype=np.uint8)
+    kept = min(length, size)
+    data[:, :kept] = table[:, at : at + kept]
+    return data.view(dtype)[:, 0]
 
 
 def matching(

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from offloadbench import catalog, runfile
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT_VERSION, ProfileCounts, Run
+from offloadbench.model import FORMAT_VERSION, ProfileCounts, Run, Waits
 from tests.unit.builders import CLOCK, profile_counts
+from tests.unit.tcp_sender import Sender, trace
 
 
 def _refused(path: Path) -> RunFileError:
@@ -279,3 +280,54 @@ def test_the_schema_knows_every_field_of_a_run(sample_run: Run) -> None:
     definitions = runfile.schema()["$defs"]
     for name, value in (("Run", sample_run), ("Plan", sample_run.plan), ("Trial", sample_run.trials[0])):
         assert set(definitions[name]["properties"]) == set(msgspec.to_builtins(value))
+
+
+_WHOLE = st.integers(-(2**62), 2**62)
+
+
+@given(st.integers(1, 5).flatmap(lambda width: st.lists(st.lists(_WHOLE, min_size=width, max_size=width), max_size=40)))
+def test_a_trace_comes_back_as_it_was_packed(rows: list[list[int]]) -> None:
+    width = len(rows[0]) if rows else 2
+    table = np.array(rows, dtype=np.int64).reshape(-1, width).T
+    columns = {f"c{number}": column for number, column in enumerate(table)}
+    packed = trace(columns | {"t_us": np.zeros(len(rows), dtype=np.int64)})
+    unpacked = runfile.unpack_tcp(packed)
+    assert list(unpacked) == [*columns, "t_us"]
+    assert all((unpacked[name] == column).all() for name, column in columns.items())
+
+
+def test_a_minute_of_one_connection_at_1_khz_is_below_a_megabyte() -> None:
+    # 60 s of a sender whose every reading differs, as on a gigabit link
+    columns = Sender(sndbuf_bytes=1 << 22, cwnd_segments=6000).run(3000)
+    rng = np.random.default_rng(1)
+    for name, spread in (("t_us", 20), ("srtt_us", 50), ("pacing_rate_bytes_per_s", 10**5)):
+        columns[name] = columns[name] + rng.integers(0, spread, len(columns[name]))
+    assert len(runfile.pack_tcp(columns)) * 20 < 10**6
+
+
+def test_a_damaged_trace_says_so() -> None:
+    sound = trace(Sender().run(20, 0))
+    for damaged in (
+        msgspec.structs.replace(sound, rows=sound.rows + 1),
+        msgspec.structs.replace(sound, columns=sound.columns[: len(sound.columns) // 2]),
+        msgspec.structs.replace(sound, columns="!"),
+    ):
+        with pytest.raises(RunFileError, match="damaged"):
+            runfile.unpack_tcp(damaged)
+
+
+def test_a_trial_keeps_traces_and_waits(sample_run: Run, tmp_path: Path) -> None:
+    columns = {name: np.arange(3) for name in runfile.WAIT_COLUMNS}
+    waits = Waits(
+        window_s=1.0, threads=[1], chains=[["a", "b"]] * 3, rows=3, columns=runfile.pack_waits(dict(columns)),
+        unfinished=0, lost_switches=0, perf_cpu_s=0.1,
+    )  # fmt: skip
+    trials = [msgspec.structs.replace(sample_run.trials[0], tcp=[trace(Sender().run(20, 0))], waits=waits)]
+    path = tmp_path / "run.json"
+    runfile.save(msgspec.structs.replace(sample_run, trials=trials), path)
+    loaded = runfile.load(path).trials[0]
+    assert loaded == trials[0]
+    assert loaded.waits is not None
+    assert {name: column.tolist() for name, column in runfile.unpack_waits(loaded.waits).items()} == {
+        name: column.tolist() for name, column in columns.items()
+    }

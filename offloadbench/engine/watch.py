@@ -1,0 +1,160 @@
+"""Watch any sender on this machine for a while, without a run."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offloadbench.ends import Role, python_role
+from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
+from offloadbench.errors import HostError, Interrupted, TrafficError
+from offloadbench.kernel import counters, mounts, netns, perf, processes, tcpdiag, waits
+from offloadbench.model import TcpTrace, Waits
+
+_GLANCE_S = 1.0
+
+Glances = list[dict[str, Any]]
+Show = Callable[[float, Glances], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to watch.
+
+    Attributes:
+        waits: also record where the sender's threads wait, which needs root and perf.
+    """
+
+    watched: Watched
+    namespace: str | None = None
+    period_us: int = 1000
+    duration_s: float = 10.0
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a watch found.
+
+    Attributes:
+        traces: of connections that sent anything, the one that sent most first.
+        silent: how many others were watched.
+        cpu_busy_ratio: the sender's processes, in CPUs; None where they cannot be told.
+        problems: what could not be done as asked, as sentences.
+    """
+
+    traces: list[TcpTrace]
+    silent: int
+    waited: Waits | None
+    cpu_busy_ratio: float | None
+    problems: list[str]
+    interrupted: bool
+
+
+def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -> Seen:
+    """Watch for the duration or until interrupted.
+
+    Args:
+        show: told (seconds, last reading of each connection) once a second.
+        sent_bytes: of a trace.
+
+    Raises:
+        HostError: no such namespace, or no right to enter it.
+        TrafficError: no connection matches.
+        ProfilerError: waits were asked for and cannot be recorded.
+    """
+    pids = _senders(options)
+    with contextlib.ExitStack() as stack:
+        monitor = Monitor(_role(options.namespace), options.watched, period_us=options.period_us)
+        stack.callback(monitor.close)
+        recorder = stack.enter_context(_recorder(pids)) if options.waits else None
+        if recorder:
+            recorder.enable()
+        cpu_s, began_s = _cpu_s(pids), time.monotonic()
+        opened_ns = monitor.open()
+        interrupted = _look(monitor, options.duration_s, show)
+        window_s = time.monotonic() - began_s
+        busy_ratio = (_cpu_s(pids) - cpu_s) / window_s if pids else None
+        if recorder:
+            recorder.disable()
+        traces = monitor.finish(window_s)
+        waited = recorder.result(opened_ns, window_s) if recorder else None
+    sending = sorted((trace for trace in traces if sent_bytes(trace)), key=sent_bytes, reverse=True)
+    if not sending:
+        raise TrafficError(
+            f"none of {len(traces)} connections sent anything in {window_s:.0f} s",
+            "`ss -tn` lists connections; --namespace looks into another network namespace",
+        )
+    problems = [monitor.problem] if monitor.problem else []
+    return Seen(sending, len(traces) - len(sending), waited, busy_ratio, problems, interrupted)
+
+
+def _look(monitor: Monitor, duration_s: float, show: Show) -> bool:
+    """Wait for the end of the window; whether it was interrupted."""
+    began_s = time.monotonic()
+    try:
+        while (left_s := duration_s - (time.monotonic() - began_s)) > 0:
+            time.sleep(min(_GLANCE_S, left_s))
+            show(time.monotonic() - began_s, monitor.glance())
+    except Interrupted:
+        return True
+    return False
+
+
+def _role(namespace: str | None) -> Role:
+    def start(stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        with _inside(namespace):
+            # a session of its own: Ctrl-C at the terminal ends the window, not the monitor
+            return subprocess.Popen(
+                python_role(MODULE), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+            )
+
+    return Role(TITLE, start)
+
+
+@contextlib.contextmanager
+def _inside(namespace: str | None) -> Iterator[None]:
+    if namespace is not None and not netns.exists(namespace):
+        raise HostError(f"no network namespace {namespace}", "`ip netns list` names them")
+    try:
+        with netns.entered(namespace):
+            yield
+    except PermissionError as error:
+        raise HostError(f"namespace {namespace}: {error.strerror}", "entering a namespace needs root") from error
+
+
+def _senders(options: Options) -> list[int]:
+    """Processes that hold the connections that are there now."""
+    chosen = options.watched
+    remote = (chosen.remote_address, chosen.remote_port) if chosen.remote_address else None
+    with _inside(options.namespace):
+        found = tcpdiag.matching(tcpdiag.connections(), chosen.local_port, remote)
+    return sorted({pid for one in found[: chosen.connections_max] for pid in processes.holding_socket(one.inode)})
+
+
+def _cpu_s(pids: list[int]) -> float:
+    return sum(counters.process_cpu_s(pid) for pid in pids if processes.threads(pid))
+
+
+@contextlib.contextmanager
+def _recorder(pids: list[int]) -> Iterator[waits.Recorder]:
+    """A recorder on the senders' threads; tracefs is left as it was found."""
+    perf.require()
+    threads = [thread for pid in pids for thread in processes.threads(pid)]
+    mounted = mounts.tracefs_mounted()
+    try:
+        with tempfile.TemporaryDirectory(prefix="offloadbench-") as folder:
+            recorder = waits.Recorder(threads[: waits.THREADS_MAX], Path(folder), "watch")
+            try:
+                yield recorder
+            finally:
+                recorder.close()
+    finally:
+        if not mounted:
+            mounts.unmount_tracefs()

@@ -1,0 +1,194 @@
+"""What limits a sender: right on every limit that was set on purpose, recorded or made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offloadbench.analysis import theory
+from offloadbench.analysis.diagnosis import Diagnosis, diagnose
+from offloadbench.analysis.queue import State
+from offloadbench.analysis.suspects import Limit
+from offloadbench.model import TcpTrace, Waits
+from offloadbench.runfile import pack_waits
+from tests.unit.tcp_sender import MSS, Sender, trace
+
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "tcp"
+RECORDED = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "replies")
+LINE_BYTES_PER_S = 10**9 / 8 * MSS / 1538
+_several = settings(max_examples=12)
+
+
+class Recorded(msgspec.Struct):
+    """A file of tests/data/tcp."""
+
+    limit: Limit
+    facts: dict[str, Any]
+    cpu_busy_ratio: float
+    trace: TcpTrace
+
+
+def recorded(name: str) -> Recorded:
+    return msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=Recorded)
+
+
+def _of(sender: Sender, **facts: Any) -> Diagnosis:
+    known = {"line_rate_bits_per_s": sender.line_rate_bits_per_s, "rtt_s": sender.rtt_us * 1e-6}
+    if sender.block_bytes:
+        known["block_bytes"] = sender.block_bytes
+    return diagnose([trace(sender.run())], known | facts)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_limit_is_found(name: str) -> None:
+    one = recorded(name)
+    found = diagnose([one.trace], one.facts, cpu_busy_ratio=one.cpu_busy_ratio)
+    assert found.limit is one.limit, found.sentence
+    assert found.sentence.startswith(f"Limited by the {one.limit} at ")
+    assert found.sentence.count(". ") == 0
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", sorted(set(RECORDED) - {"cpu", "rounds", "blocks", "late-answers"}))
+def test_what_tcp_shows_is_found_without_knowing_link_or_workload(name: str) -> None:
+    one = recorded(name)
+    assert diagnose([one.trace]).limit is one.limit
+
+
+@pytest.mark.parametrize("name", ["rounds", "blocks", "late-answers"])
+def test_an_unknown_exchange_is_the_applications(name: str) -> None:
+    found = diagnose([recorded(name).trace])
+    assert found.limit is Limit.APPLICATION
+    assert "at a time and then waits" in found.sentence
+
+
+def test_every_limit_that_can_be_found_is_recorded() -> None:
+    limits = {recorded(name).limit for name in RECORDED}
+    assert limits == set(Limit) - {Limit.APPLICATION, Limit.NOTHING_FOUND}
+
+
+def test_the_kernels_own_clock_misses_the_wait_that_the_queue_shows() -> None:
+    found = diagnose([recorded("send-buffer").trace])
+    assert found.shares[State.SEND_BUFFER] > 0.9
+    assert "sndbuf_limited 0 %" in "; ".join(found.evidence)
+
+
+@_several
+@given(st.integers(200_000, 1_500_000))
+def test_a_small_send_buffer(sndbuf_bytes: int) -> None:
+    found = _of(Sender(sndbuf_bytes=sndbuf_bytes))
+    assert found.limit is Limit.SEND_BUFFER, found.sentence
+    assert found.bounds[0].name == theory.SEND_BUFFER
+
+
+@_several
+@given(st.integers(300_000, 1_000_000), st.sampled_from([4 << 20, 16 << 20]))
+def test_a_small_send_buffer_under_large_blocks(sndbuf_bytes: int, block_bytes: int) -> None:
+    assert _of(Sender(sndbuf_bytes=sndbuf_bytes, block_bytes=block_bytes)).limit is Limit.SEND_BUFFER
+
+
+@_several
+@given(st.integers(20_000, 1_500_000))
+def test_a_small_window(window_bytes: int) -> None:
+    assert _of(Sender(window_bytes=window_bytes)).limit is Limit.RECEIVE_WINDOW
+
+
+@_several
+@given(st.integers(10, 1000))
+def test_a_small_congestion_window(segments: int) -> None:
+    assert _of(Sender(cwnd_segments=segments)).limit is Limit.CONGESTION_WINDOW
+
+
+@_several
+@given(st.integers(20, 900), st.sampled_from([1 << 22, 1 << 24]), st.booleans())
+def test_a_slow_link_whatever_else_waits(megabits_per_s: int, sndbuf_bytes: int, known: bool) -> None:
+    sender = Sender(line_rate_bits_per_s=megabits_per_s * 10**6, sndbuf_bytes=sndbuf_bytes, cwnd_segments=6000)
+    columns = trace(sender.run())
+    facts = {"line_rate_bits_per_s": sender.line_rate_bits_per_s} if known else {}
+    assert diagnose([columns], facts).limit is Limit.LINK
+
+
+@_several
+@given(st.integers(32, 2000).map(lambda kib: kib * 1024))
+def test_one_block_at_a_time(block_bytes: int) -> None:
+    found = _of(Sender(block_bytes=block_bytes))
+    assert found.limit is Limit.QUEUE_DEPTH, found.sentence
+    assert found.gaps
+    assert float(np.median([gap.length_rtts for gap in found.gaps])) == pytest.approx(1, abs=0.15)
+
+
+@_several
+@given(st.sampled_from([1 << 17, 1 << 18, 1 << 19]))
+def test_bursts_that_are_asked_for(burst_bytes: int) -> None:
+    found = _of(Sender(block_bytes=burst_bytes), block_bytes=1 << 22, max_burst_bytes=burst_bytes)
+    assert found.limit is Limit.R2T_ROUNDS, found.sentence
+
+
+def test_answers_that_come_late_are_the_targets() -> None:
+    found = _of(Sender(block_bytes=1 << 18, answer_us=60_000))
+    assert found.limit is Limit.TARGET
+    assert "answers that come late" in found.sentence
+
+
+def test_a_block_that_fills_the_buffer_to_the_brim_is_limited_by_its_answer() -> None:
+    found = _of(Sender(block_bytes=4 << 20, sndbuf_bytes=4 << 20))
+    assert found.shares[State.SEND_BUFFER] > 0.4
+    assert found.limit is Limit.QUEUE_DEPTH
+
+
+def test_a_busy_cpu_is_blamed_only_when_nothing_else_explains() -> None:
+    columns = [trace(Sender(window_bytes=1 << 16).run())]
+    assert diagnose(columns, cpu_busy_ratio=1.0).limit is Limit.RECEIVE_WINDOW
+    one = recorded("cpu")
+    assert diagnose([one.trace], cpu_busy_ratio=0.5).limit is not Limit.CPU
+
+
+def test_losses_are_named() -> None:
+    columns = Sender(cwnd_segments=50).run()
+    columns["total_retrans_segments"] = np.arange(len(columns["t_us"]))
+    columns["snd_cwnd_segments"][::50] = 51
+    found = diagnose([trace(columns)])
+    assert found.limit is Limit.CONGESTION_WINDOW
+    assert "losses keep small" in found.sentence
+
+
+def test_pacing_below_the_windows_is_named() -> None:
+    one = recorded("link-bbr")
+    found = diagnose([one.trace], {"line_rate_bits_per_s": 10**10, "rtt_s": 0.0269})
+    assert found.limit is Limit.CONGESTION_WINDOW
+    assert "paced at" in found.sentence
+
+
+def _waits(total_us: int) -> Waits:
+    columns = {name: np.array([value]) for name, value in (("start_us", 0), ("duration_us", total_us), ("chain", 0))}
+    chain = ["tcp_sendmsg", "sk_stream_wait_memory", "__schedule"]
+    return Waits(
+        window_s=1.0, threads=[7], chains=[chain], rows=1, columns=pack_waits(dict(columns)), unfinished=0,
+        lost_switches=0, perf_cpu_s=0.0,
+    )  # fmt: skip
+
+
+def test_stacks_overrule_the_look_of_the_queue() -> None:
+    columns = [trace(Sender(sndbuf_bytes=400_000).run())]
+    assert diagnose(columns, waited=_waits(950_000)).limit is Limit.SEND_BUFFER
+    assert diagnose(columns, waited=_waits(1000)).limit is not Limit.SEND_BUFFER
+
+
+def test_several_connections_fill_a_line_together() -> None:
+    columns = trace(Sender(window_bytes=800_000).run())
+    facts = {"line_rate_bits_per_s": 10**9}
+    assert diagnose([columns], facts).limit is Limit.RECEIVE_WINDOW
+    assert diagnose([columns] * 3, facts).limit is Limit.LINK
+    assert diagnose([columns], facts, wire_bits_per_s=0.98e9).limit is Limit.LINK
+
+
+def test_silence_and_absence_find_nothing() -> None:
+    columns = {name: np.full(100, 5) for name in Sender().run(10)} | {"t_us": np.arange(100) * 1000}
+    assert diagnose([trace(columns)]).limit is Limit.NOTHING_FOUND
+    assert diagnose([]).limit is Limit.NOTHING_FOUND

@@ -1,0 +1,130 @@
+"""`offloadbench watch`: arguments, what it prints, what it writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from offloadbench.commands import watch
+from offloadbench.engine import watch as engine
+from offloadbench.engine.monitor import Watched
+from offloadbench.engine.watch import Options, Seen
+from offloadbench.errors import HostError, UsageError
+from offloadbench.kernel import processes, tcpdiag
+from offloadbench.model import TcpTrace, Waits
+from offloadbench.runfile import unpack_tcp
+from tests.conftest import CommandLine
+from tests.unit.test_diagnosis import _waits, recorded
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """What the engine was asked; it has seen a sender with a small buffer."""
+    options: list[Options] = []
+
+    def seen(chosen: Options, *_: object) -> Seen:
+        options.append(chosen)
+        waited: Waits | None = _waits(950_000) if chosen.waits else None
+        return Seen([recorded("send-buffer").trace], 2, waited, 0.05, ["no real-time priority"], False)
+
+    monkeypatch.setattr(engine, "watch", seen)
+    return options
+
+
+def test_the_verdict_comes_with_its_evidence(command_line: CommandLine, asked: list[Options]) -> None:
+    done = command_line(
+        "watch", "--remote", "198.18.0.2:3260", "--period", "2ms", "--duration", "3", "--namespace", "n"
+    )
+    assert done.code == 0
+    assert "Limited by the send buffer at " in done.out
+    assert "and 2 that sent nothing" in done.out
+    assert "note: no real-time priority" in done.out
+    assert "watching took " in done.out
+    (options,) = asked
+    assert (options.namespace, options.period_us, options.duration_s, options.waits) == ("n", 2000, 3.0, False)
+    assert (options.watched.remote_address, options.watched.remote_port) == ("198.18.0.2", 3260)
+
+
+def test_waits_are_shown_as_chains(command_line: CommandLine, asked: list[Options]) -> None:
+    done = command_line("watch", "--waits")
+    assert "1 x 950.00 ms (median), 0.95 s in all: tcp_sendmsg > sk_stream_wait_memory" in done.out
+    assert "stacks: 95 % of the time in sk_stream_wait_memory" in done.out
+
+
+def test_a_known_line_rate_is_used(command_line: CommandLine, asked: list[Options]) -> None:
+    assert "Limited by the link at " in command_line("watch", "--line-rate", "140mbit").out
+
+
+def test_readings_are_written_whole(command_line: CommandLine, asked: list[Options], tmp_path: Path) -> None:
+    assert command_line("watch", "--output", str(tmp_path / "a.json")).code == 0
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert (document["format"], document["limit"]) == ("offloadbench-watch", "send buffer")
+    trace = recorded("send-buffer").trace
+    assert msgspec.convert(document["tcp"][0], TcpTrace) == trace
+    assert command_line("watch", "--output", str(tmp_path / "a.csv")).code == 0
+    with (tmp_path / "a.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == trace.rows
+    assert [int(row["acked_bytes"]) for row in rows] == unpack_tcp(trace)["acked_bytes"].tolist()
+    assert rows[0]["connection"] == trace.connection
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--period", "1us"),
+        ("--duration", "0"),
+        ("--output", "a.txt"),
+        ("--remote", "host:1"),
+        ("--remote", "1.2.3.4:x"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(
+    command_line: CommandLine, asked: list[Options], arguments: tuple[str, str]
+) -> None:
+    assert command_line("watch", *arguments).code == UsageError.exit_code
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("", ("", 0)),
+        ("198.18.0.2", ("198.18.0.2", 0)),
+        ("198.18.0.2:80", ("198.18.0.2", 80)),
+        ("fd00::2", ("fd00::2", 0)),
+        ("[fd00::2]", ("fd00::2", 0)),
+        ("[fd00::2]:80", ("fd00::2", 80)),
+    ],
+)
+def test_ends_are_read_as_people_write_them(text: str, end: tuple[str, int]) -> None:
+    assert watch._remote(text) == end
+
+
+def test_the_live_line_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:
+    reading = {"connection": "a > b", "acked_bytes": 0, "wmem_queued_bytes": 4096, "sndbuf_bytes": 8192}
+    reading |= {"notsent_bytes": 0, "snd_cwnd_segments": 10, "srtt_us": 20_000}
+    for on in (True, False):
+        live = watch._Live(on)
+        live.show(1.0, [reading])
+        live.show(2.0, [reading | {"acked_bytes": 125_000}])
+        live.clear()
+        shown = capsys.readouterr().err
+        assert ("1 Mbit/s" in shown) is on
+    assert shown == ""
+
+
+def test_a_namespace_that_is_not_there_is_named() -> None:
+    with pytest.raises(HostError, match="no network namespace nowhere"), engine._inside("nowhere"):
+        pass
+
+
+def test_a_connection_has_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tcpdiag.Connection(2, ("10.0.0.1", 1), ("10.0.0.2", 2), "established", 77, "cubic", bytes(48))
+    monkeypatch.setattr(tcpdiag, "connections", lambda: [one])
+    monkeypatch.setattr(processes, "holding_socket", lambda inode: [inode, 5])
+    assert engine._senders(Options(Watched())) == [5, 77]
