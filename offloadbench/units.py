@@ -41,6 +41,14 @@ def parse_size_bytes(text: str) -> int:
     return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))
 
 
+def parse_percent(text: str) -> float:
+    """`0.1` or `0.1%` -> 0.001."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%?\s*", text)
+    if not match or float(match[1]) > 100:
+        raise UsageError(f"{text!r} is not a percentage", "write a number from 0 to 100: 0.1, 1%")
+    return float(match[1]) / 100
+
+
 def format_rate(bits_per_s: float) -> str:
     """941_000_000 -> '941 Mbit/s'."""
     for unit, factor in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):

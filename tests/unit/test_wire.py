@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.bed.wire import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, Cable, frame_cost
+from offloadbench.bed.cable import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, Cable
+from offloadbench.bed.frames import frame_cost
 
 START_NS = 1_000_000_000_000
 RATE_BITS_PER_S = 10_000_000
