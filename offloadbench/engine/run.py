@@ -126,7 +126,8 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             folder = Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
             journal.add("folder", path=str(folder))
             folder.mkdir(mode=0o700)
-            if not mounts.tracefs_mounted():
+            # only a run's trials mount it; a bench that stands longer must not take it from them
+            if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
             for namespace in lab.namespace_names(run_id):
                 journal.add("namespace", namespace=namespace)
