@@ -107,11 +107,24 @@ def _check(run: Run, trial: Trial) -> None:
 
 
 def save(run: Run, path: Path) -> None:
-    """Write the run whole: a temporary file, fsync, rename; what stood there before survives any failure."""
+    """Write the run whole; what stood there before survives any failure.
+
+    Raises:
+        RunFileError: it could not be written.
+    """
+    write_whole(path, msgspec.json.format(msgspec.json.encode(run), indent=1), "the run file")
+
+
+def write_whole(path: Path, data: bytes, what: str) -> None:
+    """A temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        RunFileError: `what` could not be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(run), indent=1))
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -124,7 +137,7 @@ def save(run: Run, path: Path) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise RunFileError(
-            f"{path}: cannot write the run file: {error.strerror}", "free space or choose another --output"
+            f"{path}: cannot write {what}: {error.strerror}", "free space or choose another --output"
         ) from error
 
 

@@ -7,6 +7,6 @@ from types import ModuleType
 
 def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, modules, profile, report, restore, run
+    from offloadbench.commands import cases, compare, doctor, export, lab, modules, profile, report, restore, run, sweep
 
-    return [run, compare, report, export, modules, cases, profile, doctor, restore]
+    return [run, sweep, compare, report, export, modules, cases, profile, doctor, lab, restore]
