@@ -67,6 +67,9 @@ def medians(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     table = groups[list(FIGURES)].median()
     table.insert(0, "trials", groups.size())
     table = table.reset_index()
+    for column in axis_columns(sweep):
+        # grouping makes NaN of None
+        table[column] = table[column].astype(object).where(table[column].notna(), None)
     columns = dict(zip(axis_columns(sweep), sweep.axes.values(), strict=True))
     places = [
         (*(_rank(row[column], values) for column, values in columns.items()), row["workload"], row["case"])

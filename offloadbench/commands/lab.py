@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _description(bench: Bench) -> list[str]:
-    loss = f", loss {bench.loss_ratio:.4g} of segments" if bench.loss_ratio else ""
+    loss = f", loss {bench.loss_ratio * 100:g} %" if bench.loss_ratio else ""
     queue = f", queue {format_bytes(bench.queue_bytes)}" if bench.queue_bytes else ""
     link = f"{format_rate(bench.line_rate_bits_per_s)}, RTT {bench.rtt_s * 1e3:g} ms{loss}{queue}"
     return [f"bench {bench.name}: {link}", _line("dut", bench.dut), _line("peer", bench.peer), *bench.notes]

@@ -30,6 +30,7 @@ from offloadbench.engine import undo
 from offloadbench.engine.events import Event, Note
 from offloadbench.engine.run import Options, Site, open_site
 from offloadbench.errors import HostError, Interrupted, OffloadbenchError, UsageError
+from offloadbench.kernel import processes
 from offloadbench.model import Frozen, WireReport
 
 _OWNER_PREFIX = "bench-"
@@ -118,6 +119,8 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
+            # called from a command on another bench, it must not go with that one
+            env={key: value for key, value in os.environ.items() if key != processes.MARKER},
         )
     try:
         said = _first_words(keeper, {"name": name, "settings": settings})

@@ -152,6 +152,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                     bed.close()
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
+                os.environ.pop(processes.MARKER, None)
                 journal.close(lambda _: None)
     finally:
         lock.release()
