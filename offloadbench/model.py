@@ -49,7 +49,7 @@ class WorkloadDefinition(Strict, frozen=True, kw_only=True):
     """A workload: parameters of one kind of traffic (workloads/*.toml)."""
 
     name: str
-    kind: Literal["ftp", "stream"]
+    kind: Literal["ftp", "iscsi", "stream"]
     title: str
     parameters: dict[str, Any]
 
@@ -206,12 +206,15 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
 
 
 class Load(Frozen, frozen=True, kw_only=True):
-    """What the load side saw.
+    """What was moved, as its receivers saw it.
 
     Attributes:
+        clients: FTP clients, or iSCSI sessions.
         payload_bytes, interval_s: payload received between the two marks of the window, and their distance.
         bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
-        transfers_complete: ended with the server's 226 and the full length; transfers_cut: in flight at the end.
+        transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
+            transfers_cut: in flight at the end.
+        latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
     clients: int
@@ -223,6 +226,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     transfers_cut: int
     cpu_s: float
     settings: dict[str, Any]
+    latency_us: dict[str, float] = {}
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
@@ -307,7 +311,12 @@ class PlannedTrial(Frozen, frozen=True, kw_only=True):
 
 
 class Plan(Frozen, frozen=True, kw_only=True):
-    """Everything that decides what is measured; two runs with the same plan answer the same question."""
+    """Everything that decides what is measured; two runs with the same plan answer the same question.
+
+    Attributes:
+        precision_ratio: blocks are added until every headline interval is that narrow; 0 = as many as `repeats` says.
+        max_repeats: where adding ends; 0 without precision.
+    """
 
     cases: list[PlannedCase]
     workloads: list[WorkloadDefinition]
@@ -318,6 +327,8 @@ class Plan(Frozen, frozen=True, kw_only=True):
     order: list[PlannedTrial]
     profile: bool
     call_graph: bool = False
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
 
 
 class Nic(Frozen, frozen=True, kw_only=True):
@@ -410,6 +421,7 @@ class Run(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
+        definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
     """
 
     format: Literal["offloadbench-run"]
@@ -427,3 +439,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     trials: list[Trial]
     warnings: list[str]
     sweep: dict[str, Any] = {}
+    definitions: dict[str, str] = {}

@@ -85,6 +85,11 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.1f} %" if abs(ratio) < 0.0995 else f"{ratio * 100:.0f} %"
 
 
+def share(ratio: float) -> str:
+    """`percent` of something that is there, however little: never 0.0 %."""
+    return percent(ratio) if ratio >= 0.0005 else "under 0.1 %"
+
+
 def _side(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     """The usable trials of a case; a case that came to the same state as another ran under that one's name."""
     also = trials["also_named"].map(lambda names: name in str(names).split())

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from offloadbench.analysis import metrics, module_tables, proof
+from offloadbench.analysis import effect_tables, metrics, module_tables, proof
 from offloadbench.model import Profile, Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
@@ -127,7 +127,7 @@ _SUBJECTS = {
 
 
 def features(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per feature that a trial asked for or that was dragged along.
+    """One row per feature that a trial asked for, that was dragged along, or that its proofs rest on.
 
     Columns: run, workload, case, repeat, feature, requested, active, dragged, refused, fixed, proof.
     """
@@ -180,4 +180,6 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "processes": module_tables.processes,
     "cpus": module_tables.cpus,
     "stacks": module_tables.stacks,
+    "effects": lambda runs, profile: effect_tables.effect_rows(runs),
+    "effect_modules": effect_tables.share_rows,
 }

@@ -7,6 +7,20 @@ from types import ModuleType
 
 def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, lab, modules, profile, report, restore, run, sweep
+    from offloadbench.commands import (
+        cases,
+        compare,
+        doctor,
+        export,
+        lab,
+        modules,
+        probe,
+        profile,
+        report,
+        restore,
+        run,
+        schema,
+        sweep,
+    )
 
-    return [run, sweep, compare, report, export, modules, cases, profile, doctor, lab, restore]
+    return [run, sweep, compare, report, export, modules, probe, cases, profile, doctor, lab, restore, schema]

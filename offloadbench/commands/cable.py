@@ -54,8 +54,9 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_loss(text: str) -> float:
-    """`0.1` -> 0.001."""
-    ratio = parse_percent(text)
+    """`0.1` or `0.1%` -> 0.001."""
+    number = text.strip().removesuffix("%")
+    ratio = 0.0 if re.fullmatch(r"0+(\.0+)?", number) else parse_percent(f"{number}%")
     if ratio > _LARGEST_LOSS_RATIO:
         raise UsageError(f"--loss {text}: TCP stands still beyond {_LARGEST_LOSS_RATIO:.0%}", "use less")
     return ratio

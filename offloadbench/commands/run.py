@@ -12,18 +12,34 @@ from pathlib import Path
 
 from offloadbench.commands import cable, progress
 from offloadbench.errors import OK, TrafficError, UsageError
+from offloadbench.units import parse_percent
+
+_MAX_REPEATS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
-    parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
-    parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
+    parser.add_argument(
+        "--cases",
+        metavar="SPEC",
+        help="groups (paper, ladder, one-off, factorial, all), names, settings "
+        "(tso=off,tx=on; a semicolon between two such cases), TOML files",
+    )
+    parser.add_argument(
+        "--workloads", metavar="LIST", default="ftp-get,iscsi-write", help="names or TOML files (default: both)"
+    )
     parser.add_argument(
         "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
     )
     parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
+    parser.add_argument(
+        "--precision",
+        metavar="PCT",
+        help="add blocks until every interval of a case against the first is that narrow: 2%%",
+    )
+    parser.add_argument("--max-repeats", metavar="N", type=int, help="where --precision gives up (default: 20)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the order (default: drawn, and recorded)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="run file (default: made from NIC and time)")
     parser.add_argument("--resume", metavar="FILE", type=Path, help="go on with a run where it stopped")
@@ -40,15 +56,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
 
 
+def _precision(arguments: argparse.Namespace) -> tuple[float, int, int]:
+    """The half width asked for, the repeats to begin with, and the most; 0 without --precision."""
+    from offloadbench.analysis.precision import FIRST_LOOK
+
+    if not arguments.precision:
+        if arguments.max_repeats is not None:
+            raise UsageError("--max-repeats is where --precision gives up", "add --precision 2%, or use --repeats")
+        return 0.0, arguments.repeats, 0
+    most = _MAX_REPEATS if arguments.max_repeats is None else arguments.max_repeats
+    _at_least("max-repeats", most, max(FIRST_LOOK, arguments.repeats))
+    return parse_percent(arguments.precision), max(FIRST_LOOK, arguments.repeats), most
+
+
 def _at_least(name: str, value: float, low: float) -> None:
     if not low <= value < math.inf:
         raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.analysis import steadiness
     from offloadbench.engine import run as engine
 
-    if arguments.resume and (arguments.cases or arguments.output or arguments.set):
+    if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
     cable.check_nic(arguments)
     if not arguments.resume and not (arguments.nic and arguments.cases):
@@ -58,6 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    precision_ratio, repeats, max_repeats = _precision(arguments)
     workloads = [name for name in arguments.workloads.split(",") if name]
     if not workloads:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
@@ -69,7 +100,9 @@ def main(arguments: argparse.Namespace) -> int:
         output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),
         duration_s=arguments.duration,
         warmup_s=arguments.warmup,
-        repeats=arguments.repeats,
+        repeats=repeats,
+        precision_ratio=precision_ratio,
+        max_repeats=max_repeats,
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
         **cable.settings(arguments),
         settings=arguments.set,
@@ -85,6 +118,8 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     with progress.show() as emit:
         run = engine.execute(options, emit)
+    for text in steadiness.told(steadiness.doubts(run)):
+        sys.stderr.write(f"warning: {text}\n")
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]

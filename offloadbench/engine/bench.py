@@ -1,8 +1,8 @@
 """A lab link that stands until it is taken down (`offloadbench lab`), for whatever other tool is to run on it.
 
-A keeper, a process of its own, holds lock and journal as a run does, owns the wire, and answers on a Unix socket in
-the bench's folder. Nobody signals it by pid, so no other process can be hit. When it is killed the wire ends with it
-(its input closes) and the lock is free: `down`, `restore` and the next `up` of that name take back the rest.
+Its keeper (see keeper.py) holds lock and journal as a run does, and answers on a Unix socket in the bench's folder.
+Nobody signals it by pid, so no other process can be hit. When it is killed the wire ends with it (its input closes) and
+the lock is free: `down`, `restore` and the next `up` of that name take back the rest.
 """
 
 from __future__ import annotations
@@ -12,32 +12,24 @@ import json
 import os
 import re
 import select
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
 
 from offloadbench.bed import lab
-from offloadbench.bed.base import Bed
-from offloadbench.ends import End, python_role
+from offloadbench.ends import python_role
 from offloadbench.engine import undo
-from offloadbench.engine.events import Event, Note
-from offloadbench.engine.run import Options, Site, open_site
-from offloadbench.errors import HostError, Interrupted, OffloadbenchError, UsageError
+from offloadbench.errors import HostError, OffloadbenchError, UsageError
 from offloadbench.kernel import processes
 from offloadbench.model import Frozen, WireReport
 
 _OWNER_PREFIX = "bench-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _ANSWER_S = 60.0
-# how long a caller of the keeper may take to say what it wants
-_CALLER_S = 5.0
 _ERRORS = {kind.exit_code: kind for kind in OffloadbenchError.__subclasses__()}
 
 
@@ -85,14 +77,11 @@ class KilledError(HostError):
     """The bench's keeper is gone, and nobody has taken the bench down."""
 
 
-# ---------------------------------------------------------------- called by `offloadbench lab`
-
-
 def up(name: str, settings: dict[str, Any]) -> Bench:
     """Build a bench and leave it standing.
 
     Args:
-        settings: fields of `Options` that describe the link.
+        settings: fields of `offloadbench.engine.run.Options` that describe the link.
 
     Raises:
         UsageError: a bench of this name stands.
@@ -106,7 +95,7 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
         with contextlib.suppress(KilledError):
             _ask(name, "status")
             raise UsageError(f"bench {name} stands already", f"offloadbench lab down --name {name}, or another --name")
-    log = undo.state_folder() / f"{_owner(name)}.log"
+    log = undo.state_folder() / f"{owner_of(name)}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         errors = log.open("wb")
@@ -114,7 +103,7 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
         raise HostError(f"{log}: {error.strerror}", "run as root") from error
     with errors:
         keeper = subprocess.Popen(
-            python_role("offloadbench.engine.bench"),
+            python_role("offloadbench.engine.keeper"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -176,9 +165,9 @@ def down(name: str, tell: Callable[[str], None]) -> None:
     try:
         _ask(name, "down")
     except KilledError:
-        lock = undo.NicLock(_owner(name))
+        lock = undo.NicLock(owner_of(name))
         try:
-            undo.restore_left_behind(tell, _owner(name))
+            undo.restore_left_behind(tell, owner_of(name))
         finally:
             lock.release()
 
@@ -188,7 +177,7 @@ def _check_name(name: str) -> None:
         raise UsageError(f"--name {name!r}: up to 20 small letters, digits and dashes", "for example: --name slow")
 
 
-def _owner(name: str) -> str:
+def owner_of(name: str) -> str:
     """Name of the bench's lock and journal: never a NIC's, so that no run mistakes it for its own."""
     return f"{_OWNER_PREFIX}{name}"
 
@@ -196,7 +185,7 @@ def _owner(name: str) -> str:
 def _ask(name: str, what: str) -> Reply:
     _check_name(name)
     for header, steps in undo.journalled():
-        if header.get("nic") == _owner(name):
+        if header.get("nic") == owner_of(name):
             folder = next((Path(step["path"]) for step in steps if step["kind"] == "folder"), Path("/nonexistent"))
             return _call(folder / "control", name, what).checked()
     raise UsageError(
@@ -226,103 +215,3 @@ def _call(path: Path, name: str, what: str) -> Reply:
     if not said:
         raise killed
     return msgspec.json.decode(said, type=Reply)
-
-
-# ---------------------------------------------------------------- the keeper
-
-
-def _describe_end(end: End) -> BenchEnd:
-    assert end.namespace is not None
-    return BenchEnd(namespace=end.namespace, ifname=end.ifname, address=end.address, cpus=sorted(end.server_cpus))
-
-
-def _describe(name: str, site: Site, notes: list[str]) -> Bench:
-    bed = site.bed
-    return Bench(
-        name=name,
-        run_id=site.run_id,
-        keeper_pid=os.getpid(),
-        line_rate_bits_per_s=bed.line_rate_bits_per_s,
-        rtt_s=bed.rtt_s,
-        loss_ratio=bed.loss_ratio,
-        queue_bytes=bed.queue_bytes,
-        dut=_describe_end(bed.dut),
-        peer=_describe_end(bed.peer),
-        notes=notes,
-    )
-
-
-def _serve(listener: socket.socket, bench: Bench, bed: Bed) -> socket.socket:
-    """Answer until somebody asks to take the bench down; returns that caller, who waits for it."""
-    while True:
-        caller, _ = listener.accept()
-        caller.settimeout(_CALLER_S)
-        with contextlib.suppress(OSError):
-            if caller.recv(64).strip() == b"down":
-                return caller
-            caller.sendall(_encode(_report(bench, bed)))
-        caller.close()
-
-
-def _report(bench: Bench, bed: Bed) -> Reply:
-    try:
-        return Reply(bench=bench, wire=bed.report())
-    except OffloadbenchError as error:
-        return _failure(error)
-
-
-def _failure(error: OffloadbenchError) -> Reply:
-    return Reply(message=error.message, hint=error.hint, exit_code=error.exit_code)
-
-
-def _encode(reply: Reply) -> bytes:
-    return msgspec.json.encode(reply) + b"\n"
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
-
-
-def _tell_starter(reply: Reply) -> None:
-    """Whoever started the keeper reads one line, to the end of the stream."""
-    sys.stdout.buffer.write(_encode(reply))
-    sys.stdout.flush()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def main() -> None:
-    """Keep one bench until it is asked to go, or gets SIGTERM."""
-    order = json.loads(sys.stdin.readline())
-    signal.signal(signal.SIGTERM, _leave)
-    options = Options(cases="", workloads=[], output=Path(), nic=lab.LAB, profile=False, **order["settings"])
-    notes: list[str] = []
-
-    def note(event: Event) -> None:
-        if isinstance(event, Note):
-            notes.append(event.text)
-
-    caller: socket.socket | None = None
-    reply = Reply()
-    try:
-        with open_site(options, note, _owner(order["name"])) as site, socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(site.folder / "control"))
-            listener.listen()
-            bench = _describe(order["name"], site, notes)
-            site.bed.mark()
-            _tell_starter(Reply(bench=bench))
-            caller = _serve(listener, bench, site.bed)
-    except OffloadbenchError as error:
-        reply = _failure(error)
-    if caller is not None:
-        with caller, contextlib.suppress(OSError):
-            caller.sendall(_encode(reply))
-    elif reply.exit_code:
-        _tell_starter(reply)
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(Interrupted):
-        main()

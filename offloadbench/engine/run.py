@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +14,20 @@ from typing import Any
 
 import msgspec
 
-from offloadbench import __version__, catalog, names, plan, runfile, traffic
+from offloadbench import catalog, names, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
+from offloadbench.engine import blocks
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
+from offloadbench.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Options:
     duration_s: int = 60
     warmup_s: float = 5.0
     repeats: int = 1
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
     seed: int = 1
     line_rate_bits_per_s: int = 10**9
     rtt_s: float = 0.0
@@ -123,7 +126,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
         try:
-            folder = Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
+            folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
             folder.mkdir(mode=0o700)
             # only a run's trials mount it; a bench that stands longer must not take it from them
@@ -213,6 +216,8 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         seed=options.seed,
         profile=options.profile,
         call_graph=options.call_graph,
+        precision_ratio=options.precision_ratio,
+        max_repeats=options.max_repeats,
     )
 
 
@@ -222,6 +227,7 @@ def _now() -> str:
 
 def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
     driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
+    planned = _plan(options, found.features, definitions)
     return Run(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -233,12 +239,23 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         host=host.describe(site.bed.dut.namespace),
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
-        plan=_plan(options, found.features, definitions),
+        plan=planned,
         kallsyms=symbols,
         trials=[],
         warnings=list(site.bed.problems),
         sweep=options.sweep,
+        definitions=_definition_hashes(planned),
     )
+
+
+def _definition_hashes(planned: Plan) -> dict[str, str]:
+    """kind:name -> content hash. The profile is the shipped one: another may be chosen whenever the run is read."""
+    hashes = {f"case:{case.definition.name}": runfile.content_hash(case.definition) for case in planned.cases}
+    hashes |= {f"workload:{workload.name}": runfile.content_hash(workload) for workload in planned.workloads}
+    if planned.profile:
+        shipped = msgspec.structs.replace(catalog.profile("linux"), names=[])
+        hashes["profile:linux"] = runfile.content_hash(shipped)
+    return hashes
 
 
 def _symbols(options: Options, emit: Emit) -> Kallsyms:
@@ -340,17 +357,9 @@ def execute(options: Options, emit: Emit) -> Run:
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,
         )
-        done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
-        emit(RunStarted(run.plan, len(done)))
-        cases = {case.definition.name: case for case in run.plan.cases}
-        for number, planned in enumerate(run.plan.order, 1):
-            if (planned.repeat, planned.workload, planned.case) in done:
-                continue
-            emit(TrialStarted(planned, number, len(run.plan.order)))
-            trial = trials.run_trial(setting, planned, cases[planned.case], workloads[planned.workload][1])
-            run = msgspec.structs.replace(run, trials=[*run.trials, trial])
-            _save_or_rescue(run, options.output)
-            emit(TrialEnded(trial))
+        emit(RunStarted(run.plan, len(run.trials)))
+        kinds = {name: kind for name, (_, kind) in workloads.items()}
+        run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output))
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, crosscheck, metrics
+from offloadbench.analysis import contamination, counting, metrics, proof
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
@@ -101,7 +101,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
         if capture.profile:
-            warnings += [*contamination.warnings(capture.profile), *crosscheck.warnings(capture.profile)]
+            warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
         _judge_wire(capture, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
@@ -178,7 +178,7 @@ def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: 
             fixed=feature.fixed,
         )
         for name, feature in change.after.items()
-        if name in change.requested or name in change.dragged
+        if name in change.requested or name in change.dragged or name in proof.JUDGED
     ]
     if case.gso_max_segs:
         setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
