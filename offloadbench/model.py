@@ -49,7 +49,7 @@ class WorkloadDefinition(Strict, frozen=True, kw_only=True):
     """A workload: parameters of one kind of traffic (workloads/*.toml)."""
 
     name: str
-    kind: Literal["ftp", "iscsi"]
+    kind: Literal["ftp", "iscsi", "stream"]
     title: str
     parameters: dict[str, Any]
 
@@ -230,12 +230,21 @@ class Load(Frozen, frozen=True, kw_only=True):
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
-    """One direction of the emulated cable between the window's marks."""
+    """One direction of the emulated cable between the window's marks.
+
+    Attributes:
+        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for.
+        dropped: frames that the receiver had no room for.
+        lost_segments: lost on the cable, as `BedRecord.loss_ratio` asks; overflow_segments: refused by the full queue
+            in front of the cable.
+    """
 
     frames: int
     segments: int
     l2_bytes: int
     dropped: int
+    lost_segments: int = 0
+    overflow_segments: int = 0
 
 
 class WireReport(Frozen, frozen=True, kw_only=True):
@@ -410,6 +419,8 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     Attributes:
         counts_super_packets: the NIC's counters count a super-packet as one packet with one set of headers.
         shared_cpus: parts of the bed that had to share CPUs, as sentences.
+        loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
+        queue_bytes: what may wait in front of the cable before it drops; 0: nothing is dropped.
     """
 
     kind: str
@@ -422,6 +433,9 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     counts_super_packets: bool
     shared_cpus: list[str]
     settings: dict[str, Any]
+    loss_ratio: float = 0.0
+    loss_seed: int = 0
+    queue_bytes: int = 0
 
 
 class Host(Frozen, frozen=True, kw_only=True):
@@ -462,6 +476,7 @@ class Run(Frozen, frozen=True, kw_only=True):
     """A run file.
 
     Attributes:
+        sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
         definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
     """
 
@@ -479,4 +494,5 @@ class Run(Frozen, frozen=True, kw_only=True):
     kallsyms: Kallsyms
     trials: list[Trial]
     warnings: list[str]
+    sweep: dict[str, Any] = {}
     definitions: dict[str, str] = {}

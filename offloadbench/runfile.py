@@ -187,16 +187,25 @@ def _check(run: Run, trial: Trial) -> None:
 
 
 def save(run: Run, path: Path) -> None:
-    """Write the run whole: a temporary file, fsync, rename; what stood there before survives any failure.
+    """Write the run whole; what stood there before survives any failure.
 
     Raises:
         RunFileError: it cannot be written.
     """
+    text = msgspec.json.format(msgspec.json.encode(run), indent=1)
+    write_whole(path, _PACKINGS.get(path.suffix, _PLAIN).pack(text), "the run file")
+
+
+def write_whole(path: Path, data: bytes, what: str) -> None:
+    """A temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        RunFileError: `what` cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as stream:
-            text = msgspec.json.format(msgspec.json.encode(run), indent=1)
-            stream.write(_PACKINGS.get(path.suffix, _PLAIN).pack(text))
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -209,7 +218,7 @@ def save(run: Run, path: Path) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise RunFileError(
-            f"{path}: cannot write the run file: {error.strerror}", "free space or choose another --output"
+            f"{path}: cannot write {what}: {error.strerror}", "free space or choose another --output"
         ) from error
 
 

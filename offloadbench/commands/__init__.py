@@ -12,6 +12,7 @@ def subcommands() -> list[ModuleType]:
         compare,
         doctor,
         export,
+        lab,
         modules,
         probe,
         profile,
@@ -19,7 +20,8 @@ def subcommands() -> list[ModuleType]:
         restore,
         run,
         schema,
+        sweep,
         watch,
     )
 
-    return [run, watch, compare, report, export, modules, probe, cases, profile, doctor, restore, schema]
+    return [run, sweep, watch, compare, report, export, modules, probe, cases, profile, doctor, lab, restore, schema]

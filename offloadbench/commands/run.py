@@ -10,9 +10,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from offloadbench.commands import progress
+from offloadbench.commands import cable, progress
 from offloadbench.errors import OK, TrafficError, UsageError
-from offloadbench.units import parse_percent, parse_rate_bits_per_s, parse_time_s
+from offloadbench.units import parse_percent
 
 _MAX_REPEATS = 20
 
@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter"
     )
     parser.add_argument("--force", action="store_true", help="overwrite the output; use a NIC with the default route")
-    parser.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")
-    parser.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 0ms)")
+    cable.add_arguments(parser)
     parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
     parser.add_argument(
         "--call-graph", action="store_true", help="record who called each sampled function; costs more CPU"
@@ -81,8 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    if arguments.nic == "lab-veth" and (arguments.line_rate or arguments.rtt):
-        raise UsageError("lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab for a rate or an RTT")
+    cable.check_nic(arguments)
     if not arguments.resume and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
     if arguments.call_graph and arguments.no_profile:
@@ -106,8 +104,7 @@ def main(arguments: argparse.Namespace) -> int:
         precision_ratio=precision_ratio,
         max_repeats=max_repeats,
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
-        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate or "1gbit"),
-        rtt_s=parse_time_s(arguments.rtt or "0ms"),
+        **cable.settings(arguments),
         settings=arguments.set,
         force=arguments.force,
         resume=arguments.resume is not None,

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,9 @@ class Options:
     seed: int = 1
     line_rate_bits_per_s: int = 10**9
     rtt_s: float = 0.0
+    loss_ratio: float = 0.0
+    queue_bytes: int = 0
+    sysctls: dict[str, str] = field(default_factory=dict)
     settings: list[str] = field(default_factory=list)
     force: bool = False
     resume: bool = False
@@ -52,6 +56,7 @@ class Options:
     keep_perf: bool = False
     call_graph: bool = False
     command: list[str] = field(default_factory=list)
+    sweep: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +105,45 @@ def prepare_workloads(names: list[str], settings: list[str]) -> dict[str, tuple[
 
 
 @contextlib.contextmanager
-def open_site(options: Options, emit: Emit) -> Iterator[Site]:
-    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end."""
+def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
+    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end.
+
+    Args:
+        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
+    """
 
     def tell(text: str) -> None:
         emit(Note(text))
 
-    lock = NicLock(options.nic)
+    owner = owner or options.nic
+    lock = NicLock(owner)
     try:
-        if restore_left_behind(tell, options.nic):
+        if restore_left_behind(tell, owner):
             tell("a run that was killed has been cleaned up")
         run_id = secrets.token_hex(4)
         os.environ[processes.MARKER] = run_id
-        journal = Journal(run_id, options.nic)
+        journal = Journal(run_id, owner)
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
         try:
             folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
             folder.mkdir(mode=0o700)
-            if not mounts.tracefs_mounted():
+            # only a run's trials mount it; a bench that stands longer must not take it from them
+            if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
             for namespace in lab.namespace_names(run_id):
                 journal.add("namespace", namespace=namespace)
-            bed = lab.Lab(options.nic, run_id, options.line_rate_bits_per_s, options.rtt_s)
+            bed = lab.Lab(
+                options.nic,
+                run_id,
+                options.line_rate_bits_per_s,
+                options.rtt_s,
+                loss_ratio=options.loss_ratio,
+                loss_seed=options.seed,
+                queue_bytes=options.queue_bytes,
+                sysctls=options.sysctls,
+            )
             for problem in bed.problems:
                 tell(problem)
             os.sched_setaffinity(0, bed.placement.tool)
@@ -135,6 +155,7 @@ def open_site(options: Options, emit: Emit) -> Iterator[Site]:
                     bed.close()
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
+                os.environ.pop(processes.MARKER, None)
                 journal.close(lambda _: None)
     finally:
         lock.release()
@@ -178,6 +199,9 @@ def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
         counts_super_packets=counts_super_packets,
         shared_cpus=place.shared,
         settings=bed.settings,
+        loss_ratio=bed.loss_ratio,
+        loss_seed=bed.loss_seed,
+        queue_bytes=bed.queue_bytes,
     )
 
 
@@ -219,6 +243,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         kallsyms=symbols,
         trials=[],
         warnings=list(site.bed.problems),
+        sweep=options.sweep,
         definitions=_definition_hashes(planned),
     )
 
@@ -266,6 +291,10 @@ def _resumed(options: Options, prior: Run) -> Options:
         nic=prior.nic.name,
         line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
         rtt_s=prior.bed.rtt_s,
+        loss_ratio=prior.bed.loss_ratio,
+        queue_bytes=prior.bed.queue_bytes,
+        sysctls=prior.bed.settings.get("sysctls", {}),
+        seed=prior.plan.seed,
         profile=prior.plan.profile,
         call_graph=prior.plan.call_graph,
     )

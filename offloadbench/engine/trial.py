@@ -94,8 +94,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
         _apply(setting, case.definition, capture, warnings)
-        in_flight = 0 if setting.bed.push_back else _in_flight_bytes(setting.bed)
-        session = traffic.start(setting.bed.dut, setting.bed.peer, in_flight)
+        session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
         _warm_up(setting, capture)
         _measure(setting, session, planned, capture, warnings)
         setting.emit(Phase("finishing"))
@@ -154,6 +153,9 @@ def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
 
 
 def _in_flight_bytes(bed: Bed) -> int:
+    """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
+    if bed.push_back or bed.queue_bytes:
+        return 0
     return int(bed.line_rate_bits_per_s / 8 * bed.rtt_s) + QUEUE_BYTES
 
 

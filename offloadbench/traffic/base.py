@@ -24,7 +24,14 @@ class Mark:
 
 
 class Session(Protocol):
-    """Traffic that runs."""
+    """Traffic that runs.
+
+    Attributes:
+        watched: where the connections go that a monitor of the device under test should follow, as the remote
+            (IPv4 address, port); empty where they come and go too fast to be followed, as FTP's data connections do.
+    """
+
+    watched: list[tuple[str, int]]
 
     def mark(self) -> Mark:
         """The count now."""

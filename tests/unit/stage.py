@@ -42,6 +42,9 @@ class Stage:
     push_back = True
     line_rate_bits_per_s = 10**9
     rtt_s = 0.02
+    loss_ratio = 0.0
+    loss_seed = 0
+    queue_bytes = 0
     counts_super_packets = False
     placement = Placement(frozenset({0}), frozenset(), frozenset({1}), frozenset({1}))
 

@@ -189,6 +189,7 @@ class IscsiTraffic:
                 "ready",
             )
             session.settings |= {**serving["settings"], "window_bytes": window_bytes}
+            session.watched = [(peer.address, serving["port"])]
             session.initiator = dut.launch("offloadbench.traffic.iscsi.initiator", "the iSCSI initiator")
             fixed = {"MaxConnections": "1", "ErrorRecoveryLevel": "0"}
             started = session.ask_initiator(
@@ -229,6 +230,7 @@ class IscsiSession:
     def __init__(self, target: Role, traffic: IscsiTraffic) -> None:
         self.initiator: Role | None = None
         self.settings = traffic.settings()
+        self.watched: list[tuple[str, int]] = []
         self._target = target
         self._traffic = traffic
 
