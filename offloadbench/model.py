@@ -383,6 +383,7 @@ class Plan(Frozen, frozen=True, kw_only=True):
     order: list[PlannedTrial]
     profile: bool
     call_graph: bool = False
+    waits: bool = False
     precision_ratio: float = 0.0
     max_repeats: int = 0
 

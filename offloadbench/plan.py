@@ -141,6 +141,7 @@ def make_plan(
     seed: int,
     profile: bool = True,
     call_graph: bool = False,
+    waits: bool = False,
     precision_ratio: float = 0.0,
     max_repeats: int = 0,
 ) -> Plan:
@@ -161,6 +162,7 @@ def make_plan(
         order=draw_order(planned, workloads, repeats, seed),
         profile=profile,
         call_graph=call_graph,
+        waits=waits,
         precision_ratio=precision_ratio,
         max_repeats=max_repeats,
     )

@@ -23,6 +23,9 @@ TABLE_NAMES = (
     "processes",
     "cpus",
     "stacks",
+    "limits",
+    "bounds",
+    "gaps",
     "effects",
     "effect_modules",
 )

@@ -9,10 +9,14 @@ import random
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from offloadbench.commands import cable, progress
 from offloadbench.errors import OK, TrafficError, UsageError
-from offloadbench.units import parse_percent
+from offloadbench.units import format_rate, parse_percent
+
+if TYPE_CHECKING:
+    from offloadbench.model import Run
 
 _MAX_REPEATS = 20
 
@@ -52,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
     parser.add_argument(
         "--call-graph", action="store_true", help="record who called each sampled function; costs more CPU"
+    )
+    parser.add_argument(
+        "--waits", action="store_true", help="record where the sender's threads wait (scheduler switches); costs CPU"
+    )
+    parser.add_argument(
+        "--tune", choices=("sndbuf",), help="run again with a send buffer that cannot limit; shows before and after"
     )
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
 
@@ -111,6 +121,8 @@ def main(arguments: argparse.Namespace) -> int:
         profile=not arguments.no_profile,
         keep_perf=arguments.keep_perf,
         call_graph=arguments.call_graph,
+        waits=arguments.waits,
+        tune=arguments.tune is not None,
         command=["offloadbench", *sys.argv[1:]],
     )
     if arguments.dry_run:
@@ -120,7 +132,39 @@ def main(arguments: argparse.Namespace) -> int:
         run = engine.execute(options, emit)
     for text in steadiness.told(steadiness.doubts(run)):
         sys.stderr.write(f"warning: {text}\n")
+    for text in [*_why(run), *_tuned(run)]:
+        print(text)
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
     return TrafficError.exit_code if failed else OK
+
+
+def _why(run: Run) -> list[str]:
+    """What limited each trial whose sender was watched."""
+    from offloadbench.analysis import limits
+
+    return [
+        f"{row['workload']} {row['case']}, repeat {row['repeat']}: {row['sentence']}"
+        for row in limits.limits([run]).to_dict("records")
+    ]
+
+
+def _tuned(run: Run) -> list[str]:
+    """Before, after and theory of every workload that ran with a raised send buffer too."""
+    from offloadbench.analysis import limits
+    from offloadbench.engine.tune import SUFFIX
+
+    bounds = limits.bounds([run])
+    lines = []
+    for (workload, case), before in bounds.groupby(["workload", "case"], sort=False):
+        after = bounds[(bounds["workload"] == f"{workload}{SUFFIX}") & (bounds["case"] == case)]
+        if after.empty:
+            continue
+        was, now = (float(rows["goodput_bits_per_s"].median()) for rows in (before, after))
+        theory = after.sort_values("bound_bits_per_s").iloc[0]
+        lines.append(
+            f"{workload} {case}: send buffer raised: {format_rate(was)} -> {format_rate(now)} ({now / was:.1f} times); "
+            f"theory allows {format_rate(theory['bound_bits_per_s'])} by {theory['bound']}"
+        )
+    return lines

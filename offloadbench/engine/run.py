@@ -18,7 +18,7 @@ from offloadbench import catalog, names, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
-from offloadbench.engine import blocks
+from offloadbench.engine import blocks, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.profiler import Wanted
@@ -55,6 +55,8 @@ class Options:
     profile: bool = True
     keep_perf: bool = False
     call_graph: bool = False
+    waits: bool = False
+    tune: bool = False
     command: list[str] = field(default_factory=list)
     sweep: dict[str, Any] = field(default_factory=dict)
 
@@ -98,9 +100,13 @@ def _check_machine(options: Options) -> None:
     )
 
 
-def prepare_workloads(names: list[str], settings: list[str]) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
-    """Definitions with their `--set` overrides, and their parameters checked."""
-    definitions = catalog.override_parameters([catalog.workload(name) for name in names], settings)
+def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
+    """Definitions with their `--set` overrides, tuned twins where asked for, and their parameters checked."""
+    named = [catalog.workload(name) for name in options.workloads]
+    definitions = catalog.override_parameters(named, options.settings)
+    if options.tune:
+        rate = options.line_rate_bits_per_s if options.nic == lab.LAB else 0
+        definitions = tune.with_tuned(definitions, rate, options.rtt_s)
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
 
 
@@ -216,6 +222,7 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         seed=options.seed,
         profile=options.profile,
         call_graph=options.call_graph,
+        waits=options.waits,
         precision_ratio=options.precision_ratio,
         max_repeats=options.max_repeats,
     )
@@ -334,7 +341,7 @@ def execute(options: Options, emit: Emit) -> Run:
         workloads = {w.name: (w, traffic.from_definition(w)) for w in prior.plan.workloads}
     else:
         catalog.select_cases(options.cases)
-        workloads = prepare_workloads(options.workloads, options.settings)
+        workloads = prepare_workloads(options)
     _check_machine(options)
     for _, kind in workloads.values():
         kind.prepare(lambda text: emit(Note(text)))
@@ -382,7 +389,7 @@ def preview(options: Options) -> list[str]:
         prior = runfile.load(options.output)
         done = {(trial.repeat, trial.workload, trial.case) for trial in prior.trials}
         return plan.describe(prior.plan, prior.nic.name, prior.nic.features, done)
-    workloads = prepare_workloads(options.workloads, options.settings)
+    workloads = prepare_workloads(options)
     catalog.select_cases(options.cases)
     _check_machine(options)
     states = feature_states(options.nic)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from offloadbench.analysis import contamination, counting, metrics, proof
 from offloadbench.bed.base import Bed
+from offloadbench.engine.account import Account
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
@@ -25,8 +26,10 @@ from offloadbench.model import (
     PlannedTrial,
     ProfileCounts,
     Samples,
+    TcpTrace,
     ToolCost,
     Trial,
+    Waits,
     WireReport,
 )
 from offloadbench.traffic.base import Mark, Session, Traffic
@@ -73,6 +76,8 @@ class _Capture:
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
     tool: ToolCost | None = None
+    tcp: list[TcpTrace] = field(default_factory=list)
+    waits: Waits | None = None
 
 
 def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -131,6 +136,8 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         load=load,
         wire=capture.wire,
         tool=capture.tool,
+        tcp=capture.tcp,
+        waits=capture.waits,
     )
 
 
@@ -236,11 +243,15 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
+    account: Account | None = None
     try:
+        account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, with_waits=setting.plan.waits)
+        warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         tool_cpu_s = counters.process_cpu_s()
         profiler.enable()
         bed.mark()
+        account.open()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
             sampler.opened.wait()
@@ -248,6 +259,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
                 sampler.join(0.2)
         closed = session.mark()
         capture.wire = bed.report()
+        capture.tcp, capture.waits = account.finish(float(seconds))
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,
@@ -264,6 +276,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     finally:
         network.close()
         profiler.close()
+        if account:
+            account.close()
 
 
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
