@@ -167,7 +167,7 @@ class Initiator:
             _answer({"event": "ready", "settings": self._settings()})
         if self._draining and all(load.drained for load in self._loads):
             self._draining = False
-            _answer({"event": "drained", **self._totals()})
+            _answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
 
     def _follow(self, order: dict[str, Any]) -> None:
         if order["do"] == "mark":

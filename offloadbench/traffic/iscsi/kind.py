@@ -275,7 +275,9 @@ class IscsiSession:
         self._account(drained["payload_bytes"], sent, received)
         return Load(
             clients=self._traffic.sessions,
-            payload_bytes=closed.payload_bytes - opened.payload_bytes,
+            payload_bytes=self._payload_in_window(
+                closed.payload_bytes - opened.payload_bytes, drained, finished["tcp"]
+            ),
             interval_s=closed.t_s - opened.t_s,
             bytes_sent=sent,
             bytes_received=received,
@@ -290,6 +292,16 @@ class IscsiSession:
                 "tcp_in_window": finished["tcp"],
             },
         )
+
+    def _payload_in_window(self, by_commands: int, drained: dict[str, Any], window: dict[str, int]) -> int:
+        """Payload that crossed the link between the marks: what TCP counted there, less the PDUs' share of headers.
+
+        Commands alone are too coarse: one that ends just inside the window would count whole, and 4 MiB in 8 s is
+        4 Mbit/s too much.
+        """
+        name = "tcp_acked_bytes" if self._traffic.operation == "write" else "tcp_received_bytes"
+        moved = drained["tcp"].get(name, 0)
+        return round(window[name] * drained["payload_bytes"] / moved) if moved else by_commands
 
     def _account(self, acknowledged: int, sent: int, received: int) -> None:
         """Three counts of the same bytes: by status GOOD, by the sockets' user, by the target."""
