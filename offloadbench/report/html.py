@@ -17,7 +17,7 @@ from markupsafe import Markup
 from offloadbench.analysis import caveats, confidence, findings
 from offloadbench.analysis.results import gather
 from offloadbench.model import Profile, Run
-from offloadbench.report import machine, profile_views, views
+from offloadbench.report import limit_views, machine, profile_views, views
 from offloadbench.report.flame import flame
 from offloadbench.report.pictures import Pictures
 from offloadbench.report.plots import style
@@ -78,6 +78,7 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
             "modules": pictures.modules(),
             "floors": pictures.floors(),
             "confidence": pictures.confidence(),
+            "queues": pictures.queues(),
             "series": pictures.series(),
         }
     cpus, single_cpus = profile_views.cpus(results)
@@ -96,6 +97,8 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
         **drawn,
         counted=confidence.counted(results.runs),
         flame=graph,
+        limits=limit_views.verdicts(results),
+        theory=limit_views.theory(results),
         trials=views.trials(results),
         proofs=views.proofs(results),
         features=views.features(results),

@@ -15,10 +15,12 @@ from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.findings import figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.model import Profile
+from offloadbench.report.limit_views import queues
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
 from offloadbench.report.plots.module_series import module_series as draw_module_series
 from offloadbench.report.plots.modules import modules as draw_modules
+from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.svg import inline, printable
@@ -136,6 +138,30 @@ class Pictures:
             )
             drawn.append((plot, [(case, words[nic, workload, case]) for case in cases]))
         return drawn
+
+    def queues(self) -> list[Plot]:
+        """E3: the send queue of watched senders, whole and magnified, two trials side by side."""
+        found = queues(self._results)
+        plots = []
+        for pair in (found[at : at + 2] for at in range(0, len(found), 2)):
+            names = " and ".join(title for title, _ in pair)
+            stretches = [magnified(one, one.gaps()) for _, one in pair]
+            plots.append(
+                self._plot(
+                    partial(queue_over_time, pair),
+                    f"Send queue and segments sent over the window: {names}",
+                    f"{names}: above, the send queue (sent and not acknowledged, and not yet sent), the congestion "
+                    "window and what the send buffer holds; below, segments sent.",
+                )
+            )
+            plots.append(
+                self._plot(
+                    partial(queue_over_time, pair, stretches=stretches),
+                    f"The same, some round trips magnified: {names}",
+                    f"{names}: the same, some round trips magnified.",
+                )
+            )
+        return plots
 
     def series(self) -> list[Plot]:
         """The windows, second by second: throughput and CPU, then the modules."""

@@ -1,0 +1,67 @@
+"""Why the sender waits: the verdict on every watched trial, theory beside it, and its send queue as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from offloadbench.analysis import limits
+from offloadbench.analysis.queue import Queue, queue
+from offloadbench.analysis.results import Results
+from offloadbench.report.views import Cell, Head, Table
+from offloadbench.units import format_rate
+
+# pictures of more trials would be a film; the tables have them all
+_PICTURES_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One watched trial, in words."""
+
+    title: str
+    sentence: str
+    evidence: str
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """In the order of the trials."""
+    found = limits.limits(results.runs)
+    return [Verdict(_title(row), str(row["sentence"]), str(row["evidence"])) for row in found.to_dict("records")]
+
+
+def _title(row: Mapping[Hashable, object]) -> str:
+    return f"{row['workload']}, case {row['case']}, repeat {row['repeat']}"
+
+
+def theory(results: Results) -> Table:
+    """Every bound of every watched trial beside what was measured."""
+    rows = [
+        [
+            Cell(f"{row['workload']}, {row['case']}, {row['repeat']}"),
+            Cell(str(row["bound"])),
+            Cell(str(row["formula"])),
+            Cell(format_rate(row["bound_bits_per_s"]), repr(float(row["bound_bits_per_s"]))),
+            Cell(format_rate(row["goodput_bits_per_s"]), repr(float(row["goodput_bits_per_s"]))),
+            Cell(f"{row['of_bound_ratio']:.0%}", repr(float(row["of_bound_ratio"]))),
+        ]
+        for row in limits.bounds(results.runs).to_dict("records")
+    ]
+    heads = [
+        Head("Trial"), Head("Bound"), Head("Formula", words=True), Head("Allows", True), Head("Measured", True),
+        Head("Of it", True),
+    ]  # fmt: skip
+    return Table("Theory beside the measurement: no throughput can be above the lowest bound", heads, rows)
+
+
+def queues(results: Results) -> list[tuple[str, Queue]]:
+    """(title, send queue) of the connection that sent most, of the first trial of each workload and case."""
+    found: dict[tuple[str, str, str], tuple[str, Queue]] = {}
+    for run in results.runs:
+        for trial in run.trials:
+            key = (run.run_id, trial.workload, trial.case)
+            traces = [queue(trace) for trace in trial.tcp if trace.rows > 1]
+            if traces and key not in found:
+                busiest = max(traces, key=lambda one: one.change("sent_bytes"))
+                found[key] = (f"{trial.workload}, case {trial.case}", busiest)
+    return list(found.values())[:_PICTURES_MAX]
