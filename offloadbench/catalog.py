@@ -16,6 +16,39 @@ from offloadbench import names
 from offloadbench.errors import UsageError
 from offloadbench.model import CaseDefinition, Profile, WorkloadDefinition
 
+# ethtool's short names (ethtool: common.c, netlink/features.c)
+ALIASES: dict[str, tuple[str, ...]] = {
+    "rx": ("rx-checksum",),
+    "tx": (
+        "tx-checksum-ipv4",
+        "tx-checksum-ip-generic",
+        "tx-checksum-ipv6",
+        "tx-checksum-fcoe-crc",
+        "tx-checksum-sctp",
+    ),
+    "sg": ("tx-scatter-gather", "tx-scatter-gather-fraglist"),
+    "tso": (
+        "tx-tcp-segmentation",
+        "tx-tcp6-segmentation",
+        "tx-tcp-ecn-segmentation",
+        "tx-tcp-accecn-segmentation",
+        "tx-tcp-mangleid-segmentation",
+    ),
+    "gso": ("tx-generic-segmentation",),
+    "gro": ("rx-gro",),
+    "lro": ("rx-lro",),
+}
+# `ethtool -K tso on` sets it too, which changes what is sent; the shipped cases leave it as found
+_OFF_BY_DEFAULT = frozenset({"tx-tcp-mangleid-segmentation"})
+# those of an alias's bits without which a case would run under a false name: the traffic is TCP over IPv4
+_DECISIVE = frozenset(
+    {"rx-checksum", "tx-checksum-ipv4", "tx-checksum-ip-generic", "tx-scatter-gather", "tx-tcp-segmentation"}
+    | {"tx-generic-segmentation", "rx-gro", "rx-lro"}
+)
+# the group of cases that are written as settings; they come after all that ship
+OWN_GROUP = "own"
+_OWN_ORDER = 1000
+
 T = TypeVar("T", CaseDefinition, Profile, WorkloadDefinition)
 
 
@@ -111,17 +144,70 @@ def all_cases() -> list[CaseDefinition]:
 
 
 def select_cases(spec: str) -> list[CaseDefinition]:
-    """`all`, a group (`paper`, `ladder`), names, or a comma list of these, each case once."""
+    """The cases that `--cases` means, each once, in their order.
+
+    Args:
+        spec: comma list of `all`, groups (`paper`, `ladder`, `one-off`, `factorial`), names, paths of TOML files, and
+            settings (`tso=off,tx=on`). The settings between two semicolons make one case; it leaves the rest as found.
+
+    Raises:
+        UsageError: a word that means nothing, or a contradiction.
+    """
     known = all_cases()
-    groups = {group for case in known for group in case.groups}
     chosen: dict[str, CaseDefinition] = {}
-    for word in (part.strip() for part in spec.split(",")):
-        matches = [case for case in known if word in ("all", case.name) or word in case.groups]
-        if not matches:
-            names = ", ".join(["all", *sorted(groups), *(case.name for case in known)])
-            raise UsageError(f"--cases: no case or group named {word!r}", f"known: {names}")
-        chosen.update({case.name: case for case in matches})
+    for number, part in enumerate(spec.split(";")):
+        words = [word.strip() for word in part.split(",")]
+        for word in (word for word in words if "=" not in word):
+            if word.endswith(".toml"):
+                own = _load(Path(word), CaseDefinition)
+                chosen[own.name] = own
+                continue
+            matches = [case for case in known if word in ("all", case.name) or word in case.groups]
+            if not matches:
+                groups = sorted({group for case in known for group in case.groups})
+                names = ", ".join(["all", *groups, *(case.name for case in known)])
+                raise UsageError(f"--cases: no case or group named {word!r}", f"known: {names}, or tso=off,tx=on")
+            chosen.update({case.name: case for case in matches if case.name not in chosen})
+        settings = [word for word in words if "=" in word]
+        if settings:
+            own = own_case(settings, _OWN_ORDER + number)
+            chosen[own.name] = own
     return sorted(chosen.values(), key=lambda case: case.order)
+
+
+def own_case(settings: list[str], order: int = _OWN_ORDER) -> CaseDefinition:
+    """A case written as settings: `tso=off`, `tx-udp-segmentation=on`, `gso_max_segs=1`. They are also its name.
+
+    Raises:
+        UsageError: not `name=on` or `name=off`, or a feature set both ways.
+    """
+    features: dict[str, bool] = {}
+    defining: list[str] = []
+    segments = 0
+    for setting in settings:
+        key, _, value = (part.strip() for part in setting.partition("="))
+        if key == "gso_max_segs" and value.isascii() and value.isdigit():
+            segments = int(value)
+            continue
+        if value not in ("on", "off") or not key:
+            raise UsageError(
+                f"--cases {setting}: not a setting", "write tso=off, a feature of `ethtool -k` or an alias"
+            )
+        wanted = value == "on"
+        names = [name for name in ALIASES.get(key, (key,)) if not (wanted and name in _OFF_BY_DEFAULT)]
+        if any(features.get(name, wanted) != wanted for name in names):
+            raise UsageError(f"--cases {','.join(settings)}: {key} is set both ways", "leave one of them out")
+        features |= dict.fromkeys(names, wanted)
+        defining += [name for name in names if key not in ALIASES or name in _DECISIVE]
+    return CaseDefinition(
+        name="+".join(setting.replace(" ", "") for setting in settings),
+        order=order,
+        title=f"as found but {', '.join(settings)}",
+        groups=[OWN_GROUP],
+        features=features,
+        defining=list(dict.fromkeys(defining)),
+        gso_max_segs=segments,
+    )
 
 
 def override_parameters(workloads: list[WorkloadDefinition], settings: list[str]) -> list[WorkloadDefinition]:

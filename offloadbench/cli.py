@@ -11,8 +11,9 @@ import signal
 import sys
 from types import FrameType
 
-from offloadbench import __version__, commands
+from offloadbench import commands
 from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
+from offloadbench.version import __version__
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -20,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="offloadbench",
         description="What each network offload (TSO, GSO, checksum) is worth on your NIC, kernel and load.",
         epilog="exit codes: 0 ok, 1 regression, 2 usage, 3 host, 4 undecided, 5 traffic or a failed trial, 6 feature, "
-        "7 profiler, 8 run file, 9 restore, 130 interrupted",
+        "7 profiler, 8 run file, 9 restore, 10 statistic, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"offloadbench {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

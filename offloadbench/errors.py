@@ -7,6 +7,7 @@ from __future__ import annotations
 
 OK = 0
 REGRESSION = 1
+UNDECIDED = 4
 INTERRUPTED = 130
 
 
@@ -66,6 +67,12 @@ class RestoreError(OffloadbenchError):
     """Something of the machine could not be put back; the hint names the commands still needed."""
 
     exit_code = 9
+
+
+class StatisticError(OffloadbenchError):
+    """A statistic could not be computed from these data; no verdict stands in for it."""
+
+    exit_code = 10
 
 
 class Interrupted(KeyboardInterrupt):

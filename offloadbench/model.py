@@ -49,7 +49,7 @@ class WorkloadDefinition(Strict, frozen=True, kw_only=True):
     """A workload: parameters of one kind of traffic (workloads/*.toml)."""
 
     name: str
-    kind: Literal["ftp"]
+    kind: Literal["ftp", "iscsi", "stream"]
     title: str
     parameters: dict[str, Any]
 
@@ -206,12 +206,15 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
 
 
 class Load(Frozen, frozen=True, kw_only=True):
-    """What the load side saw.
+    """What was moved, as its receivers saw it.
 
     Attributes:
+        clients: FTP clients, or iSCSI sessions.
         payload_bytes, interval_s: payload received between the two marks of the window, and their distance.
         bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
-        transfers_complete: ended with the server's 226 and the full length; transfers_cut: in flight at the end.
+        transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
+            transfers_cut: in flight at the end.
+        latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
     clients: int
@@ -223,15 +226,25 @@ class Load(Frozen, frozen=True, kw_only=True):
     transfers_cut: int
     cpu_s: float
     settings: dict[str, Any]
+    latency_us: dict[str, float] = {}
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
-    """One direction of the emulated cable between the window's marks."""
+    """One direction of the emulated cable between the window's marks.
+
+    Attributes:
+        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for.
+        dropped: frames that the receiver had no room for.
+        lost_segments: lost on the cable, as `BedRecord.loss_ratio` asks; overflow_segments: refused by the full queue
+            in front of the cable.
+    """
 
     frames: int
     segments: int
     l2_bytes: int
     dropped: int
+    lost_segments: int = 0
+    overflow_segments: int = 0
 
 
 class WireReport(Frozen, frozen=True, kw_only=True):
@@ -354,7 +367,12 @@ class PlannedTrial(Frozen, frozen=True, kw_only=True):
 
 
 class Plan(Frozen, frozen=True, kw_only=True):
-    """Everything that decides what is measured; two runs with the same plan answer the same question."""
+    """Everything that decides what is measured; two runs with the same plan answer the same question.
+
+    Attributes:
+        precision_ratio: blocks are added until every headline interval is that narrow; 0 = as many as `repeats` says.
+        max_repeats: where adding ends; 0 without precision.
+    """
 
     cases: list[PlannedCase]
     workloads: list[WorkloadDefinition]
@@ -365,6 +383,9 @@ class Plan(Frozen, frozen=True, kw_only=True):
     order: list[PlannedTrial]
     profile: bool
     call_graph: bool = False
+    waits: bool = False
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
 
 
 class Nic(Frozen, frozen=True, kw_only=True):
@@ -399,6 +420,8 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     Attributes:
         counts_super_packets: the NIC's counters count a super-packet as one packet with one set of headers.
         shared_cpus: parts of the bed that had to share CPUs, as sentences.
+        loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
+        queue_bytes: what may wait in front of the cable before it drops; 0: nothing is dropped.
     """
 
     kind: str
@@ -411,6 +434,9 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     counts_super_packets: bool
     shared_cpus: list[str]
     settings: dict[str, Any]
+    loss_ratio: float = 0.0
+    loss_seed: int = 0
+    queue_bytes: int = 0
 
 
 class Host(Frozen, frozen=True, kw_only=True):
@@ -448,7 +474,12 @@ class Kallsyms(Frozen, frozen=True, kw_only=True):
 
 
 class Run(Frozen, frozen=True, kw_only=True):
-    """A run file."""
+    """A run file.
+
+    Attributes:
+        sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
+        definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+    """
 
     format: Literal["offloadbench-run"]
     format_version: int
@@ -464,3 +495,5 @@ class Run(Frozen, frozen=True, kw_only=True):
     kallsyms: Kallsyms
     trials: list[Trial]
     warnings: list[str]
+    sweep: dict[str, Any] = {}
+    definitions: dict[str, str] = {}

@@ -6,10 +6,16 @@ alike and a comparison can pair inside blocks.
 
 from __future__ import annotations
 
+import difflib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+import msgspec
+
+from offloadbench import dependencies
+from offloadbench.catalog import ALIASES, OWN_GROUP
+from offloadbench.errors import UsageError
 from offloadbench.model import CaseDefinition, Plan, PlannedCase, PlannedTrial, WorkloadDefinition
 from offloadbench.units import format_duration
 
@@ -20,22 +26,65 @@ FeatureStates = Mapping[str, list[bool]]
 TRIAL_OVERHEAD_S = 5.0
 
 
+def _asked(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
+    """The bits that the core gets to judge: as found, except what the case asks for and the NIC lets it change.
+
+    A bit that is wanted but masked by a dependency comes back with what it depends on.
+    """
+    wanted = {name: active if fixed else want for name, (active, want, fixed) in features.items()}
+    _, masked = dependencies.hold(wanted)
+    found = {name: active or name in masked for name, (active, _, _) in features.items()}
+    return {
+        name: found[name] if fixed else case.features.get(name, found[name]) for name, (_, _, fixed) in features.items()
+    }
+
+
 def effective_state(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
-    """The bits that the case would end in: as found, except what it asks for and the NIC lets it change."""
-    return {name: active if fixed else case.features.get(name, active) for name, (active, _, fixed) in features.items()}
+    """The bits that the case would end in, after the kernel has dropped what depends on others."""
+    return dependencies.hold(_asked(case, features))[0]
 
 
-def fixed_against(case: CaseDefinition, features: FeatureStates) -> list[str]:
-    """The case's defining features that are fixed at the opposite value, or absent though wanted on."""
+def dragged(case: CaseDefinition, features: FeatureStates) -> dict[str, str]:
+    """What the kernel switches off though the case does not ask for it: feature -> reason."""
+    _, dropped = dependencies.hold(_asked(case, features))
+    return {name: reason for name, reason in dropped.items() if features[name][0] and case.features.get(name) is None}
+
+
+def held_against(case: CaseDefinition, features: FeatureStates) -> list[str]:
+    """Why the NIC or the kernel cannot hold the features that define the case; empty when they can."""
     against = []
+    state, dropped = dependencies.hold(_asked(case, features))
+    checksummed = any(state.get(name, False) for name in dependencies.TX_CHECKSUMS)
     for name in case.defining:
         wanted = case.features[name]
+        if wanted and name in dependencies.TX_CHECKSUMS and checksummed:
+            continue
         if name not in features:
             if wanted:
                 against.append(f"{name} does not exist here")
         elif features[name][2] and features[name][0] != wanted:
             against.append(f"{name} is fixed {'on' if features[name][0] else 'off'}")
+        elif state[name] != wanted:
+            against.append(f"{name} {dropped[name]}")
     return against
+
+
+def check_own_cases(cases: Sequence[CaseDefinition], features: FeatureStates) -> None:
+    """A feature that this kernel does not know is a misspelt one, in a case that was written by hand for this run.
+
+    Raises:
+        UsageError: such a feature.
+    """
+    for case in cases:
+        unknown = sorted(case.features.keys() - features.keys()) if OWN_GROUP in case.groups else []
+        aliased = {name for names in ALIASES.values() for name in names}
+        wrong = [name for name in unknown if name not in aliased]
+        if wrong:
+            close = difflib.get_close_matches(wrong[0], features, n=3)
+            raise UsageError(
+                f"--cases {case.name}: this kernel knows no feature {wrong[0]!r}",
+                f"meant {', '.join(close)}?" if close else "see `ethtool -k`",
+            )
 
 
 def resolve_cases(cases: list[CaseDefinition], features: FeatureStates) -> list[PlannedCase]:
@@ -49,12 +98,36 @@ def resolve_cases(cases: list[CaseDefinition], features: FeatureStates) -> list[
         groups.setdefault(state, []).append(case)
     planned = []
     for members in groups.values():
-        honest = [case for case in members if not fixed_against(case, features)]
+        honest = [case for case in members if not held_against(case, features)]
         lead = (honest or members)[0]
-        reason = "" if honest else f"case {lead.name}: {'; '.join(fixed_against(lead, features))} on this NIC"
+        reason = "" if honest else f"case {lead.name}: {'; '.join(held_against(lead, features))} on this NIC"
         others = [case.name for case in members if case.name != lead.name]
         planned.append(PlannedCase(definition=lead, also_named=others, skip_reason=reason))
     return planned
+
+
+def draw_order(
+    cases: Sequence[PlannedCase], workloads: Sequence[WorkloadDefinition], repeats: int, seed: int
+) -> list[PlannedTrial]:
+    """Complete blocks in random order; with more repeats the same seed gives the same blocks first."""
+    generator = random.Random(seed)  # noqa: S311 - an order that can be repeated, not a secret
+    order: list[PlannedTrial] = []
+    for repeat in range(1, repeats + 1):
+        block = [
+            PlannedTrial(repeat=repeat, workload=workload.name, case=case.definition.name)
+            for workload in workloads
+            for case in cases
+        ]
+        generator.shuffle(block)
+        order += block
+    return order
+
+
+def extended(plan: Plan) -> Plan:
+    """The plan with one block more, as if it had been asked for at the start."""
+    repeats = plan.repeats + 1
+    block = [t for t in draw_order(plan.cases, plan.workloads, repeats, plan.seed) if t.repeat == repeats]
+    return msgspec.structs.replace(plan, repeats=repeats, order=[*plan.order, *block])
 
 
 def make_plan(
@@ -68,19 +141,17 @@ def make_plan(
     seed: int,
     profile: bool = True,
     call_graph: bool = False,
+    waits: bool = False,
+    precision_ratio: float = 0.0,
+    max_repeats: int = 0,
 ) -> Plan:
-    """Resolve the cases for a NIC and draw the order of all trials from the seed."""
+    """Resolve the cases for a NIC and draw the order of all trials from the seed.
+
+    Raises:
+        UsageError: a case written by hand names a feature that this kernel does not know.
+    """
+    check_own_cases(cases, features)
     planned = resolve_cases(cases, features)
-    generator = random.Random(seed)  # noqa: S311 - an order that can be repeated, not a secret
-    order: list[PlannedTrial] = []
-    for repeat in range(1, repeats + 1):
-        block = [
-            PlannedTrial(repeat=repeat, workload=workload.name, case=case.definition.name)
-            for workload in workloads
-            for case in planned
-        ]
-        generator.shuffle(block)
-        order += block
     return Plan(
         cases=planned,
         workloads=workloads,
@@ -88,9 +159,12 @@ def make_plan(
         duration_s=duration_s,
         warmup_s=warmup_s,
         seed=seed,
-        order=order,
+        order=draw_order(planned, workloads, repeats, seed),
         profile=profile,
         call_graph=call_graph,
+        waits=waits,
+        precision_ratio=precision_ratio,
+        max_repeats=max_repeats,
     )
 
 
@@ -105,6 +179,12 @@ def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractS
     lines = [
         f"{len(left)} trials on {nic_name}, about {format_duration(expected_s(plan, len(done)))}, seed {plan.seed}"
     ]
+    if plan.precision_ratio:
+        most_s = expected_s(plan) / plan.repeats * plan.max_repeats
+        lines.append(
+            f"then blocks are added until every headline interval is within ±{100 * plan.precision_ratio:.3g} %, "
+            f"at most {plan.max_repeats} repeats, about {format_duration(most_s)} in all"
+        )
     lines += [
         f"{number:3d}. repeat {trial.repeat}: {trial.workload} {trial.case}"
         for number, trial in enumerate(plan.order, 1)
@@ -119,6 +199,8 @@ def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractS
             if name in features and not features[name][2]:
                 found = "on" if features[name][0] else "off"
                 lines.append(f"  {nic_name} {name}: {found} -> {'on' if wanted else 'off'}")
+        for name, why in dragged(case.definition, features).items():
+            lines.append(f"  {nic_name} {name}: on -> off by the kernel ({why})")
         if case.definition.gso_max_segs:
             lines.append(f"  {nic_name} gso_max_segs: as found -> {case.definition.gso_max_segs}")
     lines.append("everything is put back as found after each trial, and by `offloadbench restore` after a kill")

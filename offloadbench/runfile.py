@@ -1,16 +1,20 @@
 """The run file: one JSON document, written whole after every trial, so that nothing captured is ever lost.
 
-Format versions are told beside `offloadbench.model.FORMAT_VERSION`.
+Format versions are told beside `offloadbench.model.FORMAT_VERSION`; `schema` describes the present one. A name that
+ends in `.gz` or `.xz` is written compressed; what is read tells by its first bytes.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
+import hashlib
 import lzma
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +66,33 @@ class _Header(msgspec.Struct):
     format_version: int = 0
 
 
+def _identity(data: bytes) -> bytes:
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """How a file of this ending is written, and the first bytes by which it is known."""
+
+    magic: bytes
+    pack: Callable[[bytes], bytes]
+    unpack: Callable[[bytes], bytes]
+
+
+# written again after every trial: the quick levels
+_PACKINGS = {
+    ".gz": _Packing(b"\x1f\x8b", lambda data: gzip.compress(data, 6, mtime=0), gzip.decompress),
+    ".xz": _Packing(b"\xfd7zXZ\0", lambda data: lzma.compress(data, preset=1), lzma.decompress),
+}
+_PLAIN = _Packing(b"", _identity, _identity)
+
+# version -> what makes a document of the next one of it; the present version has none
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+MIGRATIONS: dict[int, Migration] = {}
+
+
 def load(path: Path | str) -> Run:
-    """Read a run file.
+    """Read a run file, of this format or an older one, compressed or not.
 
     Raises:
         RunFileError: missing, unreadable, not a run file, truncated, damaged, or of a newer format.
@@ -73,9 +102,15 @@ def load(path: Path | str) -> Run:
         data = path.read_bytes()
     except OSError as error:
         raise RunFileError(f"{path}: {error.strerror}", "give the path of a run file") from error
+    packing = next((packing for packing in _PACKINGS.values() if data.startswith(packing.magic)), _PLAIN)
+    try:
+        data = packing.unpack(data)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        cut = "truncated" if isinstance(error, EOFError) else "damaged"
+        raise RunFileError(f"{path}: {cut}: {error}", "copy it again from the machine that made it") from error
     try:
         header = msgspec.json.decode(data, type=_Header)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         cut = "truncated" if "truncated" in str(error) else "not JSON"
         raise RunFileError(f"{path}: {cut} ({error})", "copy it again from the machine that made it") from error
     if header.format != FORMAT:
@@ -86,12 +121,45 @@ def load(path: Path | str) -> Run:
             "install a newer offloadbench",
         )
     try:
-        run = msgspec.json.decode(data, type=Run)
+        run = _decode(data, header.format_version)
         for trial in run.trials:
             _check(run, trial)
         return run
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunFileError(f"{path}: damaged: {error}", "copy it again from the machine that made it") from error
+
+
+def _decode(data: bytes, version: int) -> Run:
+    """The run in a document of this or an older version.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    if version == FORMAT_VERSION:
+        return msgspec.json.decode(data, type=Run)
+    document = msgspec.json.decode(data, type=dict[str, Any])
+    for step in range(version, FORMAT_VERSION):
+        if step not in MIGRATIONS:
+            raise msgspec.ValidationError(f"there never was a format {step}")
+        try:
+            document = MIGRATIONS[step](document) | {"format_version": step + 1}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise msgspec.ValidationError(f"no file of format {step}: {error!r}") from error
+    return msgspec.convert(document, type=Run)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the run file; `offloadbench schema` prints it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"{FORMAT} {FORMAT_VERSION}",
+        **msgspec.json.schema(Run),
+    }
+
+
+def content_hash(definition: msgspec.Struct) -> str:
+    """sha256 of a definition's content: the same for equal definitions, whatever file they come from."""
+    return hashlib.sha256(msgspec.json.encode(definition, order="sorted")).hexdigest()
 
 
 def _check(run: Run, trial: Trial) -> None:
@@ -119,11 +187,25 @@ def _check(run: Run, trial: Trial) -> None:
 
 
 def save(run: Run, path: Path) -> None:
-    """Write the run whole: a temporary file, fsync, rename; what stood there before survives any failure."""
+    """Write the run whole; what stood there before survives any failure.
+
+    Raises:
+        RunFileError: it cannot be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(run), indent=1)
+    write_whole(path, _PACKINGS.get(path.suffix, _PLAIN).pack(text), "the run file")
+
+
+def write_whole(path: Path, data: bytes, what: str) -> None:
+    """A temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        RunFileError: `what` cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(run), indent=1))
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -136,7 +218,7 @@ def save(run: Run, path: Path) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise RunFileError(
-            f"{path}: cannot write the run file: {error.strerror}", "free space or choose another --output"
+            f"{path}: cannot write {what}: {error.strerror}", "free space or choose another --output"
         ) from error
 
 
@@ -237,7 +319,7 @@ def unpack_waits(waits: Waits) -> Columns:
 
 
 def _pack(parts: Sequence[npt.NDArray[Any]]) -> str:
-    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 9)).decode()
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode()
 
 
 def _unpack(text: str) -> bytes:

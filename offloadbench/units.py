@@ -41,6 +41,14 @@ def parse_size_bytes(text: str) -> int:
     return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))
 
 
+def parse_percent(text: str) -> float:
+    """`2%` -> 0.02. Above 0 and at most 100 %."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", text)
+    if not match or not 0 < float(match[1]) <= 100:
+        raise UsageError(f"{text!r} is not a percentage", "write a number and %: 2%, 0.5%")
+    return float(match[1]) / 100
+
+
 def format_rate(bits_per_s: float) -> str:
     """941_000_000 -> '941 Mbit/s'."""
     for unit, factor in (("Tbit/s", 1e12), ("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
@@ -48,6 +56,12 @@ def format_rate(bits_per_s: float) -> str:
         if abs(bits_per_s) >= 0.9995 * factor:
             return f"{bits_per_s / factor:.3g} {unit}"
     return f"{bits_per_s:.0f} bit/s"
+
+
+def format_change(ratio: float) -> str:
+    """The size of a change: 0.0312 -> '3.1 %', 0.41 -> '41 %', 7.9 -> '790 %'."""
+    percent = abs(100 * ratio)
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.2g} %"
 
 
 def format_bytes(size: float) -> str:

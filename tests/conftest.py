@@ -49,6 +49,17 @@ def sample_run(sample_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
+def chains_path() -> Path:
+    """A run file with call chains."""
+    return DATA / "report-lab-chains.json"
+
+
+@pytest.fixture(scope="session")
+def chains_run(chains_path: Path) -> Run:
+    return runfile.load(chains_path)
+
+
+@pytest.fixture(scope="session")
 def linux_profile() -> Profile:
     return catalog.profile("linux")
 

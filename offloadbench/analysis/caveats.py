@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from offloadbench.analysis import metrics, proof
+from offloadbench.analysis import contamination, counting, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
-from offloadbench.analysis.results import Results
-from offloadbench.model import Run, Trial
+from offloadbench.analysis.results import Results, primary_event
+from offloadbench.model import ProfileCounts, Run, Trial
 
 _LOSS_RATIO = 0.001
-_STEAL_RATIO = 0.01
 _TOOL_RATIO = 0.01
 _DISAGREE_RATIO = 0.1
 _WIRE_MARGIN_RATIO = 0.15
-_UNSTEADY_RATIO = 0.1
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
 
@@ -85,28 +83,25 @@ def _losses(seen: list[_Seen]) -> Iterator[str]:
         if total["tcp_in_csum_errors"]:
             count = f"{total['tcp_in_csum_errors']:.0f}"
             yield f"{item.name}: {count} received segments had a wrong checksum: data may be damaged on the way."
-        ticks = total["cpu_ticks_s"]
-        if ticks and total["cpu_steal_s"] / ticks > _STEAL_RATIO:
-            yield f"{item.name}: the hypervisor took {percent(total['cpu_steal_s'] / ticks)} of the CPU time away."
         tool = item.trial.tool
         used = (tool.cpu_s + tool.perf_cpu_s) / (sum(samples.interval_s) * len(item.run.bed.dut_cpus)) if tool else 0.0
         if tool and tool.on_dut_cpus and used > _TOOL_RATIO:
             yield f"{item.name}: offloadbench itself used {percent(used)} of the CPU it measured."
 
 
+def _warnings(seen: list[_Seen]) -> Iterator[str]:
+    """What the engine said of each trial; contamination is judged anew from the profile."""
+    for item in seen:
+        judged = item.trial.profile is not None and item.trial.outcome == "ok"
+        for warning in item.trial.warnings:
+            if not (judged and warning.startswith(contamination.PREFIX)):
+                yield f"{item.name}: {warning}"
+
+
 def _steadiness(results: Results) -> Iterator[str]:
-    """Windows whose seconds differ: the mean of a drifting series says little."""
-    by = ["nic", "workload", "case", "repeat", "run"]
-    for group, rows in results.samples.groupby(by, sort=False):
-        nic, workload, case, repeat, _ = group
-        for column, what in (("tx_bits_per_s", "throughput"), ("cpu_busy_ratio", "CPU busy")):
-            mean = float(rows[column].mean())
-            spread = float(rows[column].std()) / mean if len(rows) > 2 and mean else 0.0
-            if spread > _UNSTEADY_RATIO:
-                yield (
-                    f"{nic}, {workload}, case {case}, repeat {repeat}: {what} was not steady: its seconds differ by "
-                    f"{percent(spread)} (standard deviation over mean)."
-                )
+    """Doubts about a steady state, each with its remedy."""
+    for run in results.runs:
+        yield from steadiness.told(steadiness.doubts(run, results.benches[run.run_id]))
 
 
 def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
@@ -118,6 +113,8 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
                 f"{item.name}: the profiler lost {counts.lost_samples} of {total} samples and was throttled "
                 f"{counts.throttled} times; shares of modules may be off."
             )
+        if counts is not None:
+            yield from _counted(item.name, counts)
     quantities = {e.quantity for i in seen if i.trial.profile for e in i.trial.profile.events}
     if "kernel_cpu_time_ns" in quantities:
         yield (
@@ -126,6 +123,29 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
             "instruction after; those are kept apart as irq_shadow."
         )
     yield from _clocks(results, seen)
+
+
+def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
+    """The sum of the samples against a plain count of the same window."""
+    yield from (f"{name}: {sentence}" for sentence in counting.warnings(counts))
+
+
+def foreign(results: Results) -> Iterator[str]:
+    """A sentence for every trial whose modules describe the work of other programs too."""
+    keys = ["nic", "workload", "case", "repeat", "run"]
+    for group, rows in results.processes.groupby(keys, sort=False):
+        nic, workload, case, repeat, _ = group
+        chosen = rows[rows["event"] == primary_event(rows)]
+        foreign = chosen[~chosen["own"].astype(bool)]
+        share = float(foreign["share_ratio"].sum())
+        if share > contamination.FOREIGN_RATIO and contamination.names_server(chosen["process"]):
+            names = ", ".join(
+                f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
+            )
+            yield (
+                f"{nic}, {workload}, case {case}, repeat {repeat}: {percent(share)} of the busy weight was the work of "
+                f"other processes ({names}); its modules describe them too. Repeat it on an idle machine."
+            )
 
 
 def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:
@@ -202,7 +222,8 @@ def collect(results: Results) -> list[Caveat]:
         *_outcomes(results, seen),
         *_proofs(results, (proof.CONTRADICTED, proof.NOT_SHOWN)),
         *_losses(seen),
-        *(f"{item.name}: {warning}" for item in seen for warning in item.trial.warnings),
+        *_warnings(seen),
+        *foreign(results),
         *_steadiness(results),
         *_methods(results, seen),
         *_proofs(results, (proof.NO_EFFECT, proof.FIXED)),

@@ -1,193 +1,282 @@
-"""Two runs side by side: what changed, by how much, how sure.
+"""Cases compared: between runs, or inside one run against its reference case.
 
-The trial is the unit, not the second. With at least `ENOUGH` trials a side the ratio of the geometric means has a
-95 % interval (Welch's t on logarithms, scipy.stats.ttest_ind); with fewer there is a ratio and no verdict.
+Between runs the trials of a case are unpaired; inside a run two cases are paired within blocks. All rows of one
+workload, over everything that is compared at once, are one family (`offloadbench.analysis.family`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import msgspec
 import numpy as np
-import pandas as pd
-from scipy import stats
 
-from offloadbench.analysis import module_tables, tables
-from offloadbench.errors import RunFileError
+from offloadbench.analysis.compatibility import metadata_differences, obstacles
+from offloadbench.analysis.family import Judgement, judge
+from offloadbench.analysis.observations import HEADLINES, Observation, Observations, common_blocks, observations, values
+from offloadbench.analysis.statistics import Estimate, indicated, mean_of, paired, welch
+from offloadbench.errors import RunFileError, StatisticError, UsageError
 from offloadbench.model import Profile, Run
 
-ENOUGH = 3
-METRICS = ("throughput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb")
-CHANGED, UNDECIDED, TOO_FEW = "changed", "~", "too few"
+By = Literal["case", "workload", "module"]
+Side = dict[int, Observation]
+ALL_CASES, OTHER_CASES, PER_BYTE = "all cases", "the other cases", "value_per_byte"
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """One metric of one case.
+class Question:
+    """What is compared.
 
     Attributes:
-        ratio: B over A; low, high: its 95 % interval, NaN with too few trials.
-        verdict: `changed` (the interval excludes 1), `~` (it does not), `too few` (trials).
+        a, b: two runs' names, or two cases of one run.
+        case: the case of both runs, or case b of one; `all cases` for a workload as a whole.
+        metric: a field of `metrics.Metrics`, or `value_per_byte` of a module.
+        module, quantity: "" unless modules are compared.
     """
 
+    a: str
+    b: str
     workload: str
     case: str
     metric: str
-    a: float
-    b: float
-    trials_a: int
-    trials_b: int
-    ratio: float
-    low: float
-    high: float
-    verdict: str
+    module: str = ""
+    quantity: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.workload, self.case, self.module, self.metric)))
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleChange:
-    """A module's cost per byte of payload, in A and in B; in the event's unit."""
+class Row:
+    """A question with its answer."""
 
-    workload: str
-    case: str
-    module: str
-    quantity: str
-    a_per_byte: float
-    b_per_byte: float
+    question: Question
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    """Rows by workload and case.
+
+    Attributes:
+        title: what was compared with what.
+        differences: what differs besides the offloads, as sentences.
+        missing: what could not be compared, as sentences.
+    """
+
+    title: str
     differences: list[str]
-    effects: list[Effect]
-    modules: list[ModuleChange]
+    missing: list[str]
+    rows: list[Row]
 
 
-def obstacles(a: Run, b: Run) -> list[str]:
-    """Why the two runs do not answer the same question; empty when they do."""
-    found = []
-    if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
-        found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
-    link_a, link_b = ((run.bed.kind, run.bed.line_rate_bits_per_s, run.bed.rtt_s) for run in (a, b))
-    if link_a != link_b:
-        found.append(f"other link: {link_a} and {link_b}")
-    definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]
-    for name in sorted(definitions[0].keys() & definitions[1].keys()):
-        keys = [k for k, v in definitions[0][name].items() if definitions[1][name].get(k) != v]
-        if keys:
-            found.append(f"workload {name} has other parameters: {', '.join(keys)}")
-    if not definitions[0].keys() & definitions[1].keys():
-        found.append("no workload in common")
-    if not {t.case for t in a.trials} & {t.case for t in b.trials}:
-        found.append("no case in common")
-    if a.plan.duration_s != b.plan.duration_s:
-        found.append(f"other window: {a.plan.duration_s} s and {b.plan.duration_s} s")
-    return found
+Asked = tuple[Question, Estimate]
 
 
-def metadata_differences(a: Run, b: Run) -> list[str]:
-    """What else differs between the machines, kernels and settings, as sentences."""
-    pairs = {
-        "kernel": (a.host.kernel, b.host.kernel),
-        "kernel command line": (a.host.command_line, b.host.command_line),
-        "CPU": (a.host.cpu_model, b.host.cpu_model),
-        "driver version": (a.nic.driver_version, b.nic.driver_version),
-        "firmware": (a.nic.firmware, b.nic.firmware),
-        "governor": (a.host.governor, b.host.governor),
-        "MTU": (a.nic.mtu_bytes, b.nic.mtu_bytes),
-        "qdisc": (a.nic.qdisc, b.nic.qdisc),
-        "warm-up": (a.plan.warmup_s, b.plan.warmup_s),
-        "offloadbench": (a.tool_version, b.tool_version),
-        "idle clock": (a.host.idle_source, b.host.idle_source),
-        "CPUs under test": (a.bed.dut_cpus, b.bed.dut_cpus),
-    }
-    found = [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
-    for title, left, right in (
-        ("sysctl", a.host.sysctls, b.host.sysctls),
-        ("mitigation", a.host.mitigations, b.host.mitigations),
-        ("NIC setting", a.nic.settings, b.nic.settings),
-    ):
-        keys = sorted(left.keys() | right.keys())
-        found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
-    return found
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sides of one case, repeat -> trial.
+
+    Attributes:
+        within: both sides are of one run, so that its blocks pair them.
+    """
+
+    a: str
+    b: str
+    workload: str
+    case: str
+    side_a: Side
+    side_b: Side
+    within: bool
+
+    def sides(self) -> tuple[list[Observation], list[Observation]]:
+        """The trials to compare; inside a run those of the common blocks, in the same order."""
+        if not self.within:
+            return list(self.side_a.values()), list(self.side_b.values())
+        blocks = common_blocks(self.side_a, self.side_b)
+        return [self.side_a[block] for block in blocks], [self.side_b[block] for block in blocks]
+
+    def only(self, wanted: Callable[[Observation], bool]) -> Pair:
+        """The pair with those trials only."""
+        sides = [{block: seen for block, seen in side.items() if wanted(seen)} for side in (self.side_a, self.side_b)]
+        return replace(self, side_a=sides[0], side_b=sides[1])
+
+    def estimate(self, metric: str) -> Estimate:
+        """The change of a metric.
+
+        Raises:
+            StatisticError: it cannot be computed.
+        """
+        left, right = self.sides()
+        if len(left) == len(right) == 1:
+            a, b = left[0], right[0]
+            return indicated(a.value(metric), b.value(metric), a.batches(metric), b.batches(metric))
+        return (paired if self.within else welch)(values(left, metric), values(right, metric))
+
+    def ask(self, metric: str) -> Asked:
+        """The question about a metric, with its estimate."""
+        question = Question(self.a, self.b, self.workload, self.case, metric)
+        with named(question):
+            return question, self.estimate(metric)
 
 
-def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Ratio of geometric means b/a and its 95 % interval; the interval is NaN with fewer than ENOUGH trials a side."""
-    x, y = np.log(np.asarray(a, dtype=float)), np.log(np.asarray(b, dtype=float))
-    ratio = math.exp(y.mean() - x.mean())
-    if min(len(x), len(y)) < ENOUGH:
-        return ratio, math.nan, math.nan
-    if x.std() == 0 and y.std() == 0:
-        return ratio, ratio, ratio
-    interval = stats.ttest_ind(y, x, equal_var=False).confidence_interval(0.95)
-    return ratio, math.exp(interval.low), math.exp(interval.high)
+@contextlib.contextmanager
+def named(question: Question) -> Iterator[None]:
+    """A statistic that fails says of what."""
+    try:
+        yield
+    except StatisticError as error:
+        raise StatisticError(f"{question}: {error.message}", error.hint) from error
 
 
-def _effect(workload: str, case: str, metric: str, a: list[float], b: list[float]) -> Effect:
-    usable = bool(a and b) and all(value > 0 for value in [*a, *b])
-    ratio, low, high = ratio_interval(a, b) if usable else (math.nan, math.nan, math.nan)
-    decided = CHANGED if low > 1 or high < 1 else UNDECIDED
-    verdict = TOO_FEW if math.isnan(low) else decided
-    mean_a, mean_b = (float(np.mean(v)) if v else math.nan for v in (a, b))
-    return Effect(workload, case, metric, mean_a, mean_b, len(a), len(b), ratio, low, high, verdict)
+def _by_case(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
+    return [pair.ask(metric) for pair in pairs for metric in metrics]
 
 
-def compare(a: Run, b: Run, profile: Profile, *, force: bool = False) -> Comparison:
-    """Every metric of every case that both runs have, and the module changes, largest first.
+def _by_workload(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
+    """The mean change over the cases of a workload, on logarithms."""
+    asked = []
+    for a, workload, b in dict.fromkeys((p.a, p.workload, "" if p.within else p.b) for p in pairs):
+        members = [p for p in pairs if (p.a, p.workload) == (a, workload) and (p.within or p.b == b)]
+        for metric in metrics:
+            question = Question(a, b or OTHER_CASES, workload, ALL_CASES, metric)
+            with named(question):
+                together = _cases_within if members[0].within else _cases_between
+                asked.append((question, together(members, metric)))
+    return asked
+
+
+def _cases_between(pairs: Sequence[Pair], metric: str) -> Estimate:
+    return mean_of([pair.estimate(metric) for pair in pairs])
+
+
+def _cases_within(pairs: Sequence[Pair], metric: str) -> Estimate:
+    """All cases share the reference: they are averaged inside each block before anything is tested."""
+    reference = pairs[0].side_a
+    blocks = common_blocks(reference, *(pair.side_b for pair in pairs))
+    others = [float(np.exp(np.mean(np.log([pair.side_b[block].value(metric) for pair in pairs])))) for block in blocks]
+    return paired([reference[block].value(metric) for block in blocks], others)
+
+
+def _by_module(pairs: Sequence[Pair], runs: Sequence[Run], profile: Profile) -> tuple[list[Asked], list[str]]:
+    """The change of every module's cost per byte of payload, largest first; a module never sampled counts as zero."""
+    # the tables need pandas, and the attribution of every trial: only who asks pays
+    from offloadbench.analysis.module_costs import module_costs
+
+    costs = module_costs(runs, profile)
+    asked = []
+    for pair in (pair.only(costs.known) for pair in pairs):
+        sides = [[costs.of(trial) for trial in side] for side in pair.sides()]
+        modules = sorted({module for side in sides for trial in side for module in trial})
+        found = []
+        for module in modules:
+            question = Question(pair.a, pair.b, pair.workload, pair.case, PER_BYTE, module, costs.quantity)
+            left, right = ([trial.get(module, 0.0) for trial in side] for side in sides)
+            with named(question):
+                found.append((question, (paired if pair.within else welch)(left, right, log=False)))
+        asked += sorted(found, key=lambda item: -abs(item[1].change))
+    return asked, costs.problems
+
+
+def _ask(
+    pairs: Sequence[Pair], runs: Sequence[Run], by: By, metrics: Sequence[str], profile: Profile
+) -> tuple[list[Row], list[str]]:
+    if by == "module":
+        asked, problems = _by_module(pairs, runs, profile)
+    else:
+        asked, problems = (_by_workload if by == "workload" else _by_case)(pairs, metrics), []
+    # every workload is a family of its own
+    rows = []
+    for workload in dict.fromkeys(question.workload for question, _ in asked):
+        family = [item for item in asked if item[0].workload == workload]
+        judgements = judge([estimate for _, estimate in family])
+        rows += [Row(question, judgement) for (question, _), judgement in zip(family, judgements, strict=True)]
+    return rows, problems
+
+
+def between(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    profile: Profile,
+    *,
+    by: By = "case",
+    metrics: Sequence[str] = HEADLINES,
+    force: bool = False,
+) -> Comparison:
+    """Every other run against the first: each case that both have.
 
     Raises:
         RunFileError: the runs do not answer the same question, and `force` is not set.
+        StatisticError: a test cannot be made.
     """
-    hindrances = obstacles(a, b)
-    if hindrances and not force:
-        raise RunFileError(f"these runs cannot be compared: {'; '.join(hindrances)}", "run both alike, or add --force")
-    trials_a, trials_b = (tables.trials([run]).query("outcome == 'ok'") for run in (a, b))
-    ladder = {case.definition.name: case.definition.order for case in a.plan.cases}
-    keys = sorted({(t.workload, t.case) for t in a.trials}, key=lambda key: (key[0], ladder[key[1]]))
-    both = [key for key in keys if all(_values(side, *key, METRICS[0]) for side in (trials_a, trials_b))]
-    lacking = [
-        f"{workload} {case}: not in both with an ok trial"
-        for workload, case in _all_keys(a, b)
-        if (workload, case) not in both
-    ]
-    effects = [
-        _effect(
-            workload,
-            case,
-            metric,
-            _values(trials_a, workload, case, metric),
-            _values(trials_b, workload, case, metric),
-        )
-        for workload, case in both
-        for metric in METRICS
-    ]
-    return Comparison(
-        [*hindrances, *lacking, *metadata_differences(a, b)], effects, _module_changes(a, b, profile, both)
-    )
+    seen = [observations(run) for run in runs]
+    base, base_name = seen[0], names[0]
+    differences, missing, pairs = [], [], []
+    for other, name in zip(seen[1:], names[1:], strict=True):
+        hindrances = obstacles(base.run, other.run)
+        if hindrances and not force:
+            raise RunFileError(
+                f"these runs cannot be compared: {'; '.join(hindrances)}", "run both alike, or add --force"
+            )
+        found = [*hindrances, *metadata_differences(base.run, other.run)]
+        differences += [f"{name}: {text}" for text in found] if len(runs) > 2 else found
+        both, lacking = _pairs_between(base, other, base_name, name)
+        pairs += both
+        missing += lacking
+    rows, problems = _ask(pairs, runs, by, metrics, profile)
+    return Comparison(f"{', '.join(names[1:])} against {base_name}", differences, [*missing, *problems], rows)
 
 
-def _all_keys(a: Run, b: Run) -> list[tuple[str, str]]:
-    return sorted({(trial.workload, trial.case) for run in (a, b) for trial in run.trials})
+def _pairs_between(base: Observations, other: Observations, a: str, b: str) -> tuple[list[Pair], list[str]]:
+    pairs, missing = [], []
+    known = {(trial.workload, trial.case): None for run in (base.run, other.run) for trial in run.trials}
+    order = {case.definition.name: case.definition.order for run in (other.run, base.run) for case in run.plan.cases}
+    for workload, case in sorted(known, key=lambda key: (key[0], order.get(key[1], 0), key[1])):
+        left, right = base.case(workload, case), other.case(workload, case)
+        if left and right:
+            pairs.append(Pair(a, b, workload, case, left, right, within=False))
+        else:
+            lacks = " and ".join(name for name, side in ((a, left), (b, right)) if not side)
+            missing.append(f"{workload} {case}: no usable trial in {lacks}")
+    return pairs, missing
 
 
-def _values(trials: pd.DataFrame, workload: str, case: str, metric: str) -> list[float]:
-    chosen = trials[(trials["workload"] == workload) & (trials["case"] == case)][metric].dropna()
-    return [float(value) for value in chosen]
+def within(
+    run: Run,
+    profile: Profile,
+    *,
+    reference: str = "",
+    by: By = "case",
+    metrics: Sequence[str] = HEADLINES,
+) -> Comparison:
+    """Every case of a run against its reference case, paired within blocks.
 
+    Args:
+        reference: a case; by default the first on the ladder that has usable trials.
 
-def _module_changes(a: Run, b: Run, profile: Profile, both: Sequence[tuple[str, ...]]) -> list[ModuleChange]:
-    keys = ["workload", "case", "module", "quantity"]
-    sides = [
-        module_tables.modules([run], profile).query("module != 'idle'").groupby(keys)["value_per_byte"].mean()
-        for run in (a, b)
-    ]
-    joined = pd.concat(sides, axis=1, keys=["a", "b"]).fillna(0.0).reset_index()
-    changes = [
-        ModuleChange(row["workload"], row["case"], row["module"], row["quantity"], row["a"], row["b"])
-        for row in joined.to_dict("records")
-        if (row["workload"], row["case"]) in both
-    ]
-    return sorted(changes, key=lambda change: -abs(change.b_per_byte - change.a_per_byte))
+    Raises:
+        UsageError: the run has no such case.
+        StatisticError: a test cannot be made.
+    """
+    seen = observations(run)
+    pairs, missing, chosen = [], [], []
+    for workload in seen.workloads():
+        cases = seen.cases(workload)
+        first = reference or cases[0]
+        base = seen.case(workload, first)
+        if not base:
+            raise UsageError(f"--reference {first}: no usable trial in {workload}", f"has: {', '.join(cases)}")
+        chosen.append(first)
+        for case in cases:
+            side = seen.case(workload, case)
+            if side is base:
+                continue
+            if common_blocks(base, side):
+                pairs.append(Pair(first, case, workload, case, base, side, within=True))
+            else:
+                missing.append(f"{workload} {case}: no block in common with {first}")
+    rows, problems = _ask(pairs, [run], by, metrics, profile)
+    title = f"the cases of {run.run_id} against {', '.join(dict.fromkeys(chosen)) or 'nothing'}"
+    return Comparison(title, [], [*missing, *problems], rows)

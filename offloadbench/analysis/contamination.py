@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -11,13 +12,24 @@ from offloadbench.runfile import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
 NOTED_RATIO = 0.02
-# the server under test, the idle task, and kernel threads
-_OWN = ("ob-ftp-server", "swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
+# how the warning of a trial begins
+PREFIX = "contaminated: "
+# share of busy weight from which shares of modules describe somebody else's work too
+FOREIGN_RATIO = 0.15
+# what the benchmark itself runs at the device under test
+_SERVERS = ("ob-ftp-server", "ob-initiator")
+# the idle task and kernel threads
+_KERNEL = ("swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
 
 
 def is_own(comm: str) -> bool:
     """Whether a process of this name is part of the benchmark or of the kernel."""
-    return any(fnmatchcase(comm, own) for own in _OWN)
+    return any(fnmatchcase(comm, own) for own in (*_SERVERS, *_KERNEL))
+
+
+def names_server(comms: Iterable[str]) -> bool:
+    """Whether the server has a name of its own among these: in runs of early versions it was `python` like others."""
+    return any(fnmatchcase(comm, server) for comm in comms for server in _SERVERS)
 
 
 def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
@@ -41,4 +53,4 @@ def warnings(counts: ProfileCounts) -> list[str]:
     if sum(shares.values()) <= NOTED_RATIO:
         return []
     names = ", ".join(f"{comm} {share:.1%}" for comm, share in list(shares.items())[:3])
-    return [f"contaminated: other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]
+    return [f"{PREFIX}other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]

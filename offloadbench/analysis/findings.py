@@ -20,6 +20,8 @@ _SAME_CPU_RATIO = 0.02
 _SAME_THROUGHPUT_RATIO = 0.01
 # the origin experiment lost less than 4 % of throughput at worst and still called it free
 _FREE_THROUGHPUT_RATIO = 0.04
+# what others took may be charged to one side only: beyond this share of the difference it could be the difference
+_FOREIGN_OF_SAVING = 0.5
 _FULL_CPU_RATIO = 0.97
 _SOURCES = 4
 PLACEHOLDER = "<ifname>"
@@ -83,6 +85,11 @@ def figure(value: float) -> str:
 def percent(ratio: float) -> str:
     """0.8261 -> '83 %'; small ones keep a decimal."""
     return f"{ratio * 100:.1f} %" if abs(ratio) < 0.0995 else f"{ratio * 100:.0f} %"
+
+
+def share(ratio: float) -> str:
+    """`percent` of something that is there, however little: never 0.0 %."""
+    return percent(ratio) if ratio >= 0.0005 else "under 0.1 %"
 
 
 def _side(trials: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -169,6 +176,12 @@ def _sources(modules: pd.DataFrame, on: str, off: str) -> str:
     return f"{'Saved' if total > 0 else 'Spent'} most in: {parts} ({unit}; all modules {figure(abs(total))})."
 
 
+def _foreign(side: pd.DataFrame) -> float:
+    """CPU seconds per GB that processes of others took on the measured CPUs, at worst; 0 where it is not known."""
+    taken = side["foreign_cpu_ratio"] / side["cpu_busy_ratio"] * side["cpu_s_per_gb"]
+    return float(taken.max()) if taken.notna().any() else 0.0
+
+
 def _sentence(subject: str, plural: bool, on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, str, float]:
     """Sentence, the state that it recommends (on, off or nothing), and the CPU seconds per GB saved."""
     cost_on, cost_off = float(on["cpu_s_per_gb"].median()), float(off["cpu_s_per_gb"].median())
@@ -179,6 +192,14 @@ def _sentence(subject: str, plural: bool, on: pd.DataFrame, off: pd.DataFrame) -
     figures = f"{figure(cost_off)} → {figure(cost_on)} CPU s/GB"
     they, verb = ("together they", "") if plural else ("it", "s")
     several = min(len(on), len(off)) > 1
+    foreign = max(_foreign(on), _foreign(off))
+    if foreign > _FOREIGN_OF_SAVING * abs(saved):
+        return (
+            f"Nothing can be said about {subject}: processes of others took up to {figure(foreign)} CPU seconds per GB "
+            f"on the measured CPUs, too much beside the difference ({figures}); measure on a quiet machine.",
+            "",
+            0.0,
+        )
     if abs(relative) < _SAME_CPU_RATIO or (several and overlap):
         state = "on" if change > _SAME_THROUGHPUT_RATIO else ""
         return f"{subject} make{'' if plural else 's'} no clear difference in CPU here ({figures}){rate}.", state, saved

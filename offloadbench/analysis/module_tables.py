@@ -1,30 +1,27 @@
 """Tidy tables from the profiles of runs: modules, how they were found, their course, processes, CPUs, call stacks.
 
-Shares are of busy weight (without idle) per trial and event, and sum to one.
+Shares are of busy weight (without idle) per trial and event, and sum to one. `build` gives several tables from one pass
+over the samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from offloadbench.analysis import contamination, metrics
-from offloadbench.analysis.attribution import IDLE, METHODS, USER, attribute, verdicts_for
-from offloadbench.model import Profile, Run, Trial
-from offloadbench.runfile import unpack_chains
+from offloadbench.analysis.attributed import Attributed, attributed, busy_totals, summed
+from offloadbench.analysis.attribution import IDLE, METHODS, OTHER, SHADOW, USER
+from offloadbench.model import Profile, Run
 
 _Z95 = 1.959964
 _TRIAL = ["run", "workload", "case", "repeat"]
 _EVENT = ["event", "quantity"]
-
-
-def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    """The trial's samples with their leaves, see `attribution.attribute`; only for a trial with a profile."""
-    assert trial.profile is not None
-    return attribute(trial.profile, verdicts_for(run.kallsyms, profile))
+CALLER = "caller"
+"""The method of a clock sample of irq_shadow that its call chain put into a module."""
 
 
 def wilson_interval(share: float, samples_total: float) -> tuple[float, float]:
@@ -37,28 +34,33 @@ def wilson_interval(share: float, samples_total: float) -> tuple[float, float]:
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def _each_trial(runs: Sequence[Run], columns: list[str], rows_of: Callable[[Run, Trial], pd.DataFrame]) -> pd.DataFrame:
-    """The rows of every trial with a profile, under the trial's names."""
-    parts = [
-        rows_of(run, trial).assign(run=run.run_id, workload=trial.workload, case=trial.case, repeat=trial.repeat)
-        for run in runs
-        for trial in run.trials
-        if trial.profile
-    ]
-    columns = [*_TRIAL, *columns]
+def build(
+    runs: Sequence[Run],
+    profile: Profile,
+    names: Collection[str],
+    also: Callable[[Attributed], None] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Several tables, each named like the function that gives it alone; every sample is attributed once.
+
+    Args:
+        also: called with each trial that has a profile, for what is not a table.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
+    for run in runs:
+        for trial in run.trials:
+            if trial.profile is None:
+                continue
+            item = Attributed(run, trial, profile, attributed(run, trial, profile))
+            for name, found in parts.items():
+                rows = _TABLES[name][0](item)
+                found.append(rows.assign(run=run.run_id, workload=trial.workload, case=trial.case, repeat=trial.repeat))
+            if also is not None:
+                also(item)
+    return {name: _joined(found, [*_TRIAL, *_TABLES[name][1]]) for name, found in parts.items()}
+
+
+def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """value (sum of weights) and samples by these columns, in alphabetical order."""
-    groups = rows.groupby(by, sort=True, observed=True)
-    table = groups.agg(value=("weight", "sum"), samples=("samples", "sum")).reset_index()
-    return table.astype({name: str for name in by if isinstance(table[name].dtype, pd.CategoricalDtype)})
-
-
-def _busy_totals(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Busy weight and samples by these columns: what shares are of."""
-    return rows[rows["leaf"] != IDLE].groupby(by, observed=True)[["weight", "samples"]].sum()
 
 
 def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -67,71 +69,104 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     Columns: run, workload, case, repeat, module (the leaf, or the profile's group of it), floor, ko, event, quantity,
     value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle),
     share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method (that resolved
-    most of the weight), instructions_per_cycle (NaN unless both were counted), caller_value (the same sum with copies,
-    checksums and locks charged to the module that called them; NaN without call chains).
+    most of the weight; "" for a module that was a caller only), instructions_per_cycle (NaN unless both were counted),
+    caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the module that
+    called them; NaN without call chains).
     """
-    columns = ["module", "floor", "ko", *_EVENT, "value", "value_per_byte", "share_ratio", "share_low_ratio"]
-    columns += ["share_high_ratio", "samples", "method", "instructions_per_cycle", "caller_value"]
-    return _each_trial(runs, columns, lambda run, trial: _module_rows(run, trial, profile))
+    return build(runs, profile, ["modules"])["modules"]
 
 
-def _module_rows(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    rows = attributed(run, trial, profile)
+def _module_rows(item: Attributed) -> pd.DataFrame:
+    callers = _caller_sums(item) if (item.rows["chain"] >= 0).any() else None
+    payload = metrics.payload_bytes(item.trial) or math.nan
+    table = by_module(item.rows, callers)
+    return table.assign(value_per_byte=table["value"] / payload, caller_value_per_byte=table["caller_value"] / payload)
+
+
+def by_module(rows: pd.DataFrame, callers: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Attributed samples summed by module and event, as in `modules` but for what is per byte.
+
+    Args:
+        rows: see `attribution.attribute`.
+        callers: the same sums with generic work charged to the module that called for it.
+    """
     by = [*_EVENT, "module", "floor"]
-    table = _summed(rows, by)
-    heaviest = _summed(rows, [*by, "method"]).sort_values("value", kind="stable").drop_duplicates(by, keep="last")
-    table = table.merge(heaviest[[*by, "method"]], on=by)
-    named = rows[rows["ko"] != ""].astype({"ko": str}).groupby(by, observed=True)["ko"]
-    names = named.agg(lambda found: " ".join(sorted(set(found)))).reset_index()
-    table = table.merge(names, on=by, how="left").fillna({"ko": ""})
-    totals = _busy_totals(rows, ["event"])
+    table, found_by = summed(rows, by), summed(rows, [*by, "method"])
+    heaviest = found_by.sort_values("value", kind="stable").drop_duplicates(by, keep="last")
+    # both are in the order of `by`
+    table["method"] = heaviest.sort_index()["method"].to_numpy()
+    if callers is not None:
+        renamed = callers.rename(columns={"value": "caller_value"})[[*by, "caller_value"]]
+        table = table.merge(renamed, on=by, how="outer", sort=True).fillna(
+            {"value": 0, "samples": 0, "caller_value": 0, "method": ""}
+        )
+        table = table.astype({"value": np.int64, "samples": np.int64, "caller_value": np.int64})
+    else:
+        table["caller_value"] = math.nan
+    named = summed(rows[rows["ko"] != ""], [*by, "ko"])
+    if named.empty:
+        table["ko"] = ""
+    else:
+        table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
+    totals = busy_totals(rows)
     share = (table["value"] / table["event"].map(totals["weight"])).where(table["module"] != IDLE)
     counted = table["event"].map(totals["samples"])
     bounds = [wilson_interval(s, n) for s, n in zip(share, counted, strict=True)]
-    payload = metrics.payload_bytes(trial)
     return table.assign(
-        value_per_byte=table["value"] / payload if payload else math.nan,
         share_ratio=share,
         share_low_ratio=[low for low, _ in bounds],
         share_high_ratio=[high for _, high in bounds],
         instructions_per_cycle=_instructions_per_cycle(table),
-        caller_value=_caller_values(table, rows, profile),
     )
 
 
 def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
     """Of each row's module; both events were sampled over the same window, each weighted by its own period."""
+    if not {"instructions", "cycles"} <= set(table["quantity"]):
+        return pd.Series(math.nan, index=table.index)
     sums = table.pivot_table(index="module", columns="quantity", values="value", aggfunc="sum")
-    if not {"instructions", "cycles"} <= set(sums.columns):
-        return pd.Series(math.nan, index=table.index)
-    return table["module"].map(sums["instructions"] / sums["cycles"])
+    return table["module"].map(sums["instructions"] / sums["cycles"].where(sums["cycles"] > 0))
 
 
-def _caller_values(table: pd.DataFrame, rows: pd.DataFrame, profile: Profile) -> pd.Series:
-    if (rows["chain"] < 0).all():
-        return pd.Series(math.nan, index=table.index)
-    groups = {leaf: group for group, leaves in profile.groups.items() for leaf in leaves}
-    callers = rows["caller"].astype(str).map(lambda leaf: groups.get(leaf, leaf))
-    sums = rows.groupby(["event", callers.rename("module")], observed=True)["weight"].sum()
-    keys = pd.MultiIndex.from_frame(table[["event", "module"]])
-    return pd.Series(sums.reindex(keys).fillna(0).to_numpy(), index=table.index)
+def _caller_sums(item: Attributed) -> pd.DataFrame:
+    """The sums by module, generic work charged to the module that called it."""
+    groups = {leaf: group for group, leaves in item.profile.groups.items() for leaf in leaves}
+    floors = item.verdicts.rules.floors
+    callers = item.rows["caller"]
+    leaves = callers.cat.categories
+
+    def renamed(names: list[str]) -> pd.Categorical[str]:
+        levels = sorted(set(names))
+        place = np.array([levels.index(name) for name in names], dtype=np.int64)
+        return pd.Categorical.from_codes(place[callers.cat.codes], categories=pd.Index(levels, dtype=str))
+
+    moved = item.rows.assign(
+        module=renamed([groups.get(leaf, leaf) for leaf in leaves]),
+        floor=renamed([floors.get(leaf, OTHER) for leaf in leaves]),
+    )
+    return summed(moved, [*_EVENT, "module", "floor"])
 
 
 def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """How the samples found their modules: one row per method and event of every trial.
 
-    Columns: run, workload, case, repeat, event, quantity, method, value, share_ratio (of busy weight; NaN for idle),
-    samples.
+    Columns: run, workload, case, repeat, event, quantity, method (`attribution.METHODS`; `caller` where a call
+    chain put a sample of irq_shadow into a module), value, share_ratio (of busy weight; NaN for idle), samples.
     """
+    return build(runs, profile, ["methods"])["methods"]
 
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        rows = attributed(run, trial, profile)
-        table = _summed(rows, [*_EVENT, "method"])
-        weight = table["event"].map(_busy_totals(rows, ["event"])["weight"])
-        table["share_ratio"] = (table["value"] / weight).where(table["method"] != IDLE)
-        return table.sort_values("method", key=lambda names: names.map(METHODS.index), kind="stable")
 
-    return _each_trial(runs, [*_EVENT, "method", "value", "share_ratio", "samples"], rows_of)
+def by_method(rows: pd.DataFrame) -> pd.DataFrame:
+    """Attributed samples summed by method and event, as in `methods`."""
+    table = summed(rows, [*_EVENT, "method", "leaf"])
+    leaf, method = table["leaf"].to_numpy(), table["method"].to_numpy()
+    by_chain = (method == SHADOW) & (leaf != SHADOW)
+    table["method"] = np.where(leaf == IDLE, IDLE, np.where(by_chain, CALLER, method))
+    table = table.groupby([*_EVENT, "method"], as_index=False)[["value", "samples"]].sum()
+    weight = table["event"].map(busy_totals(rows)["weight"])
+    table["share_ratio"] = (table["value"] / weight).where(table["method"] != IDLE)
+    order = [*METHODS, CALLER]
+    return table.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
 
 
 def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -140,14 +175,13 @@ def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     Columns: run, workload, case, repeat, second (0 is the first), event, quantity, module, value, share_ratio (of that
     second), samples.
     """
+    return build(runs, profile, ["seconds"])["seconds"]
 
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        rows = attributed(run, trial, profile)
-        table = _summed(rows[rows["leaf"] != IDLE], [*_EVENT, "second", "module"])
-        table["share_ratio"] = table["value"] / table.groupby(["event", "second"])["value"].transform("sum")
-        return table
 
-    return _each_trial(runs, ["second", *_EVENT, "module", "value", "share_ratio", "samples"], rows_of)
+def _second_rows(item: Attributed) -> pd.DataFrame:
+    table = summed(item.busy, [*_EVENT, "second", "module"])
+    table["share_ratio"] = table["value"] / table.groupby(["event", "second"])["value"].transform("sum")
+    return table
 
 
 def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -156,20 +190,19 @@ def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     Columns: run, workload, case, repeat, process, own (part of the benchmark or of the kernel), event, quantity, value,
     share_ratio, user_ratio (share of its own weight that is user mode), samples.
     """
+    return build(runs, profile, ["processes"])["processes"]
 
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        rows = attributed(run, trial, profile).rename(columns={"comm": "process"})
-        busy = rows[rows["leaf"] != IDLE]
-        by = [*_EVENT, "process"]
-        table = _summed(busy, by)
-        user = busy["weight"].where(busy["leaf"] == USER, 0).groupby([busy[name] for name in by], observed=True).sum()
-        table["user_ratio"] = user.reindex(pd.MultiIndex.from_frame(table[by])).to_numpy() / table["value"]
-        table["share_ratio"] = table["value"] / table.groupby("event")["value"].transform("sum")
-        table["own"] = [contamination.is_own(name) for name in table["process"]]
-        return table.sort_values(["event", "value"], ascending=[True, False], kind="stable")
 
-    columns = ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "samples"]
-    return _each_trial(runs, columns, rows_of)
+def _process_rows(item: Attributed) -> pd.DataFrame:
+    rows = item.busy.rename(columns={"comm": "process"})
+    by = [*_EVENT, "process"]
+    user = summed(rows[rows["leaf"] == USER], by).set_index(by)["value"].to_dict()
+    table = summed(rows, by)
+    in_user = [user.get(key, 0) for key in zip(*(table[name] for name in by), strict=True)]
+    table["user_ratio"] = in_user / table["value"]
+    table["share_ratio"] = table["value"] / table.groupby("event")["value"].transform("sum")
+    table["own"] = [contamination.is_own(name) for name in table["process"]]
+    return table.sort_values(["event", "value"], ascending=[True, False], kind="stable")
 
 
 def cpus(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -177,14 +210,13 @@ def cpus(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
     Columns: run, workload, case, repeat, cpu, event, quantity, module, value, share_ratio (of that CPU), samples.
     """
+    return build(runs, profile, ["cpus"])["cpus"]
 
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        rows = attributed(run, trial, profile)
-        table = _summed(rows[rows["leaf"] != IDLE], [*_EVENT, "cpu", "module"])
-        table["share_ratio"] = table["value"] / table.groupby(["event", "cpu"])["value"].transform("sum")
-        return table
 
-    return _each_trial(runs, ["cpu", *_EVENT, "module", "value", "share_ratio", "samples"], rows_of)
+def _cpu_rows(item: Attributed) -> pd.DataFrame:
+    table = summed(item.busy, [*_EVENT, "cpu", "module"])
+    table["share_ratio"] = table["value"] / table.groupby(["event", "cpu"])["value"].transform("sum")
+    return table
 
 
 def stacks(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -193,25 +225,37 @@ def stacks(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     Columns: run, workload, case, repeat, event, quantity, stack (process, then functions from the outermost to the
     sampled one, joined by `;`: the format of flame graph tools), module (of the sampled function), value, samples.
     """
+    return build(runs, profile, ["stacks"])["stacks"]
 
-    def rows_of(run: Run, trial: Trial) -> pd.DataFrame:
-        assert trial.profile is not None
-        rows = attributed(run, trial, profile)
-        rows = rows[(rows["leaf"] != IDLE) & bool(trial.profile.chain_count)]
-        table = verdicts_for(run.kallsyms, profile).symbols
-        named = [
-            [table.raw_names[at] if at >= 0 else "?" for at in table.lookup(chain)[::-1]]
-            for chain in unpack_chains(trial.profile)
-        ]
-        folded = [
-            ";".join([comm, *(named[chain] if chain >= 0 else []), symbol or USER])
-            for comm, chain, symbol in zip(
-                rows["comm"].astype(str).tolist(),
-                rows["chain"].tolist(),
-                rows["symbol"].astype(str).tolist(),
-                strict=True,
-            )
-        ]
-        return _summed(rows.assign(stack=np.array(folded, dtype=object)), [*_EVENT, "stack", "module"])
 
-    return _each_trial(runs, [*_EVENT, "stack", "module", "value", "samples"], rows_of)
+def _stack_rows(item: Attributed) -> pd.DataFrame:
+    names = item.verdicts.symbols.raw_names
+    callers = [";".join(names[at] if at >= 0 else "?" for at in frames) for frames in item.frames]
+    sums = item.stacks
+    folded = [
+        ";".join(part for part in (_frame(comm), callers[chain] if chain >= 0 else "", symbol) if part)
+        for comm, chain, symbol in zip(sums["comm"], sums["chain"], sums["symbol"], strict=True)
+    ]
+    by = [*_EVENT, "stack", "module"]
+    return sums.assign(stack=folded).groupby(by, as_index=False)[["value", "samples"]].sum()
+
+
+def _frame(comm: str) -> str:
+    """A process name as one frame of a folded stack: `;` parts frames, and a line is a stack."""
+    return comm.translate({ord(";"): ":", ord("\n"): " ", ord("\r"): " "}) or "?"
+
+
+_TABLES: dict[str, tuple[Callable[[Attributed], pd.DataFrame], list[str]]] = {
+    "modules": (
+        _module_rows,
+        [
+            "module", "floor", "ko", *_EVENT, "value", "value_per_byte", "share_ratio", "share_low_ratio",
+            "share_high_ratio", "samples", "method", "instructions_per_cycle", "caller_value", "caller_value_per_byte",
+        ],
+    ),
+    "methods": (lambda item: by_method(item.rows), [*_EVENT, "method", "value", "share_ratio", "samples"]),
+    "seconds": (_second_rows, ["second", *_EVENT, "module", "value", "share_ratio", "samples"]),
+    "processes": (_process_rows, ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "samples"]),
+    "cpus": (_cpu_rows, ["cpu", *_EVENT, "module", "value", "share_ratio", "samples"]),
+    "stacks": (_stack_rows, [*_EVENT, "stack", "module", "value", "samples"]),
+}  # fmt: skip

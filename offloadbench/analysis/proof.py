@@ -25,6 +25,8 @@ _LINK_HEADER_BYTES = 18
 _CHECKSUM_NONE, _CHECKSUM_PARTIAL = 0, 3
 _TX_CHECKSUMS = ("tx-checksum-ip-generic", "tx-checksum-ipv4")
 _TSO = "tx-tcp-segmentation"
+# features that a verdict rests on: a trial records them even when its case leaves them as found
+JUDGED = frozenset({_TSO, *_TX_CHECKSUMS, "rx-checksum"})
 QUEUE, TRANSMIT = "net:net_dev_queue", "net:net_dev_start_xmit"
 
 

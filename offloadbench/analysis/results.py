@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import pandas as pd
 
-from offloadbench.analysis import metrics, module_tables, proof, tables
-from offloadbench.model import Profile, Run, Trial
+from offloadbench.analysis import module_tables, proof, tables
+from offloadbench.analysis.attributed import QUANTITIES
+from offloadbench.analysis.flames import Flames, Forest
+from offloadbench.analysis.observations import observe
+from offloadbench.model import Profile, Run
 
+_PROFILED = ("modules", "methods", "seconds", "processes", "cpus")
 PROOF_COLUMNS = ["run", "workload", "case", "repeat", "subject", "verdict", "detail"]
 
 
@@ -21,7 +24,8 @@ class Results:
 
     Attributes:
         trials: `tables.trials` and usable: ok, with figures, and not contradicted by its own packets.
-        samples, modules: of usable trials only.
+        samples, modules, methods, seconds, processes, cpus: of usable trials only.
+        flames: call stacks of usable trials; None where none were recorded.
         proofs: one row per subject of every trial: subject, verdict, detail.
         cases: names in ladder order.
         benches: run id -> name of the bench: the NIC, told apart when runs of one name are not comparable.
@@ -31,6 +35,11 @@ class Results:
     trials: pd.DataFrame
     samples: pd.DataFrame
     modules: pd.DataFrame
+    methods: pd.DataFrame
+    seconds: pd.DataFrame
+    processes: pd.DataFrame
+    cpus: pd.DataFrame
+    flames: Flames | None
     features: pd.DataFrame
     proofs: pd.DataFrame
     cases: list[str]
@@ -61,6 +70,9 @@ def _circumstances(run: Run) -> tuple[object, ...]:
         run.bed.kind,
         run.bed.line_rate_bits_per_s,
         run.bed.rtt_s,
+        run.bed.loss_ratio,
+        run.bed.queue_bytes,
+        repr(run.bed.settings.get("sysctls")),
         tuple(run.bed.dut_cpus),
         run.plan.duration_s,
         repr([(workload.name, workload.parameters) for workload in run.plan.workloads]),
@@ -88,15 +100,6 @@ def _proofs(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PROOF_COLUMNS)
 
 
-def _usable(run: Run, trial: Trial) -> bool:
-    """Ended well, with figures, and its packets do not show another state than its case."""
-    figures = metrics.of_trial(run, trial) if trial.outcome == "ok" else None
-    if figures is None or math.isnan(figures.cpu_s_per_gb):
-        return False
-    proofs = proof.judge(trial, counts_super_packets=run.bed.counts_super_packets)
-    return all(item.verdict != proof.CONTRADICTED for item in proofs)
-
-
 def gather(runs: Sequence[Run], profile: Profile) -> Results:
     """Every table of the runs; each run counts once."""
     runs = unique_runs(runs)
@@ -109,45 +112,76 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
     def named(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(nic=table["run"].map(benches))
 
-    usable = [_usable(run, trial) for run in runs for trial in run.trials]
+    usable = [observe(run, trial) is not None for run in runs for trial in run.trials]
     trials = named(tables.trials(runs))
-    good = [msgspec.structs.replace(run, trials=[trial for trial in run.trials if _usable(run, trial)]) for run in runs]
+    verdicts = iter(usable)
+    good = [msgspec.structs.replace(run, trials=[t for t in run.trials if next(verdicts)]) for run in runs]
+    forest = Forest()
+    profiled = module_tables.build(good, profile, _PROFILED, forest.add)
+    cases = sorted(order, key=lambda name: order[name])
     return Results(
         runs=runs,
         trials=trials.assign(usable=pd.Series(usable, index=trials.index, dtype=bool)),
         samples=named(tables.samples(good)),
-        modules=named(module_tables.modules(good, profile)),
+        **{name: named(table) for name, table in profiled.items()},
+        flames=forest.flames(runs, cases),
         features=named(tables.features(runs)),
         proofs=named(_proofs(runs)),
-        cases=sorted(order, key=lambda name: order[name]),
+        cases=cases,
         benches=benches,
     )
 
 
 def primary_event(modules: pd.DataFrame) -> str:
     """The event to draw: instructions before cycles before CPU time; "" without any."""
-    for quantity in ("instructions", "cycles", "kernel_cpu_time_ns"):
+    for quantity in QUANTITIES:
         found = modules.loc[modules["quantity"] == quantity, "event"]
         if len(found):
             return str(found.iloc[0])
     return str(modules["event"].iloc[0]) if len(modules) else ""
 
 
-def busy_modules(modules: pd.DataFrame) -> pd.DataFrame:
-    """Mean value_per_byte and share_ratio of each module over the trials of a case, for the primary event of each nic.
+def case_means(table: pd.DataFrame, by: list[str], figures: list[str]) -> pd.DataFrame:
+    """Means over the trials of each case, for the primary event of each nic.
+
+    Args:
+        table: one of the tables of a profile in `Results`.
+        by: what tells its rows apart within a trial and event.
+        figures: what to average. Where a trial has no such row it counts as zero; NaN in any trial gives NaN.
 
     Returns:
-        Columns: nic, workload, case, module, floor, event, quantity, value_per_byte, share_ratio, samples. A module
-        that a trial never sampled counts as zero there.
+        Columns: nic, workload, case, event, quantity, those of `by`, the figures.
     """
-    by = ["nic", "workload", "case", "module", "floor", "event", "quantity"]
-    figures = ["value_per_byte", "share_ratio", "samples"]
+    case = ["nic", "workload", "case"]
+    keys = [*case, "event", "quantity", *by]
     parts = []
-    for _, rows in modules[modules["share_ratio"].notna()].groupby("nic", sort=False):
+    for _, rows in table.groupby("nic", sort=False):
         chosen = rows[rows["event"] == primary_event(rows)]
-        counted = chosen.drop_duplicates(["run", "repeat", *by[:3]]).groupby(by[:3], as_index=False).size()
-        total = chosen.groupby(by, as_index=False)[figures].sum().merge(counted, on=by[:3])
-        for name in ("value_per_byte", "share_ratio"):
-            total[name] = total[name] / total["size"]
-        parts.append(total.drop(columns="size"))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*by, *figures])
+        trials = chosen.drop_duplicates([*case, "run", "repeat"]).groupby(case).size().rename("trials")
+        known = chosen[figures].notna().groupby([chosen[name] for name in case]).all().add_suffix(" known")
+        sums = chosen.groupby(keys, as_index=False)[figures].sum().join(trials, on=case).join(known, on=case)
+        for name in figures:
+            sums[name] = (sums[name] / sums["trials"]).where(sums[f"{name} known"])
+        parts.append(sums[[*keys, *figures]])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*keys, *figures])
+
+
+def busy_modules(modules: pd.DataFrame) -> pd.DataFrame:
+    """Mean figures of each module over the trials of a case, for the primary event of each nic, without idle.
+
+    Returns:
+        Columns: nic, workload, case, event, quantity, module, floor, value_per_byte, caller_value_per_byte (NaN unless
+        every trial recorded call chains), share_ratio.
+    """
+    figures = ["value_per_byte", "caller_value_per_byte", "share_ratio"]
+    return case_means(modules[modules["share_ratio"].notna()], ["module", "floor"], figures)
+
+
+def instructions_per_cycle(modules: pd.DataFrame) -> pd.Series:
+    """Of each module over all trials of a case, indexed by nic, workload, case, module; empty unless both counted."""
+    keys = ["nic", "workload", "case", "module"]
+    sums = modules.pivot_table(index=keys, columns="quantity", values="value", aggfunc="sum")
+    if not {"instructions", "cycles"} <= set(sums.columns):
+        return pd.Series(dtype=float)
+    ratio = sums["instructions"] / sums["cycles"].where(sums["cycles"] > 0)
+    return ratio.dropna()

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from offloadbench.analysis import metrics, module_tables, proof
+from offloadbench.analysis import contamination, effect_tables, limits, metrics, module_tables, proof
 from offloadbench.model import Profile, Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
@@ -21,7 +21,8 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial.
 
     Columns: run, repeat, nic, driver, kernel, workload, case, also_named, outcome, reason, toggle_proven, warnings,
-    and the fields of `metrics.Metrics`.
+    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; NaN without a profile), and the fields
+    of `metrics.Metrics`.
     """
     empty = dict.fromkeys((field.name for field in fields(metrics.Metrics)), math.nan)
     rows = []
@@ -42,6 +43,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "outcome": trial.outcome,
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
+                    "foreign_cpu_ratio": _foreign_ratio(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,
                     "warnings": "; ".join(trial.warnings),
@@ -59,7 +61,15 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
         "outcome",
         "reason",
     ]
-    return pd.DataFrame(rows, columns=[*columns, *empty, "toggle_proven", "gso_max_segs", "warnings"])
+    return pd.DataFrame(
+        rows, columns=[*columns, *empty, "foreign_cpu_ratio", "toggle_proven", "gso_max_segs", "warnings"]
+    )
+
+
+def _foreign_ratio(trial: Trial) -> float:
+    if trial.profile is None or not contamination.names_server(trial.profile.comms):
+        return math.nan
+    return sum(contamination.foreign_shares(trial.profile).values())
 
 
 def samples(runs: Sequence[Run]) -> pd.DataFrame:
@@ -127,7 +137,7 @@ _SUBJECTS = {
 
 
 def features(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per feature that a trial asked for or that was dragged along.
+    """One row per feature that a trial asked for, that was dragged along, or that its proofs rest on.
 
     Columns: run, workload, case, repeat, feature, requested, active, dragged, refused, fixed, proof.
     """
@@ -180,4 +190,9 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "processes": module_tables.processes,
     "cpus": module_tables.cpus,
     "stacks": module_tables.stacks,
+    "limits": lambda runs, profile: limits.limits(runs),
+    "bounds": lambda runs, profile: limits.bounds(runs),
+    "gaps": lambda runs, profile: limits.gaps(runs),
+    "effects": lambda runs, profile: effect_tables.effect_rows(runs),
+    "effect_modules": effect_tables.share_rows,
 }

@@ -17,6 +17,9 @@ class Bed(Protocol):
         push_back: the NIC holds back a sender that outruns it. A TAP does not: it takes every packet from the
             socket at once, so the data in flight must be bounded by the receivers' windows instead.
         line_rate_bits_per_s, rtt_s: of an emulated cable; 0 where the cable is real or unlimited.
+        loss_ratio, loss_seed: of an emulated cable: segments lost at random, in each direction by itself.
+        queue_bytes: an emulated cable drops what exceeds this queue in front of it, so that drops tell a sender to
+            slow down; 0: it drops nothing.
         settings: what else was set up, for the record.
         problems: what could not be set up as intended, as sentences.
     """
@@ -27,6 +30,9 @@ class Bed(Protocol):
     push_back: bool
     line_rate_bits_per_s: int
     rtt_s: float
+    loss_ratio: float
+    loss_seed: int
+    queue_bytes: int
     settings: dict[str, Any]
     problems: list[str]
 

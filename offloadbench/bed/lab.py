@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,18 @@ def namespace_names(run_id: str) -> tuple[str, str]:
 class Lab:
     """The lab as a `Bed`. The caller has journalled its namespaces before building it."""
 
-    def __init__(self, nic_name: str, run_id: str, line_rate_bits_per_s: int, rtt_s: float) -> None:
+    def __init__(
+        self,
+        nic_name: str,
+        run_id: str,
+        line_rate_bits_per_s: int,
+        rtt_s: float,
+        *,
+        loss_ratio: float = 0.0,
+        loss_seed: int = 1,
+        queue_bytes: int = 0,
+        sysctls: Mapping[str, str] | None = None,
+    ) -> None:
         emulated = nic_name == LAB
         self.kind = nic_name
         self.nic_name = nic_name
@@ -68,6 +80,9 @@ class Lab:
         self.push_back = not emulated
         self.line_rate_bits_per_s = line_rate_bits_per_s if emulated else 0
         self.rtt_s = rtt_s if emulated else 0.0
+        self.loss_ratio = loss_ratio if emulated else 0.0
+        self.loss_seed = loss_seed if self.loss_ratio else 0
+        self.queue_bytes = queue_bytes if emulated else 0
         dut, peer = namespace_names(run_id)
         # tracepoints know a NIC by its name only, whatever its namespace: no other run may have the same
         dut_ifname, peer_ifname = f"ob{run_id}d", f"ob{run_id}p"
@@ -77,6 +92,7 @@ class Lab:
         self._mark: dict[str, Any] = {}
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back}
+        self._sysctls = dict(sysctls or {})
         try:
             self._build(emulated)
         except BaseException:
@@ -89,6 +105,10 @@ class Lab:
             # no router solicitations or duplicate address detection among the measured packets
             sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", end.namespace)
             sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", end.namespace)
+            self._write_sysctls(end.namespace)
+        # how far the kernel may tune the buffers of the two ends: at a long RTT this is a limit of its own
+        self.settings["dut_tcp_wmem"] = sysctl.read("net.ipv4.tcp_wmem", self.dut.namespace)
+        self.settings["peer_tcp_rmem"] = sysctl.read("net.ipv4.tcp_rmem", self.peer.namespace)
         if emulated:
             self._start_wire()
         else:
@@ -101,6 +121,19 @@ class Lab:
         steering.set_rps_cpus(self.peer.ifname, self.placement.peer, self.peer.namespace)
         if not emulated:
             self._unburden_sender()
+
+    def _write_sysctls(self, namespace: str) -> None:
+        """Values asked for; a namespace shows as writable only what is its own, so they vanish with it."""
+        for name, value in self._sysctls.items():
+            try:
+                sysctl.write(name, value, namespace)
+            except OSError as error:
+                raise HostError(
+                    f"sysctl {name} = {value!r} in a network namespace: {error.strerror}",
+                    "see Documentation/networking/ip-sysctl.rst; what belongs to the whole machine cannot be set here",
+                ) from error
+        if self._sysctls:
+            self.settings["sysctls"] = self._sysctls
 
     def _unburden_sender(self) -> None:
         """Let the load side of a veth pair merge and poll on its own CPUs, so that the sender is the limit."""
@@ -117,8 +150,13 @@ class Lab:
         self._wire = wire_end.launch("offloadbench.bed.wire", "the wire")
         order = {
             "taps": [[self.dut.namespace, self.dut.ifname], [self.peer.namespace, self.peer.ifname]],
-            "rate_bits_per_s": self.line_rate_bits_per_s,
-            "delay_ns": int(self.rtt_s * 1e9 / 2),
+            "cable": {
+                "rate_bits_per_s": self.line_rate_bits_per_s,
+                "delay_ns": int(self.rtt_s * 1e9 / 2),
+                "queue_bytes": self.queue_bytes,
+                "loss_ratio": self.loss_ratio,
+                "loss_seed": self.loss_seed,
+            },
         }
         problem = self._wire.request(order, "ready")["problem"]
         if problem:

@@ -7,6 +7,21 @@ from types import ModuleType
 
 def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import cases, compare, doctor, export, modules, profile, report, restore, run, watch
+    from offloadbench.commands import (
+        cases,
+        compare,
+        doctor,
+        export,
+        lab,
+        modules,
+        probe,
+        profile,
+        report,
+        restore,
+        run,
+        schema,
+        sweep,
+        watch,
+    )
 
-    return [run, watch, compare, report, export, modules, cases, profile, doctor, restore]
+    return [run, sweep, watch, compare, report, export, modules, probe, cases, profile, doctor, lab, restore, schema]

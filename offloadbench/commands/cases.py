@@ -17,11 +17,13 @@ def main(arguments: argparse.Namespace) -> int:
 
     cases = catalog.all_cases()
     ability: dict[str, str] = {}
+    dropped: dict[str, dict[str, str]] = {}
     if arguments.nic:
         from offloadbench import plan
         from offloadbench.engine import run as engine
 
         states = engine.feature_states(arguments.nic)
+        dropped = {case.name: plan.dragged(case, states) for case in cases}
         for planned in plan.resolve_cases(cases, states):
             name = planned.definition.name
             for other in planned.also_named:
@@ -41,4 +43,6 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"  gso_max_segs: {case.gso_max_segs or 'as found'}")
         if arguments.nic:
             print(f"  {arguments.nic}: {ability[case.name]}")
+            for name, why in dropped.get(case.name, {}).items():
+                print(f"  {arguments.nic}: the kernel drops {name} ({why})")
     return OK

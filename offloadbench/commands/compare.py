@@ -1,78 +1,108 @@
-"""Compare two run files: throughput, CPU, cost per GB and modules of every case, and how sure."""
+"""Compare runs with the first of them, or the cases of one run with each other: by how much, and how sure."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import OK
-from offloadbench.units import format_rate
+from offloadbench.errors import REGRESSION, UsageError
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.compare import Comparison, Effect
+    from offloadbench.analysis.compare import Comparison
+    from offloadbench.analysis.gate import Gate
+    from offloadbench.model import Profile, Run
 
-_MODULES_SHOWN = 5
-_TITLES = {
-    "throughput_bits_per_s": "throughput",
-    "cpu_busy_ratio": "CPU busy",
-    "cpu_s_per_gb": "CPU s per GB",
-}
-_UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
+FORMAT_NAMES = ("table", "markdown", "json", "csv", "junit", "github")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Two files of the same NIC, link, window and workloads."""
-    parser.add_argument("a", metavar="A.json", type=Path, help="before")
-    parser.add_argument("b", metavar="B.json", type=Path, help="after")
+    """Several files: the first is the baseline. One file: its cases against the reference case."""
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="run files, the baseline first")
+    parser.add_argument("--within", action="store_true", help="compare the cases inside each file, block by block")
+    parser.add_argument("--reference", metavar="CASE", default="", help="inside a run (default: first on the ladder)")
+    parser.add_argument("--by", choices=("case", "workload", "module"), default="case", help="rows (default: case)")
+    parser.add_argument(
+        "--metric", metavar="NAME", action="append", default=[], help="a metric more, such as cpu_busy_ratio"
+    )
+    parser.add_argument("--format", choices=FORMAT_NAMES, default="table", help="default: table")
+    parser.add_argument(
+        "--fail-on", metavar="BOUND", action="append", default=[], help="exit 1 beyond it: 'cpu_s_per_gb>+5%%'"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 4 when the data cannot decide")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
     parser.add_argument("--force", action="store_true", help="compare runs of other NICs, windows or workloads too")
 
 
-def _value(metric: str, value: float) -> str:
-    if metric == "throughput_bits_per_s":
-        return format_rate(value)
-    return f"{value:.1%}" if metric == "cpu_busy_ratio" else f"{value:.3f}"
+def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
+    """The headline metrics, and those that were asked for or are bounded: all of them are one family."""
+    from offloadbench.analysis.observations import HEADLINES, LESS_IS_BETTER, MORE_IS_BETTER
+
+    wrong = [name for name in arguments.metric if name not in LESS_IS_BETTER | MORE_IS_BETTER]
+    if wrong:
+        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
+        raise UsageError(f"--metric {wrong[0]}: no such metric", f"known: {known}")
+    return list(dict.fromkeys([*HEADLINES, *arguments.metric, *(gate.metric for gate in gates)]))
 
 
-def _sure(effect: Effect) -> str:
-    from offloadbench.analysis.compare import CHANGED, ENOUGH, TOO_FEW
+def _comparisons(
+    arguments: argparse.Namespace, runs: list[Run], profile: Profile, gates: list[Gate]
+) -> list[Comparison]:
+    from offloadbench.analysis import compare
 
-    if effect.verdict == TOO_FEW:
-        return f"too few repeats ({effect.trials_a} and {effect.trials_b}; {ENOUGH} each needed)"
-    interval = f"95 %: {effect.low - 1:+.1%} to {effect.high - 1:+.1%}"
-    return f"changed, {interval}" if effect.verdict == CHANGED else f"~ no change shown, {interval}"
+    metrics = _metrics(arguments, gates)
+    if arguments.within or len(runs) == 1:
+        return [
+            compare.within(run, profile, reference=arguments.reference, by=arguments.by, metrics=metrics)
+            for run in runs
+        ]
+    if arguments.reference:
+        raise UsageError("--reference is for the cases inside a run", "add --within, or leave it out")
+    names = [str(path) for path in arguments.files]
+    return [compare.between(runs, names, profile, by=arguments.by, metrics=metrics, force=arguments.force)]
 
 
-def _effects(comparison: Comparison) -> list[str]:
-    lines = []
-    for workload, case in dict.fromkeys((e.workload, e.case) for e in comparison.effects):
-        lines += ["", f"{workload}, case {case}"]
-        for effect in comparison.effects:
-            if (effect.workload, effect.case) == (workload, case):
-                a, b = _value(effect.metric, effect.a), _value(effect.metric, effect.b)
-                head = f"  {_TITLES[effect.metric]:<13} {a:>12} -> {b:<12} {effect.ratio - 1:>+8.1%}"
-                lines.append(f"{head}  {_sure(effect)}")
-        changes = [c for c in comparison.modules if (c.workload, c.case) == (workload, case)]
-        for change in [c for c in changes if c.a_per_byte != c.b_per_byte][:_MODULES_SHOWN]:
-            unit = _UNITS[change.quantity]
-            delta = change.b_per_byte - change.a_per_byte
-            values = f"{change.a_per_byte:.4f} -> {change.b_per_byte:.4f} {unit} per byte"
-            lines.append(f"  module {change.module:<12} {values} ({delta:+.4f})")
-    return lines
+def _effects(run: Run, profile: Profile) -> list[str]:
+    """What the run's factors do, in sentences, with the modules where it was profiled."""
+    from offloadbench.analysis.effects import effects
+
+    found = effects(run)
+    if not found:
+        return []
+    from offloadbench.analysis import effect_shares, effect_tables
+
+    return effect_tables.sentences(found, effect_shares.shares(run, profile))
 
 
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench import catalog, runfile
-    from offloadbench.analysis import compare
+    from offloadbench.analysis import gate
+    from offloadbench.report import comparison as formats
 
-    a, b = runfile.load(arguments.a), runfile.load(arguments.b)
-    comparison = compare.compare(a, b, catalog.profile(arguments.profile), force=arguments.force)
-    for name, path, run in (("A", arguments.a, a), ("B", arguments.b, b)):
-        print(f"{name}: {path} ({run.nic.name}, {run.nic.driver}, Linux {run.host.kernel}, {run.created_utc})")
-    for difference in comparison.differences:
-        print(f"differs: {difference}")
-    if not comparison.differences:
-        print("same machine, kernel and settings")
-    print("\n".join(_effects(comparison)))
-    return OK
+    gates = [gate.parse(text) for text in arguments.fail_on]
+    if gates and arguments.by == "module":
+        raise UsageError("--fail-on bounds metrics of trials, not of modules", "use --by case or --by workload")
+    if arguments.within and len(arguments.files) > 1 and arguments.format not in ("table", "markdown"):
+        raise UsageError(f"--format {arguments.format} holds one comparison", "give --within one file at a time")
+    profile = catalog.profile(arguments.profile)
+    runs = [runfile.load(path) for path in arguments.files]
+    found = _comparisons(arguments, runs, profile, gates)
+    inside = arguments.within or len(runs) == 1
+    codes = []
+    for index, comparison in enumerate(found):
+        described = zip(arguments.files, runs, strict=True) if not inside else [(arguments.files[index], runs[index])]
+        heads = [
+            f"{path}: {run.nic.name}, {run.nic.driver}, Linux {run.host.kernel}, {run.created_utc}"
+            for path, run in described
+        ]
+        sheet = formats.Sheet(
+            comparison,
+            gate.outcomes(gates, comparison),
+            heads,
+            _effects(runs[index], profile) if inside else [],
+        )
+        sys.stdout.write(formats.FORMATS[arguments.format](sheet))
+        codes.append(gate.exit_code(gates, comparison, strict=arguments.strict))
+    # a regression outweighs what is undecided
+    return REGRESSION if REGRESSION in codes else max(codes)

@@ -1,12 +1,17 @@
-"""Print a table of one or more run files as CSV."""
+"""Print a table of one or more run files: CSV, JSON or Parquet; call stacks as folded lines too."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from offloadbench.errors import OK, UsageError
+from offloadbench.errors import OK, HostError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE_NAMES = (
     "trials",
@@ -18,6 +23,11 @@ TABLE_NAMES = (
     "processes",
     "cpus",
     "stacks",
+    "limits",
+    "bounds",
+    "gaps",
+    "effects",
+    "effect_modules",
 )
 
 
@@ -25,22 +35,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The columns are a contract: see the README."""
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="run files")
     parser.add_argument("--table", choices=TABLE_NAMES, required=True, help="which table")
+    parser.add_argument(
+        "--format",
+        choices=("csv", "json", "parquet", "folded"),
+        default="csv",
+        help="default: csv; folded: stacks as lines `case;process;function;...;function weight`, for flame graph tools",
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of standard output")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
 
 
+def _parquet(table: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    try:
+        table.to_parquet(stream, engine="pyarrow", index=False)
+    except ImportError as error:
+        raise HostError(
+            "Parquet needs pyarrow, which is not installed", "pip install 'offloadbench[parquet]'"
+        ) from error
+    return stream.getvalue()
+
+
+def _encoded(table: pd.DataFrame, name: str) -> bytes:
+    if name == "parquet":
+        return _parquet(table)
+    if name == "folded":
+        from offloadbench.analysis import folded
+
+        return folded.folded(table).encode()
+    if name == "json":
+        return (table.to_json(orient="records", indent=1, double_precision=15) + "\n").encode()
+    return table.to_csv(index=False).encode()
+
+
 def main(arguments: argparse.Namespace) -> int:
+    if arguments.format == "parquet" and arguments.output is None:
+        raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")
     from offloadbench import catalog, runfile
     from offloadbench.analysis import tables
 
+    if arguments.format == "folded" and arguments.table != "stacks":
+        raise UsageError(f"--format folded is of call stacks, not of {arguments.table}", "give --table stacks")
     profile = catalog.profile(arguments.profile)
     runs = [runfile.load(path) for path in arguments.files]
-    text = tables.TABLES[arguments.table](runs, profile).to_csv(index=False)
+    data = _encoded(tables.TABLES[arguments.table](runs, profile), arguments.format)
     if arguments.output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(data.decode())
         return OK
     try:
-        arguments.output.write_text(text)
+        arguments.output.write_bytes(data)
     except OSError as error:
         raise UsageError(f"{arguments.output}: {error.strerror}", "choose another --output") from error
     return OK

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _RUNNING = Path("/proc/kallsyms")
 _HEX_DIGITS = 16
+# the first bytes of a perf.data file, by the byte order of the machine that wrote it
+_MAGICS = (b"PERFILE2", b"2ELIFREP")
 # x86-64, arm64 and others: kernel addresses have the highest bit set
 _KERNEL_HALF = 1 << 63
 
@@ -24,7 +28,7 @@ _KERNEL_HALF = 1 << 63
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """With `-`: one item a line on standard input (an address if it begins with 0x or is 16 hexadecimal digits,
     otherwise the name of a function), one line `item<TAB>leaf<TAB>method` each, in order."""
-    parser.add_argument("source", metavar="-|FILE", help="- for standard input, or a run file or a perf.data file")
+    parser.add_argument("source", metavar="-|FILE", help="- for standard input; or a run file, or a perf.data file")
     parser.add_argument(
         "--kallsyms", metavar="FILE", type=Path, help="symbols of the kernel (default: the running one's)"
     )
@@ -37,9 +41,20 @@ def main(arguments: argparse.Namespace) -> int:
     profile = catalog.profile(arguments.profile)
     if arguments.source == "-":
         return _judge_lines(profile, arguments.kallsyms)
+    path = Path(arguments.source)
+    if _is_recording(path):
+        return _print_recording(profile, path, arguments.kallsyms)
     if arguments.kallsyms:
-        raise UsageError("--kallsyms goes with -: a run file brings its kernel's symbols along", "leave it out")
-    return _print_run(profile, Path(arguments.source))
+        raise UsageError(f"{path}: a run file brings its kernel's symbols along", "leave --kallsyms out")
+    return _print_run(profile, path)
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_MAGICS[0])) in _MAGICS
+    except OSError:
+        return False
 
 
 def _judge_lines(profile: Profile, kallsyms: Path | None) -> int:
@@ -107,34 +122,64 @@ def _address(item: str) -> int | None:
 
 def _print_run(profile: Profile, path: Path) -> int:
     from offloadbench import runfile
-    from offloadbench.analysis import module_tables
+    from offloadbench.analysis.attributed import attributed
 
     run = runfile.load(path)
-    tables = (module_tables.modules([run], profile), module_tables.methods([run], profile))
-    if tables[0].empty:
+    for trial in run.trials:
+        if trial.profile:
+            title = f"{trial.workload}, case {trial.case}, repeat {trial.repeat}"
+            _print_table(title, attributed(run, trial, profile))
+    if not any(trial.profile for trial in run.trials):
         raise ProfilerError(f"{path}: no trial has a profile", "run without --no-profile")
-    keys = ["workload", "case", "repeat", "event"]
-    for (workload, case, repeat, event), rows in tables[0].groupby(keys, sort=False):
-        found = tables[1]
-        same = (found["workload"] == workload) & (found["case"] == case) & (found["repeat"] == repeat)
-        print(f"{workload}, case {case}, repeat {repeat}: {event}")
-        print("\n".join(_table(rows, found[same & (found["event"] == event)])))
     return OK
+
+
+def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int:
+    """A perf.data file of anybody's making: its samples by module."""
+    from offloadbench.analysis.attribution import attribute
+    from offloadbench.kernel import perf, perfdata
+
+    recording = perfdata.read(path)
+    if recording.problem:
+        sys.stderr.write(f"note: {recording.problem}; what is readable is shown\n")
+    if kallsyms is None and (recording.header.hostname, recording.header.os_release) != (
+        os.uname().nodename,
+        os.uname().release,
+    ):
+        raise ProfilerError(
+            f"{path}: recorded on {recording.header.hostname or 'another machine'}, whose symbols are not known here",
+            "give the /proc/kallsyms of that boot: --kallsyms FILE",
+        )
+    verdicts = _verdicts(profile, kallsyms)
+    counts = perf.read_all(recording, verdicts.symbols.addresses)
+    if recording.total_lost:
+        sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
+    _print_table(str(path), attribute(counts, verdicts))
+    return OK
+
+
+def _print_table(title: str, rows: pd.DataFrame) -> None:
+    from offloadbench.analysis import module_tables
+
+    modules, methods = module_tables.by_module(rows), module_tables.by_method(rows)
+    for event in modules["event"].drop_duplicates():
+        print(f"{title}: {event}")
+        print("\n".join(_table(modules[modules["event"] == event], methods[methods["event"] == event])))
 
 
 def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
     """Modules by share, idle apart, and how they were found."""
     busy = modules[modules["share_ratio"].notna()].sort_values("value", ascending=False, kind="stable")
+    per_cycle = bool(busy["instructions_per_cycle"].notna().any())
     quantity = str(modules["quantity"].iloc[0])
-    lines = [f"  {'module':<24}{'share':>8}  {'95 % interval':<16}{'samples':>9}  {quantity}"]
-    lines += [
-        f"  {row['module']:<24}{row['share_ratio']:>8.2%}  "
-        f"{row['share_low_ratio']:.2%} to {row['share_high_ratio']:.2%}".ljust(52)
-        + f"{row['samples']:>7}  {row['value']}"
-        for row in busy.to_dict("records")
-    ]
+    head = f"  {'module':<16}{'share':>8}  {'95 % interval':<18}{'samples':>9}  {quantity:>20}"
+    lines = [head + ("  instructions per cycle" if per_cycle else "")]
+    for row in busy.to_dict("records"):
+        interval = f"{row['share_low_ratio']:.2%} to {row['share_high_ratio']:.2%}"
+        line = f"  {row['module']:<16}{row['share_ratio']:>8.2%}  {interval:<18}{row['samples']:>9}  {row['value']:>20}"
+        ratio = row["instructions_per_cycle"]
+        lines.append(line + (f"  {'-' if math.isnan(ratio) else f'{ratio:.2f}':>22}" if per_cycle else ""))
     idle = modules[modules["share_ratio"].isna()]["value"].sum()
-    lines.append(f"  idle, in no share: {idle}")
     shares = methods[methods["share_ratio"].notna()]
     found = ", ".join(f"{row['method']} {row['share_ratio']:.2%}" for row in shares.to_dict("records"))
-    return [*lines, f"  found by: {found}", ""]
+    return [*lines, f"  idle, in no share: {idle}", f"  found by: {found}", ""]

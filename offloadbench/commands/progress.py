@@ -11,7 +11,17 @@ import sys
 import time
 from collections.abc import Iterator
 
-from offloadbench.engine.events import Emit, Event, Note, Phase, RunStarted, Sampled, TrialEnded, TrialStarted
+from offloadbench.engine.events import (
+    Emit,
+    Event,
+    Note,
+    Phase,
+    PlanExtended,
+    RunStarted,
+    Sampled,
+    TrialEnded,
+    TrialStarted,
+)
 from offloadbench.model import Trial
 from offloadbench.plan import expected_s
 from offloadbench.units import format_duration, format_rate
@@ -92,6 +102,8 @@ class _Live:
             case RunStarted(plan, done):
                 self._total, self._done = len(plan.order), done
                 self._per_trial_s = expected_s(plan) / len(plan.order)
+            case PlanExtended(plan):
+                self._total = len(plan.order)
             case TrialStarted(trial, number, total):
                 self._title = f"trial {number} of {total}: {trial.workload} {trial.case}, repeat {trial.repeat}"
                 self._rates, self._busy = [], []

@@ -9,22 +9,41 @@ import random
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from offloadbench.commands import progress
+from offloadbench.commands import cable, progress
 from offloadbench.errors import OK, TrafficError, UsageError
-from offloadbench.units import parse_rate_bits_per_s, parse_time_s
+from offloadbench.units import format_rate, parse_percent
+
+if TYPE_CHECKING:
+    from offloadbench.model import Run
+
+_MAX_REPEATS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
-    parser.add_argument("--cases", metavar="SPEC", help="all, paper, ladder, or names: tso,gso,csum,none")
-    parser.add_argument("--workloads", metavar="LIST", default="ftp-get", help="names or TOML files (default: ftp-get)")
+    parser.add_argument(
+        "--cases",
+        metavar="SPEC",
+        help="groups (paper, ladder, one-off, factorial, all), names, settings "
+        "(tso=off,tx=on; a semicolon between two such cases), TOML files",
+    )
+    parser.add_argument(
+        "--workloads", metavar="LIST", default="ftp-get,iscsi-write", help="names or TOML files (default: both)"
+    )
     parser.add_argument(
         "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
     )
     parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
+    parser.add_argument(
+        "--precision",
+        metavar="PCT",
+        help="add blocks until every interval of a case against the first is that narrow: 2%%",
+    )
+    parser.add_argument("--max-repeats", metavar="N", type=int, help="where --precision gives up (default: 20)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the order (default: drawn, and recorded)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="run file (default: made from NIC and time)")
     parser.add_argument("--resume", metavar="FILE", type=Path, help="go on with a run where it stopped")
@@ -33,13 +52,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], help="override a workload's parameter"
     )
     parser.add_argument("--force", action="store_true", help="overwrite the output; use a NIC with the default route")
-    parser.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")
-    parser.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 0ms)")
+    cable.add_arguments(parser)
     parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured window")
     parser.add_argument(
         "--call-graph", action="store_true", help="record who called each sampled function; costs more CPU"
     )
+    parser.add_argument(
+        "--waits", action="store_true", help="record where the sender's threads wait (scheduler switches); costs CPU"
+    )
+    parser.add_argument(
+        "--tune", choices=("sndbuf",), help="run again with a send buffer that cannot limit; shows before and after"
+    )
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
+
+
+def _precision(arguments: argparse.Namespace) -> tuple[float, int, int]:
+    """The half width asked for, the repeats to begin with, and the most; 0 without --precision."""
+    from offloadbench.analysis.precision import FIRST_LOOK
+
+    if not arguments.precision:
+        if arguments.max_repeats is not None:
+            raise UsageError("--max-repeats is where --precision gives up", "add --precision 2%, or use --repeats")
+        return 0.0, arguments.repeats, 0
+    most = _MAX_REPEATS if arguments.max_repeats is None else arguments.max_repeats
+    _at_least("max-repeats", most, max(FIRST_LOOK, arguments.repeats))
+    return parse_percent(arguments.precision), max(FIRST_LOOK, arguments.repeats), most
 
 
 def _at_least(name: str, value: float, low: float) -> None:
@@ -48,12 +85,12 @@ def _at_least(name: str, value: float, low: float) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.analysis import steadiness
     from offloadbench.engine import run as engine
 
-    if arguments.resume and (arguments.cases or arguments.output or arguments.set):
+    if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    if arguments.nic == "lab-veth" and (arguments.line_rate or arguments.rtt):
-        raise UsageError("lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab for a rate or an RTT")
+    cable.check_nic(arguments)
     if not arguments.resume and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
     if arguments.call_graph and arguments.no_profile:
@@ -61,6 +98,7 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    precision_ratio, repeats, max_repeats = _precision(arguments)
     workloads = [name for name in arguments.workloads.split(",") if name]
     if not workloads:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
@@ -72,16 +110,19 @@ def main(arguments: argparse.Namespace) -> int:
         output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),
         duration_s=arguments.duration,
         warmup_s=arguments.warmup,
-        repeats=arguments.repeats,
+        repeats=repeats,
+        precision_ratio=precision_ratio,
+        max_repeats=max_repeats,
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
-        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate or "1gbit"),
-        rtt_s=parse_time_s(arguments.rtt or "0ms"),
+        **cable.settings(arguments),
         settings=arguments.set,
         force=arguments.force,
         resume=arguments.resume is not None,
         profile=not arguments.no_profile,
         keep_perf=arguments.keep_perf,
         call_graph=arguments.call_graph,
+        waits=arguments.waits,
+        tune=arguments.tune is not None,
         command=["offloadbench", *sys.argv[1:]],
     )
     if arguments.dry_run:
@@ -89,7 +130,41 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     with progress.show() as emit:
         run = engine.execute(options, emit)
+    for text in steadiness.told(steadiness.doubts(run)):
+        sys.stderr.write(f"warning: {text}\n")
+    for text in [*_why(run), *_tuned(run)]:
+        print(text)
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
     return TrafficError.exit_code if failed else OK
+
+
+def _why(run: Run) -> list[str]:
+    """What limited each trial whose sender was watched."""
+    from offloadbench.analysis import limits
+
+    return [
+        f"{row['workload']} {row['case']}, repeat {row['repeat']}: {row['sentence']}"
+        for row in limits.limits([run]).to_dict("records")
+    ]
+
+
+def _tuned(run: Run) -> list[str]:
+    """Before, after and theory of every workload that ran with a raised send buffer too."""
+    from offloadbench.analysis import limits
+    from offloadbench.engine.tune import SUFFIX
+
+    bounds = limits.bounds([run])
+    lines = []
+    for (workload, case), before in bounds.groupby(["workload", "case"], sort=False):
+        after = bounds[(bounds["workload"] == f"{workload}{SUFFIX}") & (bounds["case"] == case)]
+        if after.empty:
+            continue
+        was, now = (float(rows["goodput_bits_per_s"].median()) for rows in (before, after))
+        theory = after.sort_values("bound_bits_per_s").iloc[0]
+        lines.append(
+            f"{workload} {case}: send buffer raised: {format_rate(was)} -> {format_rate(now)} ({now / was:.1f} times); "
+            f"theory allows {format_rate(theory['bound_bits_per_s'])} by {theory['bound']}"
+        )
+    return lines

@@ -14,8 +14,8 @@ from offloadbench import catalog
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import cpus, lab
 from offloadbench.cache import cache_folder
-from offloadbench.errors import OffloadbenchError
-from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, sysctl
+from offloadbench.errors import HostError, OffloadbenchError
+from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, sysctl, tgt
 from offloadbench.units import format_bytes
 
 Level = Literal["ok", "note", "fail"]
@@ -118,6 +118,14 @@ def _ip() -> Check:
     return Check("ip", "fail", "ip is not installed", "apt-get install iproute2")
 
 
+def _iscsi_target() -> Check:
+    try:
+        tgt.require()
+    except HostError as error:
+        return Check("iSCSI target", "note", f"{error.message}: iscsi-write cannot run", error.hint)
+    return Check("iSCSI target", "ok", f"tgt {tgt.version()}")
+
+
 def _python_ethtool() -> Check:
     try:
         import ethtool
@@ -149,6 +157,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("ip", _ip),
     ("TAP devices", _tun),
     ("python-ethtool", _python_ethtool),
+    ("iSCSI target", _iscsi_target),
     ("congestion control", _congestion_control),
 )
 

@@ -24,6 +24,13 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanExtended:
+    """The run goes on with more blocks than it began with."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class TrialStarted:
     trial: PlannedTrial
     number: int
@@ -52,5 +59,5 @@ class TrialEnded:
     trial: Trial
 
 
-Event = Note | RunStarted | TrialStarted | Phase | Sampled | TrialEnded
+Event = Note | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded
 Emit = Callable[[Event], None]

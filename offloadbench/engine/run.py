@@ -7,25 +7,27 @@ import dataclasses
 import datetime
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from offloadbench import __version__, catalog, names, plan, runfile, traffic
+from offloadbench import catalog, names, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
+from offloadbench.engine import blocks, tune
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Emit, Note, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
+from offloadbench.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +41,24 @@ class Options:
     duration_s: int = 60
     warmup_s: float = 5.0
     repeats: int = 1
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
     seed: int = 1
     line_rate_bits_per_s: int = 10**9
     rtt_s: float = 0.0
+    loss_ratio: float = 0.0
+    queue_bytes: int = 0
+    sysctls: dict[str, str] = field(default_factory=dict)
     settings: list[str] = field(default_factory=list)
     force: bool = False
     resume: bool = False
     profile: bool = True
     keep_perf: bool = False
     call_graph: bool = False
+    waits: bool = False
+    tune: bool = False
     command: list[str] = field(default_factory=list)
+    sweep: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,37 +100,56 @@ def _check_machine(options: Options) -> None:
     )
 
 
-def prepare_workloads(names: list[str], settings: list[str]) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
-    """Definitions with their `--set` overrides, and their parameters checked."""
-    definitions = catalog.override_parameters([catalog.workload(name) for name in names], settings)
+def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
+    """Definitions with their `--set` overrides, tuned twins where asked for, and their parameters checked."""
+    named = [catalog.workload(name) for name in options.workloads]
+    definitions = catalog.override_parameters(named, options.settings)
+    if options.tune:
+        rate = options.line_rate_bits_per_s if options.nic == lab.LAB else 0
+        definitions = tune.with_tuned(definitions, rate, options.rtt_s)
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
 
 
 @contextlib.contextmanager
-def open_site(options: Options, emit: Emit) -> Iterator[Site]:
-    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end."""
+def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
+    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end.
+
+    Args:
+        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
+    """
 
     def tell(text: str) -> None:
         emit(Note(text))
 
-    lock = NicLock(options.nic)
+    owner = owner or options.nic
+    lock = NicLock(owner)
     try:
-        if restore_left_behind(tell, options.nic):
+        if restore_left_behind(tell, owner):
             tell("a run that was killed has been cleaned up")
         run_id = secrets.token_hex(4)
         os.environ[processes.MARKER] = run_id
-        journal = Journal(run_id, options.nic)
+        journal = Journal(run_id, owner)
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
         try:
-            folder = Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
+            folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
             folder.mkdir(mode=0o700)
-            if not mounts.tracefs_mounted():
+            # only a run's trials mount it; a bench that stands longer must not take it from them
+            if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
             for namespace in lab.namespace_names(run_id):
                 journal.add("namespace", namespace=namespace)
-            bed = lab.Lab(options.nic, run_id, options.line_rate_bits_per_s, options.rtt_s)
+            bed = lab.Lab(
+                options.nic,
+                run_id,
+                options.line_rate_bits_per_s,
+                options.rtt_s,
+                loss_ratio=options.loss_ratio,
+                loss_seed=options.seed,
+                queue_bytes=options.queue_bytes,
+                sysctls=options.sysctls,
+            )
             for problem in bed.problems:
                 tell(problem)
             os.sched_setaffinity(0, bed.placement.tool)
@@ -132,6 +161,7 @@ def open_site(options: Options, emit: Emit) -> Iterator[Site]:
                     bed.close()
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
+                os.environ.pop(processes.MARKER, None)
                 journal.close(lambda _: None)
     finally:
         lock.release()
@@ -175,6 +205,9 @@ def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
         counts_super_packets=counts_super_packets,
         shared_cpus=place.shared,
         settings=bed.settings,
+        loss_ratio=bed.loss_ratio,
+        loss_seed=bed.loss_seed,
+        queue_bytes=bed.queue_bytes,
     )
 
 
@@ -189,6 +222,9 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         seed=options.seed,
         profile=options.profile,
         call_graph=options.call_graph,
+        waits=options.waits,
+        precision_ratio=options.precision_ratio,
+        max_repeats=options.max_repeats,
     )
 
 
@@ -198,6 +234,7 @@ def _now() -> str:
 
 def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
     driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
+    planned = _plan(options, found.features, definitions)
     return Run(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -209,11 +246,23 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         host=host.describe(site.bed.dut.namespace),
         nic=found,
         bed=_describe_bed(site.bed, driver_counts),
-        plan=_plan(options, found.features, definitions),
+        plan=planned,
         kallsyms=symbols,
         trials=[],
         warnings=list(site.bed.problems),
+        sweep=options.sweep,
+        definitions=_definition_hashes(planned),
     )
+
+
+def _definition_hashes(planned: Plan) -> dict[str, str]:
+    """kind:name -> content hash. The profile is the shipped one: another may be chosen whenever the run is read."""
+    hashes = {f"case:{case.definition.name}": runfile.content_hash(case.definition) for case in planned.cases}
+    hashes |= {f"workload:{workload.name}": runfile.content_hash(workload) for workload in planned.workloads}
+    if planned.profile:
+        shipped = msgspec.structs.replace(catalog.profile("linux"), names=[])
+        hashes["profile:linux"] = runfile.content_hash(shipped)
+    return hashes
 
 
 def _symbols(options: Options, emit: Emit) -> Kallsyms:
@@ -249,6 +298,10 @@ def _resumed(options: Options, prior: Run) -> Options:
         nic=prior.nic.name,
         line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
         rtt_s=prior.bed.rtt_s,
+        loss_ratio=prior.bed.loss_ratio,
+        queue_bytes=prior.bed.queue_bytes,
+        sysctls=prior.bed.settings.get("sysctls", {}),
+        seed=prior.plan.seed,
         profile=prior.plan.profile,
         call_graph=prior.plan.call_graph,
     )
@@ -288,7 +341,7 @@ def execute(options: Options, emit: Emit) -> Run:
         workloads = {w.name: (w, traffic.from_definition(w)) for w in prior.plan.workloads}
     else:
         catalog.select_cases(options.cases)
-        workloads = prepare_workloads(options.workloads, options.settings)
+        workloads = prepare_workloads(options)
     _check_machine(options)
     for _, kind in workloads.values():
         kind.prepare(lambda text: emit(Note(text)))
@@ -311,17 +364,9 @@ def execute(options: Options, emit: Emit) -> Run:
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,
         )
-        done = {(trial.repeat, trial.workload, trial.case) for trial in run.trials}
-        emit(RunStarted(run.plan, len(done)))
-        cases = {case.definition.name: case for case in run.plan.cases}
-        for number, planned in enumerate(run.plan.order, 1):
-            if (planned.repeat, planned.workload, planned.case) in done:
-                continue
-            emit(TrialStarted(planned, number, len(run.plan.order)))
-            trial = trials.run_trial(setting, planned, cases[planned.case], workloads[planned.workload][1])
-            run = msgspec.structs.replace(run, trials=[*run.trials, trial])
-            _save_or_rescue(run, options.output)
-            emit(TrialEnded(trial))
+        emit(RunStarted(run.plan, len(run.trials)))
+        kinds = {name: kind for name, (_, kind) in workloads.items()}
+        run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output))
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run
@@ -344,7 +389,7 @@ def preview(options: Options) -> list[str]:
         prior = runfile.load(options.output)
         done = {(trial.repeat, trial.workload, trial.case) for trial in prior.trials}
         return plan.describe(prior.plan, prior.nic.name, prior.nic.features, done)
-    workloads = prepare_workloads(options.workloads, options.settings)
+    workloads = prepare_workloads(options)
     catalog.select_cases(options.cases)
     _check_machine(options)
     states = feature_states(options.nic)

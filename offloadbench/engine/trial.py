@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, crosscheck, metrics
+from offloadbench.analysis import contamination, counting, metrics, proof
 from offloadbench.bed.base import Bed
+from offloadbench.engine.account import Account
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
@@ -25,8 +26,10 @@ from offloadbench.model import (
     PlannedTrial,
     ProfileCounts,
     Samples,
+    TcpTrace,
     ToolCost,
     Trial,
+    Waits,
     WireReport,
 )
 from offloadbench.traffic.base import Mark, Session, Traffic
@@ -73,6 +76,8 @@ class _Capture:
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
     tool: ToolCost | None = None
+    tcp: list[TcpTrace] = field(default_factory=list)
+    waits: Waits | None = None
 
 
 def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -94,15 +99,14 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
         _apply(setting, case.definition, capture, warnings)
-        in_flight = 0 if setting.bed.push_back else _in_flight_bytes(setting.bed)
-        session = traffic.start(setting.bed.dut, setting.bed.peer, in_flight)
+        session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
         _warm_up(setting, capture)
         _measure(setting, session, planned, capture, warnings)
         setting.emit(Phase("finishing"))
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
         if capture.profile:
-            warnings += [*contamination.warnings(capture.profile), *crosscheck.warnings(capture.profile)]
+            warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
         _judge_wire(capture, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
@@ -132,6 +136,8 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         load=load,
         wire=capture.wire,
         tool=capture.tool,
+        tcp=capture.tcp,
+        waits=capture.waits,
     )
 
 
@@ -154,6 +160,9 @@ def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
 
 
 def _in_flight_bytes(bed: Bed) -> int:
+    """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
+    if bed.push_back or bed.queue_bytes:
+        return 0
     return int(bed.line_rate_bits_per_s / 8 * bed.rtt_s) + QUEUE_BYTES
 
 
@@ -176,7 +185,7 @@ def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: 
             fixed=feature.fixed,
         )
         for name, feature in change.after.items()
-        if name in change.requested or name in change.dragged
+        if name in change.requested or name in change.dragged or name in proof.JUDGED
     ]
     if case.gso_max_segs:
         setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
@@ -234,11 +243,15 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
+    account: Account | None = None
     try:
+        account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, with_waits=setting.plan.waits)
+        warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         tool_cpu_s = counters.process_cpu_s()
         profiler.enable()
         bed.mark()
+        account.open()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
             sampler.opened.wait()
@@ -246,6 +259,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
                 sampler.join(0.2)
         closed = session.mark()
         capture.wire = bed.report()
+        capture.tcp, capture.waits = account.finish(float(seconds))
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,
@@ -262,6 +276,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     finally:
         network.close()
         profiler.close()
+        if account:
+            account.close()
 
 
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:

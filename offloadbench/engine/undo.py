@@ -236,6 +236,11 @@ def _read(path: Path) -> tuple[Step, list[Step]]:
     return header, steps
 
 
+def journalled() -> list[tuple[Step, list[Step]]]:
+    """Header and steps of every journal, of runs at work as well as of dead ones."""
+    return [_read(path) for path in sorted(state_folder().glob("*.journal"))]
+
+
 def _is_running(header: Step) -> bool:
     """Whether the run that wrote the journal still holds its lock."""
     path = state_folder() / f"{str(header['nic']).replace('/', '_')}.lock"

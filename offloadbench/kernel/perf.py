@@ -7,7 +7,9 @@ are tried first, and what was recorded is read back from the file.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import select
 import signal
 from collections.abc import Iterable
@@ -242,6 +244,26 @@ def script(data: Path, fields: str) -> Iterable[str]:
         raise ProfilerError(f"perf cannot read its own recording: {reason}", "see `offloadbench doctor`") from error
     finally:
         output.unlink(missing_ok=True)
+
+
+def read_all(recording: perfdata.Recording, functions: npt.NDArray[np.uint64]) -> ProfileCounts:
+    """All samples of any recording as counts, whatever its events; seconds count from its first sample.
+
+    What an event measures is told by its name: where that is none of ours, the quantity is the name itself.
+
+    Args:
+        functions: sorted start addresses of the kernel's functions, for call chains where there are any.
+    """
+    chained = any(event.sample_type & perfdata.SampleField.CALLCHAIN for event in recording.header.events)
+    events = {
+        event.name: ProfileEvent(name=event.name, quantity=_quantity(event.name), period=event.sample_period)
+        for event in recording.header.events
+    }
+    return perfdata.fold(recording, list(events.values()), 0.0, math.inf, functions if chained else None)
+
+
+def _quantity(event: str) -> str:
+    return next((meaning for name, meaning in _QUANTITIES.items() if name in re.split("[/:]", event)), event)
 
 
 def read_counts(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
 MARKER = "OFFLOADBENCH_RUN"
+
+
+def folder_of_run(run_id: str) -> Path:
+    """Where a run keeps its temporary files; journalled, so that what a killed process leaves there goes with it."""
+    return Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
 
 
 def of_run(run_id: str) -> list[int]:

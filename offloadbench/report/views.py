@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from offloadbench.analysis import proof
 from offloadbench.analysis.findings import figure, module_label, percent, unit_per_byte
-from offloadbench.analysis.results import Results, busy_modules
+from offloadbench.analysis.results import Results, busy_modules, instructions_per_cycle
 from offloadbench.units import format_rate
 
 _GOOD, _BAD, _PLAIN = "good", "bad", "plain"
@@ -54,16 +53,17 @@ def _badge(text: str) -> Badge:
     return Badge(text.replace("_", " "), _KINDS.get(text, _PLAIN))
 
 
-def _number(value: float, text: str) -> Cell:
+def number(value: float, text: str) -> Cell:
+    """A figure; a dash that sorts last where there is none."""
     return Cell("\N{EN DASH}" if math.isnan(value) else text, "" if math.isnan(value) else repr(float(value)))
 
 
 def _rate(value: float) -> Cell:
-    return _number(value, format_rate(value))
+    return number(value, format_rate(value))
 
 
 def _plain(value: float) -> Cell:
-    return _number(value, f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    return number(value, f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
 
 
 def _without_constants(table: Table, labels: tuple[str, ...]) -> Table:
@@ -111,8 +111,8 @@ def trials(results: Results) -> Table:
                 Cell("", str(row["outcome"]), (_badge(str(row["outcome"])),)),
                 _rate(row["throughput_bits_per_s"]),
                 _rate(row["goodput_bits_per_s"]),
-                _number(row["cpu_busy_ratio"], percent(row["cpu_busy_ratio"])),
-                _number(row["cpu_s_per_gb"], figure(row["cpu_s_per_gb"])),
+                number(row["cpu_busy_ratio"], percent(row["cpu_busy_ratio"])),
+                number(row["cpu_s_per_gb"], figure(row["cpu_s_per_gb"])),
                 _plain(row["bytes_per_packet"]),
                 _plain(row["retrans_segments"]),
                 Cell("", "", (_badge("proven" if row["toggle_proven"] else "not proven"),) if measured else ()),
@@ -199,38 +199,37 @@ def features(results: Results) -> list[Table]:
 
 
 def modules(results: Results, floors: dict[str, str]) -> list[Table]:
-    """Per nic and workload: cost and share of each module in each case."""
+    """Per nic and workload: cost and share of each module in each case, and instructions per cycle where counted."""
     tables = []
     table = busy_modules(results.modules)
+    speed = instructions_per_cycle(results.modules)
     for (nic, workload), found in table.groupby(["nic", "workload"], sort=False):
         cases = [case for case in results.cases if case in set(found["case"])]
         cost = found.pivot_table(index=["module", "floor"], columns="case", values="value_per_byte", aggfunc="sum")
         share = found.pivot_table(index=["module", "floor"], columns="case", values="share_ratio", aggfunc="sum")
         order = cost.sum(axis=1).sort_values(ascending=False).index
-        rows = [
-            [
-                Cell(module_label(str(module))),
-                *_pairs(cost.loc[[(module, floor)]], share.loc[[(module, floor)]], cases),
-                Cell(_first_words(floors.get(str(floor), str(floor)))),
-            ]
-            for module, floor in order
-        ]
+        here = [(nic, workload, case) in speed.index for case in cases]
+        rows = []
+        for module, floor in order:
+            row = [Cell(module_label(str(module)))]
+            for case, counted in zip(cases, here, strict=True):
+                value, ratio = float(cost.loc[(module, floor), case]), float(share.loc[(module, floor), case])
+                row += [number(value, figure(value)), number(ratio, percent(ratio))]
+                if counted:
+                    rate = float(speed.get((nic, workload, case, module), math.nan))
+                    row.append(number(rate, figure(rate)))
+            rows.append([*row, Cell(_first_words(floors.get(str(floor), str(floor))))])
         unit = unit_per_byte(str(found["quantity"].iloc[0]))
         heads = [Head("Module")]
-        for case in cases:
-            heads += [Head(case, True), Head("share", True)]
+        for case, counted in zip(cases, here, strict=True):
+            heads += [Head(case, True), Head("share", True), *([Head("IPC", True)] if counted else [])]
         heads.append(Head("Floor"))
-        tables.append(Table(f"{nic}, {workload}: {unit}, and share of all busy samples", heads, rows))
+        caption = f"{nic}, {workload}: {unit}, and share of all busy samples"
+        if any(here):
+            caption += "; IPC: instructions per cycle"
+        tables.append(Table(caption, heads, rows))
     return tables
 
 
 def _first_words(text: str) -> str:
     return text.partition(" (")[0]
-
-
-def _pairs(cost: pd.DataFrame, share: pd.DataFrame, cases: Sequence[str]) -> list[Cell]:
-    cells = []
-    for case in cases:
-        value, ratio = float(cost[case].iloc[0]), float(share[case].iloc[0])
-        cells += [_number(value, figure(value)), _number(ratio, percent(ratio))]
-    return cells

@@ -12,7 +12,11 @@ from offloadbench.model import Load, WorkloadDefinition
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Payload received by the load side so far, at a moment of the load side's own monotonic clock."""
+    """Payload that has arrived so far, at a moment of the monotonic clock of whoever counts it.
+
+    Attributes:
+        cpu_s: CPU time of the load side's processes so far.
+    """
 
     t_s: float
     payload_bytes: int
@@ -20,13 +24,20 @@ class Mark:
 
 
 class Session(Protocol):
-    """Traffic that runs."""
+    """Traffic that runs.
+
+    Attributes:
+        watched: where the connections go that a monitor of the device under test should follow, as the remote
+            (IPv4 address, port); empty where they come and go too fast to be followed, as FTP's data connections do.
+    """
+
+    watched: list[tuple[str, int]]
 
     def mark(self) -> Mark:
         """The count now."""
 
     def finish(self, opened: Mark, closed: Mark) -> Load:
-        """Stop sending, read everything to its end, and account for every byte.
+        """Stop sending, let everything on its way come to its end, and account for every byte.
 
         Raises:
             TrafficError: bytes were lost, or a transfer failed.
@@ -43,7 +54,7 @@ class Traffic(Protocol):
         """Once a run, before the first trial: files, memory, disk."""
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> Session:
-        """Start servers, wait until they answer, start clients, wait until all receive.
+        """Start what serves, wait until it answers, start what drives the load, wait until payload flows everywhere.
 
         Args:
             in_flight_bytes: bound for the sum of the receivers' windows; 0 leaves them to the kernel.

@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from offloadbench import catalog, runfile
 from offloadbench.report import html
+from tests.browser.conftest import Console
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-def _tool(*names: str) -> str:
-    """The first of these programs on PATH; missing ones skip here and fail in CI."""
-    found = next((path for path in map(shutil.which, names) if path), "")
-    if not found:
-        reason = f"needs {names[0]} (apt install chromium chromium-driver)"
-        if os.environ.get("OFFLOADBENCH_REQUIRE_ALL"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.binary_location = _tool("chromium", "chromium-browser", "google-chrome")
-    driver = _tool("chromedriver")
-    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
+def browser(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
     page = tmp_path_factory.mktemp("report") / "report.html"
     page.write_text(html.render([runfile.load(DATA)], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
     chrome.get(page.as_uri())
-    yield chrome
-    chrome.quit()
-
-
-def _console(browser: webdriver.Chrome) -> list[dict[str, object]]:
-    entries: list[dict[str, object]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
-    return entries
+    return chrome
 
 
 def _column(browser: webdriver.Chrome, caption: str, column: int) -> list[str]:
@@ -72,8 +34,8 @@ def _column(browser: webdriver.Chrome, caption: str, column: int) -> list[str]:
     return cells
 
 
-def test_console_is_silent_and_nothing_is_fetched(browser: webdriver.Chrome) -> None:
-    assert _console(browser) == []
+def test_console_is_silent_and_nothing_is_fetched(browser: webdriver.Chrome, console: Console) -> None:
+    assert console() == []
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
 
 
@@ -93,7 +55,7 @@ def test_one_drawing_of_each_plot_is_shown(browser: webdriver.Chrome, width: int
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_click_on_a_column_sorts(browser: webdriver.Chrome) -> None:
+def test_click_on_a_column_sorts(browser: webdriver.Chrome, console: Console) -> None:
     browser.set_window_size(1200, 900)
     table = next(t for t in browser.find_elements(By.CSS_SELECTOR, "table") if "Every trial" in t.text)
     names = [head.text for head in table.find_elements(By.TAG_NAME, "th")]
@@ -106,4 +68,4 @@ def test_click_on_a_column_sorts(browser: webdriver.Chrome) -> None:
     browser.execute_script("arguments[0].click()", button)
     after = _column(browser, "Every trial", column)
     assert after == before[::-1] != before
-    assert _console(browser) == []
+    assert console() == []

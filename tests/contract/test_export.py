@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from offloadbench.analysis import tables
+from offloadbench.analysis import folded, tables
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.model import Profile, Run
+from tests.conftest import CommandLine
 
 COLUMNS = {
     "trials": "run repeat nic driver kernel workload case outcome reason throughput_bits_per_s goodput_bits_per_s "
@@ -21,17 +26,32 @@ COLUMNS = {
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
     "cpus": "workload case repeat cpu event module value share_ratio samples",
     "stacks": "workload case repeat event quantity stack module value samples",
+    "effects": "run nic workload factor on off metric value_on value_off ratio ratio_low ratio_high ratio_low_95 "
+    "ratio_high_95 difference difference_low difference_high level p p_holm verdict blocks trials_needed "
+    "detectable_change method at reason",
+    "effect_modules": "run nic workload factor on off module quantity blocks saved_per_byte saved_low saved_high "
+    "share_of_saving share_low share_high",
 }
+# the two cases of the sample run differ in more than one factor
+UNFILLED = {"effects", "effect_modules"}
 
 
-# the sample run was recorded without call chains
-@pytest.mark.parametrize("name", sorted(COLUMNS.keys() - {"stacks"}))
-def test_a_table_has_every_promised_column_filled(name: str, sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.TABLES[name]([sample_run], linux_profile)
+@pytest.mark.parametrize("name", sorted(COLUMNS.keys() - UNFILLED))
+def test_a_table_has_every_promised_column_filled(
+    name: str, sample_run: Run, chains_run: Run, linux_profile: Profile
+) -> None:
+    table = tables.TABLES[name]([chains_run if name == "stacks" else sample_run], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
     filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]
     assert filled == COLUMNS[name].split()
+
+
+@pytest.mark.parametrize("name", sorted(UNFILLED))
+def test_a_table_has_every_promised_column(name: str, sample_run: Run, linux_profile: Profile) -> None:
+    table = tables.TABLES[name]([sample_run], linux_profile)
+    assert set(COLUMNS[name].split()) <= set(table.columns)
+    assert not table.columns.duplicated().any()
 
 
 def test_exactly_these_tables_are_offered() -> None:
@@ -51,3 +71,40 @@ def test_a_module_has_one_row_per_event_of_a_trial(sample_run: Run, linux_profil
     table = tables.TABLES["modules"]([sample_run], linux_profile)
     assert not table.duplicated(["workload", "case", "repeat", "module", "event"]).any()
     assert set(table["floor"]) <= set(linux_profile.floors)
+
+
+def test_folded_stacks_are_lines_that_flame_graph_tools_read(
+    command_line: CommandLine, chains_path: Path, chains_run: Run, linux_profile: Profile
+) -> None:
+    done = command_line("export", str(chains_path), "--table", "stacks", "--format", "folded")
+    assert done.code == 0
+    lines = [re.fullmatch(r"(tso|csum);([^;]+(?:;[^;]+)*) (\d+)", line) for line in done.out.splitlines()]
+    assert lines and all(lines)
+    table = tables.TABLES["stacks"]([chains_run], linux_profile)
+    assert sum(int(line[3]) for line in lines if line) == table["value"].sum()
+
+
+def test_folded_lines_of_two_runs_begin_with_the_run(chains_run: Run, linux_profile: Profile) -> None:
+    runs = [chains_run, msgspec.structs.replace(chains_run, run_id="b")]
+    text = folded.folded(tables.TABLES["stacks"](runs, linux_profile))
+    assert {line.split(";")[0] for line in text.splitlines()} == {chains_run.run_id, "b"}
+
+
+def test_a_process_name_cannot_break_a_folded_line(chains_run: Run, linux_profile: Profile) -> None:
+    first = chains_run.trials[0]
+    assert first.profile is not None
+    odd = msgspec.structs.replace(first.profile, comms=["a;b\nc"] * len(first.profile.comms))
+    runs = [msgspec.structs.replace(chains_run, trials=[msgspec.structs.replace(first, profile=odd)])]
+    text = folded.folded(tables.TABLES["stacks"](runs, linux_profile))
+    assert {line.split(";")[1].split(" 1")[0] for line in text.splitlines()} == {"a:b c"}
+
+
+def test_only_stacks_can_be_folded(command_line: CommandLine, sample_path: Path) -> None:
+    done = command_line("export", str(sample_path), "--table", "modules", "--format", "folded")
+    assert done.code == 2
+    assert "--table stacks" in done.err
+
+
+def test_without_call_chains_nothing_is_folded(command_line: CommandLine, sample_path: Path) -> None:
+    done = command_line("export", str(sample_path), "--table", "stacks", "--format", "folded")
+    assert (done.code, done.out) == (0, "")

@@ -30,3 +30,14 @@ def test_readme_command_parses(command: str) -> None:
 
 def test_the_two_set_up_commands_come_first() -> None:
     assert re.findall(r"^    (\S.*)$", README, re.MULTILINE)[:2] == ["./bootstrap run", "./bootstrap test"]
+
+
+def test_the_python_example_runs_and_prints_what_it_says(
+    sample_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    (tmp_path / "before.json").write_bytes(sample_path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example[1], "README.md", "exec"), {})
+    assert "cpu_s_per_gb" in capsys.readouterr().out

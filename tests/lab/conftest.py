@@ -15,7 +15,7 @@ import pytest
 from offloadbench import runfile
 from offloadbench.model import Run
 
-REQUIRED_TOOLS = ("perf", "ip", "ping", "ethtool")
+REQUIRED_TOOLS = ("perf", "ip", "ping", "ethtool", "tcpdump")
 Offloadbench = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -147,11 +147,16 @@ def _comparable(ips: Iterable[int]) -> tuple[int, ...]:
 def test_call_chains_are_those_that_perf_prints(name: str, tmp_path: Path) -> None:
     path = _record(tmp_path, RECORDINGS[name])
     theirs, ours, modes = Counter[Chain](), Counter[Chain](), set[str]()
+    # perf drops a whole chain in which a user's frame pointer led to what looks like a marker; we keep the rest of it
+    dropped: set[tuple[int, int]] = set()
     for sample in _perf("script", "-i", str(path), "--ns", "--no-inline", "-F", "time,cpu,ip").split("\n\n"):
         head, _, ips = sample.strip().partition(":")
         cpu, s, ns = re.findall(r"\d+", head) or (0, 0, 0)
-        if head:
-            theirs[int(s) * 10**9 + int(ns), int(cpu), _comparable(int(ip, 16) for ip in ips.split())] += 1
+        time_ns = int(s) * 10**9 + int(ns)
+        if ips.split():
+            theirs[time_ns, int(cpu), _comparable(int(ip, 16) for ip in ips.split())] += 1
+        else:
+            dropped.add((time_ns, int(cpu)))
     for batch in perfdata.read(path).batches(chains=True):
         chains = batch.chains
         assert chains is not None
@@ -159,8 +164,9 @@ def test_call_chains_are_those_that_perf_prints(name: str, tmp_path: Path) -> No
         assert (chains.ip[chains.mode == perfdata.CpuMode.KERNEL] >> np.uint64(63) == 1).all()
         for index, (time_ns, cpu) in enumerate(zip(batch.time_ns.tolist(), batch.cpu.tolist(), strict=True)):
             entries = chains.ip[chains.offsets[index] : chains.offsets[index + 1]]
-            ours[time_ns, cpu, _comparable(entries.tolist())] += 1
-    assert len(ours) > 100
+            if (time_ns, cpu) not in dropped:
+                ours[time_ns, cpu, _comparable(entries.tolist())] += 1
+    assert len(ours) > 100 > 10 * len(dropped)
     assert ours == theirs
     assert modes == ({"U"} if name == "only user" else {"K", "U"})
 

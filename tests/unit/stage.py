@@ -42,6 +42,9 @@ class Stage:
     push_back = True
     line_rate_bits_per_s = 10**9
     rtt_s = 0.02
+    loss_ratio = 0.0
+    loss_seed = 0
+    queue_bytes = 0
     counts_super_packets = False
     placement = Placement(frozenset({0}), frozenset(), frozenset({1}), frozenset({1}))
 
@@ -57,7 +60,7 @@ class Stage:
         self.done: list[str] = []
         self.events: list[Event] = []
         self.behind_s = 0.0
-        self.counted_per_s = 1.0
+        self.counted_per_s: dict[str, float] = {}
         self.in_flight_bytes = -1
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
@@ -189,7 +192,7 @@ class Counter:
 
     def finish(self) -> tuple[dict[str, float], str]:
         self._stage.step("finish counter")
-        return {"cpu-clock": self._stage.counted_per_s}, ""
+        return dict(self._stage.counted_per_s), ""
 
     def close(self) -> None:
         self._stage.done.append("close counter")

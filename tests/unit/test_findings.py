@@ -223,3 +223,19 @@ def test_a_run_without_trials_has_no_findings_and_says_what_is_missing(run: Run)
     gather = gathered(replace(run, trials=[]))
     assert findings.find(gather) == []
     assert "3 of 3 planned trials are missing" in text_of(gather)
+
+
+def test_nothing_is_advised_where_processes_of_others_could_be_the_difference(run: Run) -> None:
+    gather = gathered(run)
+    quiet = findings.find(gather)[0]
+    assert quiet.command
+    # as much as was saved, on one side only
+    taken = quiet.size / gather.trials["cpu_s_per_gb"] * gather.trials["cpu_busy_ratio"]
+    spoilt = gather.trials.assign(foreign_cpu_ratio=taken.where(gather.trials["case"] == "none"))
+    found = findings.find(dataclasses.replace(gather, trials=spoilt))
+    doubtful = [finding for finding in found if "none" in finding.title]
+    assert doubtful
+    assert all(finding.sentence.startswith("Nothing can be said") for finding in doubtful)
+    assert not any(finding.command for finding in doubtful)
+    # what is sure comes first
+    assert "none" not in found[0].title

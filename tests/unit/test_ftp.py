@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from offloadbench import catalog, traffic
-from offloadbench.ends import Role, python_role
 from offloadbench.errors import TrafficError, UsageError
 from offloadbench.model import WorkloadDefinition
 from offloadbench.traffic.ftp.kind import FtpSession, FtpTraffic
 from tests.unit.builders import workload
-
-ADDRESS = "127.0.0.1"
+from tests.unit.loopback import LoopbackEnd
 
 
 def _definition(**changes: object) -> WorkloadDefinition:
@@ -76,35 +72,6 @@ def test_a_missing_parameter_is_named(key: str) -> None:
     parameters = catalog.workload("ftp-get").parameters
     with pytest.raises(UsageError, match=f"{key} is missing"):
         FtpTraffic(workload(**{name: value for name, value in parameters.items() if name != key}))
-
-
-class LoopbackEnd:
-    """An end on the loopback device; `spoil` changes what its roles are told."""
-
-    name = "loopback"
-    address = ADDRESS
-    ifname = "lo"
-    namespace: str | None = None
-    server_cpus: frozenset[int] = frozenset()
-
-    def __init__(self, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> None:
-        self.roles: list[Role] = []
-        self._spoil = spoil
-
-    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
-        del cpus
-        spoil = self._spoil
-
-        class Told(Role):
-            def send(self, message: dict[str, Any]) -> None:
-                spoil(message)
-                super().send(message)
-
-        def start(stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-            return subprocess.Popen(python_role(module), stdin=stdin, stdout=stdout, stderr=stderr)
-
-        self.roles.append(Told(title, start))
-        return self.roles[-1]
 
 
 Start = Callable[..., tuple[FtpSession, LoopbackEnd]]

@@ -12,14 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from offloadbench import runfile, traffic
+from offloadbench import catalog, runfile, traffic
+from offloadbench.analysis import precision
 from offloadbench.engine import run as engine
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Event, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import kallsyms, perf
 from offloadbench.model import PlannedCase, PlannedTrial, Run, Trial
-from tests.unit import builders
+from offloadbench.plan import draw_order, make_plan
+from tests.unit import builders, repeats
+from tests.unit.repeats import ABLE
 
 Ran = list[tuple[str, str]]
 
@@ -155,3 +158,112 @@ def test_nothing_is_measured_without_root(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(HostError, match="needs root"):
         engine.execute(_options(tmp_path / "run.json"), _ignore)
     assert list(tmp_path.iterdir()) == []
+
+
+COSTS = {"tso": 0.6, "none": 3.0}
+
+
+@pytest.fixture
+def precise(ran: Ran, sample_run: Run, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """A run that asks for ±1 %, on a machine whose noise is 1 %."""
+    plan = make_plan(
+        [case for case in catalog.all_cases() if case.name in COSTS],
+        [builders.workload()],
+        ABLE,
+        repeats=5,
+        duration_s=5,
+        warmup_s=1,
+        seed=7,
+        precision_ratio=0.01,
+        max_repeats=30,
+    )
+    base = repeats.repeated(sample_run, [])
+
+    def new_run(options: engine.Options, place: object, found: object, definitions: object, symbols: object) -> Run:
+        del options, place, found, definitions
+        return msgspec.structs.replace(base, trials=[], plan=plan, finished_utc="")
+
+    def run_trial(setting: Any, planned: PlannedTrial, case: PlannedCase, load: object) -> Trial:
+        del load
+        assert planned in setting.plan.order
+        ran.append((planned.workload, planned.case))
+        seed = 10 * planned.repeat + len(planned.case)
+        cost, rate = (repeats.noise(1, 0.01, seed + more)[0] for more in (0, 5000))
+        return repeats.measured(case.definition, planned.repeat, COSTS[planned.case] * cost, rate_bits_per_s=1e9 * rate)
+
+    monkeypatch.setattr(engine, "_new_run", new_run)
+    monkeypatch.setattr(engine, "describe_nic", lambda bed: base.nic)
+    monkeypatch.setattr(trials, "run_trial", run_trial)
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: runfile.unpack_text(base.kallsyms.text))
+    return ran
+
+
+def test_blocks_are_added_until_every_interval_is_narrow_enough(precise: Ran, tmp_path: Path) -> None:
+    events: list[Event] = []
+    done = engine.execute(_options(tmp_path / "run.json"), events.append)
+    assert 5 < done.plan.repeats < 30
+    assert len(precise) == 2 * done.plan.repeats
+    assert precision.widths(done)[0].half_ratio <= 0.01
+    shorter = msgspec.structs.replace(done, trials=[t for t in done.trials if t.repeat < done.plan.repeats])
+    assert precision.widths(shorter)[0].half_ratio > 0.01
+    extended = [event.plan.repeats for event in events if isinstance(event, PlanExtended)]
+    assert extended == list(range(6, done.plan.repeats + 1))
+    assert not any("precision" in text for text in done.warnings)
+
+
+def test_the_order_is_the_one_that_so_many_repeats_would_have_had(precise: Ran, tmp_path: Path) -> None:
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert done.plan.order == draw_order(done.plan.cases, done.plan.workloads, done.plan.repeats, 7)
+
+
+def test_a_run_for_precision_that_was_stopped_ends_as_if_it_had_not_been(precise: Ran, tmp_path: Path) -> None:
+    whole = engine.execute(_options(tmp_path / "whole.json"), _ignore)
+    stopped = tmp_path / "stopped.json"
+
+    def stop(event: Event) -> None:
+        if isinstance(event, PlanExtended) and event.plan.repeats == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.execute(_options(stopped), stop)
+    assert runfile.load(stopped).plan.repeats == 7
+    assert len(runfile.load(stopped).trials) == 12
+    resumed = engine.execute(_options(stopped, resume=True), _ignore)
+    assert resumed.plan == whole.plan
+    assert [(t.repeat, t.case) for t in resumed.trials] == [(t.repeat, t.case) for t in whole.trials]
+
+
+def test_a_precision_that_is_out_of_reach_ends_at_the_maximum_and_says_so(
+    precise: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = engine._new_run
+
+    def harder(*arguments: Any) -> Run:
+        run = made(*arguments)
+        return msgspec.structs.replace(
+            run, plan=msgspec.structs.replace(run.plan, precision_ratio=0.0001, max_repeats=6)
+        )
+
+    monkeypatch.setattr(engine, "_new_run", harder)
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert done.plan.repeats == 6
+    assert any(
+        text.startswith("precision ±0.01 % was not reached in 6 repeats: the widest is ±") for text in done.warnings
+    )
+
+
+def test_trials_that_fail_never_count_as_precise(precise: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(setting: object, planned: PlannedTrial, case: PlannedCase, load: object) -> Trial:
+        del setting, case, load
+        return builders.trial(repeat=planned.repeat, case=planned.case, outcome="failed")
+
+    monkeypatch.setattr(trials, "run_trial", fail)
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert done.plan.repeats == 30
+    assert any("the widest is not known" in text for text in done.warnings)
+
+
+def test_a_run_records_the_content_of_what_defines_it(sample_run: Run) -> None:
+    hashes = engine._definition_hashes(sample_run.plan)
+    assert set(hashes) == {"case:tso", "case:none", "workload:ftp-get", "profile:linux"}
+    assert hashes["case:tso"] == runfile.content_hash(sample_run.plan.cases[0].definition)

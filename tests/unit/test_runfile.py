@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import runfile
+from offloadbench import catalog, runfile
 from offloadbench.errors import RunFileError
 from offloadbench.model import FORMAT_VERSION, ProfileCounts, Run, Waits
 from tests.unit.builders import CLOCK, profile_counts
@@ -196,6 +197,89 @@ def test_damaged_text_is_a_run_file_error() -> None:
     for damaged in (packed[: len(packed) // 2 // 4 * 4], packed[:-3], "", "AAAA" + packed[4:]):
         with pytest.raises(RunFileError, match="damaged"):
             runfile.unpack_text(damaged)
+
+
+@pytest.mark.parametrize("ending", [".json", ".json.gz", ".json.xz"])
+def test_a_name_says_whether_the_file_is_compressed(sample_run: Run, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"run{ending}"
+    runfile.save(sample_run, path)
+    assert runfile.load(path) == sample_run
+    first = path.read_bytes()[:2]
+    assert (first == b"{\n") == (ending == ".json")
+    # the same run gives the same bytes, whenever it is saved
+    again = tmp_path / f"again{ending}"
+    runfile.save(sample_run, again)
+    assert path.read_bytes() == again.read_bytes()
+
+
+def test_what_is_read_tells_by_its_bytes_and_not_by_its_name(sample_run: Run, tmp_path: Path) -> None:
+    packed, renamed = tmp_path / "run.json.xz", tmp_path / "renamed.json"
+    runfile.save(sample_run, packed)
+    packed.rename(renamed)
+    assert runfile.load(renamed) == sample_run
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_truncated_compressed_file_is_refused(sample_run: Run, tmp_path: Path, ending: str, share: float) -> None:
+    path = tmp_path / f"run.json{ending}"
+    runfile.save(sample_run, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    _refused(path)
+
+
+@pytest.fixture
+def third_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A present format 3, whose fields were called otherwise in 1 and 2."""
+
+    def to_2(document: dict[str, Any]) -> dict[str, Any]:
+        return {("finished" if key == "done" else key): value for key, value in document.items()}
+
+    def to_3(document: dict[str, Any]) -> dict[str, Any]:
+        return {("finished_utc" if key == "finished" else key): value for key, value in document.items()}
+
+    monkeypatch.setattr(runfile, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(runfile, "MIGRATIONS", {1: to_2, 2: to_3})
+
+
+def _written(tmp_path: Path, run: Run, version: int, name: str) -> Path:
+    document = msgspec.to_builtins(run) | {"format_version": version}
+    document[name] = document.pop("finished_utc")
+    path = tmp_path / f"v{version}.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.usefixtures("third_version")
+@pytest.mark.parametrize(("version", "name"), [(1, "done"), (2, "finished"), (3, "finished_utc")])
+def test_older_versions_are_brought_up_step_by_step(sample_run: Run, tmp_path: Path, version: int, name: str) -> None:
+    run = runfile.load(_written(tmp_path, sample_run, version, name))
+    assert run == msgspec.structs.replace(sample_run, format_version=3)
+
+
+@pytest.mark.usefixtures("third_version")
+def test_an_older_version_that_is_damaged_is_refused(sample_run: Run, tmp_path: Path) -> None:
+    assert "damaged" in _refused(_written(tmp_path, sample_run, 2, "finnished")).message
+    assert "there never was a format 0" in _refused(_written(tmp_path, sample_run, 0, "done")).message
+
+
+def test_every_older_version_has_its_migration() -> None:
+    assert sorted(runfile.MIGRATIONS) == list(range(1, FORMAT_VERSION))
+
+
+def test_equal_definitions_have_equal_hashes() -> None:
+    one, other = catalog.own_case(["tso=off"]), catalog.own_case(["tso=off"])
+    assert runfile.content_hash(one) == runfile.content_hash(other)
+    assert runfile.content_hash(one) != runfile.content_hash(catalog.own_case(["tso=on"]))
+    shuffled = msgspec.structs.replace(one, features=dict(reversed(one.features.items())))
+    assert runfile.content_hash(one) == runfile.content_hash(shuffled)
+
+
+def test_the_schema_knows_every_field_of_a_run(sample_run: Run) -> None:
+    definitions = runfile.schema()["$defs"]
+    for name, value in (("Run", sample_run), ("Plan", sample_run.plan), ("Trial", sample_run.trials[0])):
+        assert set(definitions[name]["properties"]) == set(msgspec.to_builtins(value))
 
 
 _WHOLE = st.integers(-(2**62), 2**62)

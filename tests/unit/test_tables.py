@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from offloadbench.analysis import module_tables, tables
+from offloadbench.analysis.attributed import attributed
 from offloadbench.model import Profile, Run
 from tests.unit.builders import CLOCK, INSTRUCTIONS, feature, load, profile_counts, run, samples, trial
 
@@ -151,7 +152,7 @@ def test_at_sixty_thousand_samples_a_share_of_one_percent_is_known_to_a_tenth_of
 
 def test_the_sample_runs_symbols_cover_its_kernel_samples(sample_run: Run, linux_profile: Profile) -> None:
     for captured in sample_run.trials:
-        rows = module_tables.attributed(sample_run, captured, linux_profile)
+        rows = attributed(sample_run, captured, linux_profile)
         kernel = rows[rows["mode"] == "K"]
         assert not kernel.empty
         assert (kernel["symbol"] != "").all()

@@ -227,3 +227,13 @@ def test_a_case_without_a_segment_limit_leaves_it_as_found(stage: Stage) -> None
     definition = msgspec.structs.replace(CASE, gso_max_segs=0)
     assert stage.run(PlannedCase(definition=definition, also_named=[])).gso_max_segs == 65535
     assert not any(entry.startswith("gso_max_segs") for entry in stage.machine.log)
+
+
+def test_samples_that_do_not_add_up_to_the_count_are_a_warning(stage: Stage) -> None:
+    stage.counted_per_s = {"cpu-clock": 1e9}
+    trial = stage.run()
+    assert trial.outcome == "ok"
+    assert trial.profile is not None
+    assert trial.profile.counted["cpu-clock"] > 0
+    assert any("than a plain count" in warning for warning in trial.warnings)
+    assert {"close recorder", "close counter"} <= set(stage.done)

@@ -103,3 +103,21 @@ def test_a_cpulist_survives_the_round_trip(cpus: frozenset[int]) -> None:
 
 def test_ranges_of_a_cpulist_include_both_ends() -> None:
     assert units.parse_cpulist("0-2,5,8-9\n") == {0, 1, 2, 5, 8, 9}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.00027, "0.027 %"), (-0.0312, "3.1 %"), (0.0996, "10 %"), (0.41, "41 %"), (7.9, "790 %")]
+)
+def test_a_change_is_told_without_exponents(ratio: float, text: str) -> None:
+    assert units.format_change(ratio) == text
+
+
+@pytest.mark.parametrize(("text", "ratio"), [("2%", 0.02), (" 0.5 % ", 0.005), ("100%", 1.0)])
+def test_a_percentage_is_read(text: str, ratio: float) -> None:
+    assert units.parse_percent(text) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("text", ["2", "0%", "101%", "-1%", "two%", ""])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a percentage"):
+        units.parse_percent(text)

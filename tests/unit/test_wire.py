@@ -6,67 +6,36 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from offloadbench.bed.wire import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, Cable, frame_cost
+from offloadbench.bed.cable import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, Cable
+from tests.unit.frames import plain_frame, super_packet
 
 START_NS = 1_000_000_000_000
 RATE_BITS_PER_S = 10_000_000
 FRAME_BYTES = 1514
 # IEEE 802.3: 4 of FCS, 8 of preamble, 12 of gap on the cable besides the frame
 COST_NS = (FRAME_BYTES + 4 + 8 + 12) * 8 * 10**9 // RATE_BITS_PER_S
-_TCPV4, _TCPV6, _ECN = 1, 4, 0x80
-
-
-def _frame(length: int, number: int = 0) -> bytes:
-    """A frame with an empty virtio-net header (struct virtio_net_hdr, include/uapi/linux/virtio_net.h)."""
-    return struct.pack("<BBHHHH", 0, 0, 0, 0, 0, 0) + struct.pack("<I", number).ljust(length, b"\0")
-
-
-def _super_packet(payload: int, segment: int, *, kind: int = _TCPV4, ip_bytes: int = 20, tcp_bytes: int = 32) -> bytes:
-    transport = 14 + ip_bytes
-    linear = min(transport + tcp_bytes + payload, 256)
-    tcp = bytearray(tcp_bytes)
-    tcp[12] = (tcp_bytes // 4) << 4
-    header = struct.pack("<BBHHHH", 1, kind, linear, segment, transport, 16)
-    return header + bytes(transport) + bytes(tcp) + bytes(payload)
-
-
-@pytest.mark.parametrize(("length", "on_cable"), [(42, 60), (60, 60), (66, 66), (101, 101), (1514, 1514)])
-def test_a_plain_frame_is_one_segment_and_no_shorter_than_ethernet_allows(length: int, on_cable: int) -> None:
-    assert frame_cost(_frame(length)) == (1, on_cable)
-
-
-@given(st.integers(1, 40000), st.sampled_from([536, 1448]), st.sampled_from([20, 32, 60]), st.sampled_from([0, _ECN]))
-def test_a_super_packet_costs_what_its_segments_would(payload: int, segment: int, tcp_bytes: int, ecn: int) -> None:
-    segments, l2_bytes = frame_cost(_super_packet(payload, segment, kind=_TCPV4 | ecn, tcp_bytes=tcp_bytes))
-    sizes = [min(segment, payload - start) for start in range(0, payload, segment)]
-    assert segments == len(sizes)
-    assert l2_bytes == sum(14 + 20 + tcp_bytes + size for size in sizes)
-
-
-def test_a_super_packet_of_ipv6_has_the_longer_headers_on_every_segment() -> None:
-    assert frame_cost(_super_packet(3 * 1428, 1428, kind=_TCPV6, ip_bytes=40)) == (3, 3 * (14 + 40 + 32 + 1428))
 
 
 class Bench:
     """A cable between two made-up machines; `far` of each side is what the machine holds."""
 
-    def __init__(self, stack: contextlib.ExitStack, delay_ns: int) -> None:
+    def __init__(self, stack: contextlib.ExitStack, delay_ns: int = 0, **options: Any) -> None:
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
         for end in (end for pair in pairs for end in pair):
             stack.enter_context(end)
             end.setblocking(False)
         (near_first, self.first), (near_second, self.second) = pairs
-        self.cable = Cable(near_first.fileno(), near_second.fileno(), RATE_BITS_PER_S, delay_ns)
+        self.cable = Cable(near_first.fileno(), near_second.fileno(), RATE_BITS_PER_S, delay_ns, **options)
+        self.cable.wake(START_NS)
         self.cable.step(START_NS)
 
     def send(self, count: int, length: int = FRAME_BYTES) -> None:
         for number in range(count):
-            self.first.send(_frame(length, number))
+            self.first.send(plain_frame(length, number))
 
     def arrived(self) -> list[int]:
         """Numbers of the frames that reached the second machine since the last look."""
@@ -101,7 +70,7 @@ def test_frames_arrive_in_order_and_at_the_rate_of_the_cable(bench: Bench) -> No
 
 
 def test_a_super_packet_arrives_when_its_last_segment_would(bench: Bench) -> None:
-    packet = _super_packet(10 * 1448, 1448)
+    packet = super_packet(10 * 1448, 1448)
     bench.first.send(packet)
     moments = []
     for now_ns in range(START_NS + QUANTUM_NS, START_NS + 14 * COST_NS, QUANTUM_NS):
@@ -124,12 +93,13 @@ def test_the_delay_is_added_to_the_time_on_the_cable() -> None:
 def test_both_directions_have_the_whole_rate_and_count_for_themselves(bench: Bench) -> None:
     bench.send(5)
     for number in range(3):
-        bench.second.send(_frame(66, number))
+        bench.second.send(plain_frame(66, number))
     log = bench.run(START_NS + QUANTUM_NS, START_NS + 7 * COST_NS)
     assert len(log) == 5
     forth, back = (direction.totals() for direction in bench.cable.directions)
-    assert forth == {"frames": 5, "segments": 5, "l2_bytes": 5 * FRAME_BYTES, "dropped": 0}
-    assert back == {"frames": 3, "segments": 3, "l2_bytes": 3 * 66, "dropped": 0}
+    nothing = {"dropped": 0, "lost_segments": 0, "overflow_segments": 0}
+    assert forth == {"frames": 5, "segments": 5, "l2_bytes": 5 * FRAME_BYTES} | nothing
+    assert back == {"frames": 3, "segments": 3, "l2_bytes": 3 * 66} | nothing
 
 
 def test_frames_wait_in_the_tap_until_the_cable_is_free(bench: Bench) -> None:
@@ -168,6 +138,14 @@ def test_an_idle_cable_gives_no_credit_for_the_time_in_which_nothing_came(bench:
     assert len(bench.arrived()) + len(bench.cable.directions[0].in_flight) <= 2
 
 
+def test_a_frame_that_woke_the_process_did_not_come_before(bench: Bench) -> None:
+    woken_ns = START_NS + 50 * IDLE_NS
+    bench.send(1)
+    bench.cable.wake(woken_ns)
+    log = bench.run(woken_ns, woken_ns + 2 * COST_NS)
+    assert [moment - woken_ns >= COST_NS for moment, _ in log] == [True]
+
+
 def test_the_first_frame_after_an_idle_time_is_not_late(bench: Bench) -> None:
     bench.run(START_NS, START_NS + 2 * QUANTUM_NS)
     woken_ns = START_NS + 50 * IDLE_NS
@@ -179,7 +157,7 @@ def test_the_first_frame_after_an_idle_time_is_not_late(bench: Bench) -> None:
 def test_a_receiver_without_room_drops_and_is_counted(bench: Bench) -> None:
     offered = 2000
     for number in range(offered):
-        bench.cable.directions[0].in_flight.append((START_NS, _frame(FRAME_BYTES, number)))
+        bench.cable.directions[0].in_flight.append((START_NS, plain_frame(FRAME_BYTES, number)))
     bench.cable.step(START_NS)
     arrived = bench.arrived()
     # nobody read meanwhile, so the queue towards the second machine was full at some point

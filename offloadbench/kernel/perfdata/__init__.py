@@ -6,7 +6,7 @@ or not, whole or damaged. Chunks are read into numpy columns, so that memory sta
 
 from __future__ import annotations
 
-from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode
+from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, SampleField
 from offloadbench.kernel.perfdata.chains import Chains
 from offloadbench.kernel.perfdata.events import Event
 from offloadbench.kernel.perfdata.folding import fold
@@ -25,6 +25,7 @@ __all__ = [
     "Header",
     "KernelMapping",
     "Recording",
+    "SampleField",
     "fold",
     "locate",
     "read",

@@ -26,6 +26,9 @@ _DEFERRED = np.uint64(Context.USER_DEFERRED % 2**64)
 class Chains:
     """Call chains, the innermost frame first.
 
+    User frames are what frame pointers led to, and may be anything. One that looks like a marker is left out, and what
+    follows it is of mode `UNKNOWN`; perf drops the whole chain.
+
     Attributes:
         ip: addresses of all chains one after the other, shape (entries,).
         mode: `abi.CpuMode` of each entry, shape (entries,).

@@ -32,6 +32,7 @@ class Recording:
             They are the losses of LOST records once more, and those after the last one.
         kernel_mappings: the kernel and its modules.
         problem: what keeps the file from being read whole, in one sentence; empty for a sound file.
+        threads: who was called what, and when.
     """
 
     path: Path

@@ -17,8 +17,14 @@ from offloadbench.report.plots import style
 
 TOP = 5
 REST = "other modules"
+# what no module can claim stands beside the rest
+_LAST = (SHADOW, "everything else")
 FLOORS = ("transport", "netdev", "driver", "other")
-_BAR_PX, _HEAD_PX, _LEGEND_PX = 38, 66, 22
+_OWN, _CALLERS = "value_per_byte", "caller_value_per_byte"
+VIEWS = {_OWN: "In the module of the function itself", _CALLERS: "Generic work charged to its caller"}
+_BAR_PX, _HEAD_PX, _TITLE_PX, _LEGEND_PX = 38, 58, 18, 22
+# of the legend's text, on average
+_LETTER_PX = 6.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +37,17 @@ class _Stack:
 
 
 def top_modules(modules: pd.DataFrame) -> list[str]:
-    """The five biggest, by their sum over the cases."""
-    totals = modules.groupby("module")["value_per_byte"].sum().sort_values(ascending=False)
+    """The five biggest, by their sum over the cases, in both views where there are two."""
+    totals = modules.groupby("module")[[_OWN, _CALLERS]].sum().sum(axis=1).sort_values(ascending=False, kind="stable")
     top = [str(name) for name in totals.index[:TOP]]
-    # what no module can claim stands at the end, beside the rest
-    return sorted(top, key=lambda name: name == SHADOW)
+    return sorted(top, key=lambda name: name in _LAST)
 
 
-def _by_module(modules: pd.DataFrame) -> _Stack:
+def _by_module(modules: pd.DataFrame, column: str) -> _Stack:
     top = top_modules(modules)
     part = modules["module"].where(modules["module"].isin(top), REST)
     values = modules.assign(part=part).pivot_table(
-        index="case", columns="part", values="value_per_byte", aggfunc="sum", fill_value=0.0
+        index="case", columns="part", values=column, aggfunc="sum", fill_value=0.0
     )
     order = [name for name in [*top, REST] if name in values.columns]
     colours = {name: style.REST if name == REST else style.module_colour(name) for name in order}
@@ -79,31 +84,55 @@ def _panel(axes: Axes, stack: _Stack, cases: Sequence[str], smallest: float) -> 
     style.clean(axes, "x")
 
 
+def has_callers(modules: pd.DataFrame) -> bool:
+    """Whether every case has the second view."""
+    return len(modules) > 0 and bool(modules[_CALLERS].notna().all())
+
+
 def modules(
     table: pd.DataFrame, cases: Sequence[str], *, floors: Mapping[str, str] | None = None, narrow: bool = False
 ) -> Figure:
-    """One bar per case.
+    """One bar per case; where call chains were recorded, beside it one with generic work charged to its callers.
 
     Args:
-        table: of one nic and workload: columns case, module, floor, quantity, value_per_byte.
+        table: of one nic and workload: columns case, module, floor, quantity, value_per_byte, caller_value_per_byte.
         cases: names in ladder order, top to bottom.
-        floors: floor -> its words; given, the bars are made of floors instead of modules.
+        floors: floor -> its words; given, the bars are made of floors instead of modules, and there is one view.
         narrow: for a narrow page.
     """
-    stack = _by_module(table) if floors is None else _by_floor(table, floors)
-    columns = 1 if narrow else min(3, len(stack.labels))
-    legend_rows = -(-len(stack.labels) // columns)
-    bars = len(stack.values)
-    height = bars * _BAR_PX + _HEAD_PX + legend_rows * _LEGEND_PX
-    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
-    axes = figure.add_subplot()
-    _panel(axes, stack, cases, 0.115 if narrow else 0.045)
-    axes.set_xlabel(unit_per_byte(str(table["quantity"].iloc[0])) + " of payload")
-    handles = [Patch(facecolor=stack.colours[name], label=label) for name, label in stack.labels.items()]
-    top = 1 - (legend_rows * _LEGEND_PX + 8) / height
+    if floors is not None:
+        stacks = [("", _by_floor(table, floors))]
+    elif has_callers(table):
+        stacks = [(title, _by_module(table, column)) for column, title in VIEWS.items()]
+    else:
+        stacks = [("", _by_module(table, _OWN))]
+    labels = {name: (stack.colours[name], label) for _, stack in stacks for name, label in stack.labels.items()}
+    width = style.NARROW_PX if narrow else style.WIDE_PX
+    columns = _columns([label for _, label in labels.values()], width)
+    legend_px = -(-len(labels) // columns) * _LEGEND_PX + 8
+    panel_px = len(stacks[0][1].values) * _BAR_PX + _HEAD_PX + (_TITLE_PX if len(stacks) > 1 else 0)
+    height = panel_px * (len(stacks) if narrow else 1) + legend_px
+    figure = style.new_figure(width, height)
+    grid = figure.subplots(*((len(stacks), 1) if narrow else (1, len(stacks))), squeeze=False, sharex=True).ravel()
+    smallest = 0.115 if narrow else 0.045 * len(stacks)
+    for axes, (title, stack) in zip(grid, stacks, strict=True):
+        _panel(axes, stack, cases, smallest)
+        axes.set_title(title, loc="left")
+    unit = unit_per_byte(str(table["quantity"].iloc[0])) + " of payload"
+    for axes in grid[-1:] if narrow else grid:
+        axes.set_xlabel(unit)
+    for axes in [] if narrow else grid[1:]:
+        axes.set_yticklabels([])
     figure.legend(
-        handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
+        handles=[Patch(facecolor=colour, label=label) for colour, label in labels.values()],
+        loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
         handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
     )  # fmt: skip
-    figure.tight_layout(rect=(0, 0, 1, top))
+    figure.tight_layout(rect=(0, 0, 1, 1 - legend_px / height), w_pad=2.0)
     return figure
+
+
+def _columns(labels: Sequence[str], width_px: float) -> int:
+    """How many legend columns fit beside each other, three at most."""
+    widest = max(map(len, labels), default=0) * _LETTER_PX + 40
+    return max(1, min(3, len(labels), int(width_px / widest)))

@@ -48,9 +48,19 @@ _MODULES = {
     "syscall": "#5577aa",
     "crypto": "#77aadd",
     "perf_trace": "#bb9988",
+    "idle": "#d0c9bd",
 }
 _SPARE = ("#997700", "#ee99aa", "#004488", "#bbcc33", "#ee8866", "#aaaa00", "#225522", "#663333")
 _FLOORS = {"transport": "#0072b2", "netdev": "#56b4e9", "driver": "#f0e442", "other": "#8d99a6"}
+# the origin article's names for the floors, as profiles/article-2005.toml groups them
+_ARTICLE = {
+    "tcpip.sys": _FLOORS["transport"],
+    "NDIS.sys": _FLOORS["netdev"],
+    "q57xp32.sys": _FLOORS["driver"],
+    "everything else": _FLOORS["other"],
+}
+# greys, so that no class is taken for a module
+_CONFIDENCE = {"known": "#4a5560", "inferred": "#a9b4bf", "other": "#b08d57", "irq_shadow": "#d9dde1"}
 REST = "#c3c8ce"
 _CASES = {"tso": "#009e73", "gso": "#56b4e9", "csum": "#e69f00", "none": "#d55e00"}
 
@@ -107,7 +117,12 @@ def _spare(name: str) -> str:
 
 def module_colour(module: str) -> str:
     """The module's colour; names that no shipped profile knows get one that stays theirs."""
-    return _MODULES.get(module) or _spare(module)
+    return _MODULES.get(module) or _ARTICLE.get(module) or _spare(module)
+
+
+def confidence_colour(name: str) -> str:
+    """The colour of a class of `analysis.confidence`."""
+    return _CONFIDENCE[name]
 
 
 def floor_colour(floor: str) -> str:

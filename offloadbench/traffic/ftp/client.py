@@ -7,9 +7,7 @@ Orders: the configuration; `mark` (count the payload now); `finish` (begin no ne
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import selectors
 import socket
 import sys
@@ -17,13 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from offloadbench.traffic.orders import answer, read_configuration, read_orders
+
 READ_BYTES = 4 << 20
 STALL_S = 30.0
-
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
 
 
 class ClientError(Exception):
@@ -229,15 +224,15 @@ class Fleet:
     def _look(self, now: float) -> None:
         if not self._told_ready and all(client.receiving for client in self._clients):
             self._told_ready = True
-            _answer({"event": "ready"})
+            answer({"event": "ready"})
         for client in self._clients:
             if not client.done and client.silent_s(now) > STALL_S:
                 raise ClientError(f"no progress for {STALL_S:.0f} s")
         if not self._told_settled and all(client.settled for client in self._clients):
             self._told_settled = True
-            _answer({"event": "settled"})
+            answer({"event": "settled"})
         if self._told_settled and all(client.done for client in self._clients):
-            _answer({"event": "finished", **self._totals()})
+            answer({"event": "finished", **self._totals()})
             self._over = True
 
     def _totals(self) -> dict[str, Any]:
@@ -250,14 +245,12 @@ class Fleet:
         }
 
     def _on_order(self) -> None:
-        # unbuffered: a line that stayed in a buffer would never wake the selector again
-        text = os.read(sys.stdin.fileno(), 1 << 16)
-        if not text:
+        orders = read_orders()
+        if orders is None:
             self._over = True
-        for line in text.splitlines():
-            order = json.loads(line)["do"]
+        for order in orders or ():
             if order == "mark":
-                _answer({"event": "mark", **self._totals()})
+                answer({"event": "mark", **self._totals()})
             elif order == "finish":
                 for client in self._clients:
                     client.finish()
@@ -267,26 +260,13 @@ class Fleet:
             client.close()
 
 
-def read_configuration() -> dict[str, Any]:
-    """The first line of standard input, read without a buffer that could swallow the next."""
-    text = b""
-    while not text.endswith(b"\n"):
-        select.select([sys.stdin], [], [])
-        data = os.read(sys.stdin.fileno(), 1 << 16)
-        if not data:
-            raise SystemExit(0)
-        text += data
-    config: dict[str, Any] = json.loads(text)
-    return config
-
-
 def main() -> None:
     try:
         fleet = Fleet(read_configuration())
         fleet.run()
         fleet.close()
     except (ClientError, OSError) as error:
-        _answer({"event": "error", "message": str(error), "hint": "see the server's log and `dmesg`"})
+        answer({"event": "error", "message": str(error), "hint": "see the server's log and `dmesg`"})
 
 
 if __name__ == "__main__":

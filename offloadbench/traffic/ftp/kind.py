@@ -12,22 +12,11 @@ from offloadbench.errors import TrafficError, UsageError
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.traffic import files
 from offloadbench.traffic.base import Mark
-from offloadbench.units import parse_size_bytes
+from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 90.0
 _FINISH_TIMEOUT_S = 90.0
 _DISCARDS = ("kernel", "copy")
-
-
-def _integer(parameters: dict[str, Any], key: str, low: int, high: int) -> int:
-    value = parameters[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UsageError(f"{key} = {value!r}: not a whole number from {low} to {high}", f"--set {key}={low}")
-    return value
-
-
-def _size(parameters: dict[str, Any], key: str) -> int:
-    return parse_size_bytes(str(parameters[key]))
 
 
 class FtpTraffic:
@@ -36,14 +25,14 @@ class FtpTraffic:
     def __init__(self, definition: WorkloadDefinition) -> None:
         parameters = definition.parameters
         try:
-            self.clients = _integer(parameters, "clients", 1, 1000)
-            self.file_count = _integer(parameters, "files", 1, 1000)
-            self.file_bytes = _size(parameters, "file_size")
+            self.clients = integer(parameters, "clients", 1, 1000)
+            self.file_count = integer(parameters, "files", 1, 1000)
+            self.file_bytes = size_bytes(parameters, "file_size")
             self.discard = str(parameters["discard"])
             self.congestion_control = str(parameters["congestion_control"])
-            self.sendfile_block_bytes = _size(parameters, "sendfile_block")
-            self.window_bytes = _size(parameters, "window")
-            self.wake_at_bytes = _size(parameters, "wake_at")
+            self.sendfile_block_bytes = size_bytes(parameters, "sendfile_block")
+            self.window_bytes = size_bytes(parameters, "window")
+            self.wake_at_bytes = size_bytes(parameters, "wake_at")
             first, _, last = str(parameters["passive_ports"]).partition("-")
             self.passive_ports = (int(first), int(last))
         except KeyError as error:
@@ -128,6 +117,7 @@ class FtpSession:
         self._clients = clients
         self._count = count
         self._settings = settings
+        self.watched: list[tuple[str, int]] = []
 
     def mark(self) -> Mark:
         reply = self._clients.request({"do": "mark"}, "mark")

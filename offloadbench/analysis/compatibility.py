@@ -1,0 +1,73 @@
+"""Whether two runs answer the same question, and what else differs between them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from offloadbench.model import Run
+
+
+def obstacles(a: Run, b: Run) -> list[str]:
+    """Why the two runs do not answer the same question; empty when they do."""
+    found = []
+    if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
+        found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
+    link_a, link_b = ((run.bed.kind, run.bed.line_rate_bits_per_s, run.bed.rtt_s) for run in (a, b))
+    if link_a != link_b:
+        found.append(f"other link: {link_a} and {link_b}")
+    definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]
+    for name in sorted(definitions[0].keys() & definitions[1].keys()):
+        keys = [k for k, v in definitions[0][name].items() if definitions[1][name].get(k) != v]
+        if keys:
+            found.append(f"workload {name} has other parameters: {', '.join(keys)}")
+    states = [{c.definition.name: c.definition for c in run.plan.cases} for run in (a, b)]
+    for name in sorted(states[0].keys() & states[1].keys()):
+        one, other = states[0][name], states[1][name]
+        if (one.features, one.gso_max_segs) != (other.features, other.gso_max_segs):
+            found.append(f"case {name} sets other features")
+    if not definitions[0].keys() & definitions[1].keys():
+        found.append("no workload in common")
+    if not _case_names(a) & _case_names(b):
+        found.append("no case in common")
+    if a.plan.duration_s != b.plan.duration_s:
+        found.append(f"other window: {a.plan.duration_s} s and {b.plan.duration_s} s")
+    return found
+
+
+def _case_names(run: Run) -> set[str]:
+    return {name for trial in run.trials for name in (trial.case, *trial.also_named)}
+
+
+def metadata_differences(a: Run, b: Run) -> list[str]:
+    """What else differs between the machines, kernels and settings, as sentences."""
+    pairs = {
+        "kernel": (a.host.kernel, b.host.kernel),
+        "kernel command line": (a.host.command_line, b.host.command_line),
+        "CPU": (a.host.cpu_model, b.host.cpu_model),
+        "driver version": (a.nic.driver_version, b.nic.driver_version),
+        "firmware": (a.nic.firmware, b.nic.firmware),
+        "governor": (a.host.governor, b.host.governor),
+        "MTU": (a.nic.mtu_bytes, b.nic.mtu_bytes),
+        "qdisc": (a.nic.qdisc, b.nic.qdisc),
+        "warm-up": (a.plan.warmup_s, b.plan.warmup_s),
+        "profile": (a.plan.profile, b.plan.profile),
+        "offloadbench": (a.tool_version, b.tool_version),
+        "idle clock": (a.host.idle_source, b.host.idle_source),
+        "CPUs under test": (a.bed.dut_cpus, b.bed.dut_cpus),
+    }
+    found = ["nothing: it is the same run twice"] if a.run_id == b.run_id else []
+    found += [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
+    common = a.definitions.keys() & b.definitions.keys()
+    found += [
+        f"the definition of {key.replace(':', ' ')}"
+        for key in sorted(common)
+        if a.definitions[key] != b.definitions[key]
+    ]
+    for title, left, right in (
+        ("sysctl", a.host.sysctls, b.host.sysctls),
+        ("mitigation", a.host.mitigations, b.host.mitigations),
+        ("NIC setting", a.nic.settings, b.nic.settings),
+    ):
+        keys = sorted(left.keys() | right.keys())
+        found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
+    return found

@@ -1,0 +1,179 @@
+"""The effects of a factorial run as tidy tables, and as sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from offloadbench.analysis.effect_shares import Share, shares
+from offloadbench.analysis.effects import Effect, effects
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW
+from offloadbench.model import Profile, Run
+from offloadbench.units import format_change
+
+_KEYS = ["run", "nic", "workload", "factor", "on", "off", "metric"]
+_FIGURES = ["value_on", "value_off", "ratio", "ratio_low", "ratio_high", "ratio_low_95", "ratio_high_95"]
+_FIGURES += ["difference", "difference_low", "difference_high", "level", "p", "p_holm"]
+COLUMNS = [
+    *_KEYS,
+    *_FIGURES,
+    "verdict",
+    "blocks",
+    "trials_needed",
+    "detectable_change",
+    "method",
+    "at",
+    "reason",
+    "note",
+]
+SHARE_COLUMNS = ["run", "nic", "workload", "factor", "on", "off", "module", "quantity", "blocks", "saved_per_byte"]
+SHARE_COLUMNS += ["saved_low", "saved_high", "share_of_saving", "share_low", "share_high"]
+_MODULES_NAMED = 3
+_WORTH_NAMING = 0.05
+
+
+def effect_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per contrast and headline metric of each run; ratios and differences are of `on` against `off`.
+
+    Columns: run, nic, workload, factor, on, off, metric, value_on, value_off (geometric means), ratio and its interval
+    (at `level`; `_95` is the plain one), difference and its interval (in the metric's unit), level, p, p_holm, verdict
+    (`not estimable` has a reason), blocks, trials_needed, detectable_change, method, at (the states averaged),
+    reason, note.
+    """
+    rows = [_row(effect) for run in runs for effect in effects(run)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(effect: Effect) -> dict[str, object]:
+    contrast, judgement = effect.contrast, effect.judgement
+    row: dict[str, object] = {
+        "run": effect.run,
+        "nic": effect.nic,
+        "workload": effect.workload,
+        "factor": contrast.factor,
+        "on": contrast.on,
+        "off": contrast.off,
+        "metric": effect.metric,
+        "at": effect.at,
+        "reason": effect.reason,
+        "note": effect.note,
+    }
+    if judgement is None:
+        return row | dict.fromkeys(_FIGURES, math.nan) | {"verdict": "not estimable", "method": ""}
+    estimate = judgement.estimate
+    ratios, plain, differences = judgement.ratios(), judgement.ratios(0.95), judgement.differences()
+    return row | {
+        "value_on": estimate.b,
+        "value_off": estimate.a,
+        "ratio": ratios[0],
+        "ratio_low": ratios[1],
+        "ratio_high": ratios[2],
+        "ratio_low_95": plain[1],
+        "ratio_high_95": plain[2],
+        "difference": differences[0],
+        "difference_low": differences[1],
+        "difference_high": differences[2],
+        "level": judgement.level,
+        "p": judgement.p,
+        "p_holm": judgement.p_holm,
+        "verdict": judgement.verdict,
+        "blocks": estimate.trials_a,
+        "trials_needed": judgement.trials_needed,
+        "detectable_change": judgement.detectable_change,
+        "method": estimate.method,
+    }
+
+
+def share_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
+    """One row per contrast and module of each run that was profiled.
+
+    Columns: run, nic, workload, factor, on, off, module, quantity, blocks, saved_per_byte (cost off minus on, per byte
+    of payload) and its 95 % interval, share_of_saving and its 95 % interval (see `effect_shares.Share`).
+    """
+    rows = [
+        {
+            "run": share.run,
+            "nic": share.nic,
+            "workload": share.workload,
+            "factor": share.contrast.factor,
+            "on": share.contrast.on,
+            "off": share.contrast.off,
+            "module": share.module,
+            "quantity": share.quantity,
+            "blocks": share.blocks,
+            "saved_per_byte": share.saved_per_byte,
+            "saved_low": share.saved_low,
+            "saved_high": share.saved_high,
+            "share_of_saving": share.share,
+            "share_low": share.share_low,
+            "share_high": share.share_high,
+        }
+        for run in runs
+        for share in shares(run, profile)
+    ]
+    return pd.DataFrame(rows, columns=SHARE_COLUMNS)
+
+
+def sentences(found: Sequence[Effect], parts: Sequence[Share]) -> list[str]:
+    """One sentence per contrast: CPU per GB with its interval, throughput, and the modules that it comes from."""
+    lines = []
+    for effect in found:
+        if effect.metric != "cpu_s_per_gb":
+            continue
+        against = f"{effect.contrast.subject} ({effect.contrast.on} against {effect.contrast.off})"
+        where = f"{effect.workload}: {against}"
+        if effect.judgement is None:
+            lines.append(f"{where}: not estimable: {effect.reason}")
+            continue
+        rate = next(
+            e for e in found if (e.workload, e.contrast) == (effect.workload, effect.contrast) and e is not effect
+        )
+        mine = [p for p in parts if (p.workload, p.contrast) == (effect.workload, effect.contrast)]
+        text = f"{where} {_cpu(effect)}{_throughput(rate)}{_modules(effect, mine)}"
+        lines.append(f"{text} ({effect.note})" if effect.note else text)
+    return lines
+
+
+def _range(low: float, high: float) -> str:
+    return "no interval" if math.isnan(low) else f"{100 * low:.3g} to {100 * high:.3g}"
+
+
+def _cpu(effect: Effect) -> str:
+    assert effect.judgement is not None
+    judgement = effect.judgement
+    ratio, low, high = judgement.ratios()
+    verdict = judgement.verdict
+    saves = ratio < 1
+    ends = (1 - high, 1 - low) if saves else (low - 1, high - 1)
+    said = f"{'saves' if saves else 'costs'} {abs(100 * (1 - ratio)):.3g} % of CPU per GB ({_range(*ends)})"
+    if verdict == CHANGED:
+        return said
+    if verdict == INDICATION:
+        return f"indication from one block, no verdict: {said}"
+    if verdict == TOO_FEW:
+        return f"too few blocks: at least {judgement.trials_needed} ({said})"
+    seen = f"would have shown {format_change(judgement.detectable_change)}"
+    return f"shows no change of CPU per GB ({_range(low - 1, high - 1)}; {seen})"
+
+
+def _throughput(effect: Effect) -> str:
+    assert effect.judgement is not None
+    if effect.judgement.verdict != CHANGED:
+        return ""
+    ratio, low, high = effect.judgement.ratios()
+    verb = "raises" if ratio > 1 else "lowers"
+    ends = (low - 1, high - 1) if ratio > 1 else (1 - high, 1 - low)
+    return f" and {verb} throughput by {abs(100 * (ratio - 1)):.3g} % ({_range(*ends)})"
+
+
+def _modules(effect: Effect, parts: Sequence[Share]) -> str:
+    assert effect.judgement is not None
+    saving = sum(part.saved_per_byte for part in parts)
+    # shares of what is not there, or of the opposite of what the trials showed, say nothing
+    if effect.judgement.verdict not in (CHANGED, INDICATION) or (saving > 0) != (effect.judgement.ratios()[0] < 1):
+        return ""
+    named = sorted((p for p in parts if p.share >= _WORTH_NAMING), key=lambda part: -part.share)[:_MODULES_NAMED]
+    first, *others = [f"{100 * part.share:.0f} % of it in {part.module}" for part in named] or [""]
+    return "; " + ", ".join([first, *(text.replace(" of it", "") for text in others)]) if first else ""

@@ -1,0 +1,124 @@
+"""Verdicts on a family of estimates: the headline metrics of all cases of one workload, judged together.
+
+Holm's step-down procedure (Holm 1979). The interval of a judgement is taken at the level at which that procedure tested
+it, so it leaves out "no change" exactly when the verdict is `changed`; the plain 95 % interval stands beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from offloadbench.analysis.statistics import ALPHA, BATCHES, Estimate
+
+POWER = 0.8
+# below this number of trials a side Student's t leans on the normal distribution alone: no verdict
+FEWEST = 3
+# "too few" asks for as many trials as would find a change of so many standard deviations with the power above
+OBVIOUS_CHANGE = 10.0
+CHANGED, UNDECIDED, TOO_FEW, INDICATION = "changed", "~", "too few", "indication"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """An estimate judged within its family.
+
+    Attributes:
+        p, p_holm: raw, and adjusted over the family; NaN for an indication and without an interval.
+        level: the confidence of `ratio_low` .. `difference_high`; 0.95 to 1 - 0.05 / size of the family.
+        verdict: `changed`, `~` (nothing shown), `too few` (trials), `indication` (one trial a side).
+        trials_needed: trials a side from which an obvious change (`OBVIOUS_CHANGE`) would be found in this family.
+        detectable_change: the smallest relative change that these data would have shown with 80 % power (Bloom 1995).
+    """
+
+    estimate: Estimate
+    p: float
+    p_holm: float
+    level: float
+    verdict: str
+    trials_needed: int
+    detectable_change: float
+
+    def ratios(self, level: float | None = None) -> tuple[float, float, float]:
+        """B over A, and its interval at `level`, by default the judgement's own."""
+        low, high = self.estimate.interval(level or self.level)
+        return self.estimate.ratio(self.estimate.change), self.estimate.ratio(low), self.estimate.ratio(high)
+
+    def differences(self, level: float | None = None) -> tuple[float, float, float]:
+        """B minus A in the metric's unit, and its interval."""
+        low, high = self.estimate.interval(level or self.level)
+        return (
+            self.estimate.difference(self.estimate.change),
+            self.estimate.difference(low),
+            self.estimate.difference(high),
+        )
+
+
+def holm(p_values: Sequence[float], tests: int) -> tuple[list[float], list[float]]:
+    """Holm's step-down procedure over a family.
+
+    Args:
+        p_values: raw; NaN for what was not tested.
+        tests: size of the family; more than there are p values when some tests could not be made.
+
+    Returns:
+        Adjusted p values, and for each the confidence of the interval that agrees with its verdict.
+    """
+    adjusted, levels = [math.nan] * len(p_values), [1 - ALPHA] * len(p_values)
+    left, highest, stopped_at = tests, 0.0, 0
+    for index in sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i]):
+        highest = max(highest, min(1.0, p_values[index] * left))
+        adjusted[index] = highest
+        if highest > ALPHA and not stopped_at:
+            stopped_at = left
+        levels[index] = 1 - ALPHA / (stopped_at or left)
+        left -= 1
+    return adjusted, levels
+
+
+def trials_needed(tests: int) -> int:
+    """Trials a side from which a change of `OBVIOUS_CHANGE` standard deviations would be found with 80 % power.
+
+    At Holm's strictest level, for this many tests in the family, with as few degrees of freedom as there may be.
+    """
+    trials = FEWEST
+    while _reach(1 - ALPHA / tests, trials - 1) * math.sqrt(2 / trials) > OBVIOUS_CHANGE:
+        trials += 1
+    return trials
+
+
+def _reach(level: float, degrees: float) -> float:
+    """The smallest detectable change in standard errors (Bloom, H. S. (1995), Evaluation Review 19: 547)."""
+    return float(special.stdtrit(degrees, (1 + level) / 2) + special.stdtrit(degrees, POWER))
+
+
+def judge(estimates: Sequence[Estimate]) -> list[Judgement]:
+    """Every estimate of one family, judged together."""
+    tests = len(estimates)
+    needed = trials_needed(tests) if tests else FEWEST
+    testable = [e.method != BATCHES and min(e.trials_a, e.trials_b) >= FEWEST for e in estimates]
+    p_values = [e.p if test else math.nan for e, test in zip(estimates, testable, strict=True)]
+    adjusted, levels = holm(p_values, tests)
+    return [
+        Judgement(
+            estimate=estimate,
+            p=p,
+            p_holm=p_holm,
+            level=level,
+            verdict=_verdict(estimate, p_holm, needed),
+            trials_needed=needed,
+            detectable_change=abs(estimate.ratio(_reach(level, estimate.degrees) * estimate.standard_error) - 1),
+        )
+        for estimate, p, p_holm, level in zip(estimates, p_values, adjusted, levels, strict=True)
+    ]
+
+
+def _verdict(estimate: Estimate, p_holm: float, needed: int) -> str:
+    if estimate.method == BATCHES:
+        return INDICATION
+    if p_holm <= ALPHA:
+        return CHANGED
+    return TOO_FEW if min(estimate.trials_a, estimate.trials_b) < needed else UNDECIDED

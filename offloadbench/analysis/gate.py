@@ -1,0 +1,90 @@
+"""Gates of `compare`: a regression fails only when the data support it; an improvement never does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offloadbench.analysis.compare import Comparison, Row
+from offloadbench.analysis.family import FEWEST, INDICATION, TOO_FEW
+from offloadbench.analysis.observations import LESS_IS_BETTER, MORE_IS_BETTER
+from offloadbench.errors import OK, REGRESSION, UNDECIDED, UsageError
+
+PASSED, REGRESSED, OPEN = "passed", "regressed", "undecided"
+_EXAMPLE = "for example: cpu_s_per_gb>+5% or throughput_bits_per_s<-3%"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A bound on how much worse a metric may get.
+
+    Attributes:
+        bound: the relative change from which it is a regression: 0.05 for `>+5%`, -0.03 for `<-3%`.
+    """
+
+    metric: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{'>' if self.metric in LESS_IS_BETTER else '<'}{100 * self.bound:+.4g}%"
+
+    def judge(self, row: Row) -> str:
+        """`regressed` or `passed` where the row's whole interval lies on one side of the bound, else `undecided`."""
+        judgement = row.judgement
+        # NaN, where there is no interval, is on neither side
+        _, low, high = judgement.ratios()
+        if judgement.verdict == INDICATION or min(judgement.estimate.trials_a, judgement.estimate.trials_b) < FEWEST:
+            return OPEN
+        limit = 1 + self.bound
+        if self.metric in LESS_IS_BETTER:
+            return REGRESSED if low > limit else PASSED if high <= limit else OPEN
+        return REGRESSED if high < limit else PASSED if low >= limit else OPEN
+
+
+def parse(text: str) -> Gate:
+    """`cpu_s_per_gb>+5%`: fail when the cost per GB rose by more than 5 %.
+
+    Raises:
+        UsageError: not such a bound, an unknown metric, or one that an improvement would fail.
+    """
+    match = re.fullmatch(r"\s*([a-z_]+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*", text)
+    if not match:
+        raise UsageError(f"--fail-on {text!r}: not a bound", _EXAMPLE)
+    metric, sign, percent = match[1], match[2], float(match[3])
+    if metric not in LESS_IS_BETTER | MORE_IS_BETTER:
+        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
+        raise UsageError(f"--fail-on {text!r}: no metric {metric!r} to bound", f"known: {known}")
+    rising = metric in LESS_IS_BETTER
+    if (sign == ">") != rising or (percent < 0 if rising else percent > 0):
+        direction = "rises" if rising else "falls"
+        raise UsageError(f"--fail-on {text!r} fails improvements: {metric} is worse when it {direction}", _EXAMPLE)
+    return Gate(metric, percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A gate at a row."""
+
+    gate: Gate
+    row: Row
+    state: str
+
+
+def outcomes(gates: Sequence[Gate], comparison: Comparison) -> list[Outcome]:
+    """Every gate at every row of its metric."""
+    return [
+        Outcome(gate, row, gate.judge(row))
+        for gate in gates
+        for row in comparison.rows
+        if row.question.metric == gate.metric
+    ]
+
+
+def exit_code(gates: Sequence[Gate], comparison: Comparison, *, strict: bool) -> int:
+    """1 for a regression; 4 when `strict` and the data cannot decide, or a case could not be compared; else 0."""
+    states = {outcome.state for outcome in outcomes(gates, comparison)}
+    if REGRESSED in states:
+        return REGRESSION
+    undecided = OPEN in states if gates else any(r.judgement.verdict in (TOO_FEW, INDICATION) for r in comparison.rows)
+    return UNDECIDED if strict and (undecided or comparison.missing or not comparison.rows) else OK

@@ -1,0 +1,215 @@
+"""From the flights of a connection to verdicts: what a capture alone can and cannot tell.
+
+That data was waiting shows in two ways: the last segment of the flight lacks PSH (Linux sets it where a write ends), or
+the next data came as soon as an ACK could ask for it. Without either, the application may simply have had nothing to
+say. cwnd and the send buffer never show; where they would change the verdict, the reason says so.
+
+A burst after silence is scored against the same window, since Linux restarts there (RFC 2861; slow_start_after_idle).
+Every RTO of silence only halves cwnd, so until it must have come down, a larger burst proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from offloadbench.analysis.initcwnd import verdict
+from offloadbench.analysis.initcwnd.capture_file import Frame
+from offloadbench.analysis.initcwnd.flight import Flight
+from offloadbench.analysis.initcwnd.flow import SERVER, Flow, endpoint, flows
+from offloadbench.analysis.initcwnd.packet import Segment, segment
+from offloadbench.analysis.initcwnd.verdict import Judgement, Observation
+
+# below this, the answer to an ACK cannot be told from what was under way already
+_SHORTEST_RTT_NS = 1_000_000
+# how soon after an ACK data counts as its answer
+_PROMPT_NS = 10_000_000
+# slow start doubles cwnd in a round trip, so it was at most twice what one carried
+_SLOW_START_GROWTH = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstScore:
+    """A flight after silence longer than the RTO."""
+
+    idle_s: float
+    segments: int
+    bytes: int
+    frames: int
+    max_frame_bytes: int
+    super_packets: int
+    window_bytes: int
+    spread_ms: float
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowScore:
+    """One connection. None: the capture does not tell.
+
+    Attributes:
+        client, server: `address:port`.
+        side: where the capture ran: client, server, between, unknown.
+        mss_bytes: lesser of both SYNs, less 12 with timestamps.
+        first_flight_segments, first_flight_bytes: unique payload before an ACK could act.
+        frames, super_packets: frames of the flight, and those of more than one segment, whose inner timing is unknown.
+        window_bytes: what the client advertised before the flight.
+        spread_ms: from the first to the last frame of the flight.
+        bursts: flights after silence longer than the RTO.
+    """
+
+    client: str
+    server: str
+    side: str
+    mss_bytes: int | None
+    rtt_ms: float | None
+    first_flight_segments: int | None
+    first_flight_bytes: int | None
+    frames: int | None
+    max_frame_bytes: int | None
+    super_packets: int | None
+    window_bytes: int | None
+    spread_ms: float | None
+    verdict: str
+    reason: str
+    bursts: list[BurstScore] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureScore:
+    """All connections of a capture, and what of it could not be used, as sentences."""
+
+    flows: list[FlowScore]
+    notes: list[str]
+
+
+def score_capture(frames: Iterable[Frame], expected_segments: int | None) -> CaptureScore:
+    """Read frames once, in order, and judge every TCP connection among them."""
+    notes: Counter[str] = Counter()
+    found = flows(_segments(frames, notes))
+    return CaptureScore(
+        [score_flow(flow, expected_segments) for flow in found],
+        [f"{count} frames ignored: {reason}" for reason, count in sorted(notes.items())],
+    )
+
+
+def _segments(frames: Iterable[Frame], notes: Counter[str]) -> Iterator[tuple[int, Segment, int]]:
+    for time_ns, link_type, data, original_bytes in frames:
+        found = segment(link_type, data, original_bytes, notes)
+        if found is not None:
+            yield time_ns, found, original_bytes
+
+
+def score_flow(flow: Flow, expected_segments: int | None) -> FlowScore:
+    """Judge one connection; a burst after silence that exceeds the window decides over its first flight."""
+    first = flow.first
+    judged = verdict.judge(_observe(flow, first, expected_segments)) if first else _nothing(flow)
+    bursts = [_score_burst(flow, burst, most_bytes, expected_segments) for burst, most_bytes in flow.bursts]
+    exceeding = [burst for burst in bursts if burst.verdict == verdict.EXCEEDED]
+    if exceeding:
+        worst = max(exceeding, key=lambda burst: burst.segments)
+        judged = Judgement(verdict.EXCEEDED, f"{worst.reason}; the first flight: {judged.verdict}, {judged.reason}")
+    rtt_ns = flow.rtt_ns
+    return FlowScore(
+        client=endpoint(flow.client),
+        server=endpoint(flow.server),
+        side=flow.side,
+        mss_bytes=flow.mss_bytes,
+        rtt_ms=None if rtt_ns is None else rtt_ns / 1e6,
+        first_flight_segments=first.segments if first else None,
+        first_flight_bytes=first.bytes if first else None,
+        frames=first.frames if first else None,
+        max_frame_bytes=first.max_frame_bytes if first else None,
+        super_packets=first.super_packets if first else None,
+        window_bytes=first.window_bytes if first else None,
+        spread_ms=first.spread_ns / 1e6 if first else None,
+        verdict=judged.verdict,
+        reason=judged.reason,
+        bursts=bursts,
+    )
+
+
+def _nothing(flow: Flow) -> Judgement:
+    if not flow.synacks:
+        missing = "no SYN-ACK" if flow.syn_options else "no handshake"
+        return Judgement(verdict.INCONCLUSIVE, f"{missing} in the capture: MSS, RTT and the first data are unknown")
+    return Judgement(verdict.INCONCLUSIVE, "the server sent no data")
+
+
+def _problem(flow: Flow, flight: Flight, expected_segments: int | None) -> str:
+    if not flow.handshake:
+        return "the handshake is incomplete: the round trip and the side of the capture are unknown"
+    if not flow.rtt_ns:
+        return "the capture's time stamps do not tell the round trip"
+    if flight.holes:
+        return "data of the first flight is missing in the capture or was lost: its length is unknown"
+    if flight.cut_ns is None and not flight.retransmitted and flight.spread_ns > flow.rto_ns:
+        return "the client's ACKs are not in the capture"
+    if flow.rtt_ns < _SHORTEST_RTT_NS and expected_segments is not None and flight.segments != expected_segments:
+        return (
+            f"{flight.segments} segments, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
+            "what an ACK released cannot be told from what was under way"
+        )
+    return ""
+
+
+def _prompt(flow: Flow, flight: Flight) -> bool:
+    if flight.next_ns is None or flight.ack_ns is None:
+        return False
+    acts_ns = flight.ack_ns + (0 if flow.side == SERVER else flow.to_server_ns or 0)
+    return flight.next_ns - acts_ns <= max(_PROMPT_NS, (flow.rtt_ns or 0) // 2)
+
+
+def _observe(flow: Flow, flight: Flight, expected_segments: int | None) -> Observation:
+    quarter_ns = (flow.rtt_ns or 0) / 4
+    followed = flight.next_ns is not None
+    more_waiting: bool | None = not flight.pushed or _prompt(flow, flight)
+    if not more_waiting and flight.retransmitted:
+        more_waiting = None
+    return Observation(
+        segments=flight.segments,
+        bytes=flight.bytes,
+        mss_bytes=flight.mss_bytes,
+        expected_segments=expected_segments,
+        problem=_problem(flow, flight, expected_segments),
+        short=flight.pushed and not followed and not flight.retransmitted,
+        window_segments=flight.window_bytes // flight.mss_bytes,
+        more_waiting=more_waiting,
+        pushed=flight.pushed,
+        unprompted=flight.next_ns is not None
+        and flight.spread_ns > quarter_ns
+        and flight.next_ns - flight.last_ns < quarter_ns,
+        tso=True if flight.super_packets else None,
+        synack_retransmitted=flow.synacks > 1,
+    )
+
+
+def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None) -> BurstScore:
+    rtos = burst.idle_ns // flow.rto_ns
+    judged = verdict.judge(_observe(flow, burst, expected_segments))
+    if judged.verdict == verdict.EXCEEDED and expected_segments is not None:
+        decayed = (_SLOW_START_GROWTH * most_bytes // burst.mss_bytes) >> rtos
+        frames = "1 frame" if burst.frames == 1 else f"{burst.frames} frames"
+        sent = f"after {burst.idle_ns / 1e9:.1f} s of silence {burst.segments} segments left at once in {frames}"
+        if burst.segments > max(decayed, expected_segments):
+            judged = Judgement(
+                verdict.EXCEEDED,
+                f"{sent}, although cwnd must be back at {expected_segments} by then: a first TSO packet on the old "
+                "window, or net.ipv4.tcp_slow_start_after_idle is 0",
+            )
+        else:
+            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
+    return BurstScore(
+        idle_s=burst.idle_ns / 1e9,
+        segments=burst.segments,
+        bytes=burst.bytes,
+        frames=burst.frames,
+        max_frame_bytes=burst.max_frame_bytes,
+        super_packets=burst.super_packets,
+        window_bytes=burst.window_bytes,
+        spread_ms=burst.spread_ns / 1e6,
+        verdict=judged.verdict,
+        reason=judged.reason,
+    )

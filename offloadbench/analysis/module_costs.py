@@ -1,0 +1,71 @@
+"""What each module cost in each trial, per byte of payload: `module_tables.modules` without what only a table needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offloadbench.analysis import metrics
+from offloadbench.analysis.attributed import QUANTITIES, attributed
+from offloadbench.analysis.attribution import IDLE
+from offloadbench.analysis.observations import Observation
+from offloadbench.model import Profile, Run, Trial
+
+_Key = tuple[str, str, str, int]
+
+
+def _key(run: Run, trial: Trial) -> _Key:
+    return run.run_id, trial.workload, trial.case, trial.repeat
+
+
+@dataclass(frozen=True)
+class ModuleCosts:
+    """Costs by trial.
+
+    Attributes:
+        quantity: what is counted: instructions, cycles or kernel_cpu_time_ns; "" without any profile.
+        problems: runs that did not count it, as sentences.
+    """
+
+    quantity: str
+    problems: list[str]
+    by_trial: dict[_Key, dict[str, float]]
+
+    def known(self, seen: Observation) -> bool:
+        """Whether the trial has a profile of the quantity."""
+        return _key(seen.run, seen.trial) in self.by_trial
+
+    def of(self, seen: Observation) -> dict[str, float]:
+        """Module -> cost per byte in `quantity`, without idle, of a trial that is known."""
+        return self.by_trial[_key(seen.run, seen.trial)]
+
+
+def _quantities(run: Run) -> set[str]:
+    return {event.quantity for trial in run.trials if trial.profile for event in trial.profile.events}
+
+
+def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
+    """Attribute every profiled trial of the runs; what the first of them counted is compared."""
+    counted = [_quantities(run) for run in runs]
+    first = next((quantities for quantities in counted if quantities), set())
+    quantity = next((name for name in QUANTITIES if name in first), "")
+    problems = [
+        f"{run.run_id}: no profile of {quantity or 'anything'}, so its modules cannot be compared"
+        for run, quantities in zip(runs, counted, strict=True)
+        if quantity not in quantities
+    ]
+    by_trial = {
+        _key(run, trial): _costs(run, trial, profile, quantity)
+        for run in runs
+        for trial in run.trials
+        if trial.profile and any(event.quantity == quantity for event in trial.profile.events)
+    }
+    return ModuleCosts(quantity, problems, {key: costs for key, costs in by_trial.items() if costs})
+
+
+def _costs(run: Run, trial: Trial, profile: Profile, quantity: str) -> dict[str, float]:
+    payload = metrics.payload_bytes(trial)
+    rows = attributed(run, trial, profile)
+    busy = rows[(rows["quantity"] == quantity) & (rows["leaf"] != IDLE)]
+    sums = busy.groupby("module", observed=True)["weight"].sum()
+    return {str(name): float(weight) / payload for name, weight in sums.items()} if payload else {}

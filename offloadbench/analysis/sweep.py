@@ -1,0 +1,83 @@
+"""Tables of a sweep: every trial with its place on every axis, and medians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from offloadbench.analysis import tables
+from offloadbench.model import Run, WorkloadDefinition
+from offloadbench.sweepfile import BED_AXES, Sweep, format_value, title
+
+FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
+
+
+def axis_columns(sweep: Sweep) -> list[str]:
+    """Columns of `trials` that hold the sweep's axes."""
+    return [axis if axis in BED_AXES else f"set_{axis}" for axis in sweep.axes]
+
+
+def trials(sweep: Sweep, runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a trial of the sweep: the columns of `tables.trials`, the bed's and the parameters' axes.
+
+    Columns: those of `tables.trials`; line_rate_bits_per_s, rtt_s, loss_ratio, queue_bytes; `set_<key>` for each
+    parameter that the sweep varies, as it was written, None where the workload does not know it; setting: the place on
+    every axis but RTT in words, "" without any.
+    """
+    keys = [axis for axis in sweep.axes if axis not in BED_AXES]
+    parts = []
+    for run in runs:
+        rows = tables.trials([run])
+        for axis in BED_AXES:
+            rows[axis] = getattr(run.bed, axis)
+        known = {workload.name: _values(workload, keys) for workload in run.plan.workloads}
+        for key in keys:
+            rows[f"set_{key}"] = pd.Series(
+                [known[name].get(key) for name in rows["workload"]], index=rows.index, dtype=object
+            )
+        place = {axis: getattr(run.bed, axis) for axis in sweep.axes if axis in BED_AXES and axis != "rtt_s"}
+        words = {name: _in_words(place | values) for name, values in known.items()}
+        rows["setting"] = rows["workload"].map(words)
+        parts.append(rows)
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    columns = [*tables.trials([]).columns, *BED_AXES, *(f"set_{key}" for key in keys), "setting"]
+    return pd.DataFrame(columns=columns)
+
+
+def _values(workload: WorkloadDefinition, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: workload.parameters[key] for key in keys if key in workload.parameters}
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{title(axis)} {format_value(axis, value)}" for axis, value in values.items())
+
+
+def medians(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per place on the axes, workload and case: medians of `FIGURES` over the trials that are ok.
+
+    Returns:
+        Columns: the axes, workload, case, trials, and `FIGURES`; sorted by the axes in the sweep's own order.
+    """
+    good = rows[rows["outcome"] == "ok"]
+    by = [*axis_columns(sweep), "workload", "case"]
+    groups = good.groupby(by, dropna=False, sort=False)
+    table = groups[list(FIGURES)].median()
+    table.insert(0, "trials", groups.size())
+    table = table.reset_index()
+    for column in axis_columns(sweep):
+        # grouping makes NaN of None
+        table[column] = table[column].astype(object).where(table[column].notna(), None)
+    columns = dict(zip(axis_columns(sweep), sweep.axes.values(), strict=True))
+    places = [
+        (*(_rank(row[column], values) for column, values in columns.items()), row["workload"], row["case"])
+        for row in table.to_dict("records")
+    ]
+    return table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
+
+
+def _rank(value: object, values: Sequence[Any]) -> int:
+    """Where a value stands on its axis; before all of them where the workload does not know the parameter."""
+    return next((rank for rank, known in enumerate(values) if str(known) == str(value)), -1)

@@ -1,0 +1,141 @@
+"""A sweep: one run for every point of a grid, its index saved after each."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from offloadbench import catalog, sweepfile
+from offloadbench.engine import run as engine
+from offloadbench.engine.events import Emit, Note
+from offloadbench.errors import FeatureError, ProfilerError, RunFileError, TrafficError, UsageError
+from offloadbench.model import Run
+from offloadbench.plan import TRIAL_OVERHEAD_S
+from offloadbench.sweepfile import Point, Sweep, describe, format_value, title
+from offloadbench.units import format_duration
+
+Execute = Callable[[engine.Options, Emit], Run]
+# building the bed, reading the kernel's symbols, taking everything back
+POINT_OVERHEAD_S = 4.0
+# what one point may fail of while the others go on; anything else would fail them all
+_POINT_ERRORS = (TrafficError, FeatureError, ProfilerError)
+
+
+def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> engine.Options:
+    """The options of a point's run."""
+    values = {**point.bed, **point.parameters}
+    return engine.Options(
+        nic=sweep.nic,
+        cases=sweep.cases,
+        workloads=point.workloads,
+        output=folder / point.file,
+        duration_s=sweep.duration_s,
+        warmup_s=sweep.warmup_s,
+        repeats=sweep.repeats,
+        # an order of its own, and losses of its own
+        seed=sweep.seed + point.number,
+        sysctls=sweep.sysctls,
+        settings=[f"{key}={value}" for key, value in point.parameters.items()],
+        resume=(folder / point.file).exists(),
+        profile=sweep.profile,
+        command=command,
+        sweep={axis: values[axis] for axis in sweep.axes if axis in values},
+        **point.bed,
+    )
+
+
+def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool) -> Sweep:
+    """The sweep to run: a new one, whose folder is made, or the one that lies there.
+
+    Args:
+        wanted: what the command line asks for; with `resume` it may be None.
+
+    Raises:
+        UsageError: the folder holds a sweep already, or another than the one asked for.
+        RunFileError: nothing to resume, or the folder cannot be written.
+    """
+    if resume:
+        found = sweepfile.load(folder)
+        if wanted is not None and _grid_of(wanted) != _grid_of(found):
+            raise UsageError(f"{folder} holds another sweep", "leave everything but --output and --resume out")
+        return found
+    assert wanted is not None
+    if (folder / sweepfile.INDEX_NAME).exists():
+        raise UsageError(f"{folder} holds a sweep already", "go on with it by --resume, or choose another --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}", "choose another --output") from error
+    sweepfile.save(wanted, folder)
+    return wanted
+
+
+def _grid_of(sweep: Sweep) -> Sweep:
+    """The sweep without what running it adds."""
+    points = [msgspec.structs.replace(point, done=False, problem="") for point in sweep.points]
+    return msgspec.structs.replace(sweep, points=points, seed=0)
+
+
+def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_run: Execute = engine.execute) -> Sweep:
+    """Run every point that is not done, in seeded random order, so that drift is no slope along an axis.
+
+    Returns:
+        The sweep; points that failed bear their problem and are tried again by the next call.
+
+    Raises:
+        OffloadbenchError: what would fail every point alike.
+    """
+    order = random.Random(sweep.seed).sample(sweep.points, len(sweep.points))  # noqa: S311 - repeatable, no secret
+    todo = [point for point in order if not point.done]
+    for position, point in enumerate(todo, 1):
+        emit(Note(f"point {position} of {len(todo)}: {describe(point, sweep)}"))
+        problem = ""
+        try:
+            run = _measure(options_of(sweep, point, folder, command), emit, execute_run)
+            failed = [trial for trial in run.trials if trial.outcome == "failed"]
+            if failed:
+                problem = f"{failed[0].workload} {failed[0].case}: {failed[0].reason}"
+        except _POINT_ERRORS as error:
+            problem = error.message
+            emit(Note(f"failed: {problem}"))
+        result = msgspec.structs.replace(point, done=not problem, problem=problem)
+        sweep = msgspec.structs.replace(
+            sweep, points=[result if known.number == point.number else known for known in sweep.points]
+        )
+        sweepfile.save(sweep, folder)
+    return sweep
+
+
+def _measure(options: engine.Options, emit: Emit, execute_run: Execute) -> Run:
+    """The point's run: gone on with where it can be, else from its beginning."""
+    try:
+        return execute_run(options, emit)
+    except RunFileError as error:
+        if not options.resume:
+            raise
+        emit(Note(f"measured anew: {error.message}"))
+        return execute_run(dataclasses.replace(options, resume=False, force=True), emit)
+
+
+def preview(sweep: Sweep) -> list[str]:
+    """The grid and how long it takes, as lines."""
+    cases = len(catalog.select_cases(sweep.cases))
+    per_trial_s = sweep.duration_s + sweep.warmup_s + TRIAL_OVERHEAD_S
+    todo = [point for point in sweep.points if not point.done]
+    trials = sum(len(point.workloads) for point in todo) * cases * sweep.repeats
+    total_s = trials * per_trial_s + len(todo) * POINT_OVERHEAD_S
+    lines = [
+        f"{len(todo)} of {len(sweep.points)} points to measure on {sweep.nic}, {trials} trials, about "
+        f"{format_duration(total_s)}, seed {sweep.seed}"
+    ]
+    for axis, values in sweep.axes.items():
+        lines.append(f"{title(axis)}: {', '.join(format_value(axis, value) for value in values)}")
+    for point in sweep.points:
+        state = " (done)" if point.done else f" (failed: {point.problem})" if point.problem else ""
+        lines.append(f"{point.number:3d}. {describe(point, sweep)}{state}")
+    lines.append("points are measured in seeded random order; each is a run that puts everything back")
+    return lines

@@ -1,0 +1,171 @@
+"""The plots of one report, numbered and with the words that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from offloadbench.analysis import confidence, findings
+from offloadbench.analysis.attribution import SHADOW
+from offloadbench.analysis.findings import figure, percent
+from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.model import Profile
+from offloadbench.report.plots import modules as module_bars
+from offloadbench.report.plots.confidence import confidence as draw_confidence
+from offloadbench.report.plots.module_series import module_series as draw_module_series
+from offloadbench.report.plots.modules import modules as draw_modules
+from offloadbench.report.plots.series import series as draw_series
+from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
+from offloadbench.report.svg import inline, printable
+
+# called with `narrow`
+Draw = Callable[..., Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot drawn twice, for a wide page and for a narrow one; the style sheet shows one of them."""
+
+    wide: Markup
+    narrow: Markup
+    caption: str
+
+
+class Pictures:
+    """Draws the plots of one report, so that their ids never collide."""
+
+    def __init__(self, results: Results, profile: Profile) -> None:
+        self._results = results
+        self._profile = profile
+        self._usable = results.trials[results.trials["usable"]]
+        self._modules = busy_modules(results.modules)
+        self._count = 0
+
+    def _plot(self, draw: Draw, label: str, caption: str) -> Plot:
+        self._count += 1
+        drawn = [
+            inline(draw(narrow=css_class == "narrow"), f"p{self._count}{css_class}-", printable(label), css_class)
+            for css_class in ("wide", "narrow")
+        ]
+        return Plot(Markup(drawn[0]), Markup(drawn[1]), caption)  # noqa: S704 escaped by ElementTree
+
+    def throughput_cpu(self) -> Plot | None:
+        """E1."""
+        if self._usable.empty:
+            return None
+        cases = self._results.cases
+        label = "Bars of throughput, CPU busy and CPU seconds per GB per case: " + "; ".join(
+            f"{row.nic} {row.case}: {figure(float(str(row.cpu_s_per_gb)))} CPU s/GB"
+            for row in self._usable.itertuples()
+        )
+        return self._plot(
+            partial(draw_throughput_cpu, self._usable, cases),
+            label,
+            "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
+            + (" and dots are trials." if self._usable.groupby(["nic", "workload", "case"]).size().max() > 1 else "."),
+        )
+
+    def modules(self) -> list[Plot]:
+        """E2, by module."""
+        return [
+            self._stacked(bench, rows, None, "cost by module", self._caption(rows))
+            for bench, rows in _benches(self._modules)
+        ]
+
+    def _caption(self, rows: pd.DataFrame) -> str:
+        several = rows["module"].nunique() > module_bars.TOP
+        what = "the five biggest modules, and the rest as other modules" if several else "every module"
+        caption = f"{what}. Idle time is left out."
+        if not module_bars.has_callers(rows):
+            return caption
+        own, charged = (
+            f"\N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}"
+            for title in module_bars.VIEWS.values()
+        )
+        generic = ", ".join(leaf if leaf == SHADOW else findings.module_label(leaf) for leaf in self._profile.generic)
+        return (
+            f"{caption} {own} is where the CPU was. {charged} is the same time with work that is done for others "
+            f"({generic}) added to the first module on its call chain that is none of these; the sums are equal."
+        )
+
+    def floors(self) -> list[Plot]:
+        """E2, by floor; nothing where the profile's modules are the floors already."""
+        pairs = self._modules[["module", "floor"]].drop_duplicates()
+        if self._profile.groups and pairs["module"].is_unique and pairs["floor"].is_unique:
+            return []
+        caption = "the same cost on the three floors of the network stack."
+        return [
+            self._stacked(bench, rows, self._profile.floors, "cost by floor", caption)
+            for bench, rows in _benches(self._modules)
+        ]
+
+    def _stacked(
+        self, bench: tuple[str, str], rows: pd.DataFrame, floors: dict[str, str] | None, what: str, caption: str
+    ) -> Plot:
+        nic, workload = bench
+        cases = self._results.cases
+        totals = rows.groupby("case")["value_per_byte"].sum()
+        label = f"Stacked bars of {what}, {nic}, {workload}: " + ", ".join(
+            f"{case} {figure(float(totals[case]))}" for case in cases if case in totals
+        )
+        return self._plot(
+            partial(draw_modules, rows, cases, floors=floors),
+            label,
+            f"{nic}, {workload}: {caption}",
+        )
+
+    def confidence(self) -> list[tuple[Plot, list[tuple[str, str]]]]:
+        """How sure the modules are: per bench the bars, and (case, sentence) in ladder order."""
+        words = confidence.sentences(self._results.methods)
+        drawn = []
+        for (nic, workload), rows in _benches(confidence.by_class(self._results.methods)):
+            cases = [case for case in self._results.cases if (nic, workload, case) in words]
+            known = rows[rows["class"] == confidence.KNOWN].set_index("case")["share_ratio"]
+            label = f"Bars of how the samples found their modules, {nic}, {workload}: " + ", ".join(
+                f"{case} {percent(float(known.get(case, 0.0)))} known" for case in cases
+            )
+            plot = self._plot(
+                partial(draw_confidence, rows, self._results.cases),
+                label,
+                f"{nic}, {workload}: busy weight by the method that found its module.",
+            )
+            drawn.append((plot, [(case, words[nic, workload, case]) for case in cases]))
+        return drawn
+
+    def series(self) -> list[Plot]:
+        """The windows, second by second: throughput and CPU, then the modules."""
+        samples, seconds = self._results.samples, self._results.seconds
+        courses = dict(_benches(case_means(seconds, ["second", "module"], ["value"])))
+        bars = dict(_benches(self._modules))
+        plots = []
+        for (nic, workload), rows in _benches(samples):
+            plots.append(
+                self._plot(
+                    partial(draw_series, rows, self._results.cases),
+                    f"Throughput and CPU busy for every second of the window, {nic}, {workload}",
+                    f"{nic}, {workload}: one point a second, one line a trial.",
+                )
+            )
+            if (nic, workload) in courses and (nic, workload) in bars:
+                plots.append(self._course(nic, workload, courses[nic, workload], bars[nic, workload]))
+        return plots
+
+    def _course(self, nic: str, workload: str, course: pd.DataFrame, bars: pd.DataFrame) -> Plot:
+        top, length = module_bars.top_modules(bars), self._results.run_of(nic).plan.duration_s
+        names = ", ".join(findings.module_label(name) for name in top)
+        return self._plot(
+            partial(draw_module_series, course, self._results.cases, top, length),
+            f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",
+            f"{nic}, {workload}: the modules of the bars second by second, without idle; means over the repeats.",
+        )
+
+
+def _benches(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """The rows of every (nic, workload)."""
+    for (nic, workload), rows in table.groupby(["nic", "workload"], sort=False):
+        yield (str(nic), str(workload)), rows

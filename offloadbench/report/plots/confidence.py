@@ -1,0 +1,56 @@
+"""How sure the modules are: one bar per case, from what is known to what cannot be attributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from offloadbench.analysis.confidence import CLASSES
+from offloadbench.analysis.findings import percent
+from offloadbench.report.plots import style
+
+_BAR_PX, _AXIS_PX, _LEGEND_PX = 24, 34, 20
+
+
+def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = False) -> Figure:
+    """Bars of busy weight, each as long as the whole.
+
+    Args:
+        table: of one nic and workload: columns case, class, share_ratio.
+        cases: names in ladder order, top to bottom.
+        narrow: for a narrow page.
+    """
+    shares = table.pivot_table(index="case", columns="class", values="share_ratio", aggfunc="sum", fill_value=0.0)
+    here = [case for case in cases if case in shares.index]
+    classes = [name for name in CLASSES if name in shares.columns]
+    columns = 1 if narrow else 2
+    legend_rows = -(-len(classes) // columns)
+    height = len(here) * _BAR_PX + _AXIS_PX + legend_rows * _LEGEND_PX
+    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
+    axes = figure.add_subplot()
+    for row, case in enumerate(here):
+        left = 0.0
+        for name in classes:
+            share, colour = float(str(shares.loc[case, name])), style.confidence_colour(name)
+            axes.barh(row, share, left=left, height=0.7, color=colour, edgecolor=style.PAPER, linewidth=1.0)
+            if share > (0.14 if narrow else 0.05):
+                axes.text(
+                    left + share / 2, row, percent(share), ha="center", va="center",
+                    color=style.on_colour(colour), fontsize=style.SMALL_PX,
+                )  # fmt: skip
+            left += share
+    axes.set_yticks(range(len(here)), here)
+    axes.set_ylim(len(here) - 0.45, -0.55)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    style.clean(axes, "x")
+    handles = [Patch(facecolor=style.confidence_colour(name), label=CLASSES[name]) for name in classes]
+    figure.legend(
+        handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
+        handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.4,
+    )  # fmt: skip
+    figure.tight_layout(rect=(0, 0, 1, 1 - (legend_rows * _LEGEND_PX + 6) / height))
+    return figure

@@ -1,0 +1,103 @@
+"""E3: throughput against RTT, one line per workload and setting (figures 2 and 15 of the origin paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from offloadbench.report.plots import style
+from offloadbench.units import format_rate
+
+# Okabe and Ito 2008, without yellow, which a line on paper does not carry
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_MARKERS = "osD^vP"
+# lines further apart than this are not told from zero on a linear scale
+_LOG_FROM_RATIO = 20.0
+_HEIGHT_PX, _NARROW_HEIGHT_PX, _LEGEND_ROW_PX = 340, 260, 18
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_names(rows: pd.DataFrame) -> pd.Series[str]:
+    """A line's name per row: what is needed to tell the lines apart, of workload, setting and case."""
+    parts = [rows["workload"].astype(str)]
+    if rows["setting"].astype(bool).any():
+        parts.append(rows["setting"].astype(str))
+    if rows["case"].nunique() > 1:
+        parts.append(rows["case"].astype(str))
+    return pd.Series(
+        [", ".join(filter(None, words)) for words in zip(*parts, strict=True)], index=rows.index, dtype=object
+    )
+
+
+def rtt(
+    rows: pd.DataFrame, theory: Mapping[str, Points] | None = None, *, log: bool | None = None, narrow: bool = False
+) -> Figure:
+    """Lines go through medians over repeats; every trial is a dot when there are several.
+
+    Args:
+        rows: trials that are ok: columns workload, setting, case, rtt_s, goodput_bits_per_s.
+        theory: name -> points (RTT in seconds, bits per second), drawn dashed; a name of a line takes its colour.
+        log: scale of the throughput; None: logarithmic where the lines are more than a factor of 20 apart.
+        narrow: for a narrow page.
+    """
+    named = rows.assign(line=line_names(rows), ms=rows["rtt_s"] * 1e3)
+    lines = list(dict.fromkeys(named["line"]))
+    theory = theory or {}
+    expected = [rate for points in theory.values() for _, rate in points]
+    largest = max([*named["goodput_bits_per_s"], *expected])
+    smallest = min([rate for rate in named["goodput_bits_per_s"] if rate > 0] or [largest])
+    legend_rows = len(set(lines) | set(theory)) + len(set(lines) & set(theory))
+    height = (_NARROW_HEIGHT_PX if narrow else _HEIGHT_PX) + _LEGEND_ROW_PX * (legend_rows if narrow else 0)
+    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
+    axes = figure.subplots()
+    for number, line in enumerate(lines):
+        _draw(axes, named[named["line"] == line], line, number)
+    colours = {line: _colour(number) for number, line in enumerate(lines)}
+    for name, points in theory.items():
+        label = f"{name}: theory" if name in colours else name
+        x, y = zip(*((rtt_s * 1e3, rate) for rtt_s, rate in points), strict=True)
+        axes.plot(x, y, color=colours.get(name, style.INK), linestyle=(0, (4, 3)), linewidth=1.3, label=label)
+    _scale(axes, largest, smallest, log=largest > _LOG_FROM_RATIO * smallest if log is None else log)
+    axes.set_xlabel("RTT, ms")
+    axes.set_xticks(sorted(named["ms"].unique()))
+    axes.set_title("Goodput", loc="left")
+    axes.tick_params(labelsize=style.SMALL_PX)
+    style.clean(axes, "y")
+    if narrow:
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.22), borderaxespad=0)
+    else:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), borderaxespad=0)
+    figure.tight_layout()
+    return figure
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, name: str, number: int) -> None:
+    medians = rows.groupby("ms")["goodput_bits_per_s"].median()
+    marker = _MARKERS[number % len(_MARKERS)]
+    axes.plot(
+        medians.index.to_numpy(), medians.to_numpy(),
+        color=_colour(number), marker=marker, markersize=5, linewidth=1.8, label=name,
+    )  # fmt: skip
+    if len(rows) > len(medians):
+        axes.scatter(rows["ms"], rows["goodput_bits_per_s"], color=_colour(number), s=10, alpha=0.5, linewidth=0)
+
+
+def _scale(axes: Axes, largest: float, smallest: float, *, log: bool) -> None:
+    if log:
+        axes.set_yscale("log")
+        axes.set_ylim(smallest / 1.6, largest * 1.4)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(0, largest * 1.08)
+        axes.locator_params(axis="y", nbins=6)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value) if value else "0"))

@@ -1,0 +1,7 @@
+"""iSCSI block transfers: an initiator at the device under test, a tgt target at the load side (E3)."""
+
+from offloadbench.traffic.iscsi.kind import IscsiTraffic
+
+TRAFFIC = IscsiTraffic
+
+__all__ = ["TRAFFIC", "IscsiTraffic"]

@@ -1,0 +1,262 @@
+"""The iSCSI initiator under test, as a role (see offloadbench.ends): one process, two threads a session.
+
+Orders: the configuration, answered by `ready` once every session has had a whole queue of commands completed; then
+`mark`; `drain` (begin no new command, answered when the last one is through); `finish` (read back if asked, log out).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offloadbench.traffic.iscsi import connection, scsi
+from offloadbench.traffic.iscsi.command import Command
+from offloadbench.traffic.iscsi.load import Load, Shape
+from offloadbench.traffic.iscsi.login import Identity, login
+from offloadbench.traffic.iscsi.pdu import IscsiError
+from offloadbench.traffic.iscsi.session import Session
+
+COMM = "ob-initiator"
+LUN = 1
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
+# struct tcp_info (include/uapi/linux/tcp.h): bytes_acked, bytes_received; busy, rwnd_limited, sndbuf_limited in us
+_TCP_INFO_BYTES = 192
+_TCP_INFO_COUNTERS = {
+    "tcp_acked_bytes": 120,
+    "tcp_received_bytes": 128,
+    "tcp_busy_us": 168,
+    "tcp_rwnd_limited_us": 176,
+    "tcp_sndbuf_limited_us": 184,
+}
+
+
+def _answer(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+class Initiator:
+    """All sessions of this process."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        # threads of the sessions write a byte to wake the main thread, which alone speaks
+        self._wake_read, self._wake_write = os.pipe()
+        self._sessions: list[Session] = []
+        self._loads: list[Load] = []
+        self._told_ready = self._draining = False
+        self._product = ""
+        self._set_up_bytes = 0
+        self._marks: dict[int, dict[str, int]] = {}
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b".")
+
+    def open(self) -> None:
+        """Log in on every session and start the load."""
+        # 48 bits in the random format (RFC 7143, 11.12.5); the last 16 tell the sessions apart
+        isid = 0x80 << 40 | secrets.randbits(24) << 16
+        for number in range(self._config["sessions"]):
+            try:
+                self._open_session(number, isid | number)
+            except IscsiError as error:
+                raise IscsiError(f"session {number + 1}: {error.message}", error.hint) from error
+        self._set_up_bytes = sum(session.received_bytes for session in self._sessions)
+        for load in self._loads:
+            load.start()
+
+    def _open_session(self, number: int, isid: int) -> None:
+        config = self._config
+        timeout_s = float(config["timeout_s"])
+        connected = connection.connect(
+            config["address"],
+            config["port"],
+            timeout_s=timeout_s,
+            congestion_control=config["congestion_control"],
+            send_buffer_bytes=config["send_buffer_bytes"],
+            receive_window_bytes=config["receive_window_bytes"],
+        )
+        link = connection.Connection(connected, timeout_s)
+        try:
+            identity = Identity(
+                config["initiator_name"], config["target_name"], isid, config["user"], config["password"]
+            )
+            negotiated = login(link, identity, config["offers"])
+        except BaseException:
+            link.close()
+            raise
+        session = Session(link, negotiated, self._wake)
+        self._sessions.append(session)
+        session.require_ready(LUN)
+        inquiry = bytearray(scsi.INQUIRY_BYTES)
+        session.call(Command(scsi.inquiry(), LUN, read=memoryview(inquiry)))
+        self._product = scsi.decode_inquiry(inquiry)
+        capacity = bytearray(scsi.CAPACITY_BYTES)
+        command = session.call(Command(scsi.read_capacity_16(), LUN, read=memoryview(capacity)))
+        if command.failure():
+            raise IscsiError(f"READ CAPACITY(16): {command.failure()}")
+        blocks, block_bytes = scsi.decode_capacity(capacity)
+        self._loads.append(self._load_of(session, number, blocks, block_bytes))
+
+    def _load_of(self, session: Session, number: int, blocks: int, block_bytes: int) -> Load:
+        """Each session has a part of the LUN of its own."""
+        config = self._config
+        shape = Shape(
+            LUN,
+            config["operation"] == "write",
+            config["transfer_bytes"],
+            config["queue_depth"],
+            config["fua"],
+            config["verify"],
+        )
+        if shape.transfer_bytes % block_bytes:
+            raise IscsiError(f"the LUN has blocks of {block_bytes} bytes; {shape.transfer_bytes} is no multiple")
+        lun_bytes = min(blocks * block_bytes, config["lun_bytes"])
+        transfers = lun_bytes // config["sessions"] // shape.transfer_bytes
+        # two commands on the same blocks at once would leave it open which is the last
+        if transfers < shape.queue_depth:
+            raise IscsiError(
+                f"the LUN has {lun_bytes} bytes: too few for {config['sessions']} sessions with "
+                f"{shape.queue_depth} commands of {shape.transfer_bytes} bytes",
+                "use a larger lun_size",
+            )
+        first_block = number * transfers * (shape.transfer_bytes // block_bytes)
+        return Load(
+            session,
+            shape,
+            first_block=first_block,
+            block_bytes=block_bytes,
+            transfers=transfers,
+            on_change=self._wake,
+        )
+
+    def run(self) -> None:
+        """Follow orders until finished or until the engine is gone."""
+        stdin = sys.stdin.fileno()
+        text = b""
+        while True:
+            readable = select.select([stdin, self._wake_read], [], [])[0]
+            if self._wake_read in readable:
+                os.read(self._wake_read, 4096)
+                self._look()
+            if stdin in readable:
+                # unbuffered: a line that stayed in a buffer would never wake the select again
+                data = os.read(stdin, 1 << 16)
+                if not data:
+                    return
+                *lines, text = (text + data).split(b"\n")
+                for line in lines:
+                    self._follow(json.loads(line))
+
+    def _look(self) -> None:
+        for number, session in enumerate(self._sessions):
+            if session.failure:
+                raise IscsiError(f"session {number + 1}: {session.failure.message}", session.failure.hint)
+        if not self._told_ready and all(load.flowing for load in self._loads):
+            self._told_ready = True
+            _answer({"event": "ready", "settings": self._settings()})
+        if self._draining and all(load.drained for load in self._loads):
+            self._draining = False
+            _answer({"event": "drained", **self._totals()})
+
+    def _follow(self, order: dict[str, Any]) -> None:
+        if order["do"] == "mark":
+            totals = self._totals()
+            self._marks[totals["t_ns"]] = self._tcp_counters()
+            _answer({"event": "mark", **totals})
+        elif order["do"] == "drain":
+            for load in self._loads:
+                load.stop()
+            self._draining = True
+            self._look()
+        elif order["do"] == "finish":
+            compared = sum(load.verify() for load in self._loads) if self._config["verify"] else 0
+            for session in self._sessions:
+                session.logout()
+            window = self._window(order["opened_ns"], order["closed_ns"])
+            _answer({"event": "finished", "verified_bytes": compared, **window})
+
+    def _totals(self) -> dict[str, Any]:
+        return {
+            "t_ns": time.monotonic_ns(),
+            "payload_bytes": sum(load.payload_bytes for load in self._loads),
+            "complete": sum(load.complete for load in self._loads),
+            "sent_bytes": sum(session.sent_bytes for session in self._sessions),
+            "received_bytes": sum(session.received_bytes for session in self._sessions) - self._set_up_bytes,
+            "set_up_bytes": self._set_up_bytes,
+        }
+
+    def _window(self, opened_ns: int, closed_ns: int) -> dict[str, Any]:
+        """What the commands and the sockets did between two marks."""
+        latency_us = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads]) / 1e3
+        first, last = self._marks[opened_ns], self._marks[closed_ns]
+        return {
+            "commands": len(latency_us),
+            "latency_us": {name: float(np.percentile(latency_us, share)) for name, share in _PERCENTILES.items()}
+            if len(latency_us)
+            else {},
+            "tcp": {name: last[name] - first[name] for name in first},
+        }
+
+    def _tcp_counters(self) -> dict[str, int]:
+        """Counters of all sessions' sockets, added up."""
+        infos = [
+            session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            for session in self._sessions
+        ]
+        return {
+            name: sum(struct.unpack_from("=Q", info, offset)[0] for info in infos if len(info) >= offset + 8)
+            for name, offset in _TCP_INFO_COUNTERS.items()
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        """What is in force, for the record."""
+        session = self._sessions[0]
+        size = session.connection.option(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)
+        congestion_control = session.connection.option(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        limits = session.negotiated
+        return {
+            "target_product": self._product,
+            "send_buffer_in_force_bytes": struct.unpack("=i", size)[0],
+            "congestion_control_in_force": congestion_control.rstrip(b"\0").decode(),
+            "negotiated": {
+                name: getattr(limits, name)
+                for name in limits.__dataclass_fields__
+                if name not in ("cmd_sn", "max_cmd_sn", "exp_stat_sn")
+            },
+        }
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+
+def main() -> None:
+    # a name of its own: a stray python on the measured CPU shows in the profile as what it is
+    Path("/proc/self/comm").write_text(COMM)
+    # the next order comes after our answer only: nothing of it can stay in this buffer
+    line = sys.stdin.readline()
+    if not line:
+        return
+    initiator = Initiator(json.loads(line))
+    try:
+        initiator.open()
+        initiator.run()
+    except IscsiError as error:
+        _answer({"event": "error", "message": error.message, "hint": error.hint})
+    finally:
+        initiator.close()
+
+
+if __name__ == "__main__":
+    main()

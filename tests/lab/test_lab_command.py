@@ -1,0 +1,103 @@
+"""`offloadbench lab`: a bench that outlives the command that built it, and goes when it is told to."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from offloadbench.engine import bench as benches
+from tests.lab.conftest import Offloadbench
+
+Traces = Callable[[], list[str]]
+
+
+@pytest.fixture
+def bench(
+    offloadbench: Offloadbench, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[benches.Bench]:
+    """A bench with losses, built by the command line."""
+    monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
+    built = offloadbench("lab", "up", "--name", "test", "--rtt", "2ms", "--loss", "10", "--queue", "1MiB")
+    assert built.returncode == 0, built.stderr
+    yield benches.status("test")[0]
+    if "test" in benches.names():
+        offloadbench("lab", "down", "--name", "test")
+
+
+def test_commands_run_on_either_end_on_its_cpus_and_their_exit_codes_come_through(
+    bench: benches.Bench, offloadbench: Offloadbench
+) -> None:
+    look = "import os, sys; print(sorted(os.sched_getaffinity(0))); print(os.listdir('/sys/class/net')); sys.exit(7)"
+    for name, end in (("dut", bench.dut), ("peer", bench.peer)):
+        done = offloadbench("lab", "exec", "--name", "test", name, "--", "python3", "-c", look)
+        assert done.returncode == 7, done.stderr
+        cpus, nics = done.stdout.splitlines()
+        assert cpus == str(end.cpus)
+        assert end.ifname in nics
+
+
+def test_pings_are_lost_at_the_rate_asked_for_and_the_wire_says_how_many(
+    bench: benches.Bench, offloadbench: Offloadbench
+) -> None:
+    count = 300
+    words = ("ping", "-q", "-c", str(count), "-i", "0.005", bench.peer.address)
+    done = offloadbench("lab", "exec", "--name", "test", "dut", "--", *words)
+    received = int(re.search(r"(\d+) received", done.stdout)[1])  # type: ignore[index]
+    # request and answer each survive with 0.9: five standard deviations of a binomial count
+    expected, deviation = count * 0.81, (count * 0.81 * 0.19) ** 0.5
+    assert abs(received - expected) <= 5 * deviation
+    _, wire = benches.status("test")
+    assert wire is not None
+    lost = wire.to_peer.lost_segments + wire.to_dut.lost_segments
+    # ARP may have lost a frame or two of its own
+    assert count - received <= lost <= count - received + 10
+    status = offloadbench("lab", "status")
+    assert f"lost {wire.to_peer.lost_segments}," in status.stdout
+
+
+def test_a_standing_bench_survives_restore_and_goes_with_down(
+    bench: benches.Bench, offloadbench: Offloadbench, traces: Traces
+) -> None:
+    assert "left alone" in offloadbench("restore").stdout
+    again = offloadbench("lab", "up", "--name", "test")
+    assert again.returncode == 2
+    assert "stands already" in again.stderr
+    # what still runs on it goes with it
+    background = "import subprocess as s; s.Popen(['sleep', '600'], stdout=s.DEVNULL, stderr=s.DEVNULL)"
+    assert offloadbench("lab", "exec", "--name", "test", "peer", "--", "python3", "-c", background).returncode == 0
+    assert "sleep" in traces()
+    down = offloadbench("lab", "down", "--name", "test")
+    assert down.returncode == 0, down.stderr
+    assert traces() == []
+
+
+@pytest.mark.parametrize("by", [("restore",), ("lab", "down", "--name", "test"), ("lab", "up", "--name", "test")])
+def test_a_bench_whose_keeper_was_killed_is_taken_back(
+    bench: benches.Bench, offloadbench: Offloadbench, traces: Traces, by: tuple[str, ...]
+) -> None:
+    os.kill(bench.keeper_pid, signal.SIGKILL)
+    refused = offloadbench("lab", "exec", "--name", "test", "dut", "--", "true")
+    assert refused.returncode == 3
+    assert "was killed" in refused.stderr
+    done = offloadbench(*by)
+    assert done.returncode == 0, done.stderr
+    assert not Path(f"/run/netns/{bench.dut.namespace}").exists()
+    if "up" in by:
+        assert offloadbench("lab", "down", "--name", "test").returncode == 0
+    assert traces() == []
+
+
+def test_a_keeper_that_is_told_to_end_takes_its_bench_with_it(bench: benches.Bench, traces: Traces) -> None:
+    process = os.pidfd_open(bench.keeper_pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        assert select.select([process], [], [], 30.0)[0]
+    finally:
+        os.close(process)
+    assert traces() == []

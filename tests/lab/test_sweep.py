@@ -1,0 +1,41 @@
+"""A sweep of two points on the real link: measured, shown, and gone on with where a point failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from offloadbench import sweepfile
+from offloadbench.analysis import sweep as analysis
+from tests.lab.conftest import Offloadbench
+
+WORDS = ("--workloads", "tcp-stream", "--rtt", "0,5ms", "--line-rate", "100mbit", "--set", "sndbuf=65536")
+SHORT = ("--duration", "2", "--warmup", "1", "--no-profile")
+
+
+def test_two_points_are_measured_shown_and_resumed(
+    offloadbench: Offloadbench, tmp_path: Path, traces: Callable[[], list[str]]
+) -> None:
+    folder = tmp_path / "rtt"
+    done = offloadbench("sweep", *WORDS, *SHORT, "--output", str(folder))
+    # a machine too busy for the wire voids a trial, and says so
+    if done.returncode == 5 and "void: the emulated cable" in done.stderr:
+        done = offloadbench("sweep", "--resume", "--output", str(folder))
+    assert done.returncode == 0, done.stderr
+    sweep = sweepfile.load(folder)
+    assert all(point.done for point in sweep.points)
+    rows = analysis.trials(sweep, sweepfile.load_runs(sweep, folder)).set_index("rtt_s")["goodput_bits_per_s"]
+    assert rows[0.0] > 85e6
+    # twice the send buffer in a round trip is the most
+    assert rows[0.005] <= 2 * 65536 * 8 / 0.005
+    assert "5 ms" in offloadbench("sweep", "--show", str(folder)).stdout
+    # as if it had been killed before the index was written: the point's run is found whole
+    points = [msgspec.structs.replace(point, done=point.number != 2) for point in sweep.points]
+    sweepfile.save(msgspec.structs.replace(sweep, points=points), folder)
+    resumed = offloadbench("sweep", "--resume", "--output", str(folder))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "0 trials" in resumed.stderr
+    assert sweepfile.load(folder) == sweep
+    assert traces() == []

@@ -1,0 +1,40 @@
+"""Both ends of the traffic on the loopback device, in this machine's first namespace."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from offloadbench.ends import Role, python_role
+
+ADDRESS = "127.0.0.1"
+
+
+class LoopbackEnd:
+    """An end on the loopback device; `spoil` changes what its roles are told."""
+
+    name = "loopback"
+    address = ADDRESS
+    ifname = "lo"
+    namespace: str | None = None
+    server_cpus: frozenset[int] = frozenset()
+
+    def __init__(self, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> None:
+        self.roles: list[Role] = []
+        self._spoil = spoil
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        del cpus
+        spoil = self._spoil
+
+        class Told(Role):
+            def send(self, message: dict[str, Any]) -> None:
+                spoil(message)
+                super().send(message)
+
+        def start(stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(python_role(module), stdin=stdin, stdout=stdout, stderr=stderr)
+
+        self.roles.append(Told(title, start))
+        return self.roles[-1]

@@ -1,0 +1,53 @@
+"""The Python API: the same tables as `export`, made when asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import offloadbench
+from offloadbench.analysis import tables
+from offloadbench.dataset import Dataset
+from offloadbench.errors import RunFileError, UsageError
+from offloadbench.model import Profile, Run
+
+
+@pytest.fixture
+def dataset(sample_path: Path) -> Dataset:
+    return offloadbench.load(sample_path)
+
+
+@pytest.mark.parametrize("name", ["trials", "samples", "features", "modules", "effects", "effect_modules"])
+def test_a_table_is_the_exported_one(dataset: Dataset, name: str, sample_run: Run, linux_profile: Profile) -> None:
+    table = getattr(dataset, name)
+    pd.testing.assert_frame_equal(table, tables.TABLES[name]([sample_run], linux_profile))
+    assert getattr(dataset, name) is table
+
+
+def test_every_table_can_be_had_by_its_name(dataset: Dataset) -> None:
+    assert all(isinstance(dataset.table(name), pd.DataFrame) for name in tables.TABLES)
+    with pytest.raises(UsageError, match="no table 'seconds'"):
+        dataset.table("seconds")
+
+
+def test_several_files_are_read_together(sample_path: Path, sample_run: Run) -> None:
+    together = offloadbench.load(sample_path, str(sample_path))
+    assert len(together.trials) == 2 * len(sample_run.trials)
+    assert together.runs[0] == sample_run
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFileError):
+        offloadbench.load(tmp_path / "absent.json")
+    with pytest.raises(UsageError):
+        offloadbench.load()
+
+
+def test_importing_the_package_loads_no_pandas() -> None:
+    code = "import sys, offloadbench; sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=root).returncode == 0

@@ -1,0 +1,180 @@
+"""Effects of a factorial run: the contrasts hold what was put in, and what cannot be told is named."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from offloadbench import catalog
+from offloadbench.analysis import effect_shares, effect_tables, effects
+from offloadbench.analysis.effects import Effect
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
+from offloadbench.model import Profile, Run
+from tests.unit.repeats import ABLE, FIXED_OFF, measured, noise, repeated
+
+# what each factor multiplies the cost by; segmentation in software and none, TX and RX checksum in software
+GSO, NONE, TX, RX = 2.0, 5.0, 1.25, 1.02
+CASES = {case.name: case for case in catalog.select_cases("factorial")}
+
+
+def _cost(name: str) -> float:
+    case = CASES[name]
+    segmentation = NONE if case.gso_max_segs == 1 else 1.0 if case.features["tx-tcp-segmentation"] else GSO
+    tx = 1.0 if case.features["tx-checksum-ip-generic"] else TX
+    return 0.4 * segmentation * tx * (1.0 if case.features["rx-checksum"] else RX)
+
+
+def _modules(name: str, factor: float) -> dict[str, float]:
+    cost = _cost(name)
+    gso = 0.6 * (cost - 0.4) if cost > 0.4 else 0.0
+    return {"gso": gso * factor, "tcp": (cost - gso) * factor, "checksum": 0.01 * factor}
+
+
+def _factorial(base: Run, repeats: int = 5, sigma: float = 0.01, names: tuple[str, ...] = tuple(CASES)) -> Run:
+    blocks = noise(repeats, 0.2, 99)
+    trials = [
+        measured(
+            CASES[name],
+            repeat,
+            _cost(name) * block * factor,
+            rate_bits_per_s=1e9 * rate,
+            modules_ns=_modules(name, factor * block),
+        )
+        for index, name in enumerate(names)
+        for repeat, block, factor, rate in zip(
+            range(1, repeats + 1),
+            blocks,
+            noise(repeats, sigma, index + 20),
+            noise(repeats, 0.002, 50 + index),
+            strict=True,
+        )
+    ]
+    return repeated(base, trials)
+
+
+def _found(run: Run, metric: str = "cpu_s_per_gb") -> dict[tuple[str, str, str], Effect]:
+    return {(e.contrast.factor, e.contrast.on, e.contrast.off): e for e in effects.effects(run) if e.metric == metric}
+
+
+def test_every_contrast_holds_what_was_put_in(sample_run: Run) -> None:
+    found = _found(_factorial(sample_run))
+    truth = {
+        ("segmentation", "tso", "none"): 1 / NONE,
+        ("segmentation", "tso", "gso"): 1 / GSO,
+        ("segmentation", "gso", "none"): GSO / NONE,
+        ("tx-checksum", "on", "off"): 1 / TX,
+        ("rx-checksum", "on", "off"): 1 / RX,
+    }
+    for key, ratio in truth.items():
+        judgement = found[key].judgement
+        assert judgement is not None
+        point, low, high = judgement.ratios()
+        assert low < ratio < high
+        assert point == pytest.approx(ratio, rel=0.02)
+        assert judgement.estimate.trials_a == 5
+    for key in itertools.islice(truth, 4):
+        judgement = found[key].judgement
+        assert judgement is not None
+        assert judgement.verdict == CHANGED
+
+
+def test_averaging_over_states_finds_more_than_one_pair_would(sample_run: Run) -> None:
+    whole = _found(_factorial(sample_run))["rx-checksum", "on", "off"]
+    pair = _found(_factorial(sample_run, names=("tso", "tso-norx")))["rx-checksum", "on", "off"]
+    assert whole.judgement is not None
+    assert pair.judgement is not None
+    assert len(whole.at.split("; ")) == 5
+    assert whole.judgement.estimate.standard_error < pair.judgement.estimate.standard_error
+
+
+def test_throughput_that_did_not_change_is_not_said_to(sample_run: Run) -> None:
+    verdicts = {
+        e.judgement.verdict for e in _found(_factorial(sample_run), "throughput_bits_per_s").values() if e.judgement
+    }
+    assert verdicts <= {UNDECIDED, TOO_FEW}
+
+
+def test_the_state_that_the_kernel_cannot_hold_is_named(sample_run: Run) -> None:
+    effect = _found(_factorial(sample_run))["tx-checksum", "on", "off (with TSO)"]
+    assert effect.judgement is None
+    assert "drops TSO" in effect.reason
+
+
+def test_a_fixed_feature_is_named_as_the_reason(sample_run: Run) -> None:
+    features = ABLE | {"rx-checksum": FIXED_OFF}
+    trials = [
+        measured(CASES[n], r, _cost(n) * f, rate_bits_per_s=1e9 * f, features=features)
+        for i, n in enumerate(("tso", "gso", "csum", "none", "gso-notx"))
+        for r, f in enumerate(noise(4, 0.01, i), 1)
+    ]
+    found = _found(repeated(sample_run, trials, features=features))
+    assert found["rx-checksum", "on", "off"].reason == "rx-checksum is fixed off on this NIC"
+    assert found["tx-checksum", "on", "off"].judgement is not None
+
+
+def test_cases_that_differ_in_two_factors_are_no_price_of_one(sample_run: Run) -> None:
+    found = _found(_factorial(sample_run, names=("tso", "csum", "none")))
+    assert found["segmentation", "tso", "none"].judgement is not None
+    assert "differ in it alone" in found["tx-checksum", "on", "off"].reason
+
+
+def test_cases_outside_the_factorial_are_left_out(sample_run: Run) -> None:
+    cases = {case.name: case for case in catalog.all_cases()}
+    trials = [measured(cases[n], r, 1.0 * r) for n in ("all-on", "gro-off") for r in (1, 2, 3)]
+    assert effects.effects(repeated(sample_run, trials)) == []
+
+
+def test_one_block_is_an_indication_and_few_are_too_few(sample_run: Run) -> None:
+    for repeats, verdict in ((1, INDICATION), (2, TOO_FEW)):
+        found = _found(_factorial(sample_run, repeats))
+        assert {e.judgement.verdict for e in found.values() if e.judgement} == {verdict}
+
+
+def test_shares_of_the_saving_sum_to_one_and_have_intervals(sample_run: Run, linux_profile: Profile) -> None:
+    parts = effect_shares.shares(_factorial(sample_run), linux_profile)
+    mine = [p for p in parts if (p.contrast.on, p.contrast.off) == ("tso", "gso")]
+    assert sum(p.share for p in mine) == pytest.approx(1)
+    gso = next(p for p in mine if p.module == "gso")
+    assert gso.share == pytest.approx(0.6, abs=0.03)
+    assert gso.share_low < gso.share < gso.share_high
+    assert gso.saved_low < gso.saved_per_byte < gso.saved_high
+    single = effect_shares.shares(_factorial(sample_run, 1), linux_profile)
+    assert all(p.saved_low != p.saved_low for p in single)
+
+
+def test_a_sentence_names_the_saving_its_interval_and_its_modules(sample_run: Run, linux_profile: Profile) -> None:
+    run = _factorial(sample_run)
+    lines = effect_tables.sentences(effects.effects(run), effect_shares.shares(run, linux_profile))
+    first = next(line for line in lines if "(tso against gso)" in line)
+    assert first.startswith("ftp-get: TSO (tso against gso) saves ")
+    assert " % of CPU per GB (" in first
+    assert first.endswith("; 60 % of it in gso, 40 % in tcp") or "% of it in gso" in first
+    assert any(line.endswith(f"not estimable: {effects._IMPOSSIBLE_REASON}") for line in lines)
+
+
+def test_the_tables_hold_the_same_figures(sample_run: Run, linux_profile: Profile) -> None:
+    run = _factorial(sample_run)
+    table = effect_tables.effect_rows([run])
+    row = table[(table["on"] == "tso") & (table["off"] == "gso") & (table["metric"] == "cpu_s_per_gb")].iloc[0]
+    assert row["ratio"] == pytest.approx(row["value_on"] / row["value_off"])
+    assert row["difference"] == pytest.approx(row["value_on"] - row["value_off"])
+    assert row["ratio_low"] < row["ratio_low_95"] < row["ratio"] < row["ratio_high_95"] < row["ratio_high"]
+    assert set(table.loc[table["verdict"] == "not estimable", "off"]) == {"off (with TSO)"}
+    assert set(effect_tables.share_rows([run], linux_profile)["module"]) == {"gso", "tcp", "checksum"}
+
+
+def test_a_bit_that_moved_without_effect_is_no_price(sample_run: Run) -> None:
+    from tests.unit.builders import evidence
+
+    seen = evidence(
+        {
+            "net:net_dev_queue": [[60000, 1448, 3, 100]],
+            "net:net_dev_start_xmit": [[60000, 1448, 3, 100]],
+            "net:netif_receive_skb": [[60000, 1448, 3, 100]],
+        }
+    )
+    run = _factorial(sample_run, names=("tso", "tso-norx"))
+    run = msgspec.structs.replace(run, trials=[msgspec.structs.replace(t, evidence=seen) for t in run.trials])
+    assert "packets did not care" in _found(run)["rx-checksum", "on", "off"].note

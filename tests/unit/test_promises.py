@@ -1,0 +1,63 @@
+"""What tests/benchmarks/statistics.py shows at length, from fixed seeds and in seconds; and that it would notice."""
+
+from __future__ import annotations
+
+import pytest
+import scipy.special
+
+from offloadbench.analysis import family
+from offloadbench.analysis.statistics import paired, welch
+from tests.benchmarks import statistics as promises
+
+SIMULATIONS = 1500
+# two standard deviations of a share of so many simulations
+SLACK = 0.012
+
+
+@pytest.fixture(scope="module")
+def noise() -> promises.Noise:
+    return promises.real_noise()
+
+
+def test_there_is_real_noise_to_draw_from(noise: promises.Noise) -> None:
+    assert len(noise.logs) >= 40
+    assert noise.sigma > 0.01
+
+
+def test_comparisons_of_the_same_rarely_call_a_change(noise: promises.Noise) -> None:
+    assert promises.false_alarms(noise, welch, 8, 200, seed=11) <= promises.MOST_CALLED
+    assert promises.false_alarms_in_blocks(noise, 5, 200, seed=11) <= promises.MOST_CALLED
+
+
+@pytest.mark.parametrize("trials", promises.TRIALS)
+def test_intervals_hold_the_truth(noise: promises.Noise, trials: int) -> None:
+    for test, draw in (
+        (welch, promises.white(noise.sigma, 0.05, trials)),
+        (paired, promises.white(noise.sigma, 0.05, trials)),
+        (paired, promises.drifting(noise.sigma, noise.resemblance, 0.05, trials, blocks=True)),
+    ):
+        share = promises.coverage(test, draw, trials, 0.05, SIMULATIONS)
+        assert promises.LOWEST - SLACK <= share <= promises.HIGHEST + SLACK
+
+
+def test_five_percent_is_found_with_eight_repeats_where_the_noise_allows_it() -> None:
+    for test in (welch, paired):
+        assert promises.power(test, promises.white(0.02, 0.05, 3), 8, 400) >= 0.8
+        assert promises.power(test, promises.white(0.10, 0.05, 3), 8, 400) <= 0.4
+
+
+def test_intervals_from_the_normal_distribution_would_be_noticed(
+    noise: promises.Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = scipy.special.stdtrit
+    monkeypatch.setattr(scipy.special, "stdtrit", lambda degrees, p: real(1e9, p))
+    share = promises.coverage(paired, promises.white(noise.sigma, 0.05, 3), 3, 0.05, SIMULATIONS)
+    assert share < promises.LOWEST - SLACK
+
+
+def test_a_family_without_correction_would_be_noticed(noise: promises.Noise, monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(p_values: list[float], tests: int) -> tuple[list[float], list[float]]:
+        return [p / (2 * tests) for p in p_values], [0.95] * len(p_values)
+
+    monkeypatch.setattr(family, "holm", careless)
+    assert promises.false_alarms(noise, welch, 8, 200, seed=11) > promises.MOST_CALLED
