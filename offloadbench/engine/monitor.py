@@ -13,7 +13,7 @@ from offloadbench.model import TcpTrace
 
 MODULE = "offloadbench.kernel.tcpmonitor"
 TITLE = "the TCP monitor"
-# decoding and packing take about 2 s for a minute of one connection at 1 kHz on a slow CPU
+# decoding and packing take about 0.3 s for a minute of one connection at 1 kHz, much more on a CPU that is shared
 _CLOSE_S_PER_WINDOW_S = 0.2
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from offloadbench.ends import Role, python_role
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
+from offloadbench.engine.undo import uninterrupted
 from offloadbench.errors import HostError, Interrupted, TrafficError
 from offloadbench.kernel import counters, mounts, netns, perf, processes, tcpdiag, waits
 from offloadbench.model import TcpTrace, Waits
@@ -101,7 +102,9 @@ def _look(monitor: Monitor, duration_s: float, show: Show) -> bool:
     try:
         while (left_s := duration_s - (time.monotonic() - began_s)) > 0:
             time.sleep(min(_GLANCE_S, left_s))
-            show(time.monotonic() - began_s, monitor.glance())
+            # an answer cut off would be taken for that to the next order
+            with uninterrupted():
+                show(time.monotonic() - began_s, monitor.glance())
     except Interrupted:
         return True
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from offloadbench.commands import watch
 from offloadbench.engine import watch as engine
 from offloadbench.engine.monitor import Watched
 from offloadbench.engine.watch import Options, Seen
-from offloadbench.errors import HostError, UsageError
+from offloadbench.errors import HostError, Interrupted, UsageError
 from offloadbench.kernel import processes, tcpdiag
 from offloadbench.model import TcpTrace, Waits
 from offloadbench.runfile import unpack_tcp
@@ -128,3 +129,26 @@ def test_a_connection_has_its_processes(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tcpdiag, "connections", lambda: [one])
     monkeypatch.setattr(processes, "holding_socket", lambda inode: [inode, 5])
     assert engine._senders(Options(Watched())) == [5, 77]
+
+
+class _Monitor:
+    """A monitor at whose second glance somebody presses Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.glances = 0
+
+    def glance(self) -> list[dict[str, object]]:
+        self.glances += 1
+        return []
+
+
+def test_an_interrupt_ends_the_window_and_not_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, shown = _Monitor(), list[float]()
+
+    def sleep(_: float) -> None:
+        if monitor.glances == 2:
+            raise Interrupted("interrupted by SIGINT")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert engine._look(monitor, 60.0, lambda t_s, _: shown.append(t_s))  # type: ignore[arg-type]
+    assert len(shown) == 2
