@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from offloadbench.analysis.findings import percent
-from offloadbench.model import Run
+from offloadbench.model import BedRecord, Run
 from offloadbench.units import format_bytes, format_rate
 
 Items = list[tuple[str, str]]
@@ -49,6 +49,12 @@ def _cable(run: Run) -> Items:
     return [("Emulated cable", text)]
 
 
+def _drops(bed: BedRecord) -> str:
+    """What the emulated cable was asked to drop; nothing where it was not."""
+    loss = f"; loss {bed.loss_ratio * 100:g} % of segments (seed {bed.loss_seed})" if bed.loss_ratio else ""
+    return loss + (f"; queue of {format_bytes(bed.queue_bytes)} before the cable" if bed.queue_bytes else "")
+
+
 def methods(run: Run) -> Group:
     """Window, order, events and clocks that the run really used."""
     plan, bed, host = run.plan, run.bed, run.host
@@ -67,7 +73,7 @@ def methods(run: Run) -> Group:
         ("CPU s/GB", "busy CPU seconds per 10^9 bytes of payload that the load side received"),
         ("Throughput", "layer 2: segments with their headers, without FCS, preamble and gap"),
         ("Profile", _events(run)),
-        ("Bed", f"{bed.kind}; line rate {rate}; added RTT {bed.rtt_s * 1e3:g} ms"),
+        ("Bed", f"{bed.kind}; line rate {rate}; added RTT {bed.rtt_s * 1e3:g} ms{_drops(bed)}"),
         ("CPUs", f"under test {_cpus(bed.dut_cpus)}; cable {_cpus(bed.wire_cpus)}; load side {_cpus(bed.peer_cpus)}; "
                  f"offloadbench {_cpus(bed.tool_cpus)}"),
         *_cable(run),

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from offloadbench.engine import bench as benches
+from offloadbench.kernel import processes
 from tests.lab.conftest import Offloadbench
 
-Traces = Callable[[], list[str]]
+Left = Callable[[], list[str]]
 
 
 @pytest.fixture
@@ -28,6 +29,19 @@ def bench(
     yield benches.status("test")[0]
     if "test" in benches.names():
         offloadbench("lab", "down", "--name", "test")
+
+
+@pytest.fixture
+def left(bench: benches.Bench, environment: dict[str, str]) -> Left:
+    """What there is of this bench: journals, namespaces, folder, processes. Others may use the machine meanwhile."""
+
+    def found() -> list[str]:
+        places = [Path("/run/netns") / end.namespace for end in (bench.dut, bench.peer)]
+        places += [processes.folder_of_run(bench.run_id), *Path(environment["OFFLOADBENCH_STATE"]).glob("*.journal")]
+        commands = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in processes.of_run(bench.run_id)]
+        return [str(place) for place in places if place.exists()] + commands
+
+    return found
 
 
 def test_commands_run_on_either_end_on_its_cpus_and_their_exit_codes_come_through(
@@ -62,7 +76,7 @@ def test_pings_are_lost_at_the_rate_asked_for_and_the_wire_says_how_many(
 
 
 def test_a_standing_bench_survives_restore_and_goes_with_down(
-    bench: benches.Bench, offloadbench: Offloadbench, traces: Traces
+    bench: benches.Bench, offloadbench: Offloadbench, left: Left
 ) -> None:
     assert "left alone" in offloadbench("restore").stdout
     again = offloadbench("lab", "up", "--name", "test")
@@ -71,15 +85,15 @@ def test_a_standing_bench_survives_restore_and_goes_with_down(
     # what still runs on it goes with it
     background = "import subprocess as s; s.Popen(['sleep', '600'], stdout=s.DEVNULL, stderr=s.DEVNULL)"
     assert offloadbench("lab", "exec", "--name", "test", "peer", "--", "python3", "-c", background).returncode == 0
-    assert "sleep" in traces()
+    assert "sleep" in left()
     down = offloadbench("lab", "down", "--name", "test")
     assert down.returncode == 0, down.stderr
-    assert traces() == []
+    assert left() == []
 
 
 @pytest.mark.parametrize("by", [("restore",), ("lab", "down", "--name", "test"), ("lab", "up", "--name", "test")])
 def test_a_bench_whose_keeper_was_killed_is_taken_back(
-    bench: benches.Bench, offloadbench: Offloadbench, traces: Traces, by: tuple[str, ...]
+    bench: benches.Bench, offloadbench: Offloadbench, left: Left, by: tuple[str, ...]
 ) -> None:
     os.kill(bench.keeper_pid, signal.SIGKILL)
     refused = offloadbench("lab", "exec", "--name", "test", "dut", "--", "true")
@@ -87,17 +101,16 @@ def test_a_bench_whose_keeper_was_killed_is_taken_back(
     assert "was killed" in refused.stderr
     done = offloadbench(*by)
     assert done.returncode == 0, done.stderr
-    assert not Path(f"/run/netns/{bench.dut.namespace}").exists()
     if "up" in by:
         assert offloadbench("lab", "down", "--name", "test").returncode == 0
-    assert traces() == []
+    assert left() == []
 
 
-def test_a_keeper_that_is_told_to_end_takes_its_bench_with_it(bench: benches.Bench, traces: Traces) -> None:
+def test_a_keeper_that_is_told_to_end_takes_its_bench_with_it(bench: benches.Bench, left: Left) -> None:
     process = os.pidfd_open(bench.keeper_pid)
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         assert select.select([process], [], [], 30.0)[0]
     finally:
         os.close(process)
-    assert traces() == []
+    assert left() == []

@@ -61,6 +61,7 @@ class Stage:
         self.events: list[Event] = []
         self.behind_s = 0.0
         self.counted_per_s: dict[str, float] = {}
+        self.watched: list[tuple[str, int]] = []
         self.in_flight_bytes = -1
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()

@@ -232,9 +232,9 @@ def test_the_plot_has_a_line_per_workload_and_setting_and_draws_theory_dashed(be
         (axes,) = rtt.rtt(rows, theory).axes
     labels = [line.get_label() for line in axes.get_lines()]
     assert labels == [
-        "tcp-stream",
         "iscsi-write, queue_depth 1",
         "iscsi-write, queue_depth 4",
+        "tcp-stream",
         "tcp-stream: theory",
         "line rate",
     ]

@@ -46,7 +46,8 @@ def rtt(
         narrow: for a narrow page.
     """
     named = rows.assign(line=line_names(rows), ms=rows["rtt_s"] * 1e3)
-    lines = list(dict.fromkeys(named["line"]))
+    # settings in the order of the rows, those of a workload side by side
+    lines = list(dict.fromkeys(named.sort_values("workload", kind="stable")["line"]))
     theory = theory or {}
     expected = [rate for points in theory.values() for _, rate in points]
     largest = max([*named["goodput_bits_per_s"], *expected])
