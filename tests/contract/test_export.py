@@ -26,8 +26,8 @@ COLUMNS = {
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
     "cpus": "workload case repeat cpu event module value share_ratio samples",
     "stacks": "workload case repeat event quantity stack module value samples",
-    "limits": "run nic workload case repeat limit sentence evidence goodput_bits_per_s bound_bits_per_s bound gap_count "
-    "gap_ratio",
+    "limits": "run nic workload case repeat limit sentence evidence goodput_bits_per_s bound_bits_per_s bound "
+    "gap_count gap_ratio",
     "bounds": "run nic workload case repeat bound bound_bits_per_s formula source goodput_bits_per_s of_bound_ratio",
     "gaps": "run nic workload case repeat start_s length_s length_rtts",
     "effects": "run nic workload factor on off metric value_on value_off ratio ratio_low ratio_high ratio_low_95 "
