@@ -28,8 +28,8 @@ class Point(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         bed: every bed axis -> value; parameters: parameter -> value as it was written.
-        workloads: those that this point tells something new about; a workload that does not know a parameter runs
-            once, not once a value.
+        workloads: names, or paths of TOML files, of those that this point tells something new about; a workload that
+            does not know a parameter runs once, not once a value.
         file: name of the run file in the sweep's folder.
         problem: why the point has failed; "" otherwise.
     """
@@ -130,7 +130,7 @@ def describe(point: Point, sweep: Sweep) -> str:
     """A point in words: its place on the axes, and its workloads."""
     values = {**point.bed, **point.parameters}
     place = [f"{title(axis)} {format_value(axis, values[axis])}" for axis in sweep.axes if axis in values]
-    return ", ".join([*place, *point.workloads])
+    return ", ".join([*place, *(Path(word).stem for word in point.workloads)])
 
 
 def save(sweep: Sweep, folder: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from offloadbench.commands import cable, progress
 from offloadbench.errors import OK, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_time_s
@@ -107,7 +109,10 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         if not equals or key in parameters:
             raise UsageError(f"--set {setting!r}: no '=', or its key twice", "write --set key=value,value")
         parameters[key] = _words(values)
-    definitions = [catalog.workload(name) for name in _words(arguments.workloads)]
+    # definitions by path are found again by it, from wherever the sweep is resumed
+    named = [str(Path(word).absolute()) if word.endswith(".toml") else word for word in _words(arguments.workloads)]
+    definitions = [catalog.workload(word) for word in named]
+    word_of = {definition.name: word for definition, word in zip(definitions, named, strict=True)}
     catalog.select_cases(arguments.cases)
     points = sweepfile.grid(bed, parameters, definitions)
     for point in points:
@@ -127,7 +132,9 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         profile=not arguments.no_profile,
         sysctls=cable.parse_sysctls(arguments.sysctl),
         axes={axis: values for axis, values in (bed | parameters).items() if len(values) > 1},
-        points=points,
+        points=[
+            msgspec.structs.replace(point, workloads=[word_of[name] for name in point.workloads]) for point in points
+        ],
     )
 
 
