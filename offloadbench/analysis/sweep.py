@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from offloadbench.analysis import tables
+from offloadbench.analysis import limits, tables
+from offloadbench.analysis.theory import CONGESTION_WINDOW
 from offloadbench.model import Run, WorkloadDefinition
 from offloadbench.sweepfile import BED_AXES, Sweep, format_value, title
 
@@ -81,3 +82,18 @@ def medians(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
 def _rank(value: object, values: Sequence[Any]) -> int:
     """Where a value stands on its axis; before all of them where the workload does not know the parameter."""
     return next((rank for rank, known in enumerate(values) if str(known) == str(value)), -1)
+
+
+def theory(sweep: Sweep, runs: Sequence[Run]) -> pd.DataFrame:
+    """What theory allows at every place: the lowest bound that link and workload set, the congestion window left out,
+    which the network sets and not we.
+
+    Returns:
+        Columns: workload, setting, case, rtt_s, bound_bits_per_s, bound. Empty where no sender was followed.
+    """
+    places = trials(sweep, runs)[["run", "workload", "case", "repeat", "setting", "rtt_s"]]
+    bounds = limits.bounds(runs)
+    chosen = bounds[bounds["bound"] != CONGESTION_WINDOW].sort_values("bound_bits_per_s")
+    lowest = chosen.drop_duplicates(["run", "workload", "case", "repeat"])
+    found = places.merge(lowest, on=["run", "workload", "case", "repeat"])
+    return found[["workload", "setting", "case", "rtt_s", "bound_bits_per_s", "bound"]]

@@ -41,12 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the sweep in the folder; retry what failed")
     parser.add_argument("--dry-run", action="store_true", help="print the grid and how long it takes")
     parser.add_argument("--show", metavar="FOLDER", type=Path, help="print a sweep's result")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="with --show: draw it against RTT (.svg or .png)")
 
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.show:
         print("\n".join(_table(arguments.show)))
+        if arguments.plot:
+            _draw(arguments.show, arguments.plot)
+            print(f"plot: {arguments.plot}")
         return OK
+    if arguments.plot:
+        raise UsageError("--plot draws a sweep that is there", "add --show FOLDER")
     from offloadbench.engine import sweep as engine
 
     if not arguments.output and not (arguments.dry_run and not arguments.resume):
@@ -166,3 +172,31 @@ def _table(folder: Path) -> list[str]:
         text.append(f"{len(missing)} of {len(found.points)} points are missing")
         text += [f"  {point.number}: {point.problem}" for point in missing if point.problem]
     return text
+
+
+def _draw(folder: Path, path: Path) -> None:
+    """Throughput against RTT with what theory allows, as a file."""
+    from offloadbench import sweepfile
+    from offloadbench.analysis import sweep as analysis
+    from offloadbench.report.plots import style
+    from offloadbench.report.plots.rtt import line_names, rtt
+
+    if path.suffix not in (".svg", ".png"):
+        raise UsageError(f"--plot {path}: neither .svg nor .png", "name the file rtt.svg")
+    found = sweepfile.load(folder)
+    runs = sweepfile.load_runs(found, folder)
+    rows = analysis.trials(found, runs).query("outcome == 'ok'")
+    if rows.empty:
+        raise UsageError(f"{folder}: no trial that is ok", "go on with --resume")
+    bounds = analysis.theory(found, runs)
+    bounds = bounds.assign(line=line_names(bounds)) if len(bounds) else bounds.assign(line="")
+    lines = {
+        str(name): sorted(set(zip(group["rtt_s"].tolist(), group["bound_bits_per_s"].tolist(), strict=True)))
+        for name, group in bounds.groupby("line")
+    }
+    with style.drawing():
+        figure = rtt(rows, lines)
+        try:
+            figure.savefig(path, facecolor="white", dpi=144)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", "choose another file") from error

@@ -16,7 +16,20 @@ from offloadbench.engine import undo
 from offloadbench.kernel import features, link, netns
 from tests.lab.conftest import Offloadbench
 
-ARGUMENTS = ("run", "--nic", "lab-veth", "--cases", "none,tso", "--duration", "4", "--warmup", "1", "--no-profile")
+ARGUMENTS = (
+    "run",
+    "--nic",
+    "lab-veth",
+    "--workloads",
+    "ftp-get",
+    "--cases",
+    "none,tso",
+    "--duration",
+    "4",
+    "--warmup",
+    "1",
+    "--no-profile",
+)
 SMALL = ("--set", "file_size=16MiB")
 
 
@@ -79,7 +92,9 @@ def test_the_next_run_cleans_up_by_itself(
     _until_trial(process, 1)
     process.kill()
     process.communicate(timeout=60)
-    done = offloadbench("run", "--nic", "lab-veth", "--cases", "tso", "--duration", "2", "--warmup", "0", *SMALL,
+    done = offloadbench(
+        "run", "--nic", "lab-veth", "--workloads", "ftp-get", "--cases", "tso", "--duration", "2", "--warmup", "0",
+        *SMALL,
                         "--no-profile", "--output", str(tmp_path / "next.json"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "a run that was killed has been cleaned up" in done.stderr
