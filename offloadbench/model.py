@@ -328,7 +328,13 @@ class ToolCost(Frozen, frozen=True, kw_only=True):
 
 
 class Trial(Frozen, frozen=True, kw_only=True):
-    """One case of one workload, once."""
+    """One case of one workload, once.
+
+    Attributes:
+        tcp: the followed connections of the sender.
+        method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
+            again, by the profile of the day, wherever the run is read.
+    """
 
     repeat: int
     workload: str
@@ -350,6 +356,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     tool: ToolCost | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None
+    method_weights: dict[str, dict[str, int]] = {}
 
 
 class PlannedCase(Frozen, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from offloadbench import plan
 from offloadbench.analysis import precision
+from offloadbench.analysis.method_weights import method_weights
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, PlanExtended, TrialEnded, TrialStarted
 from offloadbench.model import Run
@@ -39,6 +40,7 @@ def _planned(run: Run, setting: trials.Setting, kinds: Mapping[str, Traffic], sa
             continue
         setting.emit(TrialStarted(planned, number, len(run.plan.order)))
         trial = trials.run_trial(setting, planned, cases[planned.case], kinds[planned.workload])
+        trial = msgspec.structs.replace(trial, method_weights=method_weights(run, trial))
         run = msgspec.structs.replace(run, trials=[*run.trials, trial])
         save(run)
         setting.emit(TrialEnded(trial))
