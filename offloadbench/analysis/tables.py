@@ -21,8 +21,9 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial.
 
     Columns: run, repeat, nic, driver, kernel, workload, case, also_named, outcome, reason, toggle_proven, warnings,
-    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; NaN without a profile), and the fields
-    of `metrics.Metrics`.
+    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; NaN without a profile),
+    latency_p50_us, latency_p90_us, latency_p99_us, latency_max_us (of commands; NaN without), and the fields of
+    `metrics.Metrics`.
     """
     empty = dict.fromkeys((field.name for field in fields(metrics.Metrics)), math.nan)
     rows = []
@@ -44,6 +45,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
                     "foreign_cpu_ratio": _foreign_ratio(trial),
+                    **_latencies(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,
                     "warnings": "; ".join(trial.warnings),
@@ -62,8 +64,15 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
         "reason",
     ]
     return pd.DataFrame(
-        rows, columns=[*columns, *empty, "foreign_cpu_ratio", "toggle_proven", "gso_max_segs", "warnings"]
+        rows,
+        columns=[*columns, *empty, "foreign_cpu_ratio", *_latencies(None), "toggle_proven", "gso_max_segs", "warnings"],
     )
+
+
+def _latencies(trial: Trial | None) -> dict[str, float]:
+    """Percentiles of a command's time from submission to status; NaN for traffic without commands."""
+    told = trial.load.latency_us if trial and trial.load else {}
+    return {f"latency_{name}_us": told.get(name, math.nan) for name in ("p50", "p90", "p99", "max")}
 
 
 def _foreign_ratio(trial: Trial) -> float:
