@@ -296,6 +296,22 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
     columns: str
 
 
+class PacketTrace(Frozen, frozen=True, kw_only=True):
+    """Packets of one connection over one window, captured at the sender (offloadbench.analysis.packets).
+
+    Attributes:
+        names, rows, columns: base64 of zlib of the columns, see `offloadbench.runfile.pack_columns`.
+        left_out: packets of the window beyond the first `rows`.
+    """
+
+    sender_port: int
+    receiver_port: int
+    names: list[str]
+    rows: int
+    columns: str
+    left_out: int
+
+
 class Waits(Frozen, frozen=True, kw_only=True):
     """When the threads of a sender gave up their CPU to wait, for how long, and where in the kernel.
 
@@ -356,6 +372,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     tool: ToolCost | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None
+    packets: PacketTrace | None = None
     method_weights: dict[str, dict[str, int]] = {}
 
 
@@ -391,6 +408,7 @@ class Plan(Frozen, frozen=True, kw_only=True):
     profile: bool
     call_graph: bool = False
     waits: bool = False
+    capture: bool = False
     precision_ratio: float = 0.0
     max_repeats: int = 0
 

@@ -142,6 +142,7 @@ def make_plan(
     profile: bool = True,
     call_graph: bool = False,
     waits: bool = False,
+    capture: bool = False,
     precision_ratio: float = 0.0,
     max_repeats: int = 0,
 ) -> Plan:
@@ -163,6 +164,7 @@ def make_plan(
         profile=profile,
         call_graph=call_graph,
         waits=waits,
+        capture=capture,
         precision_ratio=precision_ratio,
         max_repeats=max_repeats,
     )

@@ -275,11 +275,11 @@ def unpack_chains(counts: ProfileCounts) -> list[npt.NDArray[np.uint64]]:
     return np.split(flat, np.cumsum(lengths, dtype=np.int64)[:-1])
 
 
-def pack_tcp(columns: TcpColumns) -> str:
-    """Columns of a trace as text; inverse of `unpack_tcp`.
+def pack_columns(columns: TcpColumns) -> str:
+    """Whole numbers that change little from row to row, as text; inverse of `unpack_columns`.
 
-    From tick to tick little changes: differences, those below zero folded in between the others, their lowest bytes
-    first, then all the second bytes, and so on. A minute at 1 kHz comes to less than a megabyte so.
+    Differences, those below zero folded in between the others, their lowest bytes first, then all the second bytes, and
+    so on. A minute of one connection at 1 kHz comes to less than a megabyte so.
     """
     planes = []
     for column in columns.values():
@@ -289,19 +289,28 @@ def pack_tcp(columns: TcpColumns) -> str:
     return _pack([np.ascontiguousarray(plane) for plane in planes])
 
 
+def unpack_columns(names: Sequence[str], rows: int, text: str) -> TcpColumns:
+    """The columns by name, each of shape (rows,).
+
+    Raises:
+        RunFileError: the text is damaged.
+    """
+    data = _unpack(text)
+    if len(data) != 8 * rows * len(names):
+        raise _damaged(f"{len(data)} bytes instead of {rows} rows of {len(names)} columns")
+    planes = np.frombuffer(data, np.uint8).reshape(len(names), 8, rows)
+    folded = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<u8")[:, :, 0].astype(np.uint64)
+    difference = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
+    return dict(zip(names, np.cumsum(difference, axis=1), strict=True))
+
+
 def unpack_tcp(trace: TcpTrace) -> TcpColumns:
     """The columns of a trace by name, each of shape (trace.rows,).
 
     Raises:
         RunFileError: the text is damaged.
     """
-    data = _unpack(trace.columns)
-    if len(data) != 8 * trace.rows * len(trace.names):
-        raise _damaged(f"{len(data)} bytes instead of {trace.rows} rows of {len(trace.names)} columns")
-    planes = np.frombuffer(data, np.uint8).reshape(len(trace.names), 8, trace.rows)
-    folded = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<u8")[:, :, 0].astype(np.uint64)
-    difference = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
-    return dict(zip(trace.names, np.cumsum(difference, axis=1), strict=True))
+    return unpack_columns(trace.names, trace.rows, trace.columns)
 
 
 def pack_waits(columns: Columns) -> str:

@@ -12,13 +12,13 @@ import pandas as pd
 
 from offloadbench.analysis import metrics, theory
 from offloadbench.analysis.diagnosis import Diagnosis, diagnose
-from offloadbench.analysis.queue import State
+from offloadbench.analysis.queue import State, queue
 from offloadbench.model import Run, Trial
 
 _TRIAL = ["run", "nic", "workload", "case", "repeat"]
 _STATES = [f"{state.name.lower()}_ratio" for state in State]
 LIMIT_COLUMNS = [*_TRIAL, "limit", "sentence", "evidence", "goodput_bits_per_s", "bound_bits_per_s", "bound"]
-LIMIT_COLUMNS += ["gap_count", "gap_ratio", *_STATES]
+LIMIT_COLUMNS += ["segments_per_command", "gap_count", "gap_ratio", *_STATES]
 BOUND_COLUMNS = [*_TRIAL, "bound", "bound_bits_per_s", "formula", "source", "goodput_bits_per_s", "of_bound_ratio"]
 GAP_COLUMNS = [*_TRIAL, "start_s", "length_s", "length_rtts"]
 
@@ -56,7 +56,14 @@ def of_trial(run: Run, trial: Trial) -> Diagnosis | None:
     )
 
 
-def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis]]:
+def _segments_per_command(trial: Trial) -> float:
+    """Segments that the followed connections sent for each command that ended in the window; NaN without commands."""
+    commands = trial.load.settings.get("commands_in_window", 0) if trial.load else 0
+    sent = sum(queue(trace).change("data_out_segments") for trace in trial.tcp if trace.rows > 1)
+    return sent / commands if commands else float("nan")
+
+
+def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, float]]:
     found = []
     for run in runs:
         for trial in run.trials:
@@ -65,7 +72,7 @@ def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis]]:
                 continue
             names = [run.run_id, run.nic.name, trial.workload, trial.case, trial.repeat]
             goodput = trial.load.payload_bytes * 8 / trial.load.interval_s
-            found.append((dict(zip(_TRIAL, names, strict=True)), goodput, verdict))
+            found.append((dict(zip(_TRIAL, names, strict=True)), goodput, verdict, _segments_per_command(trial)))
     return found
 
 
@@ -73,8 +80,8 @@ def limits(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per watched trial.
 
     Columns: run, nic, workload, case, repeat, limit (`suspects.Limit`), sentence, evidence, goodput_bits_per_s, bound,
-    bound_bits_per_s (the lowest of theory), gap_count, gap_ratio (of the time, nothing was sent), and for each state of
-    the sender its share of the time, `..._ratio`.
+    bound_bits_per_s (the lowest of theory), segments_per_command (NaN without commands), gap_count, gap_ratio (of the
+    time, nothing was sent), and for each state of the sender its share of the time, `..._ratio`.
     """
     rows = [
         {
@@ -85,11 +92,12 @@ def limits(runs: Sequence[Run]) -> pd.DataFrame:
             "goodput_bits_per_s": goodput,
             "bound": verdict.bounds[0].name if verdict.bounds else "",
             "bound_bits_per_s": verdict.bounds[0].bits_per_s if verdict.bounds else float("nan"),
+            "segments_per_command": segments,
             "gap_count": len(verdict.gaps),
             "gap_ratio": verdict.gap_ratio,
             **dict(zip(_STATES, verdict.shares.values(), strict=False)),
         }
-        for names, goodput, verdict in _each(runs)
+        for names, goodput, verdict, segments in _each(runs)
     ]
     return pd.DataFrame(rows, columns=LIMIT_COLUMNS)
 
@@ -110,7 +118,7 @@ def bounds(runs: Sequence[Run]) -> pd.DataFrame:
             "goodput_bits_per_s": goodput,
             "of_bound_ratio": goodput / bound.bits_per_s if bound.bits_per_s else float("nan"),
         }
-        for names, goodput, verdict in _each(runs)
+        for names, goodput, verdict, _ in _each(runs)
         for bound in verdict.bounds
     ]
     return pd.DataFrame(rows, columns=BOUND_COLUMNS)
@@ -120,7 +128,7 @@ def gaps(runs: Sequence[Run]) -> pd.DataFrame:
     """Times in which nothing was sent: run, nic, workload, case, repeat, start_s, length_s, length_rtts."""
     rows = [
         {**names, "start_s": gap.start_s, "length_s": gap.length_s, "length_rtts": gap.length_rtts}
-        for names, _, verdict in _each(runs)
+        for names, _, verdict, _ in _each(runs)
         for gap in verdict.gaps
     ]
     return pd.DataFrame(rows, columns=GAP_COLUMNS)

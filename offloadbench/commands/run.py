@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--waits", action="store_true", help="record where the sender's threads wait (scheduler switches); costs CPU"
     )
     parser.add_argument(
+        "--capture", action="store_true", help="record packets and ACKs of the followed sender (tcpdump); costs CPU"
+    )
+    parser.add_argument(
         "--tune", choices=("sndbuf",), help="run again with a send buffer that cannot limit; shows before and after"
     )
     parser.add_argument("--keep-perf", action="store_true", help="keep each trial's perf.data beside the run file")
@@ -122,6 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
         keep_perf=arguments.keep_perf,
         call_graph=arguments.call_graph,
         waits=arguments.waits,
+        capture=arguments.capture,
         tune=arguments.tune is not None,
         command=["offloadbench", *sys.argv[1:]],
     )

@@ -1,14 +1,27 @@
-"""The sender's own account of a trial's window: its TCP state at 1 kHz, and where its threads waited."""
+"""The sender's own account of a trial's window: its TCP state at 1 kHz, where its threads waited, its packets."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from offloadbench.analysis import packets
 from offloadbench.ends import End
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel import netns, processes, tcpdiag, waits
-from offloadbench.model import TcpTrace, Waits
+from offloadbench.kernel.capture import Capture
+from offloadbench.model import PacketTrace, Plan, TcpTrace, Waits
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sender told of one window."""
+
+    tcp: list[TcpTrace] = field(default_factory=list)
+    waits: Waits | None = None
+    packets: PacketTrace | None = None
 
 
 class Account:
@@ -17,26 +30,32 @@ class Account:
     Args:
         watched: remote (address, port) of the connections to follow, all at one address and port.
         cpus: for the monitor.
-        with_waits: also record the scheduler's switches of the sending threads; its cost is in the result.
+        wanted: `waits` also records the scheduler's switches of the sending threads, `capture` the packets; what they
+            cost is in the result.
 
     Raises:
         TrafficError: sock_diag does not answer.
-        ProfilerError: switches cannot be recorded.
+        ProfilerError: switches or packets cannot be recorded.
     """
 
     def __init__(
-        self, dut: End, watched: Sequence[tuple[str, int]], cpus: frozenset[int], folder: Path, *, with_waits: bool
+        self, dut: End, watched: Sequence[tuple[str, int]], cpus: frozenset[int], folder: Path, wanted: Plan
     ) -> None:
         self._monitor: Monitor | None = None
         self._waits: waits.Recorder | None = None
-        self._opened_ns = 0
+        self._capture: Capture | None = None
+        self._port = 0
+        self._opened_ns = self._opened_realtime_ns = 0
         if not watched:
             return
         address, port = watched[0]
         self._monitor = Monitor(dut.launch(MODULE, TITLE, cpus), Watched(remote_address=address, remote_port=port))
         try:
-            if with_waits:
+            self._port = port
+            if wanted.waits:
                 self._waits = waits.Recorder(_threads(dut, address, port), folder, "sender")
+            if wanted.capture:
+                self._capture = Capture(dut.ifname, dut.namespace, address, port, folder)
         except BaseException:
             self.close()
             raise
@@ -52,13 +71,19 @@ class Account:
             self._waits.enable()
         if self._monitor:
             self._opened_ns = self._monitor.open()
+            self._opened_realtime_ns = time.time_ns()
 
-    def finish(self, window_s: float) -> tuple[list[TcpTrace], Waits | None]:
-        """End the window: the traces of what was followed, and the waits where they were asked for."""
+    def finish(self, window_s: float) -> Told:
+        """End the window: the traces of what was followed, and what else was asked for."""
         if self._waits:
             self._waits.disable()
+        captured = self._capture.stop() if self._capture else None
         traces = self._monitor.finish(window_s) if self._monitor else []
-        return traces, self._waits.result(self._opened_ns, window_s) if self._waits else None
+        waited = self._waits.result(self._opened_ns, window_s) if self._waits else None
+        found = packets.read(captured, self._port, self._opened_realtime_ns, window_s) if captured else None
+        if captured:
+            captured.unlink()
+        return Told(traces, waited, found)
 
     def close(self) -> None:
         """End what still runs. Safe to call twice."""
@@ -66,6 +91,8 @@ class Account:
             self._monitor.close()
         if self._waits:
             self._waits.close()
+        if self._capture:
+            self._capture.stop()
 
 
 def _threads(dut: End, address: str, port: int) -> list[int]:

@@ -24,7 +24,7 @@ from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
+from offloadbench.kernel import capture, debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
 from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 from offloadbench.version import __version__
@@ -56,6 +56,7 @@ class Options:
     keep_perf: bool = False
     call_graph: bool = False
     waits: bool = False
+    capture: bool = False
     tune: bool = False
     command: list[str] = field(default_factory=list)
     sweep: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +85,8 @@ def _check_machine(options: Options) -> None:
         raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
     if options.profile:
         perf.require()
+    if options.capture:
+        capture.require()
     if options.nic == lab.LAB:
         lab.require_tun()
     if options.nic in lab.NAMES:
@@ -223,6 +226,7 @@ def _plan(options: Options, states: dict[str, list[bool]], definitions: list[Wor
         profile=options.profile,
         call_graph=options.call_graph,
         waits=options.waits,
+        capture=options.capture,
         precision_ratio=options.precision_ratio,
         max_repeats=options.max_repeats,
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 from offloadbench.analysis import contamination, counting, metrics, proof
 from offloadbench.bed.base import Bed
-from offloadbench.engine.account import Account
+from offloadbench.engine.account import Account, Told
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
@@ -26,10 +26,8 @@ from offloadbench.model import (
     PlannedTrial,
     ProfileCounts,
     Samples,
-    TcpTrace,
     ToolCost,
     Trial,
-    Waits,
     WireReport,
 )
 from offloadbench.traffic.base import Mark, Session, Traffic
@@ -76,8 +74,7 @@ class _Capture:
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
     tool: ToolCost | None = None
-    tcp: list[TcpTrace] = field(default_factory=list)
-    waits: Waits | None = None
+    told: Told = field(default_factory=Told)
 
 
 def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -136,8 +133,9 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         load=load,
         wire=capture.wire,
         tool=capture.tool,
-        tcp=capture.tcp,
-        waits=capture.waits,
+        tcp=capture.told.tcp,
+        waits=capture.told.waits,
+        packets=capture.told.packets,
     )
 
 
@@ -245,7 +243,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
     account: Account | None = None
     try:
-        account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, with_waits=setting.plan.waits)
+        account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         tool_cpu_s = counters.process_cpu_s()
@@ -259,7 +257,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
                 sampler.join(0.2)
         closed = session.mark()
         capture.wire = bed.report()
-        capture.tcp, capture.waits = account.finish(float(seconds))
+        capture.told = account.finish(float(seconds))
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,

@@ -26,7 +26,7 @@ import numpy as np
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import tcpdiag
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_tcp
+from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_columns
 
 # above the wire's 10, as the sampler's 20
 PRIORITY = 20
@@ -151,7 +151,7 @@ class Window:
                     window_s=round((self._closed_ns - self.started_ns) * 1e-9, 6),
                     names=list(columns),
                     rows=len(watched.times_ns),
-                    columns=pack_tcp(columns),
+                    columns=pack_columns(columns),
                 )
             )
         return found

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis import limits
+from offloadbench.analysis.packets import Packets, packets
 from offloadbench.analysis.queue import Queue, queue
 from offloadbench.analysis.results import Results
 from offloadbench.report.views import Cell, Head, Table
@@ -54,14 +55,29 @@ def theory(results: Results) -> Table:
     return Table("Theory beside the measurement: no throughput can be above the lowest bound", heads, rows)
 
 
-def queues(results: Results) -> list[tuple[str, Queue]]:
-    """(title, send queue) of the connection that sent most, of the first trial of each workload and case."""
-    found: dict[tuple[str, str, str], tuple[str, Queue]] = {}
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the sender of one trial told.
+
+    Attributes:
+        queue: of the connection that sent most.
+        packets: of its capture; None without one.
+    """
+
+    title: str
+    queue: Queue
+    packets: Packets | None
+
+
+def accounts(results: Results) -> list[Account]:
+    """Of the first watched trial of each workload and case."""
+    found: dict[tuple[str, str, str], Account] = {}
     for run in results.runs:
         for trial in run.trials:
             key = (run.run_id, trial.workload, trial.case)
             traces = [queue(trace) for trace in trial.tcp if trace.rows > 1]
             if traces and key not in found:
                 busiest = max(traces, key=lambda one: one.change("sent_bytes"))
-                found[key] = (f"{trial.workload}, case {trial.case}", busiest)
+                captured = packets(trial.packets) if trial.packets else None
+                found[key] = Account(f"{trial.workload}, case {trial.case}", busiest, captured)
     return list(found.values())[:_PICTURES_MAX]

@@ -15,11 +15,12 @@ from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.findings import figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.model import Profile
-from offloadbench.report.limit_views import queues
+from offloadbench.report.limit_views import accounts
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
 from offloadbench.report.plots.module_series import module_series as draw_module_series
 from offloadbench.report.plots.modules import modules as draw_modules
+from offloadbench.report.plots.packets import packets_over_time
 from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
@@ -140,27 +141,37 @@ class Pictures:
         return drawn
 
     def queues(self) -> list[Plot]:
-        """E3: the send queue of watched senders, whole and magnified, two trials side by side."""
-        found = queues(self._results)
+        """E3: the send queue of watched senders and their packets, whole and magnified, two trials side by side."""
+        found = accounts(self._results)
         plots = []
         for pair in (found[at : at + 2] for at in range(0, len(found), 2)):
-            names = " and ".join(title for title, _ in pair)
-            stretches = [magnified(one, one.gaps()) for _, one in pair]
-            plots.append(
+            names = " and ".join(one.title for one in pair)
+            traces = [(one.title, one.queue) for one in pair]
+            captured = [(one.title, one.packets) for one in pair if one.packets]
+            stretches = [magnified(one.queue, one.queue.gaps()) for one in pair]
+            beside = [stretch for one, stretch in zip(pair, stretches, strict=True) if one.packets]
+            plots += [
                 self._plot(
-                    partial(queue_over_time, pair),
+                    partial(queue_over_time, traces),
                     f"Send queue and segments sent over the window: {names}",
                     f"{names}: above, the send queue (sent and not acknowledged, and not yet sent), the congestion "
                     "window and what the send buffer holds; below, segments sent.",
-                )
-            )
-            plots.append(
+                ),
                 self._plot(
-                    partial(queue_over_time, pair, stretches=stretches),
+                    partial(queue_over_time, traces, stretches=stretches),
                     f"The same, some round trips magnified: {names}",
                     f"{names}: the same, some round trips magnified.",
+                ),
+            ]
+            if captured:
+                plots.append(
+                    self._plot(
+                        partial(packets_over_time, captured, stretches=beside),
+                        f"Bytes sent and acknowledged, packet by packet: {names}",
+                        f"{names}: packets sent and their acknowledgements over the same round trips, as captured at "
+                        "the sender.",
+                    )
                 )
-            )
         return plots
 
     def series(self) -> list[Plot]:

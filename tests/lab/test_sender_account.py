@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from offloadbench import catalog, runfile
-from offloadbench.analysis import counting, limits, module_tables
+from offloadbench.analysis import counting, limits, module_tables, packets
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -19,7 +19,7 @@ def tuned(offloadbench: Offloadbench, tmp_path_factory: pytest.TempPathFactory) 
     """A starved send buffer and its tuned twin, with the sender's waits."""
     path = tmp_path_factory.mktemp("tuned") / "tuned.json"
     done = offloadbench(
-        *LONG, "--set", "sndbuf=212992", "--tune", "sndbuf", "--waits", "--duration", "3", "--warmup", "3",
+        *LONG, "--set", "sndbuf=212992", "--tune", "sndbuf", "--waits", "--capture", "--duration", "3", "--warmup", "3",
         "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -44,6 +44,17 @@ def test_the_monitor_keeps_its_pace_and_the_waits_show_the_chain_of_the_paper(tu
     assert trace.ticks_taken > 0.5 * trace.ticks_due
     assert trial.waits is not None
     assert any("sk_stream_wait_memory" in chain for chain in trial.waits.chains)
+
+
+def test_the_capture_holds_what_was_sent_and_acknowledged_in_the_window(tuned: tuple[Run, str]) -> None:
+    run, _ = tuned
+    for trial in run.trials:
+        assert trial.packets is not None
+        assert trial.load is not None
+        one = packets.packets(trial.packets)
+        acked = int(one.acked_bytes[-1] - one.acked_bytes[0])
+        assert (one.sent_bytes >= one.acked_bytes).all()
+        assert acked == pytest.approx(trial.load.payload_bytes, rel=0.1)
 
 
 def test_a_64_kib_window_is_found(offloadbench: Offloadbench, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_tcp
+from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_columns
 
 MSS = 1448
 TICK_US, STEPS = 1000, 4
@@ -139,5 +139,5 @@ def trace(columns: TcpColumns) -> TcpTrace:
         window_s=rows * TICK_US * 1e-6,
         names=list(columns),
         rows=rows,
-        columns=pack_tcp(columns),
+        columns=pack_columns(columns),
     )

@@ -302,7 +302,7 @@ def test_a_minute_of_one_connection_at_1_khz_is_below_a_megabyte() -> None:
     rng = np.random.default_rng(1)
     for name, spread in (("t_us", 20), ("srtt_us", 50), ("pacing_rate_bytes_per_s", 10**5)):
         columns[name] = columns[name] + rng.integers(0, spread, len(columns[name]))
-    assert len(runfile.pack_tcp(columns)) * 20 < 10**6
+    assert len(runfile.pack_columns(columns)) * 20 < 10**6
 
 
 def test_a_damaged_trace_says_so() -> None:

@@ -1,0 +1,103 @@
+"""What was sent and acknowledged over time, packet by packet, from a capture at the sender."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.initcwnd.packet import SYN, segment
+from offloadbench.model import PacketTrace
+from offloadbench.runfile import pack_columns, unpack_columns
+
+# a point a packet: more than this would be too much for a run file
+ROWS_MAX = 200_000
+NAMES = ("t_us", "sent_bytes", "acked_bytes", "payload_bytes")
+_WRAP = 1 << 32
+
+I8 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packets:
+    """One connection, a row a packet in either direction, shape (packets,) each.
+
+    Attributes:
+        t_us: since the opening of the window.
+        sent_bytes: highest byte sent so far, from the first packet of the window.
+        acked_bytes: highest byte acknowledged so far, on the same scale.
+        payload_bytes: of this packet; 0 for an acknowledgement from the other side.
+    """
+
+    t_us: I8
+    sent_bytes: I8
+    acked_bytes: I8
+    payload_bytes: I8
+
+
+def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace | None:
+    """The busiest connection to a port in a capture; None where no packet of it lies in the window.
+
+    Args:
+        port: of the receiver.
+        opened_ns: the window's beginning on the capture's clock (CLOCK_REALTIME).
+    """
+    rows: dict[bytes, list[tuple[int, int, int, int]]] = {}
+    first: dict[bytes, int] = {}
+    notes: Counter[str] = Counter()
+    end_ns = opened_ns + int(window_s * 1e9)
+    left_out = 0
+    with path.open("rb") as stream:
+        for frame in CaptureFile(stream):
+            found = segment(frame.link_type, frame.data, frame.original_bytes, notes)
+            if found is None or found.flags & SYN or not opened_ns <= frame.time_ns <= end_ns:
+                continue
+            outward = int.from_bytes(found.destination[-2:], "big") == port
+            sender = found.source if outward else found.destination
+            known = rows.setdefault(sender, [])
+            if len(known) >= ROWS_MAX:
+                left_out += 1
+                continue
+            base = first.setdefault(sender, found.seq if outward else found.ack)
+            place = ((found.seq + found.payload_bytes if outward else found.ack) - base) % _WRAP
+            known.append(((frame.time_ns - opened_ns) // 1000, place, int(outward), found.payload_bytes))
+    if not rows:
+        return None
+    sender, chosen = max(rows.items(), key=lambda item: len(item[1]))
+    table = np.array(chosen, dtype=np.int64)
+    outward_rows = table[:, 2] == 1
+    places = _unwrapped(table[:, 1])
+    columns = {
+        "t_us": table[:, 0],
+        "sent_bytes": np.maximum.accumulate(np.where(outward_rows, places, 0)),
+        "acked_bytes": np.maximum.accumulate(np.where(outward_rows, 0, places)),
+        "payload_bytes": np.where(outward_rows, table[:, 3], 0),
+    }
+    return PacketTrace(
+        sender_port=int.from_bytes(sender[-2:], "big"),
+        receiver_port=port,
+        names=list(columns),
+        rows=len(table),
+        columns=pack_columns(columns),
+        left_out=left_out,
+    )
+
+
+def _unwrapped(place: I8) -> I8:
+    """Sequence numbers beyond 2^32; a step back by more than half of that is a wrap, by less a retransmission."""
+    steps = np.diff(place, prepend=place[:1])
+    return place + _WRAP * np.cumsum((steps < -_WRAP // 2).astype(np.int64) - (steps > _WRAP // 2).astype(np.int64))
+
+
+def packets(trace: PacketTrace) -> Packets:
+    """The columns of a captured trace.
+
+    Raises:
+        RunFileError: it is damaged.
+    """
+    columns = unpack_columns(trace.names, trace.rows, trace.columns)
+    return Packets(**{name: columns[name] for name in NAMES})
