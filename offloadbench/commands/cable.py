@@ -42,7 +42,7 @@ def check_nic(arguments: argparse.Namespace) -> None:
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options as fields of `offloadbench.engine.run.Options`."""
+    """The options as fields of `offloadbench.engine.options.Options`."""
     text = {name: getattr(arguments, name) or default for name, default in _DEFAULTS.items()}
     return {
         "line_rate_bits_per_s": parse_rate_bits_per_s(text["line_rate"]),

@@ -90,6 +90,7 @@ def _at_least(name: str, value: float, low: float) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.analysis import steadiness
     from offloadbench.engine import run as engine
+    from offloadbench.engine.options import Options
 
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
@@ -106,7 +107,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not workloads:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    options = engine.Options(
+    options = Options(
         nic=arguments.nic or "",
         cases=arguments.cases or "",
         workloads=workloads,

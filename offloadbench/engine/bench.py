@@ -81,7 +81,7 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
     """Build a bench and leave it standing.
 
     Args:
-        settings: fields of `offloadbench.engine.run.Options` that describe the link.
+        settings: fields of `offloadbench.engine.options.Options` that describe the link.
 
     Raises:
         UsageError: a bench of this name stands.

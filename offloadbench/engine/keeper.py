@@ -18,7 +18,8 @@ from offloadbench.bed.base import Bed
 from offloadbench.ends import End
 from offloadbench.engine.bench import Bench, BenchEnd, Reply, owner_of
 from offloadbench.engine.events import Event, Note
-from offloadbench.engine.run import Options, Site, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import Site, open_site
 from offloadbench.errors import Interrupted, OffloadbenchError
 
 # how long a caller may take to say what it wants

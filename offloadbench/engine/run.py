@@ -1,106 +1,27 @@
-"""A run: check everything, lock the NIC, build the bed, run every trial, save after each, put everything back."""
+"""A run: check everything, run every trial, save after each, put everything back."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import os
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from offloadbench import catalog, names, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
-from offloadbench.bed.base import Bed
 from offloadbench.engine import blocks, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
+from offloadbench.engine.options import Options, check_machine, check_output
 from offloadbench.engine.profiler import Wanted
-from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
-from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import capture, debuginfo, features, host, idle, kallsyms, link, mounts, nic, perf, processes
-from offloadbench.model import FORMAT, FORMAT_VERSION, BedRecord, Kallsyms, Nic, Plan, Run, WorkloadDefinition
+from offloadbench.engine.site import Site, describe_bed, describe_nic, open_site
+from offloadbench.errors import RunFileError, UsageError
+from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, nic, perf
+from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 from offloadbench.version import __version__
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `offloadbench run` was asked for."""
-
-    nic: str
-    cases: str
-    workloads: list[str]
-    output: Path
-    duration_s: int = 60
-    warmup_s: float = 5.0
-    repeats: int = 1
-    precision_ratio: float = 0.0
-    max_repeats: int = 0
-    seed: int = 1
-    line_rate_bits_per_s: int = 10**9
-    rtt_s: float = 0.0
-    loss_ratio: float = 0.0
-    queue_bytes: int = 0
-    sysctls: dict[str, str] = field(default_factory=dict)
-    settings: list[str] = field(default_factory=list)
-    force: bool = False
-    resume: bool = False
-    profile: bool = True
-    keep_perf: bool = False
-    call_graph: bool = False
-    waits: bool = False
-    capture: bool = False
-    tune: bool = False
-    command: list[str] = field(default_factory=list)
-    sweep: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A bed that stands, with what is needed to work on it."""
-
-    run_id: str
-    bed: Bed
-    journal: Journal
-    folder: Path
-
-
-def _check_output(options: Options) -> None:
-    folder = options.output.parent
-    if options.output.exists() and not options.force and not options.resume:
-        raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
-
-
-def _check_machine(options: Options) -> None:
-    if os.geteuid() != 0:
-        raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
-    if options.profile:
-        perf.require()
-    if options.capture:
-        capture.require()
-    if options.nic == lab.LAB:
-        lab.require_tun()
-    if options.nic in lab.NAMES:
-        return
-    link.read(options.nic)
-    if options.nic in link.default_route_nics() and not options.force:
-        raise UsageError(
-            f"{options.nic} carries the default route: toggling it may cut this machine off",
-            "use a NIC of its own for the test link, or --force",
-        )
-    raise HostError(
-        f"{options.nic}: no load side is configured, so nothing could receive what it sends",
-        "use --nic lab or --nic lab-veth; a second host or port as load side is not supported yet",
-    )
 
 
 def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
@@ -111,107 +32,6 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
         rate = options.line_rate_bits_per_s if options.nic == lab.LAB else 0
         definitions = tune.with_tuned(definitions, rate, options.rtt_s)
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
-
-
-@contextlib.contextmanager
-def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
-    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end.
-
-    Args:
-        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
-    """
-
-    def tell(text: str) -> None:
-        emit(Note(text))
-
-    owner = owner or options.nic
-    lock = NicLock(owner)
-    try:
-        if restore_left_behind(tell, owner):
-            tell("a run that was killed has been cleaned up")
-        run_id = secrets.token_hex(4)
-        os.environ[processes.MARKER] = run_id
-        journal = Journal(run_id, owner)
-        home_cpus = os.sched_getaffinity(0)
-        bed: Bed | None = None
-        try:
-            folder = processes.folder_of_run(run_id)
-            journal.add("folder", path=str(folder))
-            folder.mkdir(mode=0o700)
-            # only a run's trials mount it; a bench that stands longer must not take it from them
-            if owner == options.nic and not mounts.tracefs_mounted():
-                journal.add("tracefs")
-            for namespace in lab.namespace_names(run_id):
-                journal.add("namespace", namespace=namespace)
-            bed = lab.Lab(
-                options.nic,
-                run_id,
-                options.line_rate_bits_per_s,
-                options.rtt_s,
-                loss_ratio=options.loss_ratio,
-                loss_seed=options.seed,
-                queue_bytes=options.queue_bytes,
-                sysctls=options.sysctls,
-            )
-            for problem in bed.problems:
-                tell(problem)
-            os.sched_setaffinity(0, bed.placement.tool)
-            yield Site(run_id, bed, journal, folder)
-        finally:
-            with uninterrupted():
-                os.sched_setaffinity(0, home_cpus)
-                if bed is not None:
-                    bed.close()
-                # a tool that was in the foreground when an interrupt came
-                processes.end_of_run(run_id)
-                os.environ.pop(processes.MARKER, None)
-                journal.close(lambda _: None)
-    finally:
-        lock.release()
-
-
-def describe_nic(bed: Bed) -> Nic:
-    """The NIC under test as it was found."""
-    ifname, namespace = bed.dut.ifname, bed.dut.namespace
-    found = features.read(ifname, namespace)
-    about = nic.describe(ifname, namespace)
-    state = link.read(ifname, namespace)
-    return Nic(
-        name=bed.nic_name,
-        ifname=ifname,
-        driver=about.driver,
-        driver_version=about.driver_version,
-        firmware=about.firmware,
-        bus=about.bus,
-        mtu_bytes=state.mtu_bytes,
-        speed_bits_per_s=bed.line_rate_bits_per_s or about.speed_bits_per_s,
-        gso_max_segs=state.gso.max_segs,
-        gso_max_size_bytes=state.gso.max_size_bytes,
-        tso_max_segs=state.gso.tso_max_segs,
-        qdisc=state.qdisc,
-        features={name: [bit.active, bit.wanted, bit.fixed] for name, bit in found.items()},
-        settings=about.settings,
-        problems=[*about.problems, *nic.disagreements(ifname, found, namespace)],
-    )
-
-
-def _describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
-    place = bed.placement
-    return BedRecord(
-        kind=bed.kind,
-        line_rate_bits_per_s=bed.line_rate_bits_per_s,
-        rtt_s=bed.rtt_s,
-        dut_cpus=sorted(place.dut),
-        wire_cpus=sorted(place.wire),
-        peer_cpus=sorted(place.peer),
-        tool_cpus=sorted(place.tool),
-        counts_super_packets=counts_super_packets,
-        shared_cpus=place.shared,
-        settings=bed.settings,
-        loss_ratio=bed.loss_ratio,
-        loss_seed=bed.loss_seed,
-        queue_bytes=bed.queue_bytes,
-    )
 
 
 def _plan(options: Options, states: dict[str, list[bool]], definitions: list[WorkloadDefinition]) -> Plan:
@@ -249,7 +69,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         command=options.command,
         host=host.describe(site.bed.dut.namespace),
         nic=found,
-        bed=_describe_bed(site.bed, driver_counts),
+        bed=describe_bed(site.bed, driver_counts),
         plan=planned,
         kallsyms=symbols,
         trials=[],
@@ -338,7 +158,7 @@ def execute(options: Options, emit: Emit) -> Run:
     Raises:
         OffloadbenchError: nothing could be measured; what was captured before is in the file.
     """
-    _check_output(options)
+    check_output(options)
     prior = runfile.load(options.output) if options.resume else None
     if prior:
         options = _resumed(options, prior)
@@ -346,7 +166,7 @@ def execute(options: Options, emit: Emit) -> Run:
     else:
         catalog.select_cases(options.cases)
         workloads = prepare_workloads(options)
-    _check_machine(options)
+    check_machine(options)
     for _, kind in workloads.values():
         kind.prepare(lambda text: emit(Note(text)))
     with open_site(options, emit) as site:
@@ -381,21 +201,21 @@ def feature_states(nic_name: str) -> dict[str, list[bool]]:
     if nic_name not in lab.NAMES:
         return {name: [bit.active, bit.wanted, bit.fixed] for name, bit in features.read(nic_name).items()}
     options = Options(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
-    _check_machine(options)
+    check_machine(options)
     with open_site(options, lambda _: None) as site:
         return describe_nic(site.bed).features
 
 
 def preview(options: Options) -> list[str]:
     """What a run would do, as lines: order, duration, and every setting that would be touched."""
-    _check_output(options)
+    check_output(options)
     if options.resume:
         prior = runfile.load(options.output)
         done = {(trial.repeat, trial.workload, trial.case) for trial in prior.trials}
         return plan.describe(prior.plan, prior.nic.name, prior.nic.features, done)
     workloads = prepare_workloads(options)
     catalog.select_cases(options.cases)
-    _check_machine(options)
+    check_machine(options)
     states = feature_states(options.nic)
     definitions = [definition for definition, _ in workloads.values()]
     return plan.describe(_plan(options, states, definitions), options.nic, states, set())

@@ -12,23 +12,24 @@ import msgspec
 from offloadbench import catalog, sweepfile
 from offloadbench.engine import run as engine
 from offloadbench.engine.events import Emit, Note
+from offloadbench.engine.options import Options
 from offloadbench.errors import FeatureError, ProfilerError, RunFileError, TrafficError, UsageError
 from offloadbench.model import Run
 from offloadbench.plan import TRIAL_OVERHEAD_S
 from offloadbench.sweepfile import Point, Sweep, describe, format_value, title
 from offloadbench.units import format_duration
 
-Execute = Callable[[engine.Options, Emit], Run]
+Execute = Callable[[Options, Emit], Run]
 # building the bed, reading the kernel's symbols, taking everything back
 POINT_OVERHEAD_S = 4.0
 # what one point may fail of while the others go on; anything else would fail them all
 _POINT_ERRORS = (TrafficError, FeatureError, ProfilerError)
 
 
-def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> engine.Options:
+def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> Options:
     """The options of a point's run."""
     values = {**point.bed, **point.parameters}
-    return engine.Options(
+    return Options(
         nic=sweep.nic,
         cases=sweep.cases,
         workloads=point.workloads,
@@ -110,7 +111,7 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
     return sweep
 
 
-def _measure(options: engine.Options, emit: Emit, execute_run: Execute) -> Run:
+def _measure(options: Options, emit: Emit, execute_run: Execute) -> Run:
     """The point's run: gone on with where it can be, else from its beginning."""
     try:
         return execute_run(options, emit)

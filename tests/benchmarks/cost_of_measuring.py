@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from offloadbench import catalog, traffic
-from offloadbench.engine.run import Options, Site, open_site
+from offloadbench.engine.options import Options
 from offloadbench.engine.sampler import Sampler
+from offloadbench.engine.site import Site, open_site
 from offloadbench.kernel import counters, idle, perf
 from offloadbench.traffic.base import Session
 

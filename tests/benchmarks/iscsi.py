@@ -20,7 +20,8 @@ from pathlib import Path
 
 from offloadbench import catalog, traffic
 from offloadbench.bed.base import Bed
-from offloadbench.engine.run import Options, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import open_site
 from offloadbench.kernel import netns
 
 WARM_UP_S, WINDOW_S = 1.0, 4.0

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from offloadbench import catalog, traffic
 from offloadbench.bed.base import Bed
-from offloadbench.engine.run import Options, Site, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import Site, open_site
 from offloadbench.kernel import netns
 
 WARM_UP_S, WINDOW_S = 2.0, 5.0

@@ -14,7 +14,8 @@ import pytest
 
 from offloadbench.bed.cable import QUANTUM_NS
 from offloadbench.bed.lab import Lab
-from offloadbench.engine.run import Options, Site, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import Site, open_site
 from offloadbench.kernel import idle, netns, nic, perf
 from offloadbench.runfile import unpack_profile
 

@@ -15,7 +15,8 @@ import pytest
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.lab import NamespaceEnd
-from offloadbench.engine.run import Options, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import open_site
 from offloadbench.kernel import features, netns
 
 PORT = 8080

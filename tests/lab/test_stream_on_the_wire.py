@@ -12,7 +12,8 @@ import pytest
 
 from offloadbench import catalog, traffic
 from offloadbench.bed.base import Bed
-from offloadbench.engine.run import Options, open_site
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import open_site
 from offloadbench.kernel import netns, sysctl
 from offloadbench.model import Load, WireReport
 

@@ -17,6 +17,7 @@ from offloadbench.analysis import precision
 from offloadbench.engine import run as engine
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.options import Options
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import kallsyms, perf
 from offloadbench.model import PlannedCase, PlannedTrial, Run, Trial
@@ -38,7 +39,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
         del options, emit
         yield SimpleNamespace(run_id="r1", bed=None, journal=None, folder=Path())
 
-    def new_run(options: engine.Options, place: object, found: object, definitions: object, symbols: object) -> Run:
+    def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
         return msgspec.structs.replace(sample_run, trials=[], finished_utc="")
 
@@ -48,7 +49,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
         assert case.definition.name == planned.case
         return builders.trial(repeat=planned.repeat, workload=planned.workload, case=planned.case)
 
-    monkeypatch.setattr(engine, "_check_machine", lambda options: None)
+    monkeypatch.setattr(engine, "check_machine", lambda options: None)
     monkeypatch.setattr(traffic, "from_definition", lambda definition: kind)
     monkeypatch.setattr(engine, "open_site", site)
     monkeypatch.setattr(engine, "describe_nic", lambda bed: sample_run.nic)
@@ -59,8 +60,8 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     return log
 
 
-def _options(output: Path, *, resume: bool = False) -> engine.Options:
-    return engine.Options(nic="lab", cases="tso,none", workloads=["ftp-get"], output=output, resume=resume)
+def _options(output: Path, *, resume: bool = False) -> Options:
+    return Options(nic="lab", cases="tso,none", workloads=["ftp-get"], output=output, resume=resume)
 
 
 def _ignore(event: Event) -> None:
@@ -179,7 +180,7 @@ def precise(ran: Ran, sample_run: Run, monkeypatch: pytest.MonkeyPatch) -> Ran:
     )
     base = repeats.repeated(sample_run, [])
 
-    def new_run(options: engine.Options, place: object, found: object, definitions: object, symbols: object) -> Run:
+    def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
         return msgspec.structs.replace(base, trials=[], plan=plan, finished_utc="")
 

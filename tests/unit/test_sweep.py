@@ -12,7 +12,7 @@ from offloadbench import runfile, sweepfile
 from offloadbench.analysis import sweep as analysis
 from offloadbench.engine import sweep as engine
 from offloadbench.engine.events import Emit, Event
-from offloadbench.engine.run import Options
+from offloadbench.engine.options import Options
 from offloadbench.errors import HostError, RunFileError, TrafficError, UsageError
 from offloadbench.model import Run
 from offloadbench.report.plots import rtt, style

@@ -1,0 +1,75 @@
+"""What a run was asked for, and whether this machine and the output can do it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from offloadbench.bed import lab
+from offloadbench.errors import HostError, UsageError
+from offloadbench.kernel import capture, link, perf
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `offloadbench run` was asked for."""
+
+    nic: str
+    cases: str
+    workloads: list[str]
+    output: Path
+    duration_s: int = 60
+    warmup_s: float = 5.0
+    repeats: int = 1
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
+    seed: int = 1
+    line_rate_bits_per_s: int = 10**9
+    rtt_s: float = 0.0
+    loss_ratio: float = 0.0
+    queue_bytes: int = 0
+    sysctls: dict[str, str] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
+    force: bool = False
+    resume: bool = False
+    profile: bool = True
+    keep_perf: bool = False
+    call_graph: bool = False
+    waits: bool = False
+    capture: bool = False
+    tune: bool = False
+    command: list[str] = field(default_factory=list)
+    sweep: dict[str, Any] = field(default_factory=dict)
+
+
+def check_output(options: Options) -> None:
+    folder = options.output.parent
+    if options.output.exists() and not options.force and not options.resume:
+        raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
+
+
+def check_machine(options: Options) -> None:
+    if os.geteuid() != 0:
+        raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
+    if options.profile:
+        perf.require()
+    if options.capture:
+        capture.require()
+    if options.nic == lab.LAB:
+        lab.require_tun()
+    if options.nic in lab.NAMES:
+        return
+    link.read(options.nic)
+    if options.nic in link.default_route_nics() and not options.force:
+        raise UsageError(
+            f"{options.nic} carries the default route: toggling it may cut this machine off",
+            "use a NIC of its own for the test link, or --force",
+        )
+    raise HostError(
+        f"{options.nic}: no load side is configured, so nothing could receive what it sends",
+        "use --nic lab or --nic lab-veth; a second host or port as load side is not supported yet",
+    )

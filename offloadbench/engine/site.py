@@ -1,0 +1,129 @@
+"""A bed that stands: the NIC locked, what a killed run left cleared, everything taken back at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from offloadbench.bed import lab
+from offloadbench.bed.base import Bed
+from offloadbench.engine.events import Emit, Note
+from offloadbench.engine.options import Options
+from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
+from offloadbench.kernel import features, link, mounts, nic, processes
+from offloadbench.model import BedRecord, Nic
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A bed that stands, with what is needed to work on it."""
+
+    run_id: str
+    bed: Bed
+    journal: Journal
+    folder: Path
+
+
+@contextlib.contextmanager
+def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
+    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end.
+
+    Args:
+        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
+    """
+
+    def tell(text: str) -> None:
+        emit(Note(text))
+
+    owner = owner or options.nic
+    lock = NicLock(owner)
+    try:
+        if restore_left_behind(tell, owner):
+            tell("a run that was killed has been cleaned up")
+        run_id = secrets.token_hex(4)
+        os.environ[processes.MARKER] = run_id
+        journal = Journal(run_id, owner)
+        home_cpus = os.sched_getaffinity(0)
+        bed: Bed | None = None
+        try:
+            folder = processes.folder_of_run(run_id)
+            journal.add("folder", path=str(folder))
+            folder.mkdir(mode=0o700)
+            # only a run's trials mount it; a bench that stands longer must not take it from them
+            if owner == options.nic and not mounts.tracefs_mounted():
+                journal.add("tracefs")
+            for namespace in lab.namespace_names(run_id):
+                journal.add("namespace", namespace=namespace)
+            bed = lab.Lab(
+                options.nic,
+                run_id,
+                options.line_rate_bits_per_s,
+                options.rtt_s,
+                loss_ratio=options.loss_ratio,
+                loss_seed=options.seed,
+                queue_bytes=options.queue_bytes,
+                sysctls=options.sysctls,
+            )
+            for problem in bed.problems:
+                tell(problem)
+            os.sched_setaffinity(0, bed.placement.tool)
+            yield Site(run_id, bed, journal, folder)
+        finally:
+            with uninterrupted():
+                os.sched_setaffinity(0, home_cpus)
+                if bed is not None:
+                    bed.close()
+                # a tool that was in the foreground when an interrupt came
+                processes.end_of_run(run_id)
+                os.environ.pop(processes.MARKER, None)
+                journal.close(lambda _: None)
+    finally:
+        lock.release()
+
+
+def describe_nic(bed: Bed) -> Nic:
+    """The NIC under test as it was found."""
+    ifname, namespace = bed.dut.ifname, bed.dut.namespace
+    found = features.read(ifname, namespace)
+    about = nic.describe(ifname, namespace)
+    state = link.read(ifname, namespace)
+    return Nic(
+        name=bed.nic_name,
+        ifname=ifname,
+        driver=about.driver,
+        driver_version=about.driver_version,
+        firmware=about.firmware,
+        bus=about.bus,
+        mtu_bytes=state.mtu_bytes,
+        speed_bits_per_s=bed.line_rate_bits_per_s or about.speed_bits_per_s,
+        gso_max_segs=state.gso.max_segs,
+        gso_max_size_bytes=state.gso.max_size_bytes,
+        tso_max_segs=state.gso.tso_max_segs,
+        qdisc=state.qdisc,
+        features={name: [bit.active, bit.wanted, bit.fixed] for name, bit in found.items()},
+        settings=about.settings,
+        problems=[*about.problems, *nic.disagreements(ifname, found, namespace)],
+    )
+
+
+def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
+    place = bed.placement
+    return BedRecord(
+        kind=bed.kind,
+        line_rate_bits_per_s=bed.line_rate_bits_per_s,
+        rtt_s=bed.rtt_s,
+        dut_cpus=sorted(place.dut),
+        wire_cpus=sorted(place.wire),
+        peer_cpus=sorted(place.peer),
+        tool_cpus=sorted(place.tool),
+        counts_super_packets=counts_super_packets,
+        shared_cpus=place.shared,
+        settings=bed.settings,
+        loss_ratio=bed.loss_ratio,
+        loss_seed=bed.loss_seed,
+        queue_bytes=bed.queue_bytes,
+    )
