@@ -1,0 +1,73 @@
+"""The data of the house: definitions read from TOML, and what a run captured.
+
+Frozen, with units in the names. Raw figures only: rates, shares and verdicts are derived by
+`offloadbench.analysis`, so that a better statistic can re-read an old run. msgspec gives the JSON and
+TOML decoding, and its messages name the path of what is wrong.
+"""
+
+from __future__ import annotations
+
+from offloadbench.model.base import Frozen, Strict
+from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
+from offloadbench.model.run import (
+    FORMAT,
+    FORMAT_VERSION,
+    BedRecord,
+    Host,
+    Kallsyms,
+    Nic,
+    Plan,
+    PlannedCase,
+    PlannedTrial,
+    Run,
+)
+from offloadbench.model.trial import (
+    Evidence,
+    FeatureRecord,
+    Load,
+    PacketShapes,
+    PacketTrace,
+    ProfileCounts,
+    ProfileEvent,
+    Samples,
+    TcpTrace,
+    ToolCost,
+    Trial,
+    Waits,
+    WireDirection,
+    WireReport,
+)
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "BedRecord",
+    "CaseDefinition",
+    "Evidence",
+    "FeatureRecord",
+    "Frozen",
+    "Host",
+    "Kallsyms",
+    "Leaf",
+    "Load",
+    "Nic",
+    "PacketShapes",
+    "PacketTrace",
+    "Plan",
+    "PlannedCase",
+    "PlannedTrial",
+    "Profile",
+    "ProfileCounts",
+    "ProfileEvent",
+    "Rule",
+    "Run",
+    "Samples",
+    "Strict",
+    "TcpTrace",
+    "ToolCost",
+    "Trial",
+    "Waits",
+    "WireDirection",
+    "WireReport",
+    "WorkloadDefinition",
+]

@@ -1,0 +1,161 @@
+"""A run file: the plan, the machine, and the trials."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from offloadbench.model.base import Frozen
+from offloadbench.model.definitions import CaseDefinition, WorkloadDefinition
+from offloadbench.model.trial import Trial
+
+FORMAT: Final = "offloadbench-run"
+# 1: first version.
+FORMAT_VERSION = 1
+
+
+class PlannedCase(Frozen, frozen=True, kw_only=True):
+    """A case as it will run here: cases that come to the same state on this NIC run once, under all names."""
+
+    definition: CaseDefinition
+    also_named: list[str]
+    skip_reason: str = ""
+
+
+class PlannedTrial(Frozen, frozen=True, kw_only=True):
+    repeat: int
+    workload: str
+    case: str
+
+
+class Plan(Frozen, frozen=True, kw_only=True):
+    """Everything that decides what is measured; two runs with the same plan answer the same question.
+
+    Attributes:
+        precision_ratio: blocks are added until every headline interval is that narrow; 0 = as many as `repeats` says.
+        max_repeats: where adding ends; 0 without precision.
+    """
+
+    cases: list[PlannedCase]
+    workloads: list[WorkloadDefinition]
+    repeats: int
+    duration_s: int
+    warmup_s: float
+    seed: int
+    order: list[PlannedTrial]
+    profile: bool
+    call_graph: bool = False
+    waits: bool = False
+    capture: bool = False
+    precision_ratio: float = 0.0
+    max_repeats: int = 0
+
+
+class Nic(Frozen, frozen=True, kw_only=True):
+    """The NIC under test as it was found.
+
+    Attributes:
+        features: name -> [active, wanted, fixed] as found.
+        settings: ring and coalescing values by their ethtool names, where the driver has them.
+        problems: what could not be read, and why.
+    """
+
+    name: str
+    ifname: str
+    driver: str
+    driver_version: str
+    firmware: str
+    bus: str
+    mtu_bytes: int
+    speed_bits_per_s: int
+    gso_max_segs: int
+    gso_max_size_bytes: int
+    tso_max_segs: int
+    qdisc: str
+    features: dict[str, list[bool]]
+    settings: dict[str, int]
+    problems: list[str]
+
+
+class BedRecord(Frozen, frozen=True, kw_only=True):
+    """Where the run took place.
+
+    Attributes:
+        counts_super_packets: the NIC's counters count a super-packet as one packet with one set of headers.
+        shared_cpus: parts of the bed that had to share CPUs, as sentences.
+        loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
+        queue_bytes: what may wait in front of the cable before it drops; 0: nothing is dropped.
+    """
+
+    kind: str
+    line_rate_bits_per_s: int
+    rtt_s: float
+    dut_cpus: list[int]
+    wire_cpus: list[int]
+    peer_cpus: list[int]
+    tool_cpus: list[int]
+    counts_super_packets: bool
+    shared_cpus: list[str]
+    settings: dict[str, Any]
+    loss_ratio: float = 0.0
+    loss_seed: int = 0
+    queue_bytes: int = 0
+
+
+class Host(Frozen, frozen=True, kw_only=True):
+    """The machine under test."""
+
+    kernel: str
+    command_line: str
+    distribution: str
+    cpu_model: str
+    cpus: int
+    memory_bytes: int
+    virtualization: str
+    governor: str
+    clocksource: str
+    mitigations: dict[str, str]
+    sysctls: dict[str, str]
+    tools: dict[str, str]
+    idle_source: str
+    tick_quantum_s: float
+
+
+class Kallsyms(Frozen, frozen=True, kw_only=True):
+    """The kernel's symbols when the run was made; addresses change at every boot.
+
+    Attributes:
+        text: base64 of lzma of /proc/kallsyms, text symbols only.
+        ko_paths: module -> path of its .ko, from modinfo.
+        sources: base64 of lzma of one source path per line of `text`, from this very kernel's debug information;
+            "" where it was not installed.
+    """
+
+    text: str
+    ko_paths: dict[str, str]
+    sources: str = ""
+
+
+class Run(Frozen, frozen=True, kw_only=True):
+    """A run file.
+
+    Attributes:
+        sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
+        definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+    """
+
+    format: Literal["offloadbench-run"]
+    format_version: int
+    run_id: str
+    created_utc: str
+    finished_utc: str
+    tool_version: str
+    command: list[str]
+    host: Host
+    nic: Nic
+    bed: BedRecord
+    plan: Plan
+    kallsyms: Kallsyms
+    trials: list[Trial]
+    warnings: list[str]
+    sweep: dict[str, Any] = {}
+    definitions: dict[str, str] = {}
