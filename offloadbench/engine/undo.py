@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError, UsageError
-from offloadbench.kernel import features, link, mounts, netns, processes
+from offloadbench.kernel import features, link, mounts, netns, processes, sysctl
 
 Step = dict[str, Any]
 Tell = Callable[[str], None]
@@ -69,11 +69,16 @@ class NicLock:
         self._stream.close()
 
 
+def journal_path(run_id: str, suffix: str = "journal") -> Path:
+    """Where a run's journal lies; `restore_left_behind` looks at those that end in .journal only."""
+    return state_folder() / f"{run_id}.{suffix}"
+
+
 class Journal:
     """The steps of one run, in the order in which the machine was changed."""
 
-    def __init__(self, run_id: str, nic_name: str) -> None:
-        self.path = state_folder() / f"{run_id}.journal"
+    def __init__(self, run_id: str, nic_name: str, suffix: str = "journal") -> None:
+        self.path = journal_path(run_id, suffix)
         self._steps: list[Step] = []
         try:
             self._stream = self.path.open("x")
@@ -116,6 +121,10 @@ class Journal:
         self.undo_to(0, tell)
         self._stream.close()
         self.path.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """Leave the changes standing, and the journal for `restore_kept`."""
+        self._stream.close()
 
 
 # ---------------------------------------------------------------- how each kind of step is taken back
@@ -162,6 +171,16 @@ def _undo_tracefs(step: Step, tell: Tell) -> None:
         tell("tracefs unmounted")
 
 
+def _undo_sysctl(step: Step, tell: Tell) -> None:
+    name, value, namespace = step["name"], step["value"], step["namespace"]
+    if namespace is not None and not netns.exists(namespace):
+        tell(f"namespace {namespace} is gone, and its {name} with it")
+        return
+    if sysctl.read(name, namespace) != value:
+        sysctl.write(name, value, namespace)
+        tell(f"{name} put back to {value}")
+
+
 def _nic_is_gone(step: Step, tell: Tell) -> bool:
     namespace = step["namespace"]
     try:
@@ -180,6 +199,7 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "namespace": _undo_namespace,
     "folder": _undo_folder,
     "tracefs": _undo_tracefs,
+    "sysctl": _undo_sysctl,
 }
 
 
@@ -195,6 +215,8 @@ def _command_for(step: Step) -> str:
         return f"ip netns del {step['namespace']}"
     if step["kind"] == "folder":
         return f"rm -r {step['path']}"
+    if step["kind"] == "sysctl":
+        return f"{prefix}sysctl -w {step['name']}='{step['value']}'"
     return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
 
 
@@ -254,6 +276,38 @@ def _is_running(header: Step) -> bool:
     return False
 
 
+def _take_back(path: Path, header: Step, steps: list[Step], tell: Tell) -> RestoreError | None:
+    """Undo what a journal holds and remove it, unless something fails."""
+    if header and header["boot_id"] != boot_id():
+        tell(f"run {header['run_id']}: the machine was restarted since, only its files are left")
+        _undo([step for step in steps if step["kind"] == "folder"], tell)
+    elif header:
+        for ended in processes.end_of_run(header["run_id"]):
+            tell(f"ended {ended}")
+        failed = _undo(steps, tell)
+        if failed:
+            return failed
+    path.unlink(missing_ok=True)
+    return None
+
+
+def restore_kept(path: Path, tell: Tell) -> bool:
+    """Take back a journal that was meant to stand (`Journal.keep`), whose lock the caller holds.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        RestoreError: something could not be put back; the journal stays.
+    """
+    if not path.exists():
+        return False
+    failed = _take_back(path, *_read(path), tell)
+    if failed:
+        raise failed
+    return True
+
+
 def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
     """Put the machine back after killed runs: end their processes, take back their steps, remove their journals.
 
@@ -275,17 +329,10 @@ def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
         if header and nic_name is None and _is_running(header):
             tell(f"run {header['run_id']} on {header['nic']} is still at work: left alone")
             continue
-        if header and header["boot_id"] != boot_id():
-            tell(f"run {header['run_id']}: the machine was restarted since, only its files are left")
-            _undo([step for step in steps if step["kind"] == "folder"], tell)
-        elif header:
-            for ended in processes.end_of_run(header["run_id"]):
-                tell(f"ended {ended}")
-            failed = _undo(steps, tell)
-            if failed:
-                failures.append(failed)
-                continue
-        path.unlink(missing_ok=True)
+        failed = _take_back(path, header, steps, tell)
+        if failed:
+            failures.append(failed)
+            continue
         done += 1
     if failures:
         raise failures[0]
