@@ -70,7 +70,7 @@ def page(target: Target, needed: Needs, wanted: Mapping[str, str]) -> str:
         "TO DO",
     ]
     lines += [f"  {line}" for line in sysctl_lines(wanted)] or ["  nothing: no sysctl of this machine is too small"]
-    lines.append(f"  {route_line(target)}    (by hand: --apply sets sysctls only)")
+    lines.append(f"  {route_line(target)}    (by hand, with all else that the route has)")
     return "\n".join(lines) + "\n"
 
 

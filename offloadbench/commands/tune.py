@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offloadbench.errors import OK, UsageError
 from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
@@ -50,21 +50,25 @@ def main(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def path_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """--bandwidth and --rtt as fields of `Target`."""
+    rtt_s = parse_time_s(arguments.rtt)
+    if not 0 < rtt_s <= 60:
+        raise UsageError(f"--rtt {arguments.rtt}: more than 0 and at most 60s", "for example: --rtt 40ms")
+    return {"bandwidth_bits_per_s": parse_rate_bits_per_s(arguments.bandwidth), "rtt_s": rtt_s}
+
+
 def _target(arguments: argparse.Namespace) -> Target:
     from offloadbench.engine.tcp_tuning import target_here
 
     if not arguments.bandwidth or not arguments.rtt:
         raise UsageError("tune needs a path", "for example: offloadbench tune --bandwidth 10gbit --rtt 40ms")
-    rtt_s = parse_time_s(arguments.rtt)
-    if not 0 < rtt_s <= 60:
-        raise UsageError(f"--rtt {arguments.rtt}: more than 0 and at most 60s", "for example: --rtt 40ms")
     for name in ("initcwnd", "mss"):
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name} {getattr(arguments, name)} is too small", "use at least 1")
     return target_here(
         arguments.namespace,
-        bandwidth_bits_per_s=parse_rate_bits_per_s(arguments.bandwidth),
-        rtt_s=rtt_s,
+        **path_arguments(arguments),
         initcwnd=arguments.initcwnd,
         mss_bytes=arguments.mss,
         size_bytes=parse_size_bytes(arguments.size),

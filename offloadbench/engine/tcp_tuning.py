@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from offloadbench.analysis import tcp_tuning
+from offloadbench.analysis.initcwnd.by_version import version
 from offloadbench.analysis.tcp_tuning import Target
 from offloadbench.engine import undo
 from offloadbench.errors import HostError, UsageError
@@ -30,12 +30,6 @@ class Change:
     after: str
 
 
-def kernel_version(release: str) -> tuple[int, int]:
-    """`6.1.0-18-amd64` -> (6, 1)."""
-    match = re.match(r"(\d+)\.(\d+)", release)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
 def target_here(namespace: str | None, **path: Any) -> Target:
     """A path, seen from this machine's kernel.
 
@@ -48,7 +42,7 @@ def target_here(namespace: str | None, **path: Any) -> Target:
     _check(namespace)
     adv_win_scale = sysctl.read(tcp_tuning.ADV_WIN_SCALE, namespace)
     return Target(
-        kernel=kernel_version(platform.release()),
+        kernel=version(platform.release())[:2],
         adv_win_scale=int(adv_win_scale) if adv_win_scale is not None else None,
         **path,
     )
