@@ -35,7 +35,7 @@ def bdp_bytes(bandwidth_bits_per_s: float, rtt_s: float) -> int:
     It is what must be on the way, unacknowledged, for the path to be full.
     """
     # a picobyte less, since 0.04 s is not a binary number
-    return math.ceil(bandwidth_bits_per_s * rtt_s / 8 - 1e-6)
+    return max(1, math.ceil(bandwidth_bits_per_s * rtt_s / 8 - 1e-6))
 
 
 def window_scale(window_bytes: int) -> int:

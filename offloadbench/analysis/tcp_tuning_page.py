@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from offloadbench.analysis.tcp_tuning import MAX_WINDOW_BYTES, UNSCALED_WINDOW_BYTES, Needs, Target
+from offloadbench.analysis.tcp_tuning import DEFAULT_INITCWND, MAX_WINDOW_BYTES, UNSCALED_WINDOW_BYTES, Needs, Target
 from offloadbench.units import format_rate
 
+# tcp_rmem's default grew to 128 KiB, and the first window to 64 KB (commit a337531b942b)
+_FULL_FIRST_WINDOW = (4, 20)
 
-def route_line(target: Target) -> str:
-    """The `ip route` line that sets the initial window of a path."""
-    return f"ip route change default via GATEWAY dev NIC initcwnd {target.initcwnd}"
+
+def route_lines(target: Target) -> list[str]:
+    """The `ip route` lines for the initial windows of a path: at the sender, and at a receiver that would cap it.
+
+    A receiver since 4.20 offers 64 KB at first whatever initrwnd says; before, ten segments and more only if told.
+    """
+    route = "ip route change default via GATEWAY dev NIC"
+    lines = [f"{route} initcwnd {target.initcwnd}"]
+    if target.kernel < _FULL_FIRST_WINDOW and target.initcwnd > DEFAULT_INITCWND:
+        lines.append(f"{route} initrwnd {target.initcwnd}")
+    return lines
 
 
 def sysctl_lines(wanted: Mapping[str, str]) -> list[str]:
@@ -66,11 +76,18 @@ def page(target: Target, needed: Needs, wanted: Mapping[str, str]) -> str:
         "  cwnd itself cannot be set; the first one can, per route. 10 is the default (RFC 6928), and right unless you",
         "  know the bottleneck: its queue must take the first burst at once, or the start costs a loss.",
         "  initrwnd, of the receiver's route, can only lower the first window since Linux 4.20, which offers 64 KB.",
+    ]
+    if target.initcwnd * target.mss_bytes > UNSCALED_WINDOW_BYTES:
+        lines.append(f"  initcwnd {target.initcwnd} is more than that first window takes: the rest waits a round trip.")
+    lines += [
+        "  A connection that paused starts again from initcwnd; net.ipv4.tcp_slow_start_after_idle=0 ends that, at the",
+        "  risk of a burst into a path that has changed (RFC 5681, 4.1).",
         "",
         "TO DO",
     ]
     lines += [f"  {line}" for line in sysctl_lines(wanted)] or ["  nothing: no sysctl of this machine is too small"]
-    lines.append(f"  {route_line(target)}    (by hand, with all else that the route has)")
+    lines += [f"  {line}" for line in route_lines(target)]
+    lines.append("  Routes are set by hand, with all else that `ip route show` has of them; initrwnd at the receiver.")
     return "\n".join(lines) + "\n"
 
 

@@ -97,6 +97,6 @@ def _print(target: Target, arguments: argparse.Namespace) -> None:
     if arguments.format == "text":
         print(tcp_tuning_page.page(target, needed, wanted), end="")
         return
-    commands = [*tcp_tuning_page.sysctl_lines(wanted), tcp_tuning_page.route_line(target)]
+    commands = [*tcp_tuning_page.sysctl_lines(wanted), *tcp_tuning_page.route_lines(target)]
     document = {"path": asdict(target), "needs": asdict(needed), "sysctls": wanted, "commands": commands}
     print(json.dumps(document, indent=1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import netns, sysctl
 
 _SUFFIX = "tuned"
+_NAME = re.compile(r"[^/.][^/]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ def target_here(namespace: str | None, **path: Any) -> Target:
 
     Raises:
         UsageError: no such namespace.
+        HostError: it cannot be entered.
     """
     _check(namespace)
     adv_win_scale = sysctl.read(tcp_tuning.ADV_WIN_SCALE, namespace)
@@ -115,12 +118,21 @@ def _set(journal: undo.Journal, name: str, before: str, value: str, namespace: s
 
 
 def _owner(namespace: str | None) -> str:
+    """Name of journal and lock."""
+    if namespace is not None and not _NAME.fullmatch(namespace):
+        raise UsageError(f"{namespace!r} is no name of a namespace", "see `ip netns` for the names")
     return f"tune-{namespace}" if namespace else "tune"
 
 
 def _check(namespace: str | None) -> None:
+    _owner(namespace)
     if namespace is not None and not netns.exists(namespace):
         raise UsageError(f"no namespace named {namespace!r}", "see `ip netns` for the names")
+    try:
+        with netns.entered(namespace):
+            pass
+    except OSError as error:
+        raise HostError(f"namespace {namespace}: {error.strerror}", "entering one needs root") from error
 
 
 def _need_root() -> None:

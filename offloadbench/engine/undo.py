@@ -279,7 +279,7 @@ def _is_running(header: Step) -> bool:
 def _take_back(path: Path, header: Step, steps: list[Step], tell: Tell) -> RestoreError | None:
     """Undo what a journal holds and remove it, unless something fails."""
     if header and header["boot_id"] != boot_id():
-        tell(f"run {header['run_id']}: the machine was restarted since, only its files are left")
+        tell(f"run {header['run_id']}: the machine was restarted since, and its settings with it")
         _undo([step for step in steps if step["kind"] == "folder"], tell)
     elif header:
         for ended in processes.end_of_run(header["run_id"]):

@@ -31,8 +31,8 @@ def read(namespace: str | None = None) -> list[Route]:
             destination=f"{message.get_attr('RTA_DST')}/{message['dst_len']}" if message["dst_len"] else "default",
             gateway=message.get_attr("RTA_GATEWAY") or "",
             ifname=names.get(message.get_attr("RTA_OIF"), ""),
-            initcwnd=metrics.get_attr("RTAX_INITCWND") if metrics else None,
-            initrwnd=metrics.get_attr("RTAX_INITRWND") if metrics else None,
+            initcwnd=metrics.get_attr("RTAX_INITCWND") if metrics is not None else None,
+            initrwnd=metrics.get_attr("RTAX_INITRWND") if metrics is not None else None,
         )
         if route.destination == "default" or route.initcwnd or route.initrwnd:
             routes.append(route)

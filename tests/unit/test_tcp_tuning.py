@@ -20,7 +20,13 @@ DEFAULTS = {
 
 @pytest.mark.parametrize(
     ("bits_per_s", "rtt_s", "size_bytes"),
-    [(100_000_000, 2.0, 25_000_000), (40_000_000, 0.04, 200_000), (10**10, 0.04, 50_000_000), (10**6, 1e-6, 1)],
+    [
+        (100_000_000, 2.0, 25_000_000),
+        (40_000_000, 0.04, 200_000),
+        (10**10, 0.04, 50_000_000),
+        (10**6, 1e-6, 1),
+        (10**6, 1e-15, 1),
+    ],
 )
 def test_the_bandwidth_delay_product_is_exact(bits_per_s: int, rtt_s: float, size_bytes: int) -> None:
     assert tcp_tuning.bdp_bytes(bits_per_s, rtt_s) == size_bytes
@@ -110,3 +116,18 @@ def test_the_page_holds_the_figures_and_the_lines_to_type() -> None:
     assert "tcp_mem counts pages" in text
     assert max(map(len, text.splitlines())) <= 120
     assert "nothing" in tcp_tuning_page.page(TARGET, needed, {})
+
+
+@pytest.mark.parametrize(
+    ("kernel", "initcwnd", "told"), [((6, 1), 40, False), ((4, 19), 40, True), ((4, 19), 10, False)]
+)
+def test_initrwnd_is_told_where_the_receiver_would_cap_the_first_flight(
+    kernel: tuple[int, int], initcwnd: int, told: bool
+) -> None:
+    lines = tcp_tuning_page.route_lines(Target(10**9, 0.04, kernel, initcwnd=initcwnd))
+    assert any(f"initrwnd {initcwnd}" in line for line in lines) is told
+
+
+def test_an_initial_window_beyond_64_kb_is_told_to_be_capped() -> None:
+    target = Target(10**9, 0.04, (6, 1), initcwnd=46)
+    assert "more than that first window takes" in tcp_tuning_page.page(target, tcp_tuning.needs(target), {})

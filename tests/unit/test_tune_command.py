@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,12 +114,40 @@ def test_what_a_namespace_shows_read_only_is_not_tuned(
     command_line: CommandLine, sysctls: Sysctls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(netns, "exists", lambda name: True)
+    monkeypatch.setattr(netns, "entered", lambda name: contextlib.nullcontext())
     sysctls.read_only = {"net.core.rmem_max", "net.core.wmem_max"}
     done = command_line("tune", *PATH, "--apply", "--namespace", "other")
     assert "net.core" not in done.out
     assert command_line("tune", "--undo").out == "nothing to undo\n"
     command_line("tune", "--undo", "--namespace", "other")
     assert sysctls.values == DEFAULTS
+
+
+def test_a_namespace_that_cannot_be_entered_is_a_host_error(
+    command_line: CommandLine, sysctls: Sysctls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def entered(name: str | None) -> Iterator[None]:
+        raise PermissionError(1, os.strerror(1))
+        yield
+
+    monkeypatch.setattr(netns, "exists", lambda name: True)
+    monkeypatch.setattr(netns, "entered", entered)
+    done = command_line("tune", *PATH, "--namespace", "other")
+    assert (done.code, done.err.splitlines()[0]) == (3, "error: namespace other: Operation not permitted")
+    assert sysctls.values == DEFAULTS
+
+
+def test_after_a_restart_there_is_nothing_to_put_back(
+    command_line: CommandLine, sysctls: Sysctls, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command_line("tune", *PATH, "--apply")
+    sysctls.values = {**DEFAULTS, "net.core.rmem_max": "300000"}
+    monkeypatch.setattr(undo, "boot_id", lambda: "another")
+    done = command_line("tune", "--undo")
+    assert (done.code, "restarted" in done.out) == (0, True)
+    assert sysctls.values["net.core.rmem_max"] == "300000"
+    assert not (state / "tune.tuned").exists()
 
 
 @pytest.mark.parametrize("arguments", [(*PATH, "--apply"), ("--undo",)])
@@ -142,6 +172,8 @@ def test_changing_needs_root(
         (*PATH, "--mss", "-1"),
         (*PATH, "--apply", "--undo"),
         (*PATH, "--namespace", "not-a-namespace"),
+        (*PATH, "--namespace", ".."),
+        ("--undo", "--namespace", "../../somewhere"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(
