@@ -16,6 +16,7 @@ from offloadbench.analysis import tcp_tuning
 from offloadbench.analysis.initcwnd.by_version import version
 from offloadbench.analysis.tcp_tuning import Target
 from offloadbench.engine import undo
+from offloadbench.engine.undo_steps import Tell
 from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import netns, sysctl
 
@@ -88,7 +89,7 @@ def apply(target: Target, namespace: str | None) -> list[Change]:
         lock.release()
 
 
-def undo_applied(namespace: str | None, tell: undo.Tell) -> bool:
+def undo_applied(namespace: str | None, tell: Tell) -> bool:
     """Put back what `apply` found; False when there is nothing to put back.
 
     Raises:

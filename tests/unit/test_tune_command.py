@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from offloadbench.engine import undo
+from offloadbench.errors import RestoreError
 from offloadbench.kernel import netns, sysctl
 from tests.conftest import CommandLine
 from tests.unit.test_tcp_tuning import DEFAULTS
@@ -107,6 +108,28 @@ def test_what_cannot_be_put_back_is_told_as_a_command(command_line: CommandLine,
     assert "sysctl -w net.ipv4.tcp_rmem='4096 131072 6291456'" in done.err
     sysctls.failing.clear()
     assert command_line("tune", "--undo").code == 0
+    assert sysctls.values == DEFAULTS
+
+
+@pytest.mark.parametrize(("namespace", "prefix"), [(None, ""), ("other", "ip netns exec other ")])
+def test_a_value_that_does_not_go_back_is_told_as_a_command_where_it_belongs(
+    sysctls: Sysctls, monkeypatch: pytest.MonkeyPatch, namespace: str | None, prefix: str
+) -> None:
+    monkeypatch.setattr(netns, "exists", lambda name: True)
+    sysctls.deaf.add("net.core.rmem_max")
+    journal = undo.Journal("r1", "r1")
+    journal.add("sysctl", name="net.core.rmem_max", namespace=namespace, value="1")
+    with pytest.raises(RestoreError, match="did not go back") as caught:
+        journal.close(lambda told: None)
+    assert caught.value.hint == f"still needed: {prefix}sysctl -w net.core.rmem_max='1'"
+
+
+def test_a_namespace_that_is_gone_took_its_values_with_it(command_line: CommandLine, sysctls: Sysctls) -> None:
+    journal = undo.Journal("tune-gone", "tune-gone", "tuned")
+    journal.add("sysctl", name="net.ipv4.tcp_rmem", namespace="gone", value="1 2 3")
+    journal.keep()
+    done = command_line("tune", "--undo", "--namespace", "gone")
+    assert (done.code, done.out) == (0, "namespace gone is gone, and its net.ipv4.tcp_rmem with it\n")
     assert sysctls.values == DEFAULTS
 
 
