@@ -18,11 +18,12 @@ from offloadbench.analysis.tcp_advice import (
 )
 from offloadbench.analysis.tcp_tuning import DEFAULT_INITCWND, Target
 from offloadbench.model import Route
+from offloadbench.units import format_rate
 
 _IPROUTE = "ip-route(8); net/ipv4/tcp_input.c, tcp_init_cwnd()"
 # RFC 9438: Cubic's C, segments / s^3, and beta
 _CUBIC_C, _CUBIC_BETA = 0.4, 0.7
-_TCP_PACES_ITSELF = (4, 13, 0)
+_TCP_PACES_ITSELF, _TCP_PACES_WELL = (4, 13, 0), (4, 20, 0)
 # tcp_tso_autosize(): a packet holds about 1/1024 s of the pacing rate
 _PACING_SHIFT = 10
 
@@ -129,21 +130,28 @@ def _congestion_control(found: Found, target: Target | None) -> Iterator[Finding
 
 
 def _qdisc(found: Found, target: Target | None) -> Iterator[Finding]:
-    """BBR needs pacing: by fq, or by TCP itself since 4.13 (commit 218af599fa63)."""
+    """BBR needs pacing: by fq, or by TCP itself since 4.13 (commit 218af599fa63), well since 4.20."""
     bbr = found.sysctls.get(CONGESTION_CONTROL, "") == "bbr"
     for ifname, root in found.qdiscs.items():
         # under mq every queue has the default
         qdisc = found.sysctls.get(QDISC, root) if root == "mq" else root
-        name, source = f"{ifname} qdisc", "tcp_bbr.c; commit 218af599fa63, 4.13; tc-fq(8)"
+        name, source = f"{ifname} qdisc", "tcp_bbr.c; commit 218af599fa63, 4.13; BBR quick start; tc-fq(8)"
         if not bbr or qdisc == "fq":
             yield Finding(name, "ok", qdisc, source)
             continue
-        if by_version.version(found.release) < _TCP_PACES_ITSELF:
-            cost = "BBR is not paced at all: whole windows leave as bursts"
-        else:
-            cost = "BBR is paced by a timer for every packet of every socket"
-            if target is not None:
-                packet_bytes = min(target.bandwidth_bits_per_s // 8 >> _PACING_SHIFT, theory.SUPER_PACKET_BYTES)
-                timers = target.bandwidth_bits_per_s / 8 / max(packet_bytes, 2 * target.mss_bytes)
-                cost += f": {timers:,.0f} a second at {target.bandwidth_bits_per_s / 1e6:,.0f} Mbit/s"
-        yield Finding(name, "note", qdisc, source, cost, f"tc qdisc replace dev {ifname} root fq")
+        yield Finding(name, "note", qdisc, source, _unpaced(found, target), f"tc qdisc replace dev {ifname} root fq")
+
+
+def _unpaced(found: Found, target: Target | None) -> str:
+    """What BBR costs without fq."""
+    kernel = by_version.version(found.release)
+    if kernel < _TCP_PACES_ITSELF:
+        return "BBR is not paced at all: whole windows leave as bursts"
+    if kernel < _TCP_PACES_WELL:
+        return "TCP's own pacing, which stands in for fq, did not work well with BBR before 4.20"
+    cost = "each socket paces BBR by a timer of its own, once a packet"
+    if target is None:
+        return cost
+    packet_bytes = min(target.bandwidth_bits_per_s // 8 >> _PACING_SHIFT, theory.SUPER_PACKET_BYTES)
+    timers = target.bandwidth_bits_per_s / 8 / max(packet_bytes, 2 * target.mss_bytes)
+    return f"{cost}: {timers:,.0f} times a second at {format_rate(target.bandwidth_bits_per_s)}"

@@ -59,7 +59,8 @@ def window_ratio(kernel: tuple[int, int], adv_win_scale: int | None = None) -> f
 
     Before 6.6: tcp_adv_win_scale n takes 1/2^n of the buffer away (n > 0) or leaves 1/2^-n of it (n <= 0); its default
     was 2 before 3.4 and is 1 since. Since 6.6 the value is ignored: every socket measures payload per truesize
-    (scaling_ratio). A half is what new sockets assume since 6.9 (a quarter before); full segments come to more.
+    (scaling_ratio). A half is what new sockets assume since 6.10 and in stable updates before (commit 697a6c8cec03; the
+    first of these kernels took a quarter, for good where SO_RCVBUF was set); full segments come to more.
 
     Args:
         kernel: major and minor version.
