@@ -21,7 +21,9 @@ def subcommands() -> list[ModuleType]:
         run,
         schema,
         sweep,
+        tune,
         watch,
     )
 
-    return [run, sweep, watch, compare, report, export, modules, probe, cases, profile, doctor, lab, restore, schema]
+    measuring = [run, sweep, watch, compare, report, export, modules, probe]
+    return [*measuring, cases, profile, doctor, tune, lab, restore, schema]

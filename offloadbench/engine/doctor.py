@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
 
 from offloadbench import catalog
+from offloadbench.analysis import tcp_advice, tcp_advice_route
 from offloadbench.analysis.attribution import SymbolTable
+from offloadbench.analysis.tcp_tuning import Target
 from offloadbench.bed import cpus, lab
 from offloadbench.cache import cache_folder
 from offloadbench.errors import HostError, OffloadbenchError
-from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, sysctl, tgt
+from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, route, sysctl, tgt
 from offloadbench.units import format_bytes
 
 Level = Literal["ok", "note", "fail"]
@@ -29,12 +31,16 @@ class Check:
     Attributes:
         level: ok; note: a run works, with this limit; fail: a run cannot work.
         hint: what to do; empty when nothing needs doing.
+        cost: what the present state costs, computed where a path is known; empty when nothing.
+        source: of the advice, where it is not this program's own.
     """
 
     name: str
     level: Level
     text: str
     hint: str = ""
+    cost: str = ""
+    source: str = ""
 
 
 def _root() -> Check:
@@ -162,8 +168,12 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
 )
 
 
-def examine(nic_name: str | None = None) -> list[Check]:
-    """Every check, and those of a NIC when one is named; a check that fails does not hide the others."""
+def examine(nic_name: str | None = None, target: Target | None = None) -> list[Check]:
+    """Every check, and those of a NIC when one is named; a check that fails does not hide the others.
+
+    Args:
+        target: the path for which TCP's parameters are judged.
+    """
     checks = []
     for name, check in _CHECKS:
         try:
@@ -172,7 +182,31 @@ def examine(nic_name: str | None = None) -> list[Check]:
             checks.append(Check(name, "fail", str(error), getattr(error, "hint", "")))
     if nic_name and nic_name not in lab.NAMES:
         checks += _nic(nic_name)
-    return checks
+    return checks + _tcp(target)
+
+
+def _tcp(target: Target | None) -> list[Check]:
+    try:
+        found = _tcp_found()
+        first = next((one.initcwnd for one in found.routes if one.destination == "default" and one.initcwnd), None)
+        if target and first:
+            target = replace(target, initcwnd=first)
+        findings = tcp_advice_route.advice(found, target)
+    except (OffloadbenchError, OSError) as error:
+        return [Check("TCP parameters", "note", str(error))]
+    return [Check(one.name, one.level, one.found, one.command, one.cost, one.source) for one in findings]
+
+
+def _tcp_found() -> tcp_advice.Found:
+    values = {name: sysctl.read(name) for name in tcp_advice.READ}
+    return tcp_advice.Found(
+        release=os.uname().release,
+        sysctls={name: value for name, value in values.items() if value is not None},
+        routes=route.read(),
+        qdiscs={name: link.read(name).qdisc for name in sorted(link.default_route_nics())},
+        memory_bytes=psutil.virtual_memory().total,
+        page_bytes=os.sysconf("SC_PAGE_SIZE"),
+    )
 
 
 def _nic(name: str) -> list[Check]:

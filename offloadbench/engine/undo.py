@@ -11,17 +11,14 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from offloadbench.engine.undo_steps import Step, Tell, take_back
 from offloadbench.errors import HostError, RestoreError, UsageError
-from offloadbench.kernel import features, link, mounts, netns, processes
-
-Step = dict[str, Any]
-Tell = Callable[[str], None]
+from offloadbench.kernel import processes
 
 
 def state_folder() -> Path:
@@ -69,11 +66,16 @@ class NicLock:
         self._stream.close()
 
 
+def journal_path(run_id: str, suffix: str = "journal") -> Path:
+    """Where a run's journal lies; `restore_left_behind` looks at those that end in .journal only."""
+    return state_folder() / f"{run_id}.{suffix}"
+
+
 class Journal:
     """The steps of one run, in the order in which the machine was changed."""
 
-    def __init__(self, run_id: str, nic_name: str) -> None:
-        self.path = state_folder() / f"{run_id}.journal"
+    def __init__(self, run_id: str, nic_name: str, suffix: str = "journal") -> None:
+        self.path = journal_path(run_id, suffix)
         self._steps: list[Step] = []
         try:
             self._stream = self.path.open("x")
@@ -105,7 +107,7 @@ class Journal:
         Raises:
             RestoreError: some could not be taken back; they stay in the journal.
         """
-        failed = _undo(self._steps[mark:], tell)
+        failed = take_back(self._steps[mark:], tell)
         if failed:
             raise failed
         del self._steps[mark:]
@@ -117,102 +119,9 @@ class Journal:
         self._stream.close()
         self.path.unlink(missing_ok=True)
 
-
-# ---------------------------------------------------------------- how each kind of step is taken back
-
-
-def _undo_features(step: Step, tell: Tell) -> None:
-    if _nic_is_gone(step, tell):
-        return
-    found = features.read(step["ifname"], step["namespace"])
-    differing = {name: value for name, value in step["wanted"].items() if found[name].wanted != value}
-    if differing:
-        # wanted bits only: active ones are masked by dependencies
-        features.write_wanted(step["ifname"], differing, step["namespace"])
-        after = features.read(step["ifname"], step["namespace"])
-        stuck = [name for name, value in differing.items() if after[name].wanted != value]
-        if stuck:
-            raise RestoreError(f"{step['ifname']}: {', '.join(stuck)} did not go back")
-        tell(f"{step['ifname']}: features put back: {', '.join(sorted(differing))}")
-
-
-def _undo_gso_max_segs(step: Step, tell: Tell) -> None:
-    if _nic_is_gone(step, tell):
-        return
-    if link.read(step["ifname"], step["namespace"]).gso.max_segs != step["max_segs"]:
-        link.set_gso_max_segs(step["ifname"], step["max_segs"], step["namespace"])
-        tell(f"{step['ifname']}: gso_max_segs put back to {step['max_segs']}")
-
-
-def _undo_namespace(step: Step, tell: Tell) -> None:
-    if netns.exists(step["namespace"]):
-        netns.remove(step["namespace"])
-        tell(f"namespace {step['namespace']} removed, with its links")
-
-
-def _undo_folder(step: Step, tell: Tell) -> None:
-    if Path(step["path"]).exists():
-        shutil.rmtree(step["path"])
-        tell(f"{step['path']} removed")
-
-
-def _undo_tracefs(step: Step, tell: Tell) -> None:
-    del step
-    if mounts.unmount_tracefs():
-        tell("tracefs unmounted")
-
-
-def _nic_is_gone(step: Step, tell: Tell) -> bool:
-    namespace = step["namespace"]
-    try:
-        if namespace is None or netns.exists(namespace):
-            link.read(step["ifname"], namespace)
-            return False
-    except HostError:
-        pass
-    tell(f"{step['ifname']} is gone, and its settings with it")
-    return True
-
-
-_UNDO: dict[str, Callable[[Step, Tell], None]] = {
-    "features": _undo_features,
-    "gso_max_segs": _undo_gso_max_segs,
-    "namespace": _undo_namespace,
-    "folder": _undo_folder,
-    "tracefs": _undo_tracefs,
-}
-
-
-def _command_for(step: Step) -> str:
-    """What a person would type to take the step back."""
-    prefix = f"ip netns exec {step['namespace']} " if step.get("namespace") else ""
-    if step["kind"] == "features":
-        bits = " ".join(f"{name} {'on' if value else 'off'}" for name, value in step["wanted"].items())
-        return f"{prefix}ethtool -K {step['ifname']} {bits}"
-    if step["kind"] == "gso_max_segs":
-        return f"{prefix}ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}"
-    if step["kind"] == "namespace":
-        return f"ip netns del {step['namespace']}"
-    if step["kind"] == "folder":
-        return f"rm -r {step['path']}"
-    return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
-
-
-def _undo(steps: list[Step], tell: Tell) -> RestoreError | None:
-    failures = []
-    commands = []
-    for step in reversed(steps):
-        try:
-            _UNDO[step["kind"]](step, tell)
-        # whatever went wrong with one step, the others must be tried
-        except Exception as error:
-            failures.append(f"{step.get('kind')}: {error}")
-            commands.append(_command_for(step))
-    if not failures:
-        return None
-    return RestoreError(
-        f"could not put back everything: {'; '.join(failures)}", f"still needed: {' ; '.join(commands)}"
-    )
+    def keep(self) -> None:
+        """Leave the changes standing, and the journal for `restore_kept`."""
+        self._stream.close()
 
 
 # ---------------------------------------------------------------- journals that a killed run left
@@ -254,6 +163,38 @@ def _is_running(header: Step) -> bool:
     return False
 
 
+def _take_back_journal(path: Path, header: Step, steps: list[Step], tell: Tell) -> RestoreError | None:
+    """Undo what a journal holds and remove it, unless something fails."""
+    if header and header["boot_id"] != boot_id():
+        tell(f"run {header['run_id']}: the machine was restarted since, and its settings with it")
+        take_back([step for step in steps if step["kind"] == "folder"], tell)
+    elif header:
+        for ended in processes.end_of_run(header["run_id"]):
+            tell(f"ended {ended}")
+        failed = take_back(steps, tell)
+        if failed:
+            return failed
+    path.unlink(missing_ok=True)
+    return None
+
+
+def restore_kept(path: Path, tell: Tell) -> bool:
+    """Take back a journal that was meant to stand (`Journal.keep`), whose lock the caller holds.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        RestoreError: something could not be put back; the journal stays.
+    """
+    if not path.exists():
+        return False
+    failed = _take_back_journal(path, *_read(path), tell)
+    if failed:
+        raise failed
+    return True
+
+
 def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
     """Put the machine back after killed runs: end their processes, take back their steps, remove their journals.
 
@@ -275,17 +216,10 @@ def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
         if header and nic_name is None and _is_running(header):
             tell(f"run {header['run_id']} on {header['nic']} is still at work: left alone")
             continue
-        if header and header["boot_id"] != boot_id():
-            tell(f"run {header['run_id']}: the machine was restarted since, only its files are left")
-            _undo([step for step in steps if step["kind"] == "folder"], tell)
-        elif header:
-            for ended in processes.end_of_run(header["run_id"]):
-                tell(f"ended {ended}")
-            failed = _undo(steps, tell)
-            if failed:
-                failures.append(failed)
-                continue
-        path.unlink(missing_ok=True)
+        failed = _take_back_journal(path, header, steps, tell)
+        if failed:
+            failures.append(failed)
+            continue
         done += 1
     if failures:
         raise failures[0]

@@ -41,6 +41,15 @@ def read(name: str, namespace: str | None = None) -> str | None:
             return None
 
 
+def writable(name: str, namespace: str | None = None) -> bool:
+    """Whether the value can be set here at all: a namespace shows some values of the machine read-only."""
+    with netns.entered(namespace):
+        try:
+            return bool(_path(name).stat().st_mode & 0o200)
+        except OSError:
+            return False
+
+
 def write(name: str, value: str, namespace: str | None = None) -> None:
     with netns.entered(namespace):
         _path(name).write_text(value)

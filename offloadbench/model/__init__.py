@@ -19,6 +19,7 @@ from offloadbench.model.run import (
     Plan,
     PlannedCase,
     PlannedTrial,
+    Route,
     Run,
 )
 from offloadbench.model.trial import (
@@ -59,6 +60,7 @@ __all__ = [
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
+    "Route",
     "Rule",
     "Run",
     "Samples",

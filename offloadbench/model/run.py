@@ -101,6 +101,21 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     queue_bytes: int = 0
 
 
+class Route(Frozen, frozen=True, kw_only=True):
+    """A unicast route, as far as it decides how TCP starts.
+
+    `initcwnd` and `initrwnd` are segments, None where the kernel's default holds; `ifname` is empty where the route has
+    several next hops.
+    """
+
+    family: Literal["inet", "inet6"]
+    destination: str
+    gateway: str
+    ifname: str
+    initcwnd: int | None
+    initrwnd: int | None
+
+
 class Host(Frozen, frozen=True, kw_only=True):
     """The machine under test."""
 

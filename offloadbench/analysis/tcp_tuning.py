@@ -1,0 +1,232 @@
+"""What TCP needs to fill a path: window, scale factor, buffers, slow start. Arithmetic only, nothing is read or set.
+
+Sizes are bytes, times seconds, rates bits per second. Sources: Documentation/networking/ip-sysctl.rst,
+include/net/tcp.h, net/ipv4/tcp_input.c and tcp_output.c, RFC 5681, RFC 6928, RFC 7323.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from offloadbench.analysis import theory
+
+UNSCALED_WINDOW_BYTES = 65_535
+MAX_WINDOW_SCALE = 14
+MAX_WINDOW_BYTES = UNSCALED_WINDOW_BYTES << MAX_WINDOW_SCALE
+DEFAULT_INITCWND = 10
+# sysctls of buffer sizes are C ints
+_MAX_BUFFER_BYTES = 2**31 - 1
+_PAGE_BYTES = 4096
+# tcp_sndbuf_expand() gives twice the congestion window: Cubic's recovery may have 1.7 windows on the way
+_RECOVERY_FACTOR = 2
+
+RMEM, WMEM = "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"
+RMEM_MAX, WMEM_MAX = "net.core.rmem_max", "net.core.wmem_max"
+WINDOW_SCALING, MODERATE_RCVBUF = "net.ipv4.tcp_window_scaling", "net.ipv4.tcp_moderate_rcvbuf"
+ADV_WIN_SCALE = "net.ipv4.tcp_adv_win_scale"
+TUNED = (WINDOW_SCALING, MODERATE_RCVBUF, RMEM, WMEM, RMEM_MAX, WMEM_MAX)
+
+
+def bdp_bytes(bandwidth_bits_per_s: float, rtt_s: float) -> int:
+    """Bandwidth-delay product, rounded up to a byte: 100 Mbit/s x 2 s is 25,000,000 bytes.
+
+    It is what must be on the way, unacknowledged, for the path to be full.
+    """
+    # a picobyte less, since 0.04 s is not a binary number
+    return max(1, math.ceil(bandwidth_bits_per_s * rtt_s / 8 - 1e-6))
+
+
+def window_scale(window_bytes: int) -> int:
+    """The least shift count n, 0 to 14, with 65535 x 2^n >= the window (RFC 7323, 2.2); 14 where none is enough."""
+    return next((n for n in range(MAX_WINDOW_SCALE) if UNSCALED_WINDOW_BYTES << n >= window_bytes), MAX_WINDOW_SCALE)
+
+
+def announced_window_scale(tcp_rmem_max_bytes: int, rmem_max_bytes: int) -> int:
+    """The shift count that Linux puts into its SYN: from the larger of the two limits (tcp_select_initial_window)."""
+    space = min(max(tcp_rmem_max_bytes, rmem_max_bytes, 1), MAX_WINDOW_BYTES)
+    return min(max(space.bit_length() - 16, 0), MAX_WINDOW_SCALE)
+
+
+def connection_rate_bits_per_s(window_bytes: float, rtt_s: float) -> float:
+    """The most that one connection carries: a window a round trip (RFC 9293, 3.8.6)."""
+    return window_bytes * 8 / rtt_s
+
+
+def window_ratio(kernel: tuple[int, int], adv_win_scale: int | None = None) -> float:
+    """What part of a receive buffer is offered as window; the rest pays for sk_buffs and unused page space (truesize).
+
+    Before 6.6: tcp_adv_win_scale n takes 1/2^n of the buffer away (n > 0) or leaves 1/2^-n of it (n <= 0); its default
+    was 2 before 3.4 and is 1 since. Since 6.6 the value is ignored: every socket measures payload per truesize
+    (scaling_ratio). A half is what new sockets assume since 6.10 and in stable updates before (commit 697a6c8cec03; the
+    first of these kernels took a quarter, for good where SO_RCVBUF was set); full segments come to more.
+
+    Args:
+        kernel: major and minor version.
+        adv_win_scale: the value found; None for the default of that version.
+    """
+    if kernel >= (6, 6):
+        return 0.5
+    scale = adv_win_scale if adv_win_scale is not None else (1 if kernel >= (3, 4) else 2)
+    return 1 - 2.0**-scale if scale > 0 else 2.0**scale
+
+
+def receive_buffer_bytes(window_bytes: int, ratio: float) -> int:
+    """The receive buffer (sk_rcvbuf, tcp_rmem's third value) that a window needs, in whole pages."""
+    return _whole_pages(window_bytes / ratio)
+
+
+def send_buffer_bytes(window_bytes: int) -> int:
+    """The send buffer (sk_sndbuf, tcp_wmem's third value) for a congestion window of this size, in whole pages.
+
+    Twice the window (see `_RECOVERY_FACTOR`), and what sk_buffs cost beside their payload in super-packets.
+    """
+    return _whole_pages(window_bytes * _RECOVERY_FACTOR / theory.payload_ratio())
+
+
+def growth_rounds(window_bytes: int, initcwnd: int, mss_bytes: int) -> int:
+    """Round trips until slow start, doubling from initcwnd, has a congestion window of this size (RFC 5681, 3.1).
+
+    Linux counts acknowledged segments, not ACKs, so delayed ACKs do not slow it; HyStart may end it earlier. 64 KB from
+    initcwnd 1 are 6 round trips.
+    """
+    segments = math.ceil(window_bytes / mss_bytes)
+    return max(0, (math.ceil(segments / initcwnd) - 1).bit_length())
+
+
+def delivery_rounds(size_bytes: int, initcwnd: int, mss_bytes: int, window_bytes: int = MAX_WINDOW_BYTES) -> int:
+    """Round trips until so many bytes have been sent and acknowledged, if nothing is lost.
+
+    Args:
+        window_bytes: where growth ends.
+    """
+    left, cwnd, rounds = math.ceil(size_bytes / mss_bytes), initcwnd, 0
+    ceiling = max(1, window_bytes // mss_bytes)
+    while left > 0:
+        if cwnd >= ceiling:
+            return rounds + math.ceil(left / ceiling)
+        left -= cwnd
+        cwnd *= 2
+        rounds += 1
+    return rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The path to fill, and where from.
+
+    Attributes:
+        kernel: major and minor version of the machine that is tuned.
+        adv_win_scale: net.ipv4.tcp_adv_win_scale as found; None: the kernel's default.
+        size_bytes: of the transfer whose round trips are counted.
+    """
+
+    bandwidth_bits_per_s: int
+    rtt_s: float
+    kernel: tuple[int, int]
+    adv_win_scale: int | None = None
+    initcwnd: int = DEFAULT_INITCWND
+    mss_bytes: int = theory.MSS_BYTES
+    size_bytes: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStart:
+    """How long the start takes from one initial window.
+
+    Attributes:
+        window_rounds, window_s: until the window fills the path.
+        size_rounds, size_s: until a transfer of `Target.size_bytes` is acknowledged.
+        burst_bytes: what leaves at once, and the queue of the bottleneck must take.
+    """
+
+    initcwnd: int
+    window_rounds: int
+    window_s: float
+    size_rounds: int
+    size_s: float
+    burst_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What filling the path takes.
+
+    Attributes:
+        window_bytes: the product, unless one connection cannot have such a window.
+        connections: how many such windows the path needs.
+        tcp_rmem_max_bytes, tcp_wmem_max_bytes: the third values, for buffers that the kernel tunes itself.
+        rmem_max_bytes, wmem_max_bytes: for programs that call setsockopt: SO_RCVBUF and SO_SNDBUF are doubled.
+    """
+
+    bdp_bytes: int
+    window_bytes: int
+    window_scale: int
+    connections: int
+    window_ratio: float
+    tcp_rmem_max_bytes: int
+    tcp_wmem_max_bytes: int
+    rmem_max_bytes: int
+    wmem_max_bytes: int
+    unscaled_bits_per_s: float
+    slow_start: tuple[SlowStart, ...]
+
+
+def needs(target: Target) -> Needs:
+    """Everything that the path asks for; `slow_start` holds the initcwnd asked for and, beside it, 1, 10, 20 and 40."""
+    product = bdp_bytes(target.bandwidth_bits_per_s, target.rtt_s)
+    window = min(product, MAX_WINDOW_BYTES)
+    ratio = window_ratio(target.kernel, target.adv_win_scale)
+    receive, send = receive_buffer_bytes(window, ratio), send_buffer_bytes(window)
+    return Needs(
+        bdp_bytes=product,
+        window_bytes=window,
+        window_scale=window_scale(window),
+        connections=max(1, math.ceil(product / MAX_WINDOW_BYTES)),
+        window_ratio=ratio,
+        tcp_rmem_max_bytes=receive,
+        tcp_wmem_max_bytes=send,
+        rmem_max_bytes=-(-receive // 2),
+        wmem_max_bytes=-(-send // 2),
+        unscaled_bits_per_s=connection_rate_bits_per_s(UNSCALED_WINDOW_BYTES, target.rtt_s),
+        slow_start=tuple(
+            _slow_start(target, window, initcwnd) for initcwnd in sorted({1, 10, 20, 40, target.initcwnd})
+        ),
+    )
+
+
+def changes(needed: Needs, found: Mapping[str, str]) -> dict[str, str]:
+    """The sysctls to set: name -> value, in the order of `TUNED`. A value that is large enough already is left alone.
+
+    Args:
+        found: present values as /proc/sys shows them; a name that is missing is not tuned.
+    """
+    wanted = {}
+    for name in (WINDOW_SCALING, MODERATE_RCVBUF):
+        if found.get(name) == "0":
+            wanted[name] = "1"
+    for name, maximum_bytes in ((RMEM, needed.tcp_rmem_max_bytes), (WMEM, needed.tcp_wmem_max_bytes)):
+        if name in found and int(found[name].split()[2]) < maximum_bytes:
+            wanted[name] = " ".join([*found[name].split()[:2], str(maximum_bytes)])
+    for name, maximum_bytes in ((RMEM_MAX, needed.rmem_max_bytes), (WMEM_MAX, needed.wmem_max_bytes)):
+        if name in found and int(found[name]) < maximum_bytes:
+            wanted[name] = str(maximum_bytes)
+    return wanted
+
+
+def _slow_start(target: Target, window_bytes: int, initcwnd: int) -> SlowStart:
+    window_rounds = growth_rounds(window_bytes, initcwnd, target.mss_bytes)
+    size_rounds = delivery_rounds(target.size_bytes, initcwnd, target.mss_bytes, window_bytes)
+    return SlowStart(
+        initcwnd=initcwnd,
+        window_rounds=window_rounds,
+        window_s=window_rounds * target.rtt_s,
+        size_rounds=size_rounds,
+        size_s=size_rounds * target.rtt_s,
+        burst_bytes=initcwnd * target.mss_bytes,
+    )
+
+
+def _whole_pages(size_bytes: float) -> int:
+    return min(math.ceil(size_bytes / _PAGE_BYTES) * _PAGE_BYTES, _MAX_BUFFER_BYTES)

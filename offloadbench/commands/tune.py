@@ -1,0 +1,102 @@
+"""Say what TCP needs to fill a path, and set it if asked to.
+
+Without --apply nothing is changed. --apply only ever raises limits, and keeps what it found for --undo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from offloadbench.errors import OK, UsageError
+from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
+
+if TYPE_CHECKING:
+    from offloadbench.analysis.tcp_tuning import Target
+    from offloadbench.engine.tcp_tuning import Change
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--bandwidth and --rtt describe the path; --undo needs neither."""
+    parser.add_argument("--bandwidth", metavar="RATE", help="of the path's bottleneck, as in 10gbit")
+    parser.add_argument("--rtt", metavar="TIME", help="round trip time of the path, as in 40ms")
+    parser.add_argument("--initcwnd", metavar="N", type=int, default=10, help="initial window, segments (default: 10)")
+    parser.add_argument("--mss", metavar="B", type=int, default=1448, help="payload of a segment (default: 1448)")
+    parser.add_argument(
+        "--size", metavar="SIZE", default="64KiB", help="transfer to count round trips of (default: 64KiB)"
+    )
+    parser.add_argument(
+        "--namespace", metavar="NS", help="network namespace to look at and to tune (default: this one)"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--apply", action="store_true", help="set the sysctls (root); values that are larger stay")
+    action.add_argument("--undo", action="store_true", help="put back what --apply found (root)")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.engine import tcp_tuning as engine
+
+    if arguments.undo:
+        if not engine.undo_applied(arguments.namespace, print):
+            print("nothing to undo")
+        return OK
+    target = _target(arguments)
+    if arguments.apply:
+        _print_changes(engine.apply(target, arguments.namespace), arguments.format)
+        return OK
+    _print(target, arguments)
+    return OK
+
+
+def path_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """--bandwidth and --rtt as fields of `Target`."""
+    rtt_s = parse_time_s(arguments.rtt)
+    if not 0 < rtt_s <= 60:
+        raise UsageError(f"--rtt {arguments.rtt}: more than 0 and at most 60s", "for example: --rtt 40ms")
+    return {"bandwidth_bits_per_s": parse_rate_bits_per_s(arguments.bandwidth), "rtt_s": rtt_s}
+
+
+def _target(arguments: argparse.Namespace) -> Target:
+    from offloadbench.engine.tcp_tuning import target_here
+
+    if not arguments.bandwidth or not arguments.rtt:
+        raise UsageError("tune needs a path", "for example: offloadbench tune --bandwidth 10gbit --rtt 40ms")
+    for name in ("initcwnd", "mss"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name} {getattr(arguments, name)} is too small", "use at least 1")
+    return target_here(
+        arguments.namespace,
+        **path_arguments(arguments),
+        initcwnd=arguments.initcwnd,
+        mss_bytes=arguments.mss,
+        size_bytes=parse_size_bytes(arguments.size),
+    )
+
+
+def _print_changes(changes: list[Change], form: str) -> None:
+    from dataclasses import asdict
+
+    if form == "json":
+        print(json.dumps([asdict(change) for change in changes], indent=1))
+    elif not changes:
+        print("nothing to change: every value is large enough")
+    for change in changes if form == "text" else ():
+        print(f"{change.name}: {change.before} -> {change.after}")
+
+
+def _print(target: Target, arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from offloadbench.analysis import tcp_tuning, tcp_tuning_page
+    from offloadbench.engine.tcp_tuning import present
+
+    needed = tcp_tuning.needs(target)
+    wanted = tcp_tuning.changes(needed, present(arguments.namespace))
+    if arguments.format == "text":
+        print(tcp_tuning_page.page(target, needed, wanted), end="")
+        return
+    commands = [*tcp_tuning_page.sysctl_lines(wanted), *tcp_tuning_page.route_lines(target)]
+    document = {"path": asdict(target), "needs": asdict(needed), "sysctls": wanted, "commands": commands}
+    print(json.dumps(document, indent=1))

@@ -1,0 +1,141 @@
+"""Set the sysctls that a path needs, and put them back (`offloadbench tune --apply`, `--undo`).
+
+What was found is kept in a journal of its own, `tune.tuned` (in a namespace NS, `tune-NS.tuned`): `restore` and `run`
+take back every `*.journal` whose run is dead, and a tuned machine is meant to stay tuned.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from offloadbench.analysis import tcp_tuning
+from offloadbench.analysis.initcwnd.by_version import version
+from offloadbench.analysis.tcp_tuning import Target
+from offloadbench.engine import undo
+from offloadbench.engine.undo_steps import Tell
+from offloadbench.errors import HostError, UsageError
+from offloadbench.kernel import netns, sysctl
+
+_SUFFIX = "tuned"
+_NAME = re.compile(r"[^/.][^/]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A sysctl that was set, and what was read back."""
+
+    name: str
+    before: str
+    after: str
+
+
+def target_here(namespace: str | None, **path: Any) -> Target:
+    """A path, seen from this machine's kernel.
+
+    Args:
+        path: the other fields of `Target`.
+
+    Raises:
+        UsageError: no such namespace.
+        HostError: it cannot be entered.
+    """
+    _check(namespace)
+    adv_win_scale = sysctl.read(tcp_tuning.ADV_WIN_SCALE, namespace)
+    return Target(
+        kernel=version(platform.release())[:2],
+        adv_win_scale=int(adv_win_scale) if adv_win_scale is not None else None,
+        **path,
+    )
+
+
+def present(namespace: str | None) -> dict[str, str]:
+    """Values of the sysctls that can be tuned here: net.core's buffers belong to the first namespace only."""
+    values = {name: sysctl.read(name, namespace) for name in tcp_tuning.TUNED if sysctl.writable(name, namespace)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def apply(target: Target, namespace: str | None) -> list[Change]:
+    """Raise what is too small, journal first. Nothing is lowered; whatever fails, everything set is taken back.
+
+    Raises:
+        UsageError: no such namespace, or an earlier --apply stands and more would have to be changed.
+        HostError: not root, or the kernel took another value.
+    """
+    _check(namespace)
+    _need_root()
+    owner = _owner(namespace)
+    lock = undo.NicLock(owner)
+    try:
+        before = present(namespace)
+        wanted = tcp_tuning.changes(tcp_tuning.needs(target), before)
+        if not wanted:
+            return []
+        if undo.journal_path(owner, _SUFFIX).exists():
+            raise UsageError("an earlier --apply stands", "offloadbench tune --undo, then --apply again")
+        journal = undo.Journal(owner, owner, _SUFFIX)
+        try:
+            changed = [_set(journal, name, before[name], value, namespace) for name, value in wanted.items()]
+        except BaseException:
+            with undo.uninterrupted():
+                journal.close(lambda told: None)
+            raise
+        journal.keep()
+        return changed
+    finally:
+        lock.release()
+
+
+def undo_applied(namespace: str | None, tell: Tell) -> bool:
+    """Put back what `apply` found; False when there is nothing to put back.
+
+    Raises:
+        HostError: not root.
+        RestoreError: some could not be put back; the journal stays.
+    """
+    _need_root()
+    owner = _owner(namespace)
+    lock = undo.NicLock(owner)
+    try:
+        with undo.uninterrupted():
+            return undo.restore_kept(undo.journal_path(owner, _SUFFIX), tell)
+    finally:
+        lock.release()
+
+
+def _set(journal: undo.Journal, name: str, before: str, value: str, namespace: str | None) -> Change:
+    journal.add("sysctl", name=name, namespace=namespace, value=before)
+    try:
+        sysctl.write(name, value, namespace)
+    except OSError as error:
+        raise HostError(f"{name}: {value} refused: {error.strerror}", "everything was put back") from error
+    after = sysctl.read(name, namespace) or ""
+    if after != value:
+        raise HostError(f"{name} is {after} after asking for {value}", "everything was put back")
+    return Change(name, before, after)
+
+
+def _owner(namespace: str | None) -> str:
+    """Name of journal and lock."""
+    if namespace is not None and not _NAME.fullmatch(namespace):
+        raise UsageError(f"{namespace!r} is no name of a namespace", "see `ip netns` for the names")
+    return f"tune-{namespace}" if namespace else "tune"
+
+
+def _check(namespace: str | None) -> None:
+    _owner(namespace)
+    if namespace is not None and not netns.exists(namespace):
+        raise UsageError(f"no namespace named {namespace!r}", "see `ip netns` for the names")
+    try:
+        with netns.entered(namespace):
+            pass
+    except OSError as error:
+        raise HostError(f"namespace {namespace}: {error.strerror}", "entering one needs root") from error
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("tune --apply and --undo need root: they set sysctls", "use sudo")

@@ -1,0 +1,129 @@
+"""How each kind of step in a journal is taken back, and what a person would type for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from offloadbench.errors import HostError, RestoreError
+from offloadbench.kernel import features, link, mounts, netns, sysctl
+
+Step = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+def _undo_features(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    found = features.read(step["ifname"], step["namespace"])
+    differing = {name: value for name, value in step["wanted"].items() if found[name].wanted != value}
+    if differing:
+        # wanted bits only: active ones are masked by dependencies
+        features.write_wanted(step["ifname"], differing, step["namespace"])
+        after = features.read(step["ifname"], step["namespace"])
+        stuck = [name for name, value in differing.items() if after[name].wanted != value]
+        if stuck:
+            raise RestoreError(f"{step['ifname']}: {', '.join(stuck)} did not go back")
+        tell(f"{step['ifname']}: features put back: {', '.join(sorted(differing))}")
+
+
+def _undo_gso_max_segs(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    if link.read(step["ifname"], step["namespace"]).gso.max_segs != step["max_segs"]:
+        link.set_gso_max_segs(step["ifname"], step["max_segs"], step["namespace"])
+        tell(f"{step['ifname']}: gso_max_segs put back to {step['max_segs']}")
+
+
+def _undo_namespace(step: Step, tell: Tell) -> None:
+    if netns.exists(step["namespace"]):
+        netns.remove(step["namespace"])
+        tell(f"namespace {step['namespace']} removed, with its links")
+
+
+def _undo_folder(step: Step, tell: Tell) -> None:
+    if Path(step["path"]).exists():
+        shutil.rmtree(step["path"])
+        tell(f"{step['path']} removed")
+
+
+def _undo_tracefs(step: Step, tell: Tell) -> None:
+    del step
+    if mounts.unmount_tracefs():
+        tell("tracefs unmounted")
+
+
+def _undo_sysctl(step: Step, tell: Tell) -> None:
+    name, value, namespace = step["name"], step["value"], step["namespace"]
+    if namespace is not None and not netns.exists(namespace):
+        tell(f"namespace {namespace} is gone, and its {name} with it")
+        return
+    if sysctl.read(name, namespace) != value:
+        sysctl.write(name, value, namespace)
+        if sysctl.read(name, namespace) != value:
+            raise RestoreError(f"{name} did not go back to {value}")
+        tell(f"{name} put back to {value}")
+
+
+def _nic_is_gone(step: Step, tell: Tell) -> bool:
+    namespace = step["namespace"]
+    try:
+        if namespace is None or netns.exists(namespace):
+            link.read(step["ifname"], namespace)
+            return False
+    except HostError:
+        pass
+    tell(f"{step['ifname']} is gone, and its settings with it")
+    return True
+
+
+_UNDO: dict[str, Callable[[Step, Tell], None]] = {
+    "features": _undo_features,
+    "gso_max_segs": _undo_gso_max_segs,
+    "namespace": _undo_namespace,
+    "folder": _undo_folder,
+    "tracefs": _undo_tracefs,
+    "sysctl": _undo_sysctl,
+}
+
+
+def _command_for(step: Step) -> str:
+    """What a person would type to take the step back."""
+    prefix = f"ip netns exec {step['namespace']} " if step.get("namespace") else ""
+    if step["kind"] == "features":
+        bits = " ".join(f"{name} {'on' if value else 'off'}" for name, value in step["wanted"].items())
+        return f"{prefix}ethtool -K {step['ifname']} {bits}"
+    if step["kind"] == "gso_max_segs":
+        return f"{prefix}ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}"
+    if step["kind"] == "namespace":
+        return f"ip netns del {step['namespace']}"
+    if step["kind"] == "folder":
+        return f"rm -r {step['path']}"
+    if step["kind"] == "sysctl":
+        return f"{prefix}sysctl -w {step['name']}='{step['value']}'"
+    return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
+
+
+def take_back(steps: list[Step], tell: Tell) -> RestoreError | None:
+    """Take steps back, the last first, each tried even when another fails.
+
+    Returns:
+        What could not be taken back, with the commands still needed; None when all is as it was.
+    """
+    failures = []
+    commands = []
+    for step in reversed(steps):
+        try:
+            _UNDO[step["kind"]](step, tell)
+        # whatever went wrong with one step, the others must be tried
+        except Exception as error:
+            failures.append(f"{step.get('kind')}: {error}")
+            commands.append(_command_for(step))
+    if not failures:
+        return None
+    return RestoreError(
+        f"could not put back everything: {'; '.join(failures)}", f"still needed: {' ; '.join(commands)}"
+    )
