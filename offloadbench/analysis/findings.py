@@ -40,6 +40,7 @@ class Finding:
         recipes: how to make what the command does last; none without a command.
         size: CPU seconds per GB of payload that the offload saves; negative when it costs.
         rows: the rows of the trials table it rests on.
+        on, off: names of the two cases.
     """
 
     nic: str
@@ -52,6 +53,8 @@ class Finding:
     recipes: list[lasting.Recipe]
     size: float
     rows: pd.DataFrame
+    on: str
+    off: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,8 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
         recipes=lasting.recipes(ifname, switches, state) if state else [],
         size=saved,
         rows=pd.concat([on, off]),
+        on=on_case,
+        off=off_case,
     )
 
 

@@ -75,6 +75,7 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
         pictures = Pictures(results, profile)
         drawn = {
             "throughput_cpu": pictures.throughput_cpu(),
+            "waterfalls": pictures.waterfalls(first),
             "modules": pictures.modules(),
             "floors": pictures.floors(),
             "confidence": pictures.confidence(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings
 from offloadbench.analysis.attribution import SHADOW
-from offloadbench.analysis.findings import figure, percent
+from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.analysis.waterfall import Fall, fall
 from offloadbench.model import Profile
 from offloadbench.report.limit_views import queues
 from offloadbench.report.plots import modules as module_bars
@@ -23,6 +24,8 @@ from offloadbench.report.plots.modules import modules as draw_modules
 from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
+from offloadbench.report.plots.waterfall import signed
+from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
 from offloadbench.report.svg import inline, printable
 
 # called with `narrow`
@@ -70,6 +73,27 @@ class Pictures:
             label,
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
             + (" and dots are trials." if self._usable.groupby(["nic", "workload", "case"]).size().max() > 1 else "."),
+        )
+
+    def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
+        """Where the difference of each bench's headline comes from."""
+        benches = dict(_benches(self._modules))
+        pairs = [(found, benches.get((found.nic, found.workload))) for found in headlines]
+        falls = [(found, fall(rows, found.on, found.off)) for found, rows in pairs if rows is not None]
+        return [self._waterfall(finding, found) for finding, found in falls if found]
+
+    def _waterfall(self, finding: Finding, found: Fall) -> Plot:
+        steps = ", ".join(
+            f"{findings.module_label(step.module) if step.module else module_bars.REST} {signed(step.change)}"
+            for step in found.steps
+        )
+        way = f"from case {found.dearer} to case {found.cheaper}"
+        return self._plot(
+            partial(draw_waterfall, found),
+            f"Waterfall {way}, {finding.nic}, {finding.workload}: {figure(found.start)}, {steps}, {figure(found.end)}",
+            f"{finding.nic}, {finding.workload}: where the saving comes from, {way}. Each bar is what the module costs "
+            "less (or more, with a plus) per byte of payload, in brackets its part of the whole; means over the "
+            "repeats, idle time left out.",
         )
 
     def modules(self) -> list[Plot]:

@@ -88,7 +88,7 @@ def test_ids_are_unique_and_every_reference_is_met(text: str) -> None:
 
 def test_plots_tell_what_they_show(text: str) -> None:
     plots = [attributes for tag, attributes in Page(text).tags if tag == "svg"]
-    assert len(plots) == 12  # six plots, wide and narrow
+    assert len(plots) == 14  # seven plots, wide and narrow
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
