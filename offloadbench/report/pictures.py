@@ -14,6 +14,7 @@ from offloadbench.analysis import confidence, findings
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall, fall
 from offloadbench.model import Profile
 from offloadbench.report.limit_views import queues
@@ -23,6 +24,7 @@ from offloadbench.report.plots.module_series import module_series as draw_module
 from offloadbench.report.plots.modules import modules as draw_modules
 from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
+from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
@@ -64,15 +66,22 @@ class Pictures:
         if self._usable.empty:
             return None
         cases = self._results.cases
+        repeats = self._usable.groupby(["nic", "workload", "case"], sort=False)["cpu_s_per_gb"]
         label = "Bars of throughput, CPU busy and CPU seconds per GB per case: " + "; ".join(
-            f"{row.nic} {row.case}: {figure(float(str(row.cpu_s_per_gb)))} CPU s/GB"
-            for row in self._usable.itertuples()
+            f"{nic} {case}: {figure(float(costs.median()))} CPU s/GB{_interval_words(costs)}"
+            for (nic, _, case), costs in repeats
+        )
+        dots = ", dots are trials" if repeats.size().max() > 1 else ""
+        intervals = (
+            ", and lines with ends are 95 % intervals of the geometric mean (Student's t on logarithms)"
+            if any(has_interval(values) for _, values in repeats)
+            else ""
         )
         return self._plot(
             partial(draw_throughput_cpu, self._usable, cases),
             label,
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
-            + (" and dots are trials." if self._usable.groupby(["nic", "workload", "case"]).size().max() > 1 else "."),
+            f"{dots}{intervals}.",
         )
 
     def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
@@ -213,6 +222,13 @@ class Pictures:
             f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",
             f"{nic}, {workload}: the modules of the bars second by second, without idle; means over the repeats.",
         )
+
+
+def _interval_words(values: pd.Series) -> str:
+    if not has_interval(values):
+        return ""
+    _, low, high = mean_interval(values.to_numpy())
+    return f" ({figure(low)} to {figure(high)})"
 
 
 def _benches(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:

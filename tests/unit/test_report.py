@@ -14,9 +14,11 @@ import msgspec
 import pytest
 
 from offloadbench import catalog, cli, runfile
+from offloadbench.analysis.statistics import mean_interval
 from offloadbench.errors import UsageError
 from offloadbench.model import Run
 from offloadbench.report import html, svg
+from tests.unit.repeats import of_costs
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
 replace = msgspec.structs.replace
@@ -164,6 +166,15 @@ def test_several_nics_are_drawn_side_by_side(run: Run) -> None:
 def test_repeats_are_drawn_as_dots(run: Run) -> None:
     twice = [replace(trial, repeat=repeat) for trial in run.trials for repeat in (1, 2)]
     assert "dots are trials" in render(replace(run, trials=twice))
+
+
+def test_three_repeats_have_an_interval_and_two_have_none(sample_run: Run) -> None:
+    costs = {"tso": [1.0, 1.1, 1.05], "none": [2.0, 2.2, 2.1]}
+    page = render(of_costs(sample_run, costs))
+    _, low, high = mean_interval(costs["none"])
+    assert "95 % intervals of the geometric mean (Student's t on logarithms)" in Page(page).text
+    assert f"none: 2.10 CPU s/GB ({low:.2f} to {high:.2f})" in page
+    assert "95 % intervals" not in render(of_costs(sample_run, {name: found[:2] for name, found in costs.items()}))
 
 
 def test_the_same_run_gives_the_same_page(run: Run, text: str) -> None:
