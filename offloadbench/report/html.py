@@ -17,7 +17,7 @@ from markupsafe import Markup
 from offloadbench.analysis import caveats, confidence, findings
 from offloadbench.analysis.results import gather
 from offloadbench.model import Profile, Run
-from offloadbench.report import limit_views, machine, profile_views, views
+from offloadbench.report import change_views, limit_views, machine, profile_views, views
 from offloadbench.report.flame import flame
 from offloadbench.report.pictures import Pictures
 from offloadbench.report.plots import style
@@ -70,11 +70,16 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
     results = gather(runs, profile)
     found = findings.find(results)
     first = findings.headlines(found)
+    effects, effect_problems = change_views.run_effects(results, profile)
+    by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
+    changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
     css, graph = _own("report.css"), flame(results)
     with style.drawing():
         pictures = Pictures(results, profile)
         drawn = {
             "throughput_cpu": pictures.throughput_cpu(),
+            "changes": pictures.changes(changes),
+            "effects": pictures.effects(effects),
             "waterfalls": pictures.waterfalls(first),
             "modules": pictures.modules(),
             "floors": pictures.floors(),
@@ -96,6 +101,8 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
         placeholder=findings.PLACEHOLDER,
         outcomes={str(k): int(v) for k, v in results.trials["outcome"].value_counts().items()},
         **drawn,
+        remarks=remarks,
+        effect_problems=effect_problems,
         counted=confidence.counted(results.runs),
         flame=graph,
         limits=limit_views.verdicts(results),

@@ -17,9 +17,14 @@ from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall, fall
 from offloadbench.model import Profile
+from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import queues
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
+from offloadbench.report.plots.effects import contrast_label
+from offloadbench.report.plots.effects import effects as draw_effects
+from offloadbench.report.plots.forest import forest as draw_forest
+from offloadbench.report.plots.intervals import change_words
 from offloadbench.report.plots.module_series import module_series as draw_module_series
 from offloadbench.report.plots.modules import modules as draw_modules
 from offloadbench.report.plots.queue import magnified, queue_over_time
@@ -30,6 +35,10 @@ from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
 from offloadbench.report.svg import inline, printable
 
+_INTERVALS = (
+    "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
+    "95 % interval, without one where too little was measured"
+)
 # called with `narrow`
 Draw = Callable[..., Figure]
 
@@ -83,6 +92,38 @@ class Pictures:
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
             f"{dots}{intervals}.",
         )
+
+    def effects(self, found: Sequence[RunEffects]) -> list[tuple[Plot, list[str]]]:
+        """What each factor does by itself, with its sentences."""
+        plots = []
+        for one in found:
+            told = "; ".join(
+                f"{contrast_label(effect)} {change_words(effect.judgement) if effect.judgement else 'not estimable'}"
+                for effect in one.effects
+                if effect.metric == "cpu_s_per_gb"
+            )
+            plot = self._plot(
+                partial(draw_effects, one.effects),
+                f"Effects on CPU seconds per GB and throughput with intervals, {one.where}: {told}",
+                f"{one.where}: what each offload changes by itself, the other two as they are. {_INTERVALS}.",
+            )
+            plots.append((plot, one.sentences))
+        return plots
+
+    def changes(self, found: Sequence[RunChanges]) -> list[tuple[Plot, list[str]]]:
+        """What changed between runs, with its sentences."""
+        return [
+            (
+                self._plot(
+                    partial(draw_forest, one.rows),
+                    f"Changes of CPU seconds per GB and throughput with intervals, {one.where}: "
+                    + " ".join(one.sentences),
+                    f"{one.where}, case by case. {_INTERVALS}. Method: {_methods(one)}.",
+                ),
+                one.sentences,
+            )
+            for one in found
+        ]
 
     def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
         """Where the difference of each bench's headline comes from."""
@@ -222,6 +263,10 @@ class Pictures:
             f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",
             f"{nic}, {workload}: the modules of the bars second by second, without idle; means over the repeats.",
         )
+
+
+def _methods(changes: RunChanges) -> str:
+    return "; ".join(sorted({row.judgement.estimate.method for row in changes.rows}))
 
 
 def _interval_words(values: pd.Series) -> str:

@@ -90,7 +90,7 @@ def test_ids_are_unique_and_every_reference_is_met(text: str) -> None:
 
 def test_plots_tell_what_they_show(text: str) -> None:
     plots = [attributes for tag, attributes in Page(text).tags if tag == "svg"]
-    assert len(plots) == 14  # seven plots, wide and narrow
+    assert len(plots) == 16  # eight plots, wide and narrow
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
@@ -146,7 +146,7 @@ def test_without_any_trial_it_still_stands(run: Run) -> None:
 
 def test_without_a_profile_the_rest_is_drawn(run: Run) -> None:
     text = render(replace(run, trials=[replace(trial, profile=None) for trial in run.trials]))
-    assert text.count("<svg") == 4  # throughput and seconds, wide and narrow
+    assert text.count("<svg") == 6  # throughput, effects and seconds, wide and narrow
     assert "no profile was recorded" in text
 
 
