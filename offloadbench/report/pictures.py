@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,21 +39,47 @@ _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
     "95 % interval, without one where too little was measured"
 )
-# called with `narrow`
-Draw = Callable[..., Figure]
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot drawn twice, for a wide page and for a narrow one; the style sheet shows one of them."""
+    """A plot for a wide page and for a narrow one; the style sheet shows one of them.
 
-    wide: Markup
-    narrow: Markup
+    Attributes:
+        number: of this plot in its report, which keeps the ids of one page apart.
+        draw: called with `narrow`, inside `style.drawing`.
+        label: what a reader who cannot see the plot is told.
+    """
+
+    number: int
+    draw: partial[Figure]
+    label: str
     caption: str
+
+    @property
+    def name(self) -> str:
+        """Words for a file's name."""
+        return self.draw.func.__name__.replace("_", "-")
+
+    @property
+    def wide(self) -> Markup:
+        """SVG, drawn now."""
+        return self._inline("wide")
+
+    @property
+    def narrow(self) -> Markup:
+        """SVG, drawn now."""
+        return self._inline("narrow")
+
+    def _inline(self, css_class: str) -> Markup:
+        drawn = self.draw(narrow=css_class == "narrow")
+        return Markup(  # noqa: S704 escaped by ElementTree
+            inline(drawn, f"p{self.number}{css_class}-", printable(self.label), css_class)
+        )
 
 
 class Pictures:
-    """Draws the plots of one report, so that their ids never collide."""
+    """The plots of one report, numbered so that their ids never collide."""
 
     def __init__(self, results: Results, profile: Profile) -> None:
         self._results = results
@@ -62,13 +88,9 @@ class Pictures:
         self._modules = busy_modules(results.modules)
         self._count = 0
 
-    def _plot(self, draw: Draw, label: str, caption: str) -> Plot:
+    def _plot(self, draw: partial[Figure], label: str, caption: str) -> Plot:
         self._count += 1
-        drawn = [
-            inline(draw(narrow=css_class == "narrow"), f"p{self._count}{css_class}-", printable(label), css_class)
-            for css_class in ("wide", "narrow")
-        ]
-        return Plot(Markup(drawn[0]), Markup(drawn[1]), caption)  # noqa: S704 escaped by ElementTree
+        return Plot(self._count, draw, label, caption)
 
     def throughput_cpu(self) -> Plot | None:
         """E1."""
