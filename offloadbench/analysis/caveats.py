@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from offloadbench.analysis import contamination, counting, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
+from offloadbench.analysis.steadiness import Trouble
 from offloadbench.model import ProfileCounts, Run, Trial
 
 _LOSS_RATIO = 0.001
@@ -99,9 +100,13 @@ def _warnings(seen: list[_Seen]) -> Iterator[str]:
 
 
 def _steadiness(results: Results) -> Iterator[str]:
-    """Doubts about a steady state, each with its remedy."""
+    """Doubts about a steady state, each with its remedy; `foreign` says more of the trials that it names."""
+    named = set(_foreign(results))
     for run in results.runs:
-        yield from steadiness.told(steadiness.doubts(run, results.benches[run.run_id]))
+        doubts = steadiness.doubts(run, results.benches[run.run_id])
+        yield from steadiness.told(
+            [d for d in doubts if d.trouble is not Trouble.CONTAMINATION or (run.run_id, d.where) not in named]
+        )
 
 
 def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
@@ -130,11 +135,17 @@ def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
     yield from (f"{name}: {sentence}" for sentence in counting.warnings(counts))
 
 
-def foreign(results: Results) -> Iterator[str]:
+def foreign(results: Results) -> list[str]:
     """A sentence for every trial whose modules describe the work of other programs too."""
+    return [f"{where}: {text}" for (_, where), text in _foreign(results).items()]
+
+
+def _foreign(results: Results) -> dict[tuple[str, str], str]:
+    """(run id, the words that name a trial) -> what others' work there means."""
     keys = ["nic", "workload", "case", "repeat", "run"]
+    found = {}
     for group, rows in results.processes.groupby(keys, sort=False):
-        nic, workload, case, repeat, _ = group
+        nic, workload, case, repeat, run = group
         chosen = rows[rows["event"] == primary_event(rows)]
         foreign = chosen[~chosen["own"].astype(bool)]
         share = float(foreign["share_ratio"].sum())
@@ -142,10 +153,11 @@ def foreign(results: Results) -> Iterator[str]:
             names = ", ".join(
                 f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
             )
-            yield (
-                f"{nic}, {workload}, case {case}, repeat {repeat}: {percent(share)} of the busy weight was the work of "
-                f"other processes ({names}); its modules describe them too. Repeat it on an idle machine."
+            found[str(run), f"{nic}, {workload}, case {case}, repeat {repeat}"] = (
+                f"{percent(share)} of the busy weight was the work of other processes ({names}); its modules describe "
+                "them too. Repeat it on an idle machine."
             )
+    return found
 
 
 def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:

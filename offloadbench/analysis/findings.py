@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from offloadbench.analysis import proof
+from offloadbench.analysis import lasting, proof
 from offloadbench.analysis.results import Results, busy_modules
 from offloadbench.units import format_rate
 
@@ -37,8 +37,10 @@ class Finding:
         sources: where the difference comes from; "" without a profile.
         basis: on how many trials it rests.
         command: the line that follows the advice; "" when there is nothing to change.
+        recipes: how to make what the command does last; none without a command.
         size: CPU seconds per GB of payload that the offload saves; negative when it costs.
         rows: the rows of the trials table it rests on.
+        on, off: names of the two cases.
     """
 
     nic: str
@@ -48,8 +50,11 @@ class Finding:
     sources: str
     basis: str
     command: str
+    recipes: list[lasting.Recipe]
     size: float
     rows: pd.DataFrame
+    on: str
+    off: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +65,18 @@ class _Pair:
     plural: bool
     on: str
     off: str
-    switch: str
+    switches: tuple[str, ...]
     unless: str = ""
 
 
 # from broad to narrow
 _PAIRS = (
-    _Pair("TSO, GSO and checksum offload", True, "tso", "none", "tx {0} gso {0} tso {0}"),
-    _Pair("TSO and GSO", True, "tso", "csum", "gso {0} tso {0}", unless="gso"),
-    _Pair("GSO and checksum offload", True, "gso", "none", "tx {0} gso {0}", unless="csum"),
-    _Pair("TSO", False, "tso", "gso", "tso {0}"),
-    _Pair("GSO", False, "gso", "csum", "gso {0}"),
-    _Pair("TX checksum offload", False, "csum", "none", "tx {0}"),
+    _Pair("TSO, GSO and checksum offload", True, "tso", "none", ("tx", "gso", "tso")),
+    _Pair("TSO and GSO", True, "tso", "csum", ("gso", "tso"), unless="gso"),
+    _Pair("GSO and checksum offload", True, "gso", "none", ("tx", "gso"), unless="csum"),
+    _Pair("TSO", False, "tso", "gso", ("tso",)),
+    _Pair("GSO", False, "gso", "csum", ("gso",)),
+    _Pair("TX checksum offload", False, "csum", "none", ("tx",)),
 )
 
 
@@ -98,13 +103,13 @@ def _side(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     return trials[trials["usable"] & ((trials["case"] == name) | also)]
 
 
-def _subject(pair: _Pair, proofs: pd.DataFrame, cases: Sequence[str]) -> tuple[str, str]:
+def _subject(pair: _Pair, proofs: pd.DataFrame, cases: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The subject and its switches; RX checksum is named only where both sides show that it acted."""
     receive = proofs[(proofs["subject"] == "rx-checksum") & proofs["case"].isin(cases)]
     acted = len(receive) > 0 and bool((receive["verdict"] == proof.PROVEN).all())
     if pair.off != "none" or not acted:
-        return pair.subject, pair.switch
-    return pair.subject.replace("TX checksum", "TX and RX checksum"), f"rx {{0}} {pair.switch}"
+        return pair.subject, pair.switches
+    return pair.subject.replace("TX checksum", "TX and RX checksum"), ("rx", *pair.switches)
 
 
 def _throughput(on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, float]:
@@ -228,7 +233,7 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
     proofs = results.proofs
     proofs = proofs[(proofs["nic"] == nic) & (proofs["workload"] == workload)]
     on_case, off_case = str(on["case"].iloc[0]), str(off["case"].iloc[0])
-    subject, switch = _subject(pair, proofs, [on_case, off_case])
+    subject, switches = _subject(pair, proofs, [on_case, off_case])
     sentence, state, saved = _sentence(subject, pair.plural, on, off)
     run = results.run_of(nic)
     ifname = PLACEHOLDER if run.bed.kind.startswith("lab") else shlex.quote(run.nic.ifname)
@@ -240,9 +245,12 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
         sentence=sentence,
         sources=_sources(modules, on_case, off_case),
         basis=basis,
-        command=f"ethtool -K {ifname} {switch.format(state)}" if state else "",
+        command=f"ethtool -K {ifname} {' '.join(f'{name} {state}' for name in switches)}" if state else "",
+        recipes=lasting.recipes(ifname, switches, state) if state else [],
         size=saved,
         rows=pd.concat([on, off]),
+        on=on_case,
+        off=off_case,
     )
 
 

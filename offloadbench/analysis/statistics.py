@@ -189,6 +189,24 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def mean_interval(values: Sequence[float] | Values, level: float = 1 - ALPHA) -> tuple[float, float, float]:
+    """The geometric mean of a case's trials and its interval: Student's t on logarithms.
+
+    Returns:
+        Mean, low and high, in the metric's unit; the ends are NaN with one value.
+
+    Raises:
+        StatisticError: no values, or values that have no logarithm.
+    """
+    logs = _scaled(values, log=True)
+    count, mean = len(logs), float(logs.mean())
+    if count < 2:
+        return math.exp(mean), math.nan, math.nan
+    reach = float(special.stdtrit(count - 1, (1 + level) / 2)) * float(logs.std(ddof=1)) / math.sqrt(count)
+    # few trials that differ much reach farther than a float does
+    return math.exp(mean), math.exp(mean - reach), math.exp(min(mean + reach, 700.0))
+
+
 def batches(numerator: Sequence[float] | Values, denominator: Sequence[float] | Values) -> Values:
     """Ratios of sums over batches of seconds, as long as it takes until neighbours no longer resemble each other.
 

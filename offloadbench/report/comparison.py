@@ -136,14 +136,15 @@ def table(sheet: Sheet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """The text on one line, with nothing in it that GitHub would take for markup."""
     return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text).replace("\n", " ")
 
 
 def markdown(sheet: Sheet) -> str:
     """GitHub-flavoured: what differs as a list, then one table."""
-    lines = [f"## {_escape_markdown(sheet.comparison.title)}", ""]
-    lines += [f"- {_escape_markdown(text)}" for text in (*sheet.heads, *_preamble(sheet))]
+    lines = [f"## {escape_markdown(sheet.comparison.title)}", ""]
+    lines += [f"- {escape_markdown(text)}" for text in (*sheet.heads, *_preamble(sheet))]
     lines += ["", "| workload | case | | before | after | change | interval | verdict |"]
     lines.append("|---|---|---|--:|--:|--:|---|---|")
     for row in sheet.comparison.rows:
@@ -158,9 +159,9 @@ def markdown(sheet: Sheet) -> str:
             _interval(row),
             "; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))),
         ]
-        lines.append("| " + " | ".join(map(_escape_markdown, cells)) + " |")
+        lines.append("| " + " | ".join(map(escape_markdown, cells)) + " |")
     lines += ["", _legend(sheet.comparison)] if sheet.comparison.rows else []
-    lines += ["", *(f"- {_escape_markdown(text)}" for text in sheet.sentences)] if sheet.sentences else []
+    lines += ["", *(f"- {escape_markdown(text)}" for text in sheet.sentences)] if sheet.sentences else []
     return "\n".join(lines) + "\n"
 
 

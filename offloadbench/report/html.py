@@ -8,18 +8,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from offloadbench.analysis import caveats, confidence, findings
-from offloadbench.analysis.results import gather
 from offloadbench.model import Profile, Run
 from offloadbench.report import limit_views, machine, profile_views, views
+from offloadbench.report.contents import Contents, contents
 from offloadbench.report.flame import flame
-from offloadbench.report.pictures import Pictures
 from offloadbench.report.plots import style
 from offloadbench.report.svg import printable
 
@@ -67,34 +66,29 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
     Returns:
         An HTML document that needs nothing but itself.
     """
-    results = gather(runs, profile)
-    found = findings.find(results)
-    first = findings.headlines(found)
+    return page(contents(runs, profile, names))
+
+
+def page(found: Contents) -> str:
+    """The document of these contents."""
+    results, profile, plots = found.results, found.profile, found.plots
     css, graph = _own("report.css"), flame(results)
-    with style.drawing():
-        pictures = Pictures(results, profile)
-        drawn = {
-            "throughput_cpu": pictures.throughput_cpu(),
-            "modules": pictures.modules(),
-            "floors": pictures.floors(),
-            "confidence": pictures.confidence(),
-            "queues": pictures.queues(),
-            "series": pictures.series(),
-        }
     cpus, single_cpus = profile_views.cpus(results)
-    return _environment().get_template("report.html.j2").render(
+    values = dict(
         css=Markup(css),  # noqa: S704 our own file
         css_hash=_hash(css),
         scripts=[_script(name) for name in ("report.js", *(["flame.js"] if graph else []))],
-        names=list(names),
+        names=found.names,
         runs=results.runs,
         benches=results.benches,
-        several=len(results.trials[["nic", "workload"]].drop_duplicates()) > 1,
-        headlines=first,
-        findings=[finding for finding in found if all(finding is not other for other in first)],
+        several=found.several,
+        headlines=found.headlines,
+        findings=found.others,
         placeholder=findings.PLACEHOLDER,
         outcomes={str(k): int(v) for k, v in results.trials["outcome"].value_counts().items()},
-        **drawn,
+        **{field.name: getattr(plots, field.name) for field in fields(plots)},
+        remarks=found.remarks,
+        effect_problems=found.effect_problems,
         counted=confidence.counted(results.runs),
         flame=graph,
         limits=limit_views.verdicts(results),
@@ -111,4 +105,6 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
         caveats=caveats.collect(results),
         methods=[machine.methods(run) for run in results.runs],
         machines=[machine.machine(run) for run in results.runs],
-    )  # fmt: skip
+    )
+    with style.drawing():
+        return _environment().get_template("report.html.j2").render(values)

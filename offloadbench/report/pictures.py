@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,35 +12,75 @@ from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings
 from offloadbench.analysis.attribution import SHADOW
-from offloadbench.analysis.findings import figure, percent
+from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.analysis.statistics import mean_interval
+from offloadbench.analysis.waterfall import Fall, fall
 from offloadbench.model import Profile
+from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import accounts
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
+from offloadbench.report.plots.effects import contrast_label
+from offloadbench.report.plots.effects import effects as draw_effects
+from offloadbench.report.plots.forest import forest as draw_forest
+from offloadbench.report.plots.intervals import change_words
 from offloadbench.report.plots.module_series import module_series as draw_module_series
 from offloadbench.report.plots.modules import modules as draw_modules
 from offloadbench.report.plots.packets import packets_over_time
 from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
+from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
+from offloadbench.report.plots.waterfall import signed
+from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
 from offloadbench.report.svg import inline, printable
 
-# called with `narrow`
-Draw = Callable[..., Figure]
+_INTERVALS = (
+    "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
+    "95 % interval, without one where too little was measured"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot drawn twice, for a wide page and for a narrow one; the style sheet shows one of them."""
+    """A plot for a wide page and for a narrow one; the style sheet shows one of them.
 
-    wide: Markup
-    narrow: Markup
+    Attributes:
+        number: of this plot in its report, which keeps the ids of one page apart.
+        draw: called with `narrow`, inside `style.drawing`.
+        label: what a reader who cannot see the plot is told.
+    """
+
+    number: int
+    draw: partial[Figure]
+    label: str
     caption: str
+
+    @property
+    def name(self) -> str:
+        """Words for a file's name."""
+        return self.draw.func.__name__.replace("_", "-")
+
+    @property
+    def wide(self) -> Markup:
+        """SVG, drawn now."""
+        return self._inline("wide")
+
+    @property
+    def narrow(self) -> Markup:
+        """SVG, drawn now."""
+        return self._inline("narrow")
+
+    def _inline(self, css_class: str) -> Markup:
+        drawn = self.draw(narrow=css_class == "narrow")
+        return Markup(  # noqa: S704 escaped by ElementTree
+            inline(drawn, f"p{self.number}{css_class}-", printable(self.label), css_class)
+        )
 
 
 class Pictures:
-    """Draws the plots of one report, so that their ids never collide."""
+    """The plots of one report, numbered so that their ids never collide."""
 
     def __init__(self, results: Results, profile: Profile) -> None:
         self._results = results
@@ -49,28 +89,84 @@ class Pictures:
         self._modules = busy_modules(results.modules)
         self._count = 0
 
-    def _plot(self, draw: Draw, label: str, caption: str) -> Plot:
+    def _plot(self, draw: partial[Figure], label: str, caption: str) -> Plot:
         self._count += 1
-        drawn = [
-            inline(draw(narrow=css_class == "narrow"), f"p{self._count}{css_class}-", printable(label), css_class)
-            for css_class in ("wide", "narrow")
-        ]
-        return Plot(Markup(drawn[0]), Markup(drawn[1]), caption)  # noqa: S704 escaped by ElementTree
+        return Plot(self._count, draw, label, caption)
 
     def throughput_cpu(self) -> Plot | None:
         """E1."""
         if self._usable.empty:
             return None
         cases = self._results.cases
+        repeats = self._usable.groupby(["nic", "workload", "case"], sort=False)["cpu_s_per_gb"]
         label = "Bars of throughput, CPU busy and CPU seconds per GB per case: " + "; ".join(
-            f"{row.nic} {row.case}: {figure(float(str(row.cpu_s_per_gb)))} CPU s/GB"
-            for row in self._usable.itertuples()
+            f"{nic} {case}: {figure(float(costs.median()))} CPU s/GB{_interval_words(costs)}"
+            for (nic, _, case), costs in repeats
+        )
+        dots = ", dots are trials" if repeats.size().max() > 1 else ""
+        intervals = (
+            ", and lines with ends are 95 % intervals of the geometric mean (Student's t on logarithms)"
+            if any(has_interval(values) for _, values in repeats)
+            else ""
         )
         return self._plot(
             partial(draw_throughput_cpu, self._usable, cases),
             label,
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
-            + (" and dots are trials." if self._usable.groupby(["nic", "workload", "case"]).size().max() > 1 else "."),
+            f"{dots}{intervals}.",
+        )
+
+    def effects(self, found: Sequence[RunEffects]) -> list[tuple[Plot, list[str]]]:
+        """What each factor does by itself, with its sentences."""
+        plots = []
+        for one in found:
+            told = "; ".join(
+                f"{contrast_label(effect)} {change_words(effect.judgement) if effect.judgement else 'not estimable'}"
+                for effect in one.effects
+                if effect.metric == "cpu_s_per_gb"
+            )
+            plot = self._plot(
+                partial(draw_effects, one.effects),
+                f"Effects on CPU seconds per GB and throughput with intervals, {one.where}: {told}",
+                f"{one.where}: what each offload changes by itself, the other two as they are. {_INTERVALS}.",
+            )
+            plots.append((plot, one.sentences))
+        return plots
+
+    def changes(self, found: Sequence[RunChanges]) -> list[tuple[Plot, list[str]]]:
+        """What changed between runs, with its sentences."""
+        return [
+            (
+                self._plot(
+                    partial(draw_forest, one.rows),
+                    f"Changes of CPU seconds per GB and throughput with intervals, {one.where}: "
+                    + " ".join(one.sentences),
+                    f"{one.where}, case by case. {_INTERVALS}. Method: {_methods(one)}.",
+                ),
+                one.sentences,
+            )
+            for one in found
+        ]
+
+    def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
+        """Where the difference of each bench's headline comes from."""
+        benches = dict(_benches(self._modules))
+        pairs = [(found, benches.get((found.nic, found.workload))) for found in headlines]
+        falls = [(found, fall(rows, found.on, found.off)) for found, rows in pairs if rows is not None]
+        return [self._waterfall(finding, found) for finding, found in falls if found]
+
+    def _waterfall(self, finding: Finding, found: Fall) -> Plot:
+        steps = ", ".join(
+            f"{findings.module_label(step.module) if step.module else module_bars.REST} {signed(step.change)}"
+            for step in found.steps
+        )
+        way = f"from case {found.dearer} to case {found.cheaper}"
+        return self._plot(
+            partial(draw_waterfall, found),
+            f"Waterfall {way}, {finding.nic}, {finding.workload}: {figure(found.start)}, {steps}, {figure(found.end)}",
+            f"{finding.nic}, {finding.workload}: where the saving comes from, {way}. Each bar is what the module costs "
+            "less (or more, with a plus) per byte of payload, in brackets its part of the whole; means over the "
+            "repeats, idle time left out.",
         )
 
     def modules(self) -> list[Plot]:
@@ -200,6 +296,17 @@ class Pictures:
             f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",
             f"{nic}, {workload}: the modules of the bars second by second, without idle; means over the repeats.",
         )
+
+
+def _methods(changes: RunChanges) -> str:
+    return "; ".join(sorted({row.judgement.estimate.method for row in changes.rows}))
+
+
+def _interval_words(values: pd.Series) -> str:
+    if not has_interval(values):
+        return ""
+    _, low, high = mean_interval(values.to_numpy())
+    return f" ({figure(low)} to {figure(high)})"
 
 
 def _benches(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:

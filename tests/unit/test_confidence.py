@@ -103,6 +103,15 @@ def test_work_of_others_is_a_caveat_from_fifteen_percent_of_busy_weight(
     assert (f"{foreign} % of the busy weight was the work of other processes (cc1 {foreign} %)" in text) == told
 
 
+@pytest.mark.parametrize(("foreign", "doubted"), [(14, True), (16, False)])
+def test_work_of_others_is_told_once_for_a_trial(sample_run: Run, foreign: int, doubted: bool) -> None:
+    rows = [(SEND, "K", 0, 0, 0, 100 - foreign, 100 - foreign), (SEND, "K", 1, 0, 0, foreign, foreign)]
+    counts = profile_counts(rows, [CLOCK], ("ob-ftp-server", "cc1"))
+    text = text_of(gathered(run(sample_run, [captured(counts)], kallsyms=KALLSYMS)))
+    assert ("Stop the other processes" in text) == doubted
+    assert ("was the work of other processes" in text) != doubted
+
+
 def test_a_server_without_a_name_of_its_own_is_not_called_foreign(sample_run: Run) -> None:
     # run-v1.json is of a version whose server was called python
     assert "work of other processes" not in text_of(gathered(sample_run))

@@ -83,6 +83,14 @@ def test_command_names_the_nic_but_not_the_labs_own(run: Run) -> None:
     assert findings.find(gathered(real))[0].command == "ethtool -K 'en p;reboot' tx on gso on tso on"
 
 
+def test_recipes_are_for_the_switches_of_the_command(run: Run) -> None:
+    real = replace(run, bed=replace(run.bed, kind="wire"), nic=replace(run.nic, ifname="enp1s0"))
+    first = findings.find(gathered(real))[0]
+    assert [recipe.title.split(":")[0] for recipe in first.recipes] == ["systemd", "NetworkManager", "ifupdown"]
+    assert first.recipes[-1].text.strip() == f"post-up {first.command}"
+    assert all(bool(finding.recipes) == bool(finding.command) for finding in findings.find(gathered(run)))
+
+
 def test_negative_saving_is_a_cost(run: Run) -> None:
     found = findings.find(gathered(with_trials(run, {"tso": busier(case(run, "tso"), 0.5)})))
     costly = next(f for f in found if "case tso against csum" in f.title)

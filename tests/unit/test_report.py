@@ -14,9 +14,11 @@ import msgspec
 import pytest
 
 from offloadbench import catalog, cli, runfile
+from offloadbench.analysis.statistics import mean_interval
 from offloadbench.errors import UsageError
 from offloadbench.model import Run
 from offloadbench.report import html, svg
+from tests.unit.repeats import of_costs
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
 replace = msgspec.structs.replace
@@ -88,7 +90,7 @@ def test_ids_are_unique_and_every_reference_is_met(text: str) -> None:
 
 def test_plots_tell_what_they_show(text: str) -> None:
     plots = [attributes for tag, attributes in Page(text).tags if tag == "svg"]
-    assert len(plots) == 12  # six plots, wide and narrow
+    assert len(plots) == 16  # eight plots, wide and narrow
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
 
 
@@ -144,7 +146,7 @@ def test_without_any_trial_it_still_stands(run: Run) -> None:
 
 def test_without_a_profile_the_rest_is_drawn(run: Run) -> None:
     text = render(replace(run, trials=[replace(trial, profile=None) for trial in run.trials]))
-    assert text.count("<svg") == 4  # throughput and seconds, wide and narrow
+    assert text.count("<svg") == 6  # throughput, effects and seconds, wide and narrow
     assert "no profile was recorded" in text
 
 
@@ -164,6 +166,15 @@ def test_several_nics_are_drawn_side_by_side(run: Run) -> None:
 def test_repeats_are_drawn_as_dots(run: Run) -> None:
     twice = [replace(trial, repeat=repeat) for trial in run.trials for repeat in (1, 2)]
     assert "dots are trials" in render(replace(run, trials=twice))
+
+
+def test_three_repeats_have_an_interval_and_two_have_none(sample_run: Run) -> None:
+    costs = {"tso": [1.0, 1.1, 1.05], "none": [2.0, 2.2, 2.1]}
+    page = render(of_costs(sample_run, costs))
+    _, low, high = mean_interval(costs["none"])
+    assert "95 % intervals of the geometric mean (Student's t on logarithms)" in Page(page).text
+    assert f"none: 2.10 CPU s/GB ({low:.2f} to {high:.2f})" in page
+    assert "95 % intervals" not in render(of_costs(sample_run, {name: found[:2] for name, found in costs.items()}))
 
 
 def test_the_same_run_gives_the_same_page(run: Run, text: str) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from offloadbench.analysis import family, statistics
 from offloadbench.analysis.family import CHANGED, TOO_FEW, UNDECIDED, holm, judge, trials_needed
-from offloadbench.analysis.statistics import batches, indicated, mean_of, paired, welch
+from offloadbench.analysis.statistics import batches, indicated, mean_interval, mean_of, paired, welch
 from offloadbench.errors import StatisticError
 
 RANDOM = np.random.default_rng(20240607)
@@ -182,3 +182,25 @@ def test_a_family_of_comparisons_without_change_rarely_calls_one() -> None:
         for _ in range(300)
     )
     assert called <= 0.08 * 300
+
+
+def test_interval_of_a_mean_is_student_t_on_logarithms() -> None:
+    mean, low, high = mean_interval([1.0, 2.0, 4.0])
+    # t(2, 97.5 %) = 4.3027, standard error = ln 2 / sqrt(3)
+    assert mean == pytest.approx(2.0)
+    assert [low, high] == pytest.approx([2 / math.exp(1.72191), 2 * math.exp(1.72191)], rel=1e-4)
+
+
+def test_one_value_has_no_interval_and_zero_no_logarithm() -> None:
+    assert mean_interval([3.0])[0] == pytest.approx(3.0)
+    assert all(math.isnan(end) for end in mean_interval([3.0])[1:])
+    with pytest.raises(StatisticError):
+        mean_interval([0.0, 1.0])
+
+
+def test_intervals_of_means_hold_the_truth_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(4)
+    inside = [
+        low <= 1.0 <= high for _, low, high in (mean_interval(np.exp(generator.normal(0, 0.2, 5))) for _ in range(2000))
+    ]
+    assert 0.93 <= np.mean(inside) <= 0.97

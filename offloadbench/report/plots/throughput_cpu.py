@@ -9,7 +9,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from offloadbench.analysis.family import FEWEST
 from offloadbench.analysis.findings import figure as rounded
+from offloadbench.analysis.statistics import mean_interval
 from offloadbench.report.plots import style
 
 _METRICS = (
@@ -18,6 +20,8 @@ _METRICS = (
     ("cpu_s_per_gb", "CPU seconds per GB"),
 )
 _BAR_PX, _HEAD_PX = 30, 76
+# of the largest trial: an interval that reaches farther leaves the panel
+_FARTHEST = 1.6
 
 
 def _scaled(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -30,6 +34,11 @@ def _scaled(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return scaled, unit
 
 
+def has_interval(values: pd.Series) -> bool:
+    """Whether a case's trials are enough for the interval of their mean, and have logarithms."""
+    return len(values) >= FEWEST and bool((values > 0).all())
+
+
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
     colours = {case: style.case_colour(case) for case in cases}
     sns.barplot(
@@ -38,14 +47,23 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) 
     )  # fmt: skip
     if trials.groupby("case").size().max() > 1:
         sns.stripplot(
-            data=trials, x=metric, y="case", order=cases, color=style.INK, size=5, jitter=0.18,
+            data=trials, x=metric, y="case", order=cases, color=style.INK, size=4.2, jitter=0.2,
             edgecolor=style.PAPER, linewidth=0.8, ax=axes,
         )  # fmt: skip
+    values = {case: trials.loc[trials["case"] == case, metric] for case in cases}
     largest = float(trials[metric].max()) or 1.0
-    for row, case in enumerate(cases):
-        chosen = trials.loc[trials["case"] == case, metric]
-        axes.text(float(chosen.max()) + largest * 0.025, row, rounded(float(chosen.median())), va="center")
-    axes.set_xlim(0, largest * 1.2)
+    ends = {case: float(chosen.max()) for case, chosen in values.items()}
+    for row, (case, chosen) in enumerate(values.items()):
+        if has_interval(chosen):
+            mean, low, high = mean_interval(chosen.to_numpy())
+            high = min(high, _FARTHEST * largest)
+            axes.errorbar(
+                mean, row, xerr=[[mean - low], [high - mean]],
+                fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
+            )  # fmt: skip
+            ends[case] = max(ends[case], high)
+        axes.text(ends[case] + largest * 0.04, row, rounded(float(chosen.median())), va="center")
+    axes.set_xlim(0, max(largest, *ends.values()) * 1.2)
     axes.set_xlabel("")
     axes.set_ylabel("")
     axes.locator_params(axis="x", nbins=4)
@@ -53,7 +71,7 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) 
 
 
 def throughput_cpu(trials: pd.DataFrame, cases: Sequence[str], *, narrow: bool = False) -> Figure:
-    """Bars are medians over repeats; every trial is a dot when there are several.
+    """Bars are medians over repeats; every trial is a dot when there are several, with the interval of their mean.
 
     Args:
         trials: columns nic, workload, case, throughput_bits_per_s, cpu_busy_ratio, cpu_s_per_gb; usable ones only.

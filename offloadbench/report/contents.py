@@ -1,0 +1,104 @@
+"""What a report says and shows, whatever it is written as: HTML, Markdown or files of plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from offloadbench.analysis import findings
+from offloadbench.analysis.findings import Finding
+from offloadbench.analysis.results import Results, gather
+from offloadbench.model import Profile, Run
+from offloadbench.report import change_views
+from offloadbench.report.change_views import RunChanges, RunEffects
+from offloadbench.report.pictures import Pictures, Plot
+
+Told = list[tuple[Plot, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """The plots in the order of the page, those with sentences beside them; none is drawn before it is asked for."""
+
+    changes: Told
+    throughput_cpu: Plot | None
+    effects: Told
+    waterfalls: list[Plot]
+    modules: list[Plot]
+    floors: list[Plot]
+    confidence: list[tuple[Plot, list[tuple[str, str]]]]
+    queues: list[Plot]
+    series: list[Plot]
+
+    def every(self) -> list[Plot]:
+        """All of them, in the order of the page."""
+        first = [self.throughput_cpu] if self.throughput_cpu else []
+        told = [plot for plot, _ in self.effects]
+        sure = [plot for plot, _ in self.confidence]
+        where = [*self.waterfalls, *self.modules, *self.floors]
+        return [*(plot for plot, _ in self.changes), *first, *told, *where, *sure, *self.queues, *self.series]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """One report.
+
+    Attributes:
+        names: of the run files, as they were given.
+        headlines: the biggest finding of each bench and workload; `others` are the rest.
+        remarks: on what differs between the runs and what is not compared.
+        effect_problems: on runs whose effects cannot be tested.
+    """
+
+    results: Results
+    profile: Profile
+    names: list[str]
+    headlines: list[Finding]
+    others: list[Finding]
+    changes: list[RunChanges]
+    remarks: list[str]
+    effects: list[RunEffects]
+    effect_problems: list[str]
+    plots: Plots
+
+    @property
+    def several(self) -> bool:
+        """Whether findings must say of which bench and workload they are."""
+        return len(self.results.trials[["nic", "workload"]].drop_duplicates()) > 1
+
+
+def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Contents:
+    """Everything that the runs say.
+
+    Args:
+        names: of the run files, as they were given.
+    """
+    results = gather(runs, profile)
+    found = findings.find(results)
+    headlines = findings.headlines(found)
+    by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
+    changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
+    effects, effect_problems = change_views.run_effects(results, profile)
+    pictures = Pictures(results, profile)
+    return Contents(
+        results=results,
+        profile=profile,
+        names=list(names),
+        headlines=headlines,
+        others=[finding for finding in found if all(finding is not other for other in headlines)],
+        changes=changes,
+        remarks=remarks,
+        effects=effects,
+        effect_problems=effect_problems,
+        plots=Plots(
+            changes=pictures.changes(changes),
+            throughput_cpu=pictures.throughput_cpu(),
+            effects=pictures.effects(effects),
+            waterfalls=pictures.waterfalls(headlines),
+            modules=pictures.modules(),
+            floors=pictures.floors(),
+            confidence=pictures.confidence(),
+            queues=pictures.queues(),
+            series=pictures.series(),
+        ),
+    )

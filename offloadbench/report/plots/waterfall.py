@@ -1,0 +1,66 @@
+"""Where a saving comes from: a waterfall from the dearer case's total to the cheaper one's, module by module."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from offloadbench.analysis.findings import figure as rounded
+from offloadbench.analysis.findings import module_label, percent, unit_per_byte
+from offloadbench.analysis.waterfall import Fall
+from offloadbench.report.plots import style
+from offloadbench.report.plots.modules import REST
+
+_ROW_PX, _EDGE_PX = 30, 66
+_BAR = 0.66
+_MINUS = "\N{MINUS SIGN}"
+
+
+def signed(value: float) -> str:
+    """Three significant figures with their sign."""
+    return f"{_MINUS if value < 0 else '+'}{rounded(abs(value))}"
+
+
+def _total(axes: Axes, row: int, value: float, room: float) -> None:
+    # an outline: a filled bar would have to take the colour of some module
+    axes.barh(row, value, height=_BAR, facecolor="none", edgecolor=style.INK, linewidth=1.4)
+    axes.text(value + room, row, rounded(value), va="center", fontweight="bold")
+
+
+def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
+    """Outlined bars are the totals of the two cases; each filled one begins where the one above it ended.
+
+    Args:
+        narrow: for a narrow page.
+    """
+    rows = len(found.steps) + 2
+    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows * _ROW_PX + _EDGE_PX)
+    axes = figure.subplots()
+    highest, level = found.start, found.start
+    room = found.start * (0.02 if narrow else 0.01)
+    _total(axes, 0, found.start, room)
+    for row, step in enumerate(found.steps, 1):
+        after = level + step.change
+        colour = style.module_colour(step.module) if step.module else style.REST
+        axes.barh(row, step.change, left=level, height=_BAR, color=colour, edgecolor=style.PAPER, linewidth=0.8)
+        axes.plot([level, level], [row - 1 + _BAR / 2, row - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
+        share = percent(step.change / (found.end - found.start))
+        low, high = sorted((level, after))
+        # a narrow page has no room to the right of the first bars
+        before = narrow and low > 0.6 * found.start
+        at, side = (low - room, "right") if before else (high + room, "left")
+        axes.text(at, row, f"{signed(step.change)} ({share})", va="center", ha=side)
+        highest, level = max(highest, after), after
+    axes.plot([level, level], [rows - 2 + _BAR / 2, rows - 1 - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
+    _total(axes, rows - 1, found.end, room)
+    labels = [module_label(step.module) if step.module else REST for step in found.steps]
+    axes.set_yticks(range(rows), [f"case {found.dearer}", *labels, f"case {found.cheaper}"])
+    if narrow:
+        axes.tick_params(axis="y", labelsize=style.SMALL_PX)
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.set_xlim(0, highest * (1.22 if narrow else 1.16))
+    axes.locator_params(axis="x", nbins=5 if narrow else 8)
+    axes.set_xlabel(f"{unit_per_byte(found.quantity)} of payload")
+    style.clean(axes, "x")
+    figure.tight_layout()
+    return figure

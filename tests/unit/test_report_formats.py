@@ -1,0 +1,98 @@
+"""The report as Markdown and as files of plots."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from offloadbench import runfile
+from offloadbench.errors import UsageError
+from offloadbench.model import Profile, Run
+from offloadbench.report import markdown
+from offloadbench.report.contents import contents
+from tests.conftest import CommandLine
+
+replace = msgspec.structs.replace
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def paper_path(data: Path) -> Path:
+    return data / "report-lab-paper.json"
+
+
+@pytest.fixture(scope="module")
+def paper(paper_path: Path) -> Run:
+    return runfile.load(paper_path)
+
+
+def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, linux_profile: Profile) -> None:
+    text = markdown.render(contents([paper], linux_profile, ["paper.json"]))
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert headings == ["Findings", "What each offload does by itself", "Tables", "Caveats"]
+    assert "Keep TSO, GSO and checksum offload on: together they save 3.06 CPU seconds per GB" in text
+    assert "\n    ethtool -K <ifname> tx on gso on tso on\n" in text
+    assert "\n    TransmitChecksumOffload=yes\n" in text
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(paper: Run, linux_profile: Profile) -> None:
+    text = markdown.render(contents([paper], linux_profile, ["paper.json"]))
+    tables = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", text, re.M)]
+    assert len(tables) >= 3
+    for lines in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_hostile_names_stay_text_in_markdown(paper: Run, linux_profile: Profile) -> None:
+    words = "<script>alert(1)</script> | [x](http://x) \n# big `\x1b"
+    hostile = replace(paper, nic=replace(paper.nic, name=words, ifname=words), warnings=[words])
+    text = markdown.render(contents([hostile], linux_profile, [words]))
+    outside = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+    # a code span shows what is in it
+    assert not re.search(r"(?<!\\)<script", re.sub(r"(?<!\\)`[^`\n]*`", "", outside))
+    assert not re.search(r"^# big", text, re.M)
+    assert "\x1b" not in text
+
+
+def test_without_any_trial_markdown_still_stands(paper: Run, linux_profile: Profile) -> None:
+    text = markdown.render(contents([replace(paper, trials=[])], linux_profile, ["paper.json"]))
+    assert "No two cases can be compared here." in text
+
+
+def test_command_prints_markdown_or_writes_it(command_line: CommandLine, paper_path: Path, tmp_path: Path) -> None:
+    printed = command_line("report", str(paper_path), "--format", "md")
+    assert (printed.code, printed.err) == (0, "")
+    output = tmp_path / "report.md"
+    assert command_line("report", str(paper_path), "--format", "md", "--output", str(output)).out == f"{output}\n"
+    assert output.read_text(encoding="utf-8") == printed.out
+
+
+def test_plots_are_files_that_stand_alone(command_line: CommandLine, paper_path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "plots"
+    done = command_line("report", str(paper_path), "--plots", str(folder))
+    assert (done.code, done.out) == (0, "")
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name for name in names if name.endswith(".svg")][:3] == [
+        "01-throughput-cpu.svg",
+        "02-effects.svg",
+        "03-waterfall.svg",
+    ]
+    assert done.err == f"{len(names)} files in {folder}\n"
+    for path in folder.iterdir():
+        if path.suffix == ".svg":
+            assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+        else:
+            assert path.read_bytes().startswith(PNG)
+            assert path.with_suffix(".svg").exists()
+
+
+def test_html_needs_a_place(command_line: CommandLine, paper_path: Path, tmp_path: Path) -> None:
+    assert command_line("report", str(paper_path)).code == UsageError.exit_code
+    (tmp_path / "file").write_text("")
+    done = command_line("report", str(paper_path), "--plots", str(tmp_path / "file"))
+    assert done.code == UsageError.exit_code
+    assert "File exists" in done.err
