@@ -14,7 +14,7 @@ from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
 from offloadbench.report.comparison import words
 from offloadbench.report.plots.effects import TITLES
-from offloadbench.report.plots.intervals import change_words
+from offloadbench.report.plots.intervals import change_words, interval_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,5 @@ def _by_workload(comparison: Comparison) -> list[RunChanges]:
 
 def _sentence(row: Row) -> str:
     title = TITLES[row.question.metric].split(" (")[0]
-    return f"{row.question.case}: {title} {change_words(row.judgement)}: {words(row.judgement)}."
+    change = f"{change_words(row.judgement)} ({interval_words(row.judgement)})"
+    return f"{row.question.case}: {title} {change}: {words(row.judgement)}."

@@ -23,7 +23,7 @@ def _prose(text: str) -> str:
 
 def _fence(text: str) -> list[str]:
     """A block of code; the lines are indented, which no text in them can end."""
-    return ["", *(f"    {line}" for line in text.splitlines()), ""]
+    return ["", *(f"    {line}".rstrip() for line in text.splitlines()), ""]
 
 
 def _finding(finding: Finding, *, several: bool) -> Iterator[str]:
@@ -33,7 +33,11 @@ def _finding(finding: Finding, *, several: bool) -> Iterator[str]:
     if finding.command:
         yield from _fence(finding.command)
         for recipe in finding.recipes:
-            yield from (f"To make it last, {escape_markdown(recipe.title)}:", *_fence(recipe.text), _prose(recipe.note))
+            yield from (
+                f"How to make it last with {escape_markdown(recipe.title)}:",
+                *_fence(recipe.text),
+                _prose(recipe.note),
+            )
             yield ""
     else:
         yield ""

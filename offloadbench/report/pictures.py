@@ -98,15 +98,15 @@ class Pictures:
         if self._usable.empty:
             return None
         cases = self._results.cases
-        repeats = self._usable.groupby(["nic", "workload", "case"], sort=False)["cpu_s_per_gb"]
+        repeats = self._usable.groupby(["nic", "workload", "case"], sort=False)
         label = "Bars of throughput, CPU busy and CPU seconds per GB per case: " + "; ".join(
-            f"{nic} {case}: {figure(float(costs.median()))} CPU s/GB{_interval_words(costs)}"
-            for (nic, _, case), costs in repeats
+            f"{nic} {case}: {figure(float(trials['cpu_s_per_gb'].median()))} CPU s/GB{_interval_words(trials)}"
+            for (nic, _, case), trials in repeats
         )
         dots = ", dots are trials" if repeats.size().max() > 1 else ""
         intervals = (
             ", and lines with ends are 95 % intervals of the geometric mean (Student's t on logarithms)"
-            if any(has_interval(values) for _, values in repeats)
+            if any(has_interval(trials, "cpu_s_per_gb") for _, trials in repeats)
             else ""
         )
         return self._plot(
@@ -302,10 +302,10 @@ def _methods(changes: RunChanges) -> str:
     return "; ".join(sorted({row.judgement.estimate.method for row in changes.rows}))
 
 
-def _interval_words(values: pd.Series) -> str:
-    if not has_interval(values):
+def _interval_words(trials: pd.DataFrame) -> str:
+    if not has_interval(trials, "cpu_s_per_gb"):
         return ""
-    _, low, high = mean_interval(values.to_numpy())
+    _, low, high = mean_interval(trials["cpu_s_per_gb"].to_numpy())
     return f" ({figure(low)} to {figure(high)})"
 
 

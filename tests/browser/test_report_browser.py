@@ -69,3 +69,17 @@ def test_click_on_a_column_sorts(browser: webdriver.Chrome, console: Console) ->
     after = _column(browser, "Every trial", column)
     assert after == before[::-1] != before
     assert console() == []
+
+
+@pytest.mark.parametrize("width", [1200, 600])
+def test_what_makes_a_switch_last_unfolds_and_fits(browser: webdriver.Chrome, console: Console, width: int) -> None:
+    browser.set_window_size(width, 900)
+    folded = browser.find_element(By.CSS_SELECTOR, ".headline details.lasting")
+    recipes = folded.find_elements(By.TAG_NAME, "pre")
+    assert len(recipes) == 3
+    browser.execute_script("arguments[0].open = false", folded)
+    browser.execute_script("arguments[0].click()", folded.find_element(By.TAG_NAME, "summary"))
+    assert recipes[0].is_displayed()
+    assert "TransmitChecksumOffload=yes" in recipes[0].text
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert console() == []

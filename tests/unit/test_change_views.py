@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 import pytest
@@ -66,7 +67,7 @@ def test_a_change_between_runs_is_found_and_only_that(sample_run: Run, linux_pro
     assert found.where == "after.json against before.json, ftp-get"
     changed = [text for text in found.sentences if ": changed" in text]
     assert len(changed) == 1
-    assert changed[0].startswith("none: CPU seconds per GB +")
+    assert re.match(r"none: CPU seconds per GB \+\d\d % \(\+\d\d % to \+\d\d %\): changed", changed[0])
     with style.drawing():
         (cost, _) = forest(found.rows).axes
     assert [label.get_text() for label in cost.get_yticklabels()] == ["tso", "gso", "none"]

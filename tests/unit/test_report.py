@@ -177,6 +177,11 @@ def test_three_repeats_have_an_interval_and_two_have_none(sample_run: Run) -> No
     assert "95 % intervals" not in render(of_costs(sample_run, {name: found[:2] for name, found in costs.items()}))
 
 
+def test_runs_pooled_in_one_bar_have_no_interval(sample_run: Run) -> None:
+    costs = {"tso": [1.0, 1.1, 1.05], "none": [2.0, 2.2, 2.1]}
+    assert "95 % intervals" not in render(of_costs(sample_run, costs), of_costs(sample_run, costs, run_id="b", seed=7))
+
+
 def test_the_same_run_gives_the_same_page(run: Run, text: str) -> None:
     assert render(run) == text
 

@@ -43,7 +43,16 @@ class Panel:
 
 def change_words(judgement: Judgement) -> str:
     """The change, rounded to what its size deserves: up 3.2 %, down 41 %, 4.1 times."""
-    ratio, _, _ = judgement.ratios()
+    return _change(judgement.ratios()[0])
+
+
+def interval_words(judgement: Judgement) -> str:
+    """The plain 95 % interval of the change, or that there is none."""
+    _, low, high = judgement.ratios(0.95)
+    return "no interval" if math.isnan(low) else f"{_change(low)} to {_change(high)}"
+
+
+def _change(ratio: float) -> str:
     if ratio >= 3:
         return f"{_TIMES}{ratio:.2g}"
     size = abs(ratio - 1) * 100
@@ -81,7 +90,7 @@ def _draw(axes: Axes, panel: Panel, low: float, high: float, *, narrow: bool) ->
         if judgement is None:
             axes.text(
                 0.02, row, panel.silent, transform=axes.get_yaxis_transform(), va="center", fontsize=style.SMALL_PX,
-                alpha=0.75,
+                bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.5},
             )  # fmt: skip
             continue
         ratio, _, _ = judgement.ratios()

@@ -34,9 +34,9 @@ def _scaled(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return scaled, unit
 
 
-def has_interval(values: pd.Series) -> bool:
-    """Whether a case's trials are enough for the interval of their mean, and have logarithms."""
-    return len(values) >= FEWEST and bool((values > 0).all())
+def has_interval(trials: pd.DataFrame, metric: str) -> bool:
+    """Whether a case's trials have an interval of their mean: enough of one run, since runs differ besides."""
+    return len(trials) >= FEWEST and trials["run"].nunique() == 1 and bool((trials[metric] > 0).all())
 
 
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
@@ -50,19 +50,19 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) 
             data=trials, x=metric, y="case", order=cases, color=style.INK, size=4.2, jitter=0.2,
             edgecolor=style.PAPER, linewidth=0.8, ax=axes,
         )  # fmt: skip
-    values = {case: trials.loc[trials["case"] == case, metric] for case in cases}
+    values = {case: trials[trials["case"] == case] for case in cases}
     largest = float(trials[metric].max()) or 1.0
-    ends = {case: float(chosen.max()) for case, chosen in values.items()}
+    ends = {case: float(chosen[metric].max()) for case, chosen in values.items()}
     for row, (case, chosen) in enumerate(values.items()):
-        if has_interval(chosen):
-            mean, low, high = mean_interval(chosen.to_numpy())
+        if has_interval(chosen, metric):
+            mean, low, high = mean_interval(chosen[metric].to_numpy())
             high = min(high, _FARTHEST * largest)
             axes.errorbar(
                 mean, row, xerr=[[mean - low], [high - mean]],
                 fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
             )  # fmt: skip
             ends[case] = max(ends[case], high)
-        axes.text(ends[case] + largest * 0.04, row, rounded(float(chosen.median())), va="center")
+        axes.text(ends[case] + largest * 0.04, row, rounded(float(chosen[metric].median())), va="center")
     axes.set_xlim(0, max(largest, *ends.values()) * 1.2)
     axes.set_xlabel("")
     axes.set_ylabel("")
@@ -74,7 +74,7 @@ def throughput_cpu(trials: pd.DataFrame, cases: Sequence[str], *, narrow: bool =
     """Bars are medians over repeats; every trial is a dot when there are several, with the interval of their mean.
 
     Args:
-        trials: columns nic, workload, case, throughput_bits_per_s, cpu_busy_ratio, cpu_s_per_gb; usable ones only.
+        trials: columns run, nic, workload, case, throughput_bits_per_s, cpu_busy_ratio, cpu_s_per_gb; usable ones only.
         cases: names in ladder order, top to bottom.
         narrow: one panel below the other, for a narrow page.
     """

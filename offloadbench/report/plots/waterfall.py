@@ -44,7 +44,7 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
         colour = style.module_colour(step.module) if step.module else style.REST
         axes.barh(row, step.change, left=level, height=_BAR, color=colour, edgecolor=style.PAPER, linewidth=0.8)
         axes.plot([level, level], [row - 1 + _BAR / 2, row - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
-        share = percent(step.change / (found.end - found.start))
+        share = percent(step.change / (found.end - found.start)).replace("-", _MINUS)
         low, high = sorted((level, after))
         # a narrow page has no room to the right of the first bars
         before = narrow and low > 0.6 * found.start
