@@ -71,10 +71,13 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
     table = np.array(chosen, dtype=np.int64)
     outward_rows = table[:, 2] == 1
     places = _unwrapped(table[:, 1])
+    acked = np.maximum.accumulate(np.where(outward_rows, 0, places))
+    # what was acknowledged has been sent, even before the window's first packet with data
+    sent = np.maximum(np.maximum.accumulate(np.where(outward_rows, places, 0)), acked)
     columns = {
         "t_us": table[:, 0],
-        "sent_bytes": np.maximum.accumulate(np.where(outward_rows, places, 0)),
-        "acked_bytes": np.maximum.accumulate(np.where(outward_rows, 0, places)),
+        "sent_bytes": sent,
+        "acked_bytes": acked,
         "payload_bytes": np.where(outward_rows, table[:, 3], 0),
     }
     return PacketTrace(

@@ -70,6 +70,13 @@ def test_acknowledgements_of_what_was_sent_before_the_window_are_no_new_bytes(pa
     assert packets.packets(_read(_capture(path, rows))).acked_bytes.tolist() == [0, 0, 100]
 
 
+def test_what_was_acknowledged_has_been_sent(path: Path) -> None:
+    rows: list[Packet] = [(0.1, False, 1, 5000, 0, ACK), (0.2, False, 1, 6448, 0, ACK), (0.3, True, 9344, 1, 1448, ACK)]
+    one = packets.packets(_read(_capture(path, rows)))
+    assert one.acked_bytes.tolist() == [0, 1448, 1448]
+    assert one.sent_bytes.tolist() == [0, 1448, 5792]
+
+
 def test_only_the_window_counts_and_no_handshake(path: Path) -> None:
     rows: list[Packet] = [
         (-0.5, True, 900, 1, 100, ACK),
