@@ -247,9 +247,9 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         tool_cpu_s = counters.process_cpu_s()
+        account.open()
         profiler.enable()
         bed.mark()
-        account.open()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
             sampler.opened.wait()
@@ -257,13 +257,14 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
                 sampler.join(0.2)
         closed = session.mark()
         capture.wire = bed.report()
-        capture.told = account.finish(float(seconds))
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
+        # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
+        capture.told = account.finish(float(seconds))
         capture.samples = sampler.result()
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
