@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from offloadbench.bed.cpus import Placement
@@ -9,30 +11,51 @@ from offloadbench.ends import End
 from offloadbench.model import WireReport
 
 
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """An emulated cable; all zeros where it is real or unlimited.
+
+    Attributes:
+        loss_ratio, loss_seed: segments lost at random, in each direction by itself.
+        queue_bytes: the cable drops what exceeds this queue in front of it, so that drops tell a sender to slow down;
+            0: it drops nothing.
+        sysctls: values of both ends' namespaces.
+    """
+
+    line_rate_bits_per_s: int = 0
+    rtt_s: float = 0.0
+    loss_ratio: float = 0.0
+    loss_seed: int = 0
+    queue_bytes: int = 0
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+
+
+class Remember(Protocol):
+    """Write down how to undo a change, before it is made (offloadbench.engine.undo_steps knows the kinds)."""
+
+    def __call__(self, kind: str, **values: Any) -> None: ...
+
+
 class Bed(Protocol):
     """Two ends and what joins them; opened before the first trial, closed after the last.
 
+    What it changes at the machine itself is remembered by whoever builds it, and taken back from there after `close`.
+
     Attributes:
         nic_name: how the user named the NIC under test.
+        peer_name: how the user named the load side; empty where the bed is both.
         push_back: the NIC holds back a sender that outruns it. A TAP does not: it takes every packet from the
             socket at once, so the data in flight must be bounded by the receivers' windows instead.
-        line_rate_bits_per_s, rtt_s: of an emulated cable; 0 where the cable is real or unlimited.
-        loss_ratio, loss_seed: of an emulated cable: segments lost at random, in each direction by itself.
-        queue_bytes: an emulated cable drops what exceeds this queue in front of it, so that drops tell a sender to
-            slow down; 0: it drops nothing.
         settings: what else was set up, for the record.
         problems: what could not be set up as intended, as sentences.
     """
 
     kind: str
     nic_name: str
+    peer_name: str
     placement: Placement
     push_back: bool
-    line_rate_bits_per_s: int
-    rtt_s: float
-    loss_ratio: float
-    loss_seed: int
-    queue_bytes: int
+    cable: Cable
     settings: dict[str, Any]
     problems: list[str]
 
@@ -41,6 +64,13 @@ class Bed(Protocol):
     @property
     def peer(self) -> End: ...
 
+    def settle(self) -> None:
+        """Return when the link carries traffic, which a toggle may have reset.
+
+        Raises:
+            TrafficError: it does not come back.
+        """
+
     def mark(self) -> None:
         """Begin a window for `report`."""
 
@@ -48,4 +78,4 @@ class Bed(Protocol):
         """The emulated cable's account since `mark`; None where there is no emulated cable."""
 
     def close(self) -> None:
-        """Take down what the bed set up. Safe to call twice."""
+        """End the processes of the bed. Safe to call twice."""

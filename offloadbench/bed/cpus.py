@@ -40,3 +40,12 @@ def place(available: frozenset[int] | None = None, *, with_wire: bool = True) ->
         return Placement(dut, frozenset(cpus[1:2]), rest, rest, [f"clients and tool share CPU {cpus[2]}"])
     wire = frozenset(cpus[1:2]) if with_wire else frozenset()
     return Placement(dut, wire, frozenset(cpus[2 if with_wire else 1 : -1]), frozenset(cpus[-1:]))
+
+
+def halve(available: frozenset[int] | None = None) -> Placement:
+    """Half of the CPUs for each end where both ends are real NICs of this machine; the tool has the last one."""
+    cpus = sorted(available if available is not None else os.sched_getaffinity(0))
+    half = len(cpus) // 2
+    if half < 2:
+        return place(frozenset(cpus), with_wire=False)
+    return Placement(frozenset(cpus[:half]), frozenset(), frozenset(cpus[half:-1]), frozenset(cpus[-1:]))

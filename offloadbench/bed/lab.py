@@ -3,116 +3,69 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from offloadbench.bed import cpus
-from offloadbench.ends import Role, python_role
+from offloadbench.bed.base import Cable, Remember
+from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LocalEnd, peer_namespace
+from offloadbench.ends import Role
 from offloadbench.errors import HostError, OffloadbenchError
 from offloadbench.kernel import features, link, netns, steering, sysctl
 from offloadbench.model import WireDirection, WireReport
 
-# RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
-DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
 LAB, LAB_VETH = "lab", "lab-veth"
 NAMES = (LAB, LAB_VETH)
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceEnd:
-    """An end that is a network namespace of this machine."""
-
-    name: str
-    address: str
-    ifname: str
-    namespace: str
-    server_cpus: frozenset[int]
-
-    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
-        return Role(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
-
-    def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
-        # a child inherits namespace and CPUs of the thread that forks it
-        home = os.sched_getaffinity(0)
-        try:
-            os.sched_setaffinity(0, chosen)
-            with netns.entered(self.namespace):
-                # a session of its own: Ctrl-C at the terminal is for the engine, which ends its roles in order
-                return subprocess.Popen(
-                    python_role(module),
-                    stdin=streams[0],
-                    stdout=streams[1],
-                    stderr=streams[2],
-                    start_new_session=True,
-                )
-        finally:
-            os.sched_setaffinity(0, home)
-
-
-def namespace_names(run_id: str) -> tuple[str, str]:
-    """Names of the two namespaces of a run."""
-    return f"offloadbench-{run_id}-dut", f"offloadbench-{run_id}-peer"
+def dut_namespace(run_id: str) -> str:
+    """Name of the namespace that holds a lab's device under test."""
+    return f"offloadbench-{run_id}-dut"
 
 
 class Lab:
-    """The lab as a `Bed`. The caller has journalled its namespaces before building it."""
+    """The lab as a `Bed`."""
 
-    def __init__(
-        self,
-        nic_name: str,
-        run_id: str,
-        line_rate_bits_per_s: int,
-        rtt_s: float,
-        *,
-        loss_ratio: float = 0.0,
-        loss_seed: int = 1,
-        queue_bytes: int = 0,
-        sysctls: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, nic_name: str, cable: Cable, run_id: str, remember: Remember) -> None:
         emulated = nic_name == LAB
         self.kind = nic_name
         self.nic_name = nic_name
+        self.peer_name = ""
         self.placement = cpus.place(with_wire=emulated)
         self.push_back = not emulated
-        self.line_rate_bits_per_s = line_rate_bits_per_s if emulated else 0
-        self.rtt_s = rtt_s if emulated else 0.0
-        self.loss_ratio = loss_ratio if emulated else 0.0
-        self.loss_seed = loss_seed if self.loss_ratio else 0
-        self.queue_bytes = queue_bytes if emulated else 0
-        dut, peer = namespace_names(run_id)
+        self.cable = cable if emulated else Cable(sysctls=cable.sysctls)
+        self.namespaces = dut, peer = dut_namespace(run_id), peer_namespace(run_id)
         # tracepoints know a NIC by its name only, whatever its namespace: no other run may have the same
         dut_ifname, peer_ifname = f"ob{run_id}d", f"ob{run_id}p"
-        self.dut = NamespaceEnd("device under test", DUT_ADDRESS, dut_ifname, dut, self.placement.dut)
-        self.peer = NamespaceEnd("load side", PEER_ADDRESS, peer_ifname, peer, self.placement.peer)
+        self.dut = LocalEnd("device under test", DUT_ADDRESS, dut_ifname, dut, self.placement.dut)
+        self.peer = LocalEnd("load side", PEER_ADDRESS, peer_ifname, peer, self.placement.peer)
         self._wire: Role | None = None
         self._mark: dict[str, Any] = {}
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back}
-        self._sysctls = dict(sysctls or {})
         try:
-            self._build(emulated)
+            self._build(emulated, remember)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, emulated: bool) -> None:
-        for end in (self.dut, self.peer):
-            netns.create(end.namespace)
+    def _build(self, emulated: bool, remember: Remember) -> None:
+        for namespace in self.namespaces:
+            remember("namespace", namespace=namespace)
+            netns.create(namespace)
             # no router solicitations or duplicate address detection among the measured packets
-            sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", end.namespace)
-            sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", end.namespace)
-            self._write_sysctls(end.namespace)
+            sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
+            sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
+            self._write_sysctls(namespace)
         # how far the kernel may tune the buffers of the two ends: at a long RTT this is a limit of its own
         self.settings["dut_tcp_wmem"] = sysctl.read("net.ipv4.tcp_wmem", self.dut.namespace)
         self.settings["peer_tcp_rmem"] = sysctl.read("net.ipv4.tcp_rmem", self.peer.namespace)
         if emulated:
             self._start_wire()
         else:
-            link.create_veth(self.dut.ifname, self.dut.namespace, self.peer.ifname, self.peer.namespace)
+            dut, peer = self.namespaces
+            link.create_veth(self.dut.ifname, dut, self.peer.ifname, peer)
         for end in (self.dut, self.peer):
             link.configure(end.ifname, end.address, PREFIX_LENGTH, end.namespace, TAP_QUEUE_FRAMES)
         # both kinds of link run a receiver's stack in the context of whoever writes the frame; steering moves it
@@ -124,7 +77,7 @@ class Lab:
 
     def _write_sysctls(self, namespace: str) -> None:
         """Values asked for; a namespace shows as writable only what is its own, so they vanish with it."""
-        for name, value in self._sysctls.items():
+        for name, value in self.cable.sysctls.items():
             try:
                 sysctl.write(name, value, namespace)
             except OSError as error:
@@ -132,8 +85,8 @@ class Lab:
                     f"sysctl {name} = {value!r} in a network namespace: {error.strerror}",
                     "see Documentation/networking/ip-sysctl.rst; what belongs to the whole machine cannot be set here",
                 ) from error
-        if self._sysctls:
-            self.settings["sysctls"] = self._sysctls
+        if self.cable.sysctls:
+            self.settings["sysctls"] = dict(self.cable.sysctls)
 
     def _unburden_sender(self) -> None:
         """Let the load side of a veth pair merge and poll on its own CPUs, so that the sender is the limit."""
@@ -146,21 +99,24 @@ class Lab:
             self.problems.append(f"the load side's wake-ups are charged to the device under test: {error.message}")
 
     def _start_wire(self) -> None:
-        wire_end = NamespaceEnd("wire", "", "", self.dut.namespace, self.placement.wire)
+        wire_end = LocalEnd("wire", "", "", self.dut.namespace, self.placement.wire)
         self._wire = wire_end.launch("offloadbench.bed.wire", "the wire")
         order = {
             "taps": [[self.dut.namespace, self.dut.ifname], [self.peer.namespace, self.peer.ifname]],
             "cable": {
-                "rate_bits_per_s": self.line_rate_bits_per_s,
-                "delay_ns": int(self.rtt_s * 1e9 / 2),
-                "queue_bytes": self.queue_bytes,
-                "loss_ratio": self.loss_ratio,
-                "loss_seed": self.loss_seed,
+                "rate_bits_per_s": self.cable.line_rate_bits_per_s,
+                "delay_ns": int(self.cable.rtt_s * 1e9 / 2),
+                "queue_bytes": self.cable.queue_bytes,
+                "loss_ratio": self.cable.loss_ratio,
+                "loss_seed": self.cable.loss_seed,
             },
         }
         problem = self._wire.request(order, "ready")["problem"]
         if problem:
             self.problems.append(problem)
+
+    def settle(self) -> None:
+        """Neither a TAP nor a veth pair resets its link when a feature changes."""
 
     def mark(self) -> None:
         if self._wire:
@@ -185,8 +141,8 @@ class Lab:
         if self._wire:
             self._wire.close()
             self._wire = None
-        for end in (self.dut, self.peer):
-            netns.remove(end.namespace)
+        for namespace in self.namespaces:
+            netns.remove(namespace)
 
 
 def _difference(first: dict[str, int], last: dict[str, int]) -> WireDirection:

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
     parser.add_argument(
+        "--peer", metavar="WHERE", default="", help="load side of a real NIC: nic:eth2 (a second port, cabled to it)"
+    )
+    parser.add_argument(
         "--cases",
         metavar="SPEC",
         help="groups (paper, ladder, one-off, factorial, all), names, settings "
@@ -109,6 +112,7 @@ def main(arguments: argparse.Namespace) -> int:
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     options = Options(
         nic=arguments.nic or "",
+        peer=arguments.peer,
         cases=arguments.cases or "",
         workloads=workloads,
         output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from offloadbench.bed import lab
+from offloadbench.bed import opening
+from offloadbench.bed.base import Cable
 from offloadbench.errors import HostError, UsageError
-from offloadbench.kernel import capture, link, perf
+from offloadbench.kernel import capture, perf
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Options:
     cases: str
     workloads: list[str]
     output: Path
+    peer: str = ""
     duration_s: int = 60
     warmup_s: float = 5.0
     repeats: int = 1
@@ -43,6 +45,18 @@ class Options:
     command: list[str] = field(default_factory=list)
     sweep: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def cable(self) -> Cable:
+        """The emulated cable of `--nic lab`; of another bed only its sysctls matter."""
+        return Cable(
+            line_rate_bits_per_s=self.line_rate_bits_per_s,
+            rtt_s=self.rtt_s,
+            loss_ratio=self.loss_ratio,
+            loss_seed=self.seed if self.loss_ratio else 0,
+            queue_bytes=self.queue_bytes,
+            sysctls=self.sysctls,
+        )
+
 
 def check_output(options: Options) -> None:
     folder = options.output.parent
@@ -59,17 +73,4 @@ def check_machine(options: Options) -> None:
         perf.require()
     if options.capture:
         capture.require()
-    if options.nic == lab.LAB:
-        lab.require_tun()
-    if options.nic in lab.NAMES:
-        return
-    link.read(options.nic)
-    if options.nic in link.default_route_nics() and not options.force:
-        raise UsageError(
-            f"{options.nic} carries the default route: toggling it may cut this machine off",
-            "use a NIC of its own for the test link, or --force",
-        )
-    raise HostError(
-        f"{options.nic}: no load side is configured, so nothing could receive what it sends",
-        "use --nic lab or --nic lab-veth; a second host or port as load side is not supported yet",
-    )
+    opening.check(options.nic, options.peer, force=options.force)

@@ -120,6 +120,7 @@ def _resumed(options: Options, prior: Run) -> Options:
     return dataclasses.replace(
         options,
         nic=prior.nic.name,
+        peer=prior.bed.peer,
         line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
         rtt_s=prior.bed.rtt_s,
         loss_ratio=prior.bed.loss_ratio,

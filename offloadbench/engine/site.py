@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from offloadbench.bed import lab
+from offloadbench.bed import opening
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.options import Options
@@ -56,18 +56,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
-            for namespace in lab.namespace_names(run_id):
-                journal.add("namespace", namespace=namespace)
-            bed = lab.Lab(
-                options.nic,
-                run_id,
-                options.line_rate_bits_per_s,
-                options.rtt_s,
-                loss_ratio=options.loss_ratio,
-                loss_seed=options.seed,
-                queue_bytes=options.queue_bytes,
-                sysctls=options.sysctls,
-            )
+            bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add)
             for problem in bed.problems:
                 tell(problem)
             os.sched_setaffinity(0, bed.placement.tool)
@@ -99,7 +88,7 @@ def describe_nic(bed: Bed) -> Nic:
         firmware=about.firmware,
         bus=about.bus,
         mtu_bytes=state.mtu_bytes,
-        speed_bits_per_s=bed.line_rate_bits_per_s or about.speed_bits_per_s,
+        speed_bits_per_s=bed.cable.line_rate_bits_per_s or about.speed_bits_per_s,
         gso_max_segs=state.gso.max_segs,
         gso_max_size_bytes=state.gso.max_size_bytes,
         tso_max_segs=state.gso.tso_max_segs,
@@ -114,8 +103,8 @@ def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
     place = bed.placement
     return BedRecord(
         kind=bed.kind,
-        line_rate_bits_per_s=bed.line_rate_bits_per_s,
-        rtt_s=bed.rtt_s,
+        line_rate_bits_per_s=bed.cable.line_rate_bits_per_s,
+        rtt_s=bed.cable.rtt_s,
         dut_cpus=sorted(place.dut),
         wire_cpus=sorted(place.wire),
         peer_cpus=sorted(place.peer),
@@ -123,7 +112,8 @@ def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
         counts_super_packets=counts_super_packets,
         shared_cpus=place.shared,
         settings=bed.settings,
-        loss_ratio=bed.loss_ratio,
-        loss_seed=bed.loss_seed,
-        queue_bytes=bed.queue_bytes,
+        loss_ratio=bed.cable.loss_ratio,
+        loss_seed=bed.cable.loss_seed,
+        queue_bytes=bed.cable.queue_bytes,
+        peer=bed.peer_name,
     )

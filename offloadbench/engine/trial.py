@@ -159,9 +159,9 @@ def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
 
 def _in_flight_bytes(bed: Bed) -> int:
     """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
-    if bed.push_back or bed.queue_bytes:
+    if bed.push_back or bed.cable.queue_bytes:
         return 0
-    return int(bed.line_rate_bits_per_s / 8 * bed.rtt_s) + QUEUE_BYTES
+    return int(bed.cable.line_rate_bits_per_s / 8 * bed.cable.rtt_s) + QUEUE_BYTES
 
 
 def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: list[str]) -> None:
@@ -190,6 +190,7 @@ def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: 
         link.set_gso_max_segs(nic, case.gso_max_segs, namespace)
     after = link.read(nic, namespace).gso
     capture.gso_max_segs, capture.gso_max_size_bytes = after.max_segs, after.max_size_bytes
+    setting.bed.settle()
     refused = change.refused & set(case.defining)
     if refused:
         raise Skipped(f"case {case.name}: {nic} refused {', '.join(sorted(refused))}")

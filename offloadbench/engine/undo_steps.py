@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError
-from offloadbench.kernel import features, link, mounts, netns, sysctl
+from offloadbench.kernel import features, irq, lending, link, mounts, netns, sysctl
 
 Step = dict[str, Any]
 Tell = Callable[[str], None]
@@ -68,6 +68,24 @@ def _undo_sysctl(step: Step, tell: Tell) -> None:
         tell(f"{name} put back to {value}")
 
 
+def _undo_lent_nic(step: Step, tell: Tell) -> None:
+    if lending.take_back(step["ifname"], step["namespace"], step["was"]):
+        tell(f"{step['ifname']} brought back from namespace {step['namespace']}")
+
+
+def _undo_address(step: Step, tell: Tell) -> None:
+    if not _nic_is_gone(step, tell) and link.deconfigure(
+        step["ifname"], step["address"], step["namespace"], up=step["up"]
+    ):
+        tell(f"{step['ifname']}: address {step['address']} taken away")
+
+
+def _undo_irq_affinity(step: Step, tell: Tell) -> None:
+    if irq.affinity(step["irq"]) != step["cpus"]:
+        irq.set_affinity(step["irq"], step["cpus"])
+        tell(f"interrupt {step['irq']} back on CPU {step['cpus']}")
+
+
 def _nic_is_gone(step: Step, tell: Tell) -> bool:
     namespace = step["namespace"]
     try:
@@ -87,6 +105,9 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "folder": _undo_folder,
     "tracefs": _undo_tracefs,
     "sysctl": _undo_sysctl,
+    "lent_nic": _undo_lent_nic,
+    "address": _undo_address,
+    "irq_affinity": _undo_irq_affinity,
 }
 
 
@@ -104,6 +125,12 @@ def _command_for(step: Step) -> str:
         return f"rm -r {step['path']}"
     if step["kind"] == "sysctl":
         return f"{prefix}sysctl -w {step['name']}='{step['value']}'"
+    if step["kind"] == "lent_nic":
+        return f"{prefix}ip link set dev {step['ifname']} netns 1"
+    if step["kind"] == "address":
+        return f"{prefix}ip address flush dev {step['ifname']} to {step['address']}"
+    if step["kind"] == "irq_affinity":
+        return f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list"
     return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from offloadbench.errors import FeatureError, HostError
+from offloadbench.errors import FeatureError, HostError, TrafficError
 from offloadbench.kernel import netns
+
+# IFF_UP of include/uapi/linux/if.h
+_UP = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def read(ifname: str, namespace: str | None = None) -> Link:
         mtu_bytes=message.get_attr("IFLA_MTU"),
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
         qdisc=message.get_attr("IFLA_QDISC") or "",
-        up=bool(message["flags"] & 1),
+        up=bool(message["flags"] & _UP),
         gso=GsoLimits(
             max_segs=message.get_attr("IFLA_GSO_MAX_SEGS") or 0,
             max_size_bytes=message.get_attr("IFLA_GSO_MAX_SIZE") or 0,
@@ -95,13 +99,50 @@ def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: s
         ipr.link("add", ifname=ifname, kind="veth", peer={"ifname": peer_ifname, "net_ns_fd": peer_namespace})
 
 
-def configure(ifname: str, address: str, prefix_length: int, namespace: str, tx_queue_length: int = 1000) -> None:
+def configure(
+    ifname: str, address: str, prefix_length: int, namespace: str | None, tx_queue_length: int | None = None
+) -> None:
     """Give a link its address and bring it and the loopback up."""
+    queue = {} if tx_queue_length is None else {"txqlen": tx_queue_length}
     with netns.entered(namespace), IPRoute() as ipr:
         index = _find(ipr, ifname)["index"]
         ipr.addr("add", index=index, address=address, prefixlen=prefix_length)
-        ipr.link("set", index=index, txqlen=tx_queue_length, state="up")
+        ipr.link("set", index=index, state="up", **queue)
         ipr.link("set", index=_find(ipr, "lo")["index"], state="up")
+
+
+def deconfigure(ifname: str, address: str, namespace: str | None, *, up: bool) -> bool:
+    """Take an address of `configure` away again, and take the link down unless it was up. False: nothing to do."""
+    with netns.entered(namespace), IPRoute() as ipr:
+        index = _find(ipr, ifname)["index"]
+        found = [one for one in ipr.addr("dump", index=index) if one.get_attr("IFA_ADDRESS") == address]
+        for one in found:
+            ipr.addr("del", index=index, address=address, prefixlen=one["prefixlen"])
+        was_up = bool(_find(ipr, ifname)["flags"] & _UP)
+        if was_up and not up:
+            ipr.link("set", index=index, state="down")
+    return bool(found) or was_up != up
+
+
+def addresses(ifname: str, namespace: str | None = None) -> dict[str, int]:
+    """Address -> prefix length, IPv4 and IPv6."""
+    with netns.entered(namespace), IPRoute() as ipr:
+        messages = ipr.addr("dump", index=_find(ipr, ifname)["index"])
+        return {one.get_attr("IFA_LOCAL") or one.get_attr("IFA_ADDRESS"): one["prefixlen"] for one in messages}
+
+
+def wait_for_carrier(ifname: str, namespace: str | None, timeout_s: float) -> None:
+    """Return when the link has its carrier, which a driver drops when it resets the NIC.
+
+    Raises:
+        TrafficError: it has none after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    with netns.entered(namespace), IPRoute() as ipr:
+        while not _find(ipr, ifname).get_attr("IFLA_CARRIER"):
+            if time.monotonic() > deadline:
+                raise TrafficError(f"{ifname} has no carrier within {timeout_s:.0f} s", "is the cable plugged in?")
+            time.sleep(0.05)
 
 
 def default_route_nics() -> set[str]:

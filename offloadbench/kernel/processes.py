@@ -67,6 +67,14 @@ def holding_socket(inode: int) -> list[int]:
     return found
 
 
+def name(pid: int) -> str:
+    """A process's name as the kernel has it, cut to 15 characters; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def threads(pid: int) -> list[int]:
     """The threads that a process has now; none if it is gone."""
     try:

@@ -84,6 +84,7 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
         shared_cpus: parts of the bed that had to share CPUs, as sentences.
         loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
         queue_bytes: what may wait in front of the cable before it drops; 0: nothing is dropped.
+        peer: the load side as `--peer` named it; empty where the bed is both ends.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     loss_ratio: float = 0.0
     loss_seed: int = 0
     queue_bytes: int = 0
+    peer: str = ""
 
 
 class Route(Frozen, frozen=True, kw_only=True):

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offloadbench.analysis.suspects import Limit
+from offloadbench.bed.base import Cable
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.ends import End
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel import idle, link, netns
 from offloadbench.model import TcpTrace, WireReport
+from tests.lab.beds import forget
 
 GIGABIT, RTT_S = 10**9, 0.02
 # 212992, the default of net.core.wmem_default, as SO_SNDBUF: the kernel doubles it
@@ -177,7 +179,7 @@ def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured
 @contextmanager
 def lab_of(case: Case) -> Iterator[Lab]:
     """The link that the case needs."""
-    lab = Lab(case.nic, f"{os.getpid() % 10**8:08d}", case.line_rate_bits_per_s, RTT_S)
+    lab = Lab(case.nic, Cable(case.line_rate_bits_per_s, RTT_S), f"{os.getpid() % 10**8:08d}", forget)
     try:
         yield lab
     finally:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.bed.base import Cable
 from offloadbench.bed.cable import QUANTUM_NS
 from offloadbench.bed.lab import Lab
 from offloadbench.engine.options import Options
 from offloadbench.engine.site import Site, open_site
 from offloadbench.kernel import idle, netns, nic, perf
 from offloadbench.runfile import unpack_profile
+from tests.lab.beds import forget
 
 
 @pytest.fixture
@@ -83,14 +85,13 @@ def test_a_bed_that_cannot_be_built_leaves_nothing(state: None) -> None:
     from offloadbench.errors import OffloadbenchError
 
     run_id = f"{os.getpid():08x}"
-    first = Lab("lab-veth", run_id, 10**9, 0.0)
+    first = Lab("lab-veth", Cable(), run_id, forget)
     try:
         with pytest.raises(OffloadbenchError, match="namespace"):
-            Lab("lab-veth", run_id, 10**9, 0.0)
+            Lab("lab-veth", Cable(), run_id, forget)
     finally:
         first.close()
-    assert not netns.exists(first.dut.namespace)
-    assert not netns.exists(first.peer.namespace)
+    assert not any(netns.exists(namespace) for namespace in first.namespaces)
 
 
 def test_perf_records_only_between_enable_and_disable(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
-from offloadbench.bed.lab import NamespaceEnd
+from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
 from offloadbench.engine.site import open_site
 from offloadbench.kernel import features, netns
@@ -50,7 +50,7 @@ TRIALS = [
 ]
 
 
-def _tcpdump(end: NamespaceEnd, path: Path) -> subprocess.Popen[str]:
+def _tcpdump(end: LocalEnd, path: Path) -> subprocess.Popen[str]:
     with netns.entered(end.namespace):
         capturing = subprocess.Popen(
             ["tcpdump", "--immediate-mode", "-U", "-i", end.ifname, "-s", "128", "-w", str(path), "tcp"],
@@ -71,7 +71,7 @@ def _serve(listener: socket.socket, trial: Trial) -> None:
         connection.sendall(bytes(trial.response_bytes))
 
 
-def _converse(trial: Trial, dut: NamespaceEnd, peer: NamespaceEnd) -> None:
+def _converse(trial: Trial, dut: LocalEnd, peer: LocalEnd) -> None:
     with netns.entered(dut.namespace):
         route = f"198.18.0.0/30 dev {dut.ifname} src {dut.address} scope link initcwnd {trial.initcwnd}"
         subprocess.run(["ip", "route", "change", *route.split()], check=True)
@@ -102,8 +102,8 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
         options = Options(nic="lab", cases="tso", workloads=[], output=Path(), rtt_s=RTT_S)
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
-            assert isinstance(dut, NamespaceEnd)
-            assert isinstance(peer, NamespaceEnd)
+            assert isinstance(dut, LocalEnd)
+            assert isinstance(peer, LocalEnd)
             paths = {"server": folder / "server.pcap", "client": folder / "client.pcap"}
             running = [_tcpdump(dut, paths["server"]), _tcpdump(peer, paths["client"])]
             for trial in TRIALS:

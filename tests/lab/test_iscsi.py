@@ -16,12 +16,15 @@ import pytest
 
 from offloadbench import catalog, runfile, traffic
 from offloadbench.analysis import tables
-from offloadbench.bed.lab import LAB, LAB_VETH, Lab, namespace_names
+from offloadbench.bed.base import Cable
+from offloadbench.bed.lab import LAB, LAB_VETH, Lab, dut_namespace
+from offloadbench.bed.local import peer_namespace
 from offloadbench.ends import Role
 from offloadbench.errors import TrafficError
 from offloadbench.kernel import netns, processes
 from offloadbench.model import Load
 from offloadbench.traffic.iscsi.kind import IscsiSession
+from tests.lab.beds import forget
 from tests.lab.conftest import Offloadbench
 
 pytestmark = pytest.mark.skipif(
@@ -65,7 +68,8 @@ class Bench:
         definition = catalog.override_parameters([catalog.workload("iscsi-write")], list(settings))[0]
         kind = traffic.from_definition(definition)
         kind.prepare(lambda text: None)
-        in_flight = 0 if self.lab.push_back else int(self.lab.line_rate_bits_per_s / 8 * self.lab.rtt_s) + (4 << 20)
+        cable = self.lab.cable
+        in_flight = 0 if self.lab.push_back else int(cable.line_rate_bits_per_s / 8 * cable.rtt_s) + (4 << 20)
         session = kind.start(Spoiling(self.lab.dut, spoil), self.lab.peer, in_flight)
         assert isinstance(session, IscsiSession)
         self.sessions.append(session)
@@ -93,7 +97,7 @@ def _bench(nic: str, rtt_s: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv(processes.MARKER, run_id)
     folder = processes.folder_of_run(run_id)
     folder.mkdir()
-    lab = Lab(nic, run_id, 10**9, rtt_s)
+    lab = Lab(nic, Cable(10**9, rtt_s), run_id, forget)
     bench = Bench(lab, run_id)
     try:
         yield bench
@@ -262,7 +266,7 @@ RUN = ("run", "--nic", "lab-veth", "--workloads", "iscsi-write", "--cases", "non
 def _left_of(run_id: str) -> list[str]:
     """What a run has left; other runs may be at work on this machine."""
     left = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in processes.of_run(run_id)]
-    left += [name for name in namespace_names(run_id) if netns.exists(name)]
+    left += [name for name in (dut_namespace(run_id), peer_namespace(run_id)) if netns.exists(name)]
     return left + [str(path) for path in [processes.folder_of_run(run_id)] if path.exists()]
 
 

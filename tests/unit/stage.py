@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offloadbench.bed.base import Cable
 from offloadbench.bed.cpus import Placement
 from offloadbench.ends import Role
 from offloadbench.engine import trial as trials
@@ -40,11 +41,8 @@ class Stage:
     quantum_s = 1e-9
     nic_name = NIC
     push_back = True
-    line_rate_bits_per_s = 10**9
-    rtt_s = 0.02
-    loss_ratio = 0.0
-    loss_seed = 0
-    queue_bytes = 0
+    peer_name = ""
+    cable = Cable(line_rate_bits_per_s=10**9, rtt_s=0.02)
     counts_super_packets = False
     placement = Placement(frozenset({0}), frozenset(), frozenset({1}), frozenset({1}))
 
@@ -100,6 +98,9 @@ class Stage:
     def read(self) -> dict[str, float]:
         self.step("read counters")
         return {}
+
+    def settle(self) -> None:
+        self.step("settle")
 
     def mark(self) -> Any:
         self.step("mark")

@@ -1,0 +1,49 @@
+"""An end that is a network namespace of this machine, or the first one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+
+from offloadbench.ends import Role, python_role
+from offloadbench.kernel import netns
+
+# RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
+DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEnd:
+    """The `End` whose roles are processes of this machine."""
+
+    name: str
+    address: str
+    ifname: str
+    namespace: str | None
+    server_cpus: frozenset[int]
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+        return Role(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+
+    def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+        # a child inherits namespace and CPUs of the thread that forks it
+        home = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, chosen)
+            with netns.entered(self.namespace):
+                # a session of its own: Ctrl-C at the terminal is for the engine, which ends its roles in order
+                return subprocess.Popen(
+                    python_role(module),
+                    stdin=streams[0],
+                    stdout=streams[1],
+                    stderr=streams[2],
+                    start_new_session=True,
+                )
+        finally:
+            os.sched_setaffinity(0, home)
+
+
+def peer_namespace(run_id: str) -> str:
+    """Name of the namespace that a run makes for its load side."""
+    return f"offloadbench-{run_id}-peer"

@@ -1,0 +1,87 @@
+"""Two NICs of this machine, cabled back to back: the second one moves into a namespace of its own for the run.
+
+Both stacks run on this machine, so its CPUs are divided: each NIC's interrupts go to the CPUs of its end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from offloadbench.bed import cpus, reach
+from offloadbench.bed.base import Cable, Remember
+from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LocalEnd, peer_namespace
+from offloadbench.errors import HostError
+from offloadbench.kernel import irq, lending, link, netns, sysctl
+from offloadbench.model import WireReport
+
+PREFIX = "nic:"
+
+
+class Pair:
+    """The two NICs as a `Bed`."""
+
+    kind = "pair"
+
+    def __init__(self, nic_name: str, peer_nic: str, cable: Cable, run_id: str, remember: Remember) -> None:
+        self.nic_name = nic_name
+        self.peer_name = f"{PREFIX}{peer_nic}"
+        self.placement = cpus.halve()
+        self.push_back = True
+        self.cable = Cable(sysctls=cable.sysctls)
+        self.dut = LocalEnd("device under test", DUT_ADDRESS, nic_name, None, self.placement.dut)
+        self.peer = LocalEnd("load side", PEER_ADDRESS, peer_nic, peer_namespace(run_id), self.placement.peer)
+        self.problems: list[str] = []
+        self.settings: dict[str, Any] = {}
+        self._remember = remember
+        self._build()
+
+    def _build(self) -> None:
+        namespace = self.peer.namespace
+        assert namespace is not None
+        devices = {end.ifname: irq.device_of(end.ifname) for end in (self.dut, self.peer)}
+        self._remember("namespace", namespace=namespace)
+        netns.create(namespace)
+        sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
+        sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
+        for name, value in self.cable.sysctls.items():
+            for where in (None, namespace):
+                self._remember("sysctl", name=name, value=sysctl.read(name, where), namespace=where)
+                sysctl.write(name, value, where)
+        self._remember("lent_nic", ifname=self.peer.ifname, namespace=namespace, was=lending.snapshot(self.peer.ifname))
+        lending.lend(self.peer.ifname, namespace)
+        link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)
+        state = link.read(self.dut.ifname)
+        self._remember("address", ifname=self.dut.ifname, namespace=None, address=self.dut.address, up=state.up)
+        link.configure(self.dut.ifname, self.dut.address, PREFIX_LENGTH, None)
+        for end in (self.dut, self.peer):
+            self._steer(end, devices[end.ifname])
+        self.settle()
+
+    def _steer(self, end: LocalEnd, device: Path | None) -> None:
+        """Let the CPUs of an end serve its NIC."""
+        wanted = irq.cpu_list(end.server_cpus)
+        numbers = irq.of_device(device)
+        if not numbers:
+            self.problems.append(f"{end.ifname} has no interrupts of its own: its work is done where the kernel likes")
+        for number in numbers:
+            self._remember("irq_affinity", irq=number, cpus=irq.affinity(number))
+            try:
+                irq.set_affinity(number, wanted)
+            except HostError as error:
+                self.problems.append(f"{end.ifname}: {error.message}")
+
+    def settle(self) -> None:
+        """A driver may reset the link when a feature changes."""
+        for end in (self.dut, self.peer):
+            link.wait_for_carrier(end.ifname, end.namespace, reach.LINK_TIMEOUT_S)
+        reach.wait_for_answer(self.dut, self.peer.address)
+
+    def mark(self) -> None:
+        """There is no emulated cable."""
+
+    def report(self) -> WireReport | None:
+        return None
+
+    def close(self) -> None:
+        """The bed has no processes of its own."""

@@ -1,0 +1,40 @@
+"""Whether the other end answers, told without anything listening there."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from offloadbench.ends import End
+from offloadbench.errors import TrafficError
+from offloadbench.kernel import netns
+
+# autonegotiation takes 2 to 4 s on copper; a spanning tree at the other end takes 30 s
+LINK_TIMEOUT_S = 45.0
+_TRY_S = 1.0
+# discard (RFC 863): hosts answer the handshake, or refuse it; both tell that packets pass both ways
+_PORT = 9
+
+
+def wait_for_answer(end: End, address: str, timeout_s: float = LINK_TIMEOUT_S) -> None:
+    """Return when a host answers at `address`.
+
+    Raises:
+        TrafficError: nobody does.
+    """
+    deadline = time.monotonic() + timeout_s
+    last = ""
+    while True:
+        with netns.entered(end.namespace), socket.socket() as probe:
+            probe.settimeout(_TRY_S)
+            code = probe.connect_ex((address, _PORT))
+        if code in (0, errno.ECONNREFUSED):
+            return
+        last = errno.errorcode.get(code, str(code)) if code != errno.EAGAIN else "no answer"
+        if time.monotonic() > deadline:
+            raise TrafficError(
+                f"{address} cannot be reached from {end.ifname} within {timeout_s:.0f} s ({last})",
+                "are the two NICs cabled together, and does no firewall stand between them?",
+            )
+        time.sleep(0.1)
