@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -191,6 +192,8 @@ def execute(options: Options, emit: Emit) -> Run:
         )
         emit(RunStarted(run.plan, len(run.trials)))
         kinds = {name: kind for name, (_, kind) in workloads.items()}
+        for step, values in itertools.chain.from_iterable(kind.may_leave(site.run_id) for kind in kinds.values()):
+            site.journal.add(step, **values)
         run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output))
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)

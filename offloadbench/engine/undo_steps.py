@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError
-from offloadbench.kernel import features, irq, lending, link, mounts, netns, sysctl
+from offloadbench.kernel import features, irq, lending, link, mounts, netns, open_iscsi, sysctl
 
 Step = dict[str, Any]
 Tell = Callable[[str], None]
@@ -86,6 +86,11 @@ def _undo_irq_affinity(step: Step, tell: Tell) -> None:
         tell(f"interrupt {step['irq']} back on CPU {step['cpus']}")
 
 
+def _undo_iscsi_sessions(step: Step, tell: Tell) -> None:
+    for name in open_iscsi.leave_behind_nothing(step["prefix"]):
+        tell(f"logged out of {name}")
+
+
 def _nic_is_gone(step: Step, tell: Tell) -> bool:
     namespace = step["namespace"]
     try:
@@ -108,6 +113,7 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "lent_nic": _undo_lent_nic,
     "address": _undo_address,
     "irq_affinity": _undo_irq_affinity,
+    "iscsi_sessions": _undo_iscsi_sessions,
 }
 
 
@@ -131,6 +137,8 @@ def _command_for(step: Step) -> str:
         return f"{prefix}ip address flush dev {step['ifname']} to {step['address']}"
     if step["kind"] == "irq_affinity":
         return f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list"
+    if step["kind"] == "iscsi_sessions":
+        return "iscsiadm -m session; iscsiadm -m node -T NAME --logout"
     return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
 
 

@@ -75,6 +75,12 @@ def name(pid: int) -> str:
         return ""
 
 
+def named(wanted: str) -> list[int]:
+    """Pids of the processes of this name."""
+    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return sorted(pid for pid in found if name(pid) == wanted)
+
+
 def threads(pid: int) -> list[int]:
     """The threads that a process has now; none if it is gone."""
     try:

@@ -1,10 +1,15 @@
-"""Listening sockets of another process, by pidfd_getfd(2): options set there are inherited by what it accepts."""
+"""Sockets of another process, by pidfd_getfd(2): to set options that it does not set.
+
+Options set on a listening one are inherited by what it accepts.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 # the same number on every architecture (Linux 5.6)
@@ -18,6 +23,25 @@ def listening(pid: int) -> list[socket.socket]:
     Raises:
         OSError: the process is gone, or is not ours to look into.
     """
+    return _duplicates(pid, lambda one: bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)))
+
+
+def connected(pid: int, remote: tuple[str, int]) -> list[socket.socket]:
+    """Duplicates of a process's IPv4 sockets that are connected to `remote`; the caller closes them.
+
+    Raises:
+        OSError: as `listening`.
+    """
+
+    def wanted(one: socket.socket) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(one.getpeername() == remote)
+        return False
+
+    return _duplicates(pid, wanted)
+
+
+def _duplicates(pid: int, wanted: Callable[[socket.socket], bool]) -> list[socket.socket]:
     process = os.pidfd_open(pid)
     found = []
     try:
@@ -28,7 +52,7 @@ def listening(pid: int) -> list[socket.socket]:
             if number < 0:
                 raise OSError(ctypes.get_errno(), f"pidfd_getfd of process {pid}")
             candidate = socket.socket(fileno=number)
-            if candidate.family == socket.AF_INET and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            if candidate.family == socket.AF_INET and wanted(candidate):
                 found.append(candidate)
             else:
                 candidate.close()

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from offloadbench.ends import End
 from offloadbench.model import Load, WorkloadDefinition
 
+# kind and values of a step (offloadbench.engine.undo_steps)
+Leftover = tuple[str, dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -52,6 +55,9 @@ class Traffic(Protocol):
 
     def prepare(self, tell: Callable[[str], None]) -> None:
         """Once a run, before the first trial: files, memory, disk."""
+
+    def may_leave(self, run_id: str) -> list[Leftover]:
+        """What a killed session of the run leaves in the kernel, as steps of the undo journal."""
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> Session:
         """Start what serves, wait until it answers, start what drives the load, wait until payload flows everywhere.

@@ -132,6 +132,10 @@ class Stage:
     def close(self) -> None:
         self.done.append("close")
 
+    def may_leave(self, run_id: str) -> list[tuple[str, dict[str, Any]]]:
+        self.step("may leave")
+        return []
+
     def prepare(self, tell: object) -> None:
         del tell
 

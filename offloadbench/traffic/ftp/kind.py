@@ -11,7 +11,7 @@ from offloadbench.ends import End, Role
 from offloadbench.errors import TrafficError, UsageError
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.traffic import files
-from offloadbench.traffic.base import Mark
+from offloadbench.traffic.base import Leftover, Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 90.0
@@ -65,6 +65,10 @@ class FtpTraffic:
             "congestion_control": self.congestion_control,
             "sendfile_block_bytes": self.sendfile_block_bytes,
         }
+
+    def may_leave(self, run_id: str) -> list[Leftover]:
+        del run_id
+        return []
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> FtpSession:
         window_bytes = self.window_bytes or in_flight_bytes // self.clients

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from offloadbench.traffic.iscsi import connection, scsi
+from offloadbench.traffic.iscsi import connection, counts, scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.login import Identity, login
@@ -28,16 +28,6 @@ from offloadbench.traffic.iscsi.session import Session
 
 COMM = "ob-initiator"
 LUN = 1
-_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
-# struct tcp_info (include/uapi/linux/tcp.h): bytes_acked, bytes_received; busy, rwnd_limited, sndbuf_limited in us
-_TCP_INFO_BYTES = 192
-_TCP_INFO_COUNTERS = {
-    "tcp_acked_bytes": 120,
-    "tcp_received_bytes": 128,
-    "tcp_busy_us": 168,
-    "tcp_rwnd_limited_us": 176,
-    "tcp_sndbuf_limited_us": 184,
-}
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -198,26 +188,15 @@ class Initiator:
 
     def _window(self, opened_ns: int, closed_ns: int) -> dict[str, Any]:
         """What the commands and the sockets did between two marks."""
-        latency_us = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads]) / 1e3
-        first, last = self._marks[opened_ns], self._marks[closed_ns]
-        return {
-            "commands": len(latency_us),
-            "latency_us": {name: float(np.percentile(latency_us, share)) for name, share in _PERCENTILES.items()}
-            if len(latency_us)
-            else {},
-            "tcp": {name: last[name] - first[name] for name in first},
-        }
+        latencies_ns = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads])
+        return counts.window(latencies_ns, self._marks[opened_ns], self._marks[closed_ns])
 
     def _tcp_counters(self) -> dict[str, int]:
         """Counters of all sessions' sockets, added up."""
-        infos = [
-            session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        return counts.tcp_counters(
+            session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
             for session in self._sessions
-        ]
-        return {
-            name: sum(struct.unpack_from("=Q", info, offset)[0] for info in infos if len(info) >= offset + 8)
-            for name, offset in _TCP_INFO_COUNTERS.items()
-        }
+        )
 
     def _settings(self) -> dict[str, Any]:
         """What is in force, for the record."""

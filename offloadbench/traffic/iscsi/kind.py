@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ import psutil
 
 from offloadbench.ends import End, Role
 from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import tgt
+from offloadbench.kernel import open_iscsi, processes, tgt
 from offloadbench.model import Load, WorkloadDefinition
-from offloadbench.traffic.base import Mark
+from offloadbench.traffic.base import Leftover, Mark
 from offloadbench.traffic.iscsi.pdu import MAX_SEGMENT_BYTES
 from offloadbench.units import format_bytes, parse_size_bytes
 
+_ROLES = {
+    "user": "offloadbench.traffic.iscsi.initiator",
+    "kernel": "offloadbench.traffic.iscsi.kernel_initiator",
+}
 _NAME_PREFIX = "iqn.2004-01.org.offloadbench"
 # how long either side may be silent
 _TIMEOUT_S = 30.0
@@ -98,6 +103,7 @@ class IscsiTraffic:
         self.backing = read.word("backing")
         self.lun_bytes = read.size("lun_size", 1 << 20, 1 << 40)
         self.verify = read.truth("verify")
+        self.initiator = read.word("initiator", "user", "kernel")
         self._check(definition.name)
 
     def _check(self, name: str) -> None:
@@ -115,6 +121,8 @@ class IscsiTraffic:
             raise UsageError(
                 f"workload {name}: backing = {self.backing!r}: no such folder", "write null, memory, or a folder"
             )
+        if self.initiator == "kernel" and self.operation != "write":
+            raise UsageError(f"workload {name}: the kernel's initiator is measured writing", "--set initiator=user")
         needed = self.sessions * self.queue_depth * self.transfer_bytes
         if self.lun_bytes < needed:
             raise UsageError(
@@ -125,6 +133,8 @@ class IscsiTraffic:
     def prepare(self, tell: Callable[[str], None]) -> None:
         del tell
         tgt.require()
+        if self.initiator == "kernel":
+            open_iscsi.require()
         available = psutil.virtual_memory().available
         # every command on its way has a buffer at either end
         needed = 2 * self.sessions * self.queue_depth * self.transfer_bytes
@@ -138,6 +148,7 @@ class IscsiTraffic:
 
     def settings(self) -> dict[str, Any]:
         return {
+            "initiator": self.initiator,
             "transfer_bytes": self.transfer_bytes,
             "queue_depth": self.queue_depth,
             "operation": self.operation,
@@ -164,12 +175,20 @@ class IscsiTraffic:
             "MaxOutstandingR2T": "1",
         }
 
+    def may_leave(self, run_id: str) -> list[Leftover]:
+        return [("iscsi_sessions", {"prefix": _target_prefix(run_id)})] if self.initiator == "kernel" else []
+
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> IscsiSession:
+        if self.initiator == "kernel" and dut.namespace is not None:
+            raise HostError(
+                "the kernel's initiator lives in the first network namespace, and this device under test does not",
+                "use a real NIC with --peer, or --set initiator=user",
+            )
         window_bytes = self.window_bytes or in_flight_bytes // self.sessions
         # made for this trial and known to its processes only; by pipe, but for the one tgtadm that makes the account
         names = {
             "initiator_name": f"{_NAME_PREFIX}:initiator-{secrets.token_hex(4)}",
-            "target_name": f"{_NAME_PREFIX}:target-{secrets.token_hex(4)}",
+            "target_name": f"{_target_prefix(os.environ.get(processes.MARKER, ''))}{secrets.token_hex(4)}",
             "user": f"bench-{secrets.token_hex(4)}",
             "password": secrets.token_hex(16),
             "address": peer.address,
@@ -190,7 +209,7 @@ class IscsiTraffic:
             )
             session.settings |= {**serving["settings"], "window_bytes": window_bytes}
             session.watched = [(peer.address, serving["port"])]
-            session.initiator = dut.launch("offloadbench.traffic.iscsi.initiator", "the iSCSI initiator")
+            session.initiator = dut.launch(_ROLES[self.initiator], "the iSCSI initiator")
             fixed = {"MaxConnections": "1", "ErrorRecoveryLevel": "0"}
             started = session.ask_initiator(
                 {
@@ -215,6 +234,10 @@ class IscsiTraffic:
             session.close()
             raise
         return session
+
+
+def _target_prefix(run_id: str) -> str:
+    return f"{_NAME_PREFIX}:target-{run_id}-"
 
 
 @dataclass(frozen=True, slots=True)

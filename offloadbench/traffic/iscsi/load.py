@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 
 import numpy as np
 import numpy.typing as npt
@@ -43,13 +44,13 @@ def pattern(size: int) -> bytearray:
     return bytearray(random.Random(size).randbytes(size))  # noqa: S311 - content to send, not a secret
 
 
-def stamp(buffer: bytearray, transfer: int) -> None:
+def stamp(buffer: bytearray | mmap, transfer: int) -> None:
     """Number the pages of the transfer that is the `transfer`-th of its session."""
     pages = _page_numbers(buffer)
     pages[:] = np.arange(len(pages), dtype=np.uint64) + np.uint64(transfer * len(pages))
 
 
-def _page_numbers(buffer: bytearray) -> npt.NDArray[np.uint64]:
+def _page_numbers(buffer: bytearray | mmap) -> npt.NDArray[np.uint64]:
     """The first eight bytes of every page, to read and write."""
     return np.frombuffer(buffer, dtype=np.uint64)[::_WORDS_PER_PAGE]
 

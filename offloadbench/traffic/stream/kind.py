@@ -8,7 +8,7 @@ from typing import Any
 from offloadbench.ends import End, Role
 from offloadbench.errors import TrafficError, UsageError
 from offloadbench.model import Load, WorkloadDefinition
-from offloadbench.traffic.base import Mark
+from offloadbench.traffic.base import Leftover, Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 60.0
@@ -49,6 +49,10 @@ class StreamTraffic:
             "congestion_control": self.congestion_control,
             "sndbuf_bytes": self.send_buffer_bytes,
         }
+
+    def may_leave(self, run_id: str) -> list[Leftover]:
+        del run_id
+        return []
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> StreamSession:
         window_bytes = self.window_bytes or in_flight_bytes // self.connections

@@ -1,0 +1,217 @@
+"""open-iscsi: the kernel's iSCSI initiator, driven by iscsid and iscsiadm through sh.
+
+The kernel talks to iscsid by NETLINK_ISCSI, which exists in the first network namespace only
+(drivers/scsi/scsi_transport_iscsi.c). iscsiadm takes a CHAP password on its command line, where `ps` shows it for the
+milliseconds that it runs: the account is made for one trial.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import sh
+
+from offloadbench.errors import HostError, TrafficError
+from offloadbench.kernel import processes, sockets
+
+_SESSIONS = Path("/sys/class/iscsi_session")
+_NETLINK_ISCSI = 8
+_WAIT_S = 20.0
+# iscsiadm's own: nothing to do, as no such session or record is there (include/iscsi_err.h)
+_NOTHING_FOUND = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where a target is, and its name."""
+
+    target_name: str
+    address: str
+    port: int
+
+
+def require() -> None:
+    """Raise HostError unless the kernel's initiator can be used here."""
+    for tool in ("iscsid", "iscsiadm"):
+        if shutil.which(tool) is None:
+            raise HostError(f"{tool} is not installed", "apt-get install open-iscsi, or --set initiator=user")
+    try:
+        sh.modprobe("iscsi_tcp")
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ISCSI).close()
+    except (sh.ErrorReturnCode, sh.CommandNotFound, OSError) as error:
+        raise HostError(
+            "this kernel has no iSCSI initiator (iscsi_tcp), or this is not the first network namespace",
+            "use --set initiator=user, the tool's own initiator",
+        ) from error
+
+
+class Initiator:
+    """The machine's iscsid, started unless it runs.
+
+    One that we start is in the foreground, as our child, and is killed by the kernel when we die.
+
+    Raises:
+        TrafficError: it does not come up.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        running = processes.named("iscsid")
+        if running:
+            self.pids = running
+            return
+        Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="offloadbench-iscsid-")
+        names = Path(self._folder.name) / "initiatorname.iscsi"
+        # overridden in every record of ours, but iscsid does not start without one
+        names.write_text("InitiatorName=iqn.2004-01.org.offloadbench:initiator\n")
+        command = ["setpriv", "--pdeathsig", "KILL", "iscsid", "-f", "-i", str(names)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        self.pids = [self._process.pid]
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _WAIT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                sh.iscsiadm("-m", "session", _timeout=_WAIT_S)
+                return
+            except sh.ErrorReturnCode as error:
+                if error.exit_code == _NOTHING_FOUND:
+                    return
+            time.sleep(0.1)
+        self._log.seek(0)
+        words = self._log.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        raise TrafficError(f"iscsid does not answer: {words[-1] if words else 'it says nothing'}", "see iscsid(8)")
+
+    def log_in(self, portal: Portal, settings: Mapping[str, str]) -> None:
+        """Make a node record, set it, and log in.
+
+        Args:
+            settings: names and values as in iscsid.conf.
+
+        Raises:
+            TrafficError: a value is refused, or the login.
+        """
+        _admin(portal, "-o", "new")
+        for name, value in {"node.startup": "manual", **settings}.items():
+            _admin(portal, "-o", "update", "-n", name, "-v", value)
+        _admin(portal, "--login")
+
+    def connections(self, portal: Portal) -> list[socket.socket]:
+        """Duplicates of the sockets to a portal, which iscsid keeps open for the kernel; the caller closes them."""
+        return [one for pid in self.pids for one in sockets.connected(pid, (portal.address, portal.port))]
+
+    def close(self) -> None:
+        """End the iscsid that was started here. Safe to call twice."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(3.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._folder.cleanup()
+            self._process = None
+        self._log.close()
+
+
+def _admin(portal: Portal, *arguments: str) -> None:
+    where = f"{portal.address}:{portal.port}"
+    try:
+        sh.iscsiadm("-m", "node", "-T", portal.target_name, "-p", where, *arguments, _timeout=90)
+    except sh.ErrorReturnCode as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        # an account's arguments hold its password
+        raise TrafficError(f"iscsiadm {' '.join(arguments[:4])}: {said[-1] if said else error.exit_code}", "") from None
+    except sh.TimeoutException as error:
+        raise TrafficError("iscsid does not answer iscsiadm", "see its log") from error
+
+
+def disks(target_name: str) -> list[Path]:
+    """The disks of every session with a target, as /dev/sdX, once the kernel has found them.
+
+    Raises:
+        TrafficError: none appears.
+    """
+    deadline = time.monotonic() + _WAIT_S
+    while time.monotonic() < deadline:
+        found = [
+            Path("/dev") / block.name
+            for session in _sessions(target_name)
+            for block in (_SESSIONS / session / "device").glob("target*/*/block/*")
+        ]
+        if found and all(disk.is_block_device() for disk in found):
+            return sorted(found)
+        time.sleep(0.05)
+    raise TrafficError(f"no disk of {target_name} appears within {_WAIT_S:.0f} s", "see dmesg")
+
+
+def _sessions(prefix: str) -> list[str]:
+    found = []
+    for session in sorted(_SESSIONS.glob("session*")):
+        try:
+            if (session / "targetname").read_text().strip().startswith(prefix):
+                found.append(session.name)
+        except OSError:
+            continue
+    return found
+
+
+def log_out(prefix: str) -> list[str]:
+    """Log out of every target whose name begins so, and forget their records; returns the names.
+
+    Raises:
+        TrafficError: a session is still there.
+    """
+    names = sorted({(_SESSIONS / one / "targetname").read_text().strip() for one in _sessions(prefix)})
+    for name in names:
+        for arguments in (("--logout",), ("-o", "delete")):
+            try:
+                sh.iscsiadm("-m", "node", "-T", name, *arguments, _timeout=90)
+            except sh.ErrorReturnCode as error:
+                said = error.stderr.decode(errors="replace").strip()
+                raise TrafficError(f"iscsiadm {arguments[-1]}: {said}", f"iscsiadm -m node -T {name} -u") from error
+    return names
+
+
+def leave_behind_nothing(prefix: str) -> list[str]:
+    """`log_out`, with an iscsid of our own where none runs; for sessions that a killed process left."""
+    if not _sessions(prefix):
+        return []
+    initiator = Initiator()
+    try:
+        return log_out(prefix)
+    finally:
+        initiator.close()
+
+
+def negotiated(target_name: str) -> dict[str, str]:
+    """What the sessions with a target have agreed on, as the kernel's sysfs names it (scsi_transport_iscsi.c)."""
+    found = {}
+    for session in _sessions(target_name):
+        for attribute in ("initial_r2t", "immediate_data", "first_burst_len", "max_burst_len"):
+            found[attribute] = (_SESSIONS / session / attribute).read_text().strip()
+        for connection in (_SESSIONS / session / "device").glob("connection*/iscsi_connection/connection*"):
+            for attribute in ("header_digest", "data_digest", "max_recv_dlength", "max_xmit_dlength"):
+                found[attribute] = (connection / attribute).read_text().strip()
+    return found
+
+
+def send_whole(disk: Path, transfer_bytes: int) -> int:
+    """Let the block layer send transfers in one command where the disk can; returns the largest command in bytes."""
+    queue = Path(f"/sys/class/block/{disk.name}/queue")
+    largest_kb = int((queue / "max_hw_sectors_kb").read_text())
+    (queue / "max_sectors_kb").write_text(str(min(largest_kb, max(4, transfer_bytes // 1024))))
+    return int((queue / "max_sectors_kb").read_text()) * 1024

@@ -1,0 +1,161 @@
+"""The load on one disk of the kernel's initiator: a fixed number of O_DIRECT writes always on their way.
+
+A thread holds one write; its buffer is memory of its own pages, as O_DIRECT demands (open(2)).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from offloadbench.traffic.iscsi.load import pattern, stamp
+from offloadbench.traffic.iscsi.pdu import IscsiError
+
+_SECTOR_BYTES = 512
+# sectors written, the seventh column of Documentation/block/stat.rst
+_WRITTEN = 6
+
+
+class BlockLoad:
+    """Keeps `queue_depth` writes of `transfer_bytes` on their way from `start` until `stop`.
+
+    Args:
+        disk: such as /dev/sdb.
+        bytes_used: from the disk's begin, over and over.
+        on_change: called by a thread when the first writes are through, when the last one is, and on failure.
+
+    Attributes:
+        failure: what went wrong; empty while nothing did.
+    """
+
+    def __init__(
+        self,
+        disk: Path,
+        *,
+        transfer_bytes: int,
+        queue_depth: int,
+        bytes_used: int,
+        fua: bool,
+        stamped: bool,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._disk = disk
+        self._transfer_bytes = transfer_bytes
+        self._queue_depth = queue_depth
+        self._transfers = bytes_used // transfer_bytes
+        self._stamped = stamped
+        self._on_change = on_change
+        # RWF_DSYNC: a disk that takes FUA gets it with the write itself
+        self._flags = os.RWF_DSYNC if fua else 0
+        self._number = os.open(disk, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+        self._written_before = self.written_bytes()
+        self._lock = threading.Lock()
+        self._issued = 0
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._write, daemon=True) for _ in range(queue_depth)]
+        self.failure = ""
+        self._done_ns = array("q")
+        self._latency_ns = array("q")
+
+    @property
+    def complete(self) -> int:
+        return len(self._done_ns)
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.complete * self._transfer_bytes
+
+    @property
+    def flowing(self) -> bool:
+        return self.complete >= self._queue_depth
+
+    @property
+    def drained(self) -> bool:
+        return self._stopping and not any(thread.is_alive() for thread in self._threads)
+
+    def written_bytes(self) -> int:
+        """What the block layer has sent to the disk since it is there."""
+        return int(Path(f"/sys/class/block/{self._disk.name}/stat").read_text().split()[_WRITTEN]) * _SECTOR_BYTES
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the block layer has sent since this load began."""
+        return self.written_bytes() - self._written_before
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin no new write; `drained` once the last one is through."""
+        self._stopping = True
+
+    def _write(self) -> None:
+        buffer = mmap.mmap(-1, self._transfer_bytes)
+        buffer[:] = bytes(pattern(self._transfer_bytes))
+        try:
+            while not self._stopping:
+                with self._lock:
+                    transfer, self._issued = self._issued, self._issued + 1
+                if self._stamped:
+                    stamp(buffer, transfer)
+                began_ns = time.monotonic_ns()
+                offset = transfer % self._transfers * self._transfer_bytes
+                moved = os.pwritev(self._number, [buffer], offset, self._flags)
+                if moved != self._transfer_bytes:
+                    raise OSError(0, f"only {moved} of {self._transfer_bytes} bytes were written at {offset}")
+                self._ended(began_ns)
+        except OSError as error:
+            self.failure = f"{self._disk}: {error.strerror}"
+        self._on_change()
+
+    def _ended(self, began_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            self._done_ns.append(now_ns)
+            self._latency_ns.append(now_ns - began_ns)
+            first_queue = self.complete == self._queue_depth
+        if first_queue:
+            self._on_change()
+
+    def latencies_ns(self, opened_ns: int, closed_ns: int) -> npt.NDArray[np.int64]:
+        """Times from submission to completion of the writes that ended between two moments."""
+        done, latency = np.array(self._done_ns), np.array(self._latency_ns)
+        return latency[(done > opened_ns) & (done <= closed_ns)]
+
+    def verify(self) -> int:
+        """Read back every transfer and compare it with what was written there last.
+
+        Returns:
+            Bytes compared.
+
+        Raises:
+            IscsiError: a place holds something else.
+        """
+        expected = pattern(self._transfer_bytes)
+        found = mmap.mmap(-1, self._transfer_bytes)
+        places = min(self._issued, self._transfers)
+        for place in range(places):
+            stamp(expected, place + (self._issued - 1 - place) // self._transfers * self._transfers)
+            os.preadv(self._number, [found], place * self._transfer_bytes)
+            if found[:] != bytes(expected):
+                raise IscsiError(
+                    f"{self._disk}: byte {place * self._transfer_bytes} and on is not what was written last",
+                    "the target lost or mixed up data: do not trust it",
+                )
+        return places * self._transfer_bytes
+
+    def close(self) -> None:
+        self._stopping = True
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        os.close(self._number)

@@ -1,0 +1,46 @@
+"""What an initiator counts between two marks: its commands' times, its sockets' bytes and waits."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
+# struct tcp_info (include/uapi/linux/tcp.h): bytes_acked, bytes_received; busy, rwnd_limited, sndbuf_limited in us
+TCP_INFO_BYTES = 192
+_TCP_INFO_COUNTERS = {
+    "tcp_acked_bytes": 120,
+    "tcp_received_bytes": 128,
+    "tcp_busy_us": 168,
+    "tcp_rwnd_limited_us": 176,
+    "tcp_sndbuf_limited_us": 184,
+}
+
+
+def tcp_counters(infos: Iterable[bytes]) -> dict[str, int]:
+    """Counters of several sockets, added up, from their TCP_INFO."""
+    kept = list(infos)
+    return {
+        name: sum(struct.unpack_from("=Q", info, offset)[0] for info in kept if len(info) >= offset + 8)
+        for name, offset in _TCP_INFO_COUNTERS.items()
+    }
+
+
+def window(latencies_ns: npt.NDArray[np.int64], first: dict[str, int], last: dict[str, int]) -> dict[str, Any]:
+    """The commands that ended in a window, and the growth of its TCP counters.
+
+    Args:
+        latencies_ns: shape (commands,).
+    """
+    latency_us = latencies_ns / 1e3
+    return {
+        "commands": len(latency_us),
+        "latency_us": {name: float(np.percentile(latency_us, share)) for name, share in _PERCENTILES.items()}
+        if len(latency_us)
+        else {},
+        "tcp": {name: last[name] - first[name] for name in first},
+    }

@@ -1,0 +1,210 @@
+"""The kernel's initiator under test, as a role (see offloadbench.ends): open-iscsi logs in, threads write to the disks.
+
+Orders as of initiator.py, which is the tool's own initiator: the configuration, answered by `ready`; `mark`; `drain`;
+`finish`. When it ends, in whatever order, it logs out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offloadbench.errors import OffloadbenchError
+from offloadbench.kernel import open_iscsi
+from offloadbench.traffic.iscsi import counts
+from offloadbench.traffic.iscsi.block_load import BlockLoad
+from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
+from offloadbench.traffic.iscsi.pdu import IscsiError
+from offloadbench.traffic.orders import answer, read_configuration
+
+COMM = "ob-initiator"
+_HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
+
+
+def record(config: dict[str, Any]) -> dict[str, str]:
+    """A node record's settings from a role's configuration, named as in iscsid.conf."""
+    offers = config["offers"]
+    segment = offers["MaxRecvDataSegmentLength"]
+    return {
+        "iface.initiatorname": config["initiator_name"],
+        "node.session.auth.authmethod": "CHAP",
+        "node.session.auth.username": config["user"],
+        "node.session.auth.password": config["password"],
+        "node.session.nr_sessions": str(config["sessions"]),
+        "node.session.iscsi.InitialR2T": offers["InitialR2T"],
+        "node.session.iscsi.ImmediateData": offers["ImmediateData"],
+        "node.session.iscsi.MaxBurstLength": offers["MaxBurstLength"],
+        "node.session.iscsi.FirstBurstLength": offers["FirstBurstLength"],
+        "node.conn[0].iscsi.MaxRecvDataSegmentLength": segment,
+        "node.conn[0].iscsi.HeaderDigest": _HOW[offers["HeaderDigest"]],
+        "node.conn[0].iscsi.DataDigest": _HOW[offers["DataDigest"]],
+    }
+
+
+class KernelInitiator:
+    """Sessions of the kernel, and the load on their disks."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._portal = open_iscsi.Portal(config["target_name"], config["address"], config["port"])
+        self._wake_read, self._wake_write = os.pipe()
+        self._open_iscsi: open_iscsi.Initiator | None = None
+        self._sockets: list[socket.socket] = []
+        self._loads: list[BlockLoad] = []
+        self._told_ready = self._draining = False
+        self._largest_command_bytes = 0
+        self._marks: dict[int, dict[str, int]] = {}
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b".")
+
+    def open(self) -> None:
+        """Log in, find the disks, start the load."""
+        config = self._config
+        self._open_iscsi = open_iscsi.Initiator()
+        self._open_iscsi.log_in(self._portal, record(config))
+        self._sockets = self._open_iscsi.connections(self._portal)
+        for connection in self._sockets:
+            if config["send_buffer_bytes"]:
+                connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, config["send_buffer_bytes"])
+            if config["congestion_control"]:
+                name = config["congestion_control"].encode()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+        for disk in open_iscsi.disks(self._portal.target_name):
+            self._largest_command_bytes = open_iscsi.send_whole(disk, config["transfer_bytes"])
+            self._loads.append(
+                BlockLoad(
+                    disk,
+                    transfer_bytes=config["transfer_bytes"],
+                    queue_depth=config["queue_depth"],
+                    bytes_used=config["lun_bytes"],
+                    fua=config["fua"],
+                    stamped=config["verify"],
+                    on_change=self._wake,
+                )
+            )
+        for load in self._loads:
+            load.start()
+
+    def run(self) -> None:
+        """Follow orders until finished or until the engine is gone."""
+        stdin = sys.stdin.fileno()
+        text = b""
+        while True:
+            readable = select.select([stdin, self._wake_read], [], [])[0]
+            if self._wake_read in readable:
+                os.read(self._wake_read, 4096)
+                self._look()
+            if stdin in readable:
+                data = os.read(stdin, 1 << 16)
+                if not data:
+                    return
+                *lines, text = (text + data).split(b"\n")
+                for line in lines:
+                    self._follow(json.loads(line))
+
+    def _look(self) -> None:
+        for load in self._loads:
+            if load.failure:
+                raise IscsiError(load.failure, "see dmesg, and the target's log")
+        if not self._told_ready and all(load.flowing for load in self._loads):
+            self._told_ready = True
+            answer({"event": "ready", "settings": self._settings()})
+        if self._draining:
+            self._draining = False
+            # a thread that has told of its end may not have ended yet
+            while not all(load.drained for load in self._loads):
+                time.sleep(0.001)
+            answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
+
+    def _follow(self, order: dict[str, Any]) -> None:
+        if order["do"] == "mark":
+            totals = self._totals()
+            self._marks[totals["t_ns"]] = self._tcp_counters()
+            answer({"event": "mark", **totals})
+        elif order["do"] == "drain":
+            for load in self._loads:
+                load.stop()
+            self._draining = True
+        elif order["do"] == "finish":
+            compared = sum(load.verify() for load in self._loads) if self._config["verify"] else 0
+            opened_ns, closed_ns = order["opened_ns"], order["closed_ns"]
+            latencies = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads])
+            window = counts.window(latencies, self._marks[opened_ns], self._marks[closed_ns])
+            self._log_out()
+            answer({"event": "finished", "verified_bytes": compared, **window})
+
+    def _totals(self) -> dict[str, Any]:
+        return {
+            "t_ns": time.monotonic_ns(),
+            "payload_bytes": sum(load.payload_bytes for load in self._loads),
+            "complete": sum(load.complete for load in self._loads),
+            "sent_bytes": sum(load.sent_bytes for load in self._loads),
+            "received_bytes": 0,
+            "set_up_bytes": 0,
+        }
+
+    def _tcp_counters(self) -> dict[str, int]:
+        return counts.tcp_counters(
+            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
+            for connection in self._sockets
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """What is in force, for the record."""
+        first = self._sockets[0]
+        return {
+            "send_buffer_in_force_bytes": first.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+            "congestion_control_in_force": first.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+            .rstrip(b"\0")
+            .decode(),
+            "largest_command_bytes": self._largest_command_bytes,
+            "negotiated": open_iscsi.negotiated(self._portal.target_name),
+        }
+
+    def _log_out(self) -> None:
+        for load in self._loads:
+            load.close()
+        self._loads = []
+        for connection in self._sockets:
+            connection.close()
+        self._sockets = []
+        open_iscsi.log_out(self._portal.target_name)
+
+    def close(self) -> None:
+        try:
+            self._log_out()
+        finally:
+            if self._open_iscsi:
+                self._open_iscsi.close()
+
+
+def main() -> None:
+    Path("/proc/self/comm").write_text(COMM)
+    # as if our input had been closed: the kernel's sessions are ended in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    initiator = KernelInitiator(read_configuration())
+    try:
+        initiator.open()
+        initiator.run()
+    except (OffloadbenchError, IscsiError) as error:
+        answer({"event": "error", "message": error.message, "hint": error.hint})
+    except OSError as error:
+        answer({"event": "error", "message": str(error), "hint": "see dmesg"})
+    finally:
+        with contextlib.suppress(OffloadbenchError):
+            initiator.close()
+
+
+if __name__ == "__main__":
+    main()
