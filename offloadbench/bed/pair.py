@@ -65,11 +65,14 @@ class Pair:
         if not numbers:
             self.problems.append(f"{end.ifname} has no interrupts of its own: its work is done where the kernel likes")
         for number in numbers:
-            self._remember("irq_affinity", irq=number, cpus=irq.affinity(number))
             try:
+                was = irq.affinity(number)
+                self._remember("irq_affinity", irq=number, cpus=was)
                 irq.set_affinity(number, wanted)
             except HostError as error:
                 self.problems.append(f"{end.ifname}: {error.message}")
+        if numbers:
+            self.settings[f"{end.ifname}_interrupts"] = f"{len(numbers)} on CPU {wanted}"
 
     def settle(self) -> None:
         """A driver may reset the link when a feature changes."""

@@ -7,6 +7,7 @@ milliseconds that it runs: the account is made for one trial.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -44,7 +45,7 @@ def require() -> None:
         if shutil.which(tool) is None:
             raise HostError(f"{tool} is not installed", "apt-get install open-iscsi, or --set initiator=user")
     try:
-        sh.modprobe("iscsi_tcp")
+        sh.modprobe("-a", "iscsi_tcp", "sd_mod")
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ISCSI).close()
     except (sh.ErrorReturnCode, sh.CommandNotFound, OSError) as error:
         raise HostError(
@@ -83,31 +84,33 @@ class Initiator:
         assert self._process is not None
         deadline = time.monotonic() + _WAIT_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                sh.iscsiadm("-m", "session", _timeout=_WAIT_S)
+            with contextlib.suppress(TrafficError):
+                _admin("session")
                 return
-            except sh.ErrorReturnCode as error:
-                if error.exit_code == _NOTHING_FOUND:
-                    return
             time.sleep(0.1)
         self._log.seek(0)
         words = self._log.read().decode(errors="replace").strip().splitlines()
         self.close()
         raise TrafficError(f"iscsid does not answer: {words[-1] if words else 'it says nothing'}", "see iscsid(8)")
 
-    def log_in(self, portal: Portal, settings: Mapping[str, str]) -> None:
-        """Make a node record, set it, and log in.
+    def log_in(self, portal: Portal, initiator_name: str, settings: Mapping[str, str]) -> None:
+        """Make records of an interface and a node, set them, and log in.
 
         Args:
+            initiator_name: for this target only; the machine's own stays what it is.
             settings: names and values as in iscsid.conf.
 
         Raises:
             TrafficError: a value is refused, or the login.
         """
-        _admin(portal, "-o", "new")
+        interface = _interface(portal.target_name)
+        _admin("iface", "-I", interface, "-o", "new")
+        _admin("iface", "-I", interface, "-o", "update", "-n", "iface.initiatorname", "-v", initiator_name)
+        node = ("-T", portal.target_name, "-p", f"{portal.address}:{portal.port}", "-I", interface)
+        _admin("node", *node, "-o", "new")
         for name, value in {"node.startup": "manual", **settings}.items():
-            _admin(portal, "-o", "update", "-n", name, "-v", value)
-        _admin(portal, "--login")
+            _admin("node", *node, "-o", "update", "-n", name, "-v", value)
+        _admin("node", *node, "--login")
 
     def connections(self, portal: Portal) -> list[socket.socket]:
         """Duplicates of the sockets to a portal, which iscsid keeps open for the kernel; the caller closes them."""
@@ -127,16 +130,29 @@ class Initiator:
         self._log.close()
 
 
-def _admin(portal: Portal, *arguments: str) -> None:
-    where = f"{portal.address}:{portal.port}"
+def _admin(mode: str, *arguments: str) -> str:
+    """iscsiadm's answer; empty where it finds nothing to do.
+
+    Raises:
+        TrafficError: it refuses.
+    """
     try:
-        sh.iscsiadm("-m", "node", "-T", portal.target_name, "-p", where, *arguments, _timeout=90)
+        return str(sh.iscsiadm("-m", mode, *arguments, _timeout=90))
     except sh.ErrorReturnCode as error:
+        if error.exit_code == _NOTHING_FOUND:
+            return ""
         said = error.stderr.decode(errors="replace").strip().splitlines()
-        # an account's arguments hold its password
-        raise TrafficError(f"iscsiadm {' '.join(arguments[:4])}: {said[-1] if said else error.exit_code}", "") from None
+        # a node's arguments hold its password
+        shown = " ".join(arguments[:-2] if "-v" in arguments else arguments)
+        words = said[-1] if said else f"exit status {error.exit_code}"
+        raise TrafficError(f"iscsiadm -m {mode} {shown}: {words}", "see iscsiadm(8)") from None
     except sh.TimeoutException as error:
         raise TrafficError("iscsid does not answer iscsiadm", "see its log") from error
+
+
+def _interface(target_name: str) -> str:
+    """Name of a target's own interface record."""
+    return f"offloadbench-{target_name.rpartition(':')[2]}"
 
 
 def disks(target_name: str) -> list[Path]:
@@ -169,26 +185,37 @@ def _sessions(prefix: str) -> list[str]:
     return found
 
 
+def _records(prefix: str) -> list[str]:
+    """Names of the targets with a node record: lines of `address:port,group name`."""
+    names = {line.split()[-1] for line in _admin("node").splitlines() if line.strip()}
+    return sorted(name for name in names if name.startswith(prefix))
+
+
 def log_out(prefix: str) -> list[str]:
-    """Log out of every target whose name begins so, and forget their records; returns the names.
+    """Log out of every target whose name begins so, and forget its records; returns the names.
 
     Raises:
-        TrafficError: a session is still there.
+        TrafficError: something is still there.
     """
-    names = sorted({(_SESSIONS / one / "targetname").read_text().strip() for one in _sessions(prefix)})
+    names = _records(prefix)
     for name in names:
-        for arguments in (("--logout",), ("-o", "delete")):
-            try:
-                sh.iscsiadm("-m", "node", "-T", name, *arguments, _timeout=90)
-            except sh.ErrorReturnCode as error:
-                said = error.stderr.decode(errors="replace").strip()
-                raise TrafficError(f"iscsiadm {arguments[-1]}: {said}", f"iscsiadm -m node -T {name} -u") from error
+        if _sessions(name):
+            _admin("node", "-T", name, "--logout")
+        _admin("node", "-T", name, "-o", "delete")
+    for line in _admin("iface").splitlines():
+        interface = line.partition(" ")[0]
+        if interface.startswith(_interface(prefix)):
+            _admin("iface", "-I", interface, "-o", "delete")
     return names
 
 
 def leave_behind_nothing(prefix: str) -> list[str]:
-    """`log_out`, with an iscsid of our own where none runs; for sessions that a killed process left."""
-    if not _sessions(prefix):
+    """`log_out`, with an iscsid of our own where none runs; for what a killed process left.
+
+    Returns:
+        Names of the targets.
+    """
+    if shutil.which("iscsiadm") is None or not (_records(prefix) or _sessions(prefix)):
         return []
     initiator = Initiator()
     try:

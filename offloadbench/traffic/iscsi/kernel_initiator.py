@@ -36,7 +36,6 @@ def record(config: dict[str, Any]) -> dict[str, str]:
     offers = config["offers"]
     segment = offers["MaxRecvDataSegmentLength"]
     return {
-        "iface.initiatorname": config["initiator_name"],
         "node.session.auth.authmethod": "CHAP",
         "node.session.auth.username": config["user"],
         "node.session.auth.password": config["password"],
@@ -72,7 +71,7 @@ class KernelInitiator:
         """Log in, find the disks, start the load."""
         config = self._config
         self._open_iscsi = open_iscsi.Initiator()
-        self._open_iscsi.log_in(self._portal, record(config))
+        self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config))
         self._sockets = self._open_iscsi.connections(self._portal)
         for connection in self._sockets:
             if config["send_buffer_bytes"]:
