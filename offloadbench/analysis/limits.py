@@ -25,7 +25,9 @@ GAP_COLUMNS = [*_TRIAL, "start_s", "length_s", "length_rtts"]
 
 def facts(run: Run, trial: Trial) -> dict[str, Any]:
     """What bed and workload say, by the names that `theory.path_of` and `theory.exchange_of` read."""
-    known: dict[str, Any] = {"line_rate_bits_per_s": run.bed.line_rate_bits_per_s, "rtt_s": run.bed.rtt_s}
+    # a NIC without a bus claims a speed that nothing keeps to
+    speed = run.nic.speed_bits_per_s if run.nic.bus else 0
+    known: dict[str, Any] = {"line_rate_bits_per_s": run.bed.line_rate_bits_per_s or speed, "rtt_s": run.bed.rtt_s}
     settings = trial.load.settings if trial.load else {}
     negotiated = settings.get("negotiated")
     if not negotiated or settings.get("operation") != "write":

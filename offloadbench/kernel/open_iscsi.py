@@ -24,6 +24,19 @@ from offloadbench.errors import HostError, TrafficError
 from offloadbench.kernel import processes, sockets
 
 _SESSIONS = Path("/sys/class/iscsi_session")
+_OF_SESSION = {
+    "initial_r2t": "initial_r2t",
+    "immediate_data": "immediate_data",
+    "first_burst_bytes": "first_burst_len",
+    "max_burst_bytes": "max_burst_len",
+}
+_OF_CONNECTION = {
+    "header_digest": "header_digest",
+    "data_digest": "data_digest",
+    "max_send_segment_bytes": "max_xmit_dlength",
+    "max_receive_segment_bytes": "max_recv_dlength",
+}
+_TRUTHS = ("initial_r2t", "immediate_data", "header_digest", "data_digest")
 _NETLINK_ISCSI = 8
 _WAIT_S = 20.0
 # iscsiadm's own: nothing to do, as no such session or record is there (include/iscsi_err.h)
@@ -224,16 +237,16 @@ def leave_behind_nothing(prefix: str) -> list[str]:
         initiator.close()
 
 
-def negotiated(target_name: str) -> dict[str, str]:
-    """What the sessions with a target have agreed on, as the kernel's sysfs names it (scsi_transport_iscsi.c)."""
-    found = {}
+def negotiated(target_name: str) -> dict[str, int | bool]:
+    """What the sessions with a target have agreed on, from the kernel's sysfs (scsi_transport_iscsi.c)."""
+    found: dict[str, int | bool] = {}
     for session in _sessions(target_name):
-        for attribute in ("initial_r2t", "immediate_data", "first_burst_len", "max_burst_len"):
-            found[attribute] = (_SESSIONS / session / attribute).read_text().strip()
+        for name, attribute in _OF_SESSION.items():
+            found[name] = int((_SESSIONS / session / attribute).read_text())
         for connection in (_SESSIONS / session / "device").glob("connection*/iscsi_connection/connection*"):
-            for attribute in ("header_digest", "data_digest", "max_recv_dlength", "max_xmit_dlength"):
-                found[attribute] = (connection / attribute).read_text().strip()
-    return found
+            for name, attribute in _OF_CONNECTION.items():
+                found[name] = int((connection / attribute).read_text())
+    return {name: bool(value) if name in _TRUTHS else value for name, value in found.items()}
 
 
 def send_whole(disk: Path, transfer_bytes: int) -> int:
