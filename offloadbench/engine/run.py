@@ -32,6 +32,11 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
     if options.tune:
         rate = options.line_rate_bits_per_s if options.nic == lab.LAB else 0
         definitions = tune.with_tuned(definitions, rate, options.rtt_s)
+    if options.waits and any(definition.parameters.get("initiator") == "kernel" for definition in definitions):
+        raise UsageError(
+            "--waits: the kernel's initiator sends from workers of the kernel, which belong to nobody",
+            "leave --waits out, or --set initiator=user",
+        )
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
 
 
