@@ -12,7 +12,7 @@ import pandas as pd
 
 from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, verdicts_for
 from offloadbench.model import Profile, Run, Trial
-from offloadbench.runfile import unpack_chains
+from offloadbench.packed import unpack_chains
 
 # up to here a table of all cells is quicker than sorting the rows
 _COUNTED_CELLS = 1 << 18

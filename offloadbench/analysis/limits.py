@@ -13,7 +13,7 @@ import pandas as pd
 from offloadbench.analysis import metrics, theory
 from offloadbench.analysis.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.queue import State, queue
-from offloadbench.model import Run, Trial
+from offloadbench.model import Run, TcpTrace, Trial
 
 _TRIAL = ["run", "nic", "workload", "case", "repeat"]
 _STATES = [f"{state.name.lower()}_ratio" for state in State]
@@ -61,8 +61,12 @@ def of_trial(run: Run, trial: Trial) -> Diagnosis | None:
 def _segments_per_command(trial: Trial) -> float:
     """Segments that the followed connections sent for each command that ended in the window; NaN without commands."""
     commands = trial.load.settings.get("commands_in_window", 0) if trial.load else 0
-    sent = sum(queue(trace).change("data_out_segments") for trace in trial.tcp if trace.rows > 1)
+    sent = sum(_sent_segments(trace) for trace in trial.tcp if trace.rows > 1)
     return sent / commands if commands else float("nan")
+
+
+def _sent_segments(trace: TcpTrace) -> int:
+    return queue(trace).change("data_out_segments") if trace.sent_segments is None else trace.sent_segments
 
 
 def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, float]]:
