@@ -38,12 +38,14 @@ def _samples(samples: Samples, factor: float, seed: int) -> Samples:
     scatter = np.exp(drawn.normal(0, 0.01, SECONDS))
     return replace(
         samples,
-        t_s=[round(second + 1 + samples.t_s[0] % 1, 6) for second in range(SECONDS)],
+        t_s=[second + 1 + round(late, 6) for second, late in enumerate((scatter * 1e-3).tolist())],
         interval_s=[samples.interval_s[second] for second in at],
         late_s=[samples.late_s[second] for second in at],
         counters={
             name: [
-                round(column[second] * scale * (factor if name.startswith("cpu_") and "idle" not in name else 1), 6)
+                round(
+                    column[second] * float(scale) * (factor if name.startswith("cpu_") and "idle" not in name else 1), 6
+                )
                 for second, scale in zip(at, scatter, strict=True)
             ]
             for name, column in samples.counters.items()
@@ -85,7 +87,7 @@ def _trace(trace: TcpTrace, rows_max: int) -> TcpTrace:
 
 def _enlarged(trial: Trial, factor: float, seed: int) -> Trial:
     """The trial as if it had lasted a minute, its costs changed by `factor`."""
-    assert trial.samples and trial.load
+    assert trial.samples and trial.load and trial.evidence
     scale = SECONDS / trial.window_s
     load = trial.load
     return replace(
@@ -94,6 +96,8 @@ def _enlarged(trial: Trial, factor: float, seed: int) -> Trial:
         samples=_samples(trial.samples, factor, seed),
         load=replace(load, payload_bytes=round(load.payload_bytes * scale), interval_s=float(SECONDS)),
         profile=_profile(trial.profile, trial.window_s) if trial.profile else None,
+        # packets of another case would contradict this one's name, and the trial would not be drawn
+        evidence=replace(trial.evidence, packets=[]),
     )
 
 
