@@ -69,7 +69,11 @@ def _sent_segments(trace: TcpTrace) -> int:
     return queue(trace).change("data_out_segments") if trace.sent_segments is None else trace.sent_segments
 
 
-def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, float]]:
+Judged = tuple[dict[str, Any], float, Diagnosis, float]
+
+
+def judged(runs: Sequence[Run]) -> list[Judged]:
+    """Every watched trial: what names it, its goodput in bits per second, its diagnosis, its segments per command."""
     found = []
     for run in runs:
         for trial in run.trials:
@@ -82,8 +86,8 @@ def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, f
     return found
 
 
-def limits(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per watched trial.
+def limits(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
+    """One row per watched trial; `found`: of these runs, where it is known already.
 
     Columns: run, nic, workload, case, repeat, limit (`suspects.Limit`), sentence, evidence, goodput_bits_per_s, bound,
     bound_bits_per_s (the lowest of theory), segments_per_command (NaN without commands), gap_count, gap_ratio (of the
@@ -103,12 +107,12 @@ def limits(runs: Sequence[Run]) -> pd.DataFrame:
             "gap_ratio": verdict.gap_ratio,
             **dict(zip(_STATES, verdict.shares.values(), strict=False)),
         }
-        for names, goodput, verdict, segments in _each(runs)
+        for names, goodput, verdict, segments in (judged(runs) if found is None else found)
     ]
     return pd.DataFrame(rows, columns=LIMIT_COLUMNS)
 
 
-def bounds(runs: Sequence[Run]) -> pd.DataFrame:
+def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
     """Theory beside the measurement: one row per bound of every watched trial, the lowest first.
 
     Columns: run, nic, workload, case, repeat, bound, bound_bits_per_s, formula, source, goodput_bits_per_s,
@@ -124,7 +128,7 @@ def bounds(runs: Sequence[Run]) -> pd.DataFrame:
             "goodput_bits_per_s": goodput,
             "of_bound_ratio": goodput / bound.bits_per_s if bound.bits_per_s else float("nan"),
         }
-        for names, goodput, verdict, _ in _each(runs)
+        for names, goodput, verdict, _ in (judged(runs) if found is None else found)
         for bound in verdict.bounds
     ]
     return pd.DataFrame(rows, columns=BOUND_COLUMNS)
@@ -134,7 +138,7 @@ def gaps(runs: Sequence[Run]) -> pd.DataFrame:
     """Times in which nothing was sent: run, nic, workload, case, repeat, start_s, length_s, length_rtts."""
     rows = [
         {**names, "start_s": gap.start_s, "length_s": gap.length_s, "length_rtts": gap.length_rtts}
-        for names, _, verdict, _ in _each(runs)
+        for names, _, verdict, _ in judged(runs)
         for gap in verdict.gaps
     ]
     return pd.DataFrame(rows, columns=GAP_COLUMNS)

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings
 from offloadbench.analysis.attribution import SHADOW
+from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.analysis.statistics import mean_interval
-from offloadbench.analysis.waterfall import Fall, fall
+from offloadbench.analysis.waterfall import Fall
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import accounts
@@ -150,10 +151,7 @@ class Pictures:
 
     def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
         """Where the difference of each bench's headline comes from."""
-        benches = dict(_benches(self._modules))
-        pairs = [(found, benches.get((found.nic, found.workload))) for found in headlines]
-        falls = [(found, fall(rows, found.on, found.off)) for found, rows in pairs if rows is not None]
-        return [self._waterfall(finding, found) for finding, found in falls if found]
+        return [self._waterfall(finding, found) for finding, found in falls(self._results, headlines)]
 
     def _waterfall(self, finding: Finding, found: Fall) -> Plot:
         steps = ", ".join(
