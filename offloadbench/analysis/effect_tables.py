@@ -9,7 +9,7 @@ import pandas as pd
 
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, cells
 from offloadbench.model import Profile, Run
 from offloadbench.units import format_change
 
@@ -63,26 +63,11 @@ def _row(effect: Effect) -> dict[str, object]:
     if judgement is None:
         return row | dict.fromkeys(_FIGURES, math.nan) | {"verdict": "not estimable", "method": ""}
     estimate = judgement.estimate
-    ratios, plain, differences = judgement.ratios(), judgement.ratios(0.95), judgement.differences()
     return row | {
         "value_on": estimate.b,
         "value_off": estimate.a,
-        "ratio": ratios[0],
-        "ratio_low": ratios[1],
-        "ratio_high": ratios[2],
-        "ratio_low_95": plain[1],
-        "ratio_high_95": plain[2],
-        "difference": differences[0],
-        "difference_low": differences[1],
-        "difference_high": differences[2],
-        "level": judgement.level,
-        "p": judgement.p,
-        "p_holm": judgement.p_holm,
-        "verdict": judgement.verdict,
         "blocks": estimate.trials_a,
-        "trials_needed": judgement.trials_needed,
-        "detectable_change": judgement.detectable_change,
-        "method": estimate.method,
+        **cells(judgement),
     }
 
 

@@ -13,7 +13,8 @@ from offloadbench.model import Profile, Run
 from offloadbench.report import change_views, limit_views, profile_views, views
 from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import Verdict
-from offloadbench.report.pictures import Pictures, Plot
+from offloadbench.report.pictures import Pictures
+from offloadbench.report.plot import Plot
 from offloadbench.report.views import Table
 
 Told = list[tuple[Plot, list[str]]]

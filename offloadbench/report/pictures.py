@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings
@@ -20,6 +18,7 @@ from offloadbench.analysis.waterfall import Fall
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import accounts
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
 from offloadbench.report.plots.effects import contrast_label
@@ -35,49 +34,11 @@ from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
-from offloadbench.report.svg import inline, printable
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
     "95 % interval, without one where too little was measured"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot for a wide page and for a narrow one; the style sheet shows one of them.
-
-    Attributes:
-        number: of this plot in its report, which keeps the ids of one page apart.
-        draw: called with `narrow`, inside `style.drawing`.
-        label: what a reader who cannot see the plot is told.
-    """
-
-    number: int
-    draw: partial[Figure]
-    label: str
-    caption: str
-
-    @property
-    def name(self) -> str:
-        """Words for a file's name."""
-        return self.draw.func.__name__.replace("_", "-")
-
-    @property
-    def wide(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("wide")
-
-    @property
-    def narrow(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("narrow")
-
-    def _inline(self, css_class: str) -> Markup:
-        drawn = self.draw(narrow=css_class == "narrow")
-        return Markup(  # noqa: S704 escaped by ElementTree
-            inline(drawn, f"p{self.number}{css_class}-", printable(self.label), css_class)
-        )
 
 
 class Pictures:

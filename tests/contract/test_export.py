@@ -14,6 +14,10 @@ from offloadbench.model import Profile, Run
 from tests.conftest import CommandLine
 
 COLUMNS = {
+    "findings": "nic workload title on off trials_on trials_off cpu_s_per_gb_on cpu_s_per_gb_off saved_cpu_s_per_gb "
+    "saved_ratio throughput_bits_per_s_on throughput_bits_per_s_off throughput_change_ratio sentence basis command",
+    "waterfall": "nic workload dearer cheaper quantity module dearer_per_byte cheaper_per_byte change_per_byte "
+    "share_of_change",
     "trials": "run repeat nic driver kernel workload case outcome reason throughput_bits_per_s goodput_bits_per_s "
     "cpu_busy_ratio cpu_softirq_ratio cpu_s_per_gb packets_per_s bytes_per_packet retrans_segments csum_errors "
     "tool_cpu_ratio steal_ratio toggle_proven",
