@@ -61,12 +61,12 @@ def _finding(found: Finding) -> dict[str, object]:
 
 
 def falls(results: Results, found: Sequence[Finding]) -> Iterator[tuple[Finding, Fall]]:
-    """The way of each finding whose cases were profiled and differ, module by module."""
+    """The way of each finding that says something and whose cases were profiled and differ, module by module."""
     modules = busy_modules(results.modules)
     benches = dict(iter(modules.groupby(["nic", "workload"], sort=False)))
     for finding in found:
         rows = benches.get((finding.nic, finding.workload))
-        way = fall(rows, finding.on, finding.off) if rows is not None else None
+        way = fall(rows, finding.on, finding.off) if rows is not None and finding.size else None
         if way:
             yield finding, way
 

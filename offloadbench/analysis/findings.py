@@ -38,7 +38,7 @@ class Finding:
         basis: on how many trials it rests.
         command: the line that follows the advice; "" when there is nothing to change.
         recipes: how to make what the command does last; none without a command.
-        size: CPU seconds per GB of payload that the offload saves; negative when it costs.
+        size: CPU seconds per GB of payload that the offload saves; negative when it costs, 0 where nothing can be said.
         rows: the rows of the trials table it rests on.
         on, off: names of the two cases.
     """
@@ -243,7 +243,8 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
         workload=workload,
         title=f"{subject} (case {on_case} against {off_case})",
         sentence=sentence,
-        sources=_sources(modules, on_case, off_case),
+        # where a difference comes from of which nothing can be said is nothing to say either
+        sources=_sources(modules, on_case, off_case) if saved else "",
         basis=basis,
         command=f"ethtool -K {ifname} {' '.join(f'{name} {state}' for name in switches)}" if state else "",
         recipes=lasting.recipes(ifname, switches, state) if state else [],
