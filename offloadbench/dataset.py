@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from offloadbench import catalog, runfile
-from offloadbench.analysis import tables
+from offloadbench.analysis.exported import TABLES
 from offloadbench.errors import UsageError
 from offloadbench.model import Profile, Run
 
@@ -47,9 +47,9 @@ class Dataset:
         Raises:
             UsageError: no such table.
         """
-        if name not in tables.TABLES:
-            raise UsageError(f"no table {name!r}", f"known: {', '.join(tables.TABLES)}")
-        return tables.TABLES[name](self.runs, self.profile)
+        if name not in TABLES:
+            raise UsageError(f"no table {name!r}", f"known: {', '.join(TABLES)}")
+        return TABLES[name](self.runs, self.profile)
 
     @cached_property
     def trials(self) -> pd.DataFrame:

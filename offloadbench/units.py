@@ -64,6 +64,18 @@ def format_change(ratio: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.2g} %"
 
 
+def format_ratio(ratio: float) -> str:
+    """A change with its sign, rounded to what its size deserves: 1.032 -> '+3.2 %', 0.59 -> '-41 %', 4.1 -> 'x4.1'.
+
+    Minus and times are the typographic signs.
+    """
+    if ratio >= 3:
+        return f"\N{MULTIPLICATION SIGN}{ratio:.2g}" if ratio < 100 else f"\N{MULTIPLICATION SIGN}{ratio:.0f}"
+    size = abs(ratio - 1) * 100
+    sign = "\N{MINUS SIGN}" if ratio < 1 else "+"
+    return f"{sign}{size:.0f} %" if size >= 9.95 else f"{sign}{size:.1f} %"
+
+
 def format_bytes(size: float) -> str:
     """134217728 -> '128 MiB'."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

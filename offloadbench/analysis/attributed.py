@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, verdicts_for
 from offloadbench.model import Profile, Run, Trial
-from offloadbench.runfile import unpack_chains
+from offloadbench.packed import unpack_chains
 
 # up to here a table of all cells is quicker than sorting the rows
 _COUNTED_CELLS = 1 << 18
+# what tables are made of: columns of `attribution.attribute`
+_SUMMED = (
+    "event", "quantity", "cpu", "second", "comm", "ko", "leaf", "floor", "module", "method", "caller", "samples",
+    "weight",
+)  # fmt: skip
 QUANTITIES = ("instructions", "cycles", "kernel_cpu_time_ns")
 """What a weight can mean, from what tells most about the work to what tells least."""
 
@@ -73,9 +80,34 @@ def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
     return attribute(trial.profile, verdicts_for(run.kallsyms, profile))
 
 
-def busy_totals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Busy weight and samples per event (index): what shares are of."""
-    return rows[rows["leaf"] != IDLE].groupby("event", observed=True)[["weight", "samples"]].sum()
+@dataclass(frozen=True)
+class Batch:
+    """Trials of one run that are summed together."""
+
+    items: list[Attributed]
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The samples of all trials, see `attribution.attribute`, and `trial`: the place among the items."""
+        frames = [item.rows for item in self.items]
+        columns: dict[str, Any] = {"trial": np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])}
+        for name in _SUMMED:
+            parts = [frame[name] for frame in frames]
+            if isinstance(parts[0].dtype, pd.CategoricalDtype):
+                columns[name] = union_categoricals(parts, sort_categories=True)
+            else:
+                columns[name] = np.concatenate([part.to_numpy() for part in parts])
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def busy(self) -> pd.DataFrame:
+        """The rows that are not idle: what shares are of."""
+        return self.rows[self.rows["leaf"] != IDLE]
+
+
+def whole_by(rows: pd.DataFrame) -> list[str]:
+    """What tells apart the wholes that shares are of: the event, and the trial where there are several."""
+    return [name for name in ("trial", "event", "quantity") if name in rows]
 
 
 def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

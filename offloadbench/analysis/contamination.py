@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from offloadbench.model import ProfileCounts
-from offloadbench.runfile import unpack_profile
+from offloadbench.packed import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
 NOTED_RATIO = 0.02

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.model import ProfileCounts
-from offloadbench.runfile import unpack_profile
+from offloadbench.packed import unpack_profile
 
 # beyond this the samples do not stand for what was counted
 NOTED_RATIO = 0.02

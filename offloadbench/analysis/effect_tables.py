@@ -9,9 +9,9 @@ import pandas as pd
 
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, cells
 from offloadbench.model import Profile, Run
-from offloadbench.units import format_change
+from offloadbench.units import format_change, format_ratio
 
 _KEYS = ["run", "nic", "workload", "factor", "on", "off", "metric"]
 _FIGURES = ["value_on", "value_off", "ratio", "ratio_low", "ratio_high", "ratio_low_95", "ratio_high_95"]
@@ -63,26 +63,11 @@ def _row(effect: Effect) -> dict[str, object]:
     if judgement is None:
         return row | dict.fromkeys(_FIGURES, math.nan) | {"verdict": "not estimable", "method": ""}
     estimate = judgement.estimate
-    ratios, plain, differences = judgement.ratios(), judgement.ratios(0.95), judgement.differences()
     return row | {
         "value_on": estimate.b,
         "value_off": estimate.a,
-        "ratio": ratios[0],
-        "ratio_low": ratios[1],
-        "ratio_high": ratios[2],
-        "ratio_low_95": plain[1],
-        "ratio_high_95": plain[2],
-        "difference": differences[0],
-        "difference_low": differences[1],
-        "difference_high": differences[2],
-        "level": judgement.level,
-        "p": judgement.p,
-        "p_holm": judgement.p_holm,
-        "verdict": judgement.verdict,
         "blocks": estimate.trials_a,
-        "trials_needed": judgement.trials_needed,
-        "detectable_change": judgement.detectable_change,
-        "method": estimate.method,
+        **cells(judgement),
     }
 
 
@@ -152,10 +137,11 @@ def _cpu(effect: Effect) -> str:
         return said
     if verdict == INDICATION:
         return f"indication from one block, no verdict: {said}"
+    told = "no interval" if math.isnan(low) else f"{format_ratio(low)} to {format_ratio(high)}"
     if verdict == TOO_FEW:
-        return f"too few blocks: at least {judgement.trials_needed} ({said})"
+        return f"too few blocks: at least {judgement.trials_needed} (CPU per GB {format_ratio(ratio)}, {told})"
     seen = f"would have shown {format_change(judgement.detectable_change)}"
-    return f"shows no change of CPU per GB ({_range(low - 1, high - 1)}; {seen})"
+    return f"shows no change of CPU per GB ({told}; {seen})"
 
 
 def _throughput(effect: Effect) -> str:

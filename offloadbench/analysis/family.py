@@ -95,6 +95,28 @@ def _reach(level: float, degrees: float) -> float:
     return float(special.stdtrit(degrees, (1 + level) / 2) + special.stdtrit(degrees, POWER))
 
 
+def cells(judgement: Judgement) -> dict[str, object]:
+    """A judgement as cells of a row; the interval is at `level`, `_95` is the plain one."""
+    ratios, plain, differences = judgement.ratios(), judgement.ratios(0.95), judgement.differences()
+    return {
+        "ratio": ratios[0],
+        "ratio_low": ratios[1],
+        "ratio_high": ratios[2],
+        "ratio_low_95": plain[1],
+        "ratio_high_95": plain[2],
+        "difference": differences[0],
+        "difference_low": differences[1],
+        "difference_high": differences[2],
+        "level": judgement.level,
+        "p": judgement.p,
+        "p_holm": judgement.p_holm,
+        "verdict": judgement.verdict,
+        "trials_needed": judgement.trials_needed,
+        "detectable_change": judgement.detectable_change,
+        "method": judgement.estimate.method,
+    }
+
+
 def judge(estimates: Sequence[Estimate]) -> list[Judgement]:
     """Every estimate of one family, judged together."""
     tests = len(estimates)

@@ -38,7 +38,7 @@ class Finding:
         basis: on how many trials it rests.
         command: the line that follows the advice; "" when there is nothing to change.
         recipes: how to make what the command does last; none without a command.
-        size: CPU seconds per GB of payload that the offload saves; negative when it costs.
+        size: CPU seconds per GB of payload that the offload saves; negative when it costs, 0 where nothing can be said.
         rows: the rows of the trials table it rests on.
         on, off: names of the two cases.
     """
@@ -181,7 +181,7 @@ def _sources(modules: pd.DataFrame, on: str, off: str) -> str:
     return f"{'Saved' if total > 0 else 'Spent'} most in: {parts} ({unit}; all modules {figure(abs(total))})."
 
 
-def _foreign(side: pd.DataFrame) -> float:
+def foreign(side: pd.DataFrame) -> float:
     """CPU seconds per GB that processes of others took on the measured CPUs, at worst; 0 where it is not known."""
     taken = side["foreign_cpu_ratio"] / side["cpu_busy_ratio"] * side["cpu_s_per_gb"]
     return float(taken.max()) if taken.notna().any() else 0.0
@@ -197,10 +197,10 @@ def _sentence(subject: str, plural: bool, on: pd.DataFrame, off: pd.DataFrame) -
     figures = f"{figure(cost_off)} → {figure(cost_on)} CPU s/GB"
     they, verb = ("together they", "") if plural else ("it", "s")
     several = min(len(on), len(off)) > 1
-    foreign = max(_foreign(on), _foreign(off))
-    if foreign > _FOREIGN_OF_SAVING * abs(saved):
+    taken = max(foreign(on), foreign(off))
+    if taken > _FOREIGN_OF_SAVING * abs(saved):
         return (
-            f"Nothing can be said about {subject}: processes of others took up to {figure(foreign)} CPU seconds per GB "
+            f"Nothing can be said about {subject}: processes of others took up to {figure(taken)} CPU seconds per GB "
             f"on the measured CPUs, too much beside the difference ({figures}); measure on a quiet machine.",
             "",
             0.0,
@@ -243,7 +243,8 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
         workload=workload,
         title=f"{subject} (case {on_case} against {off_case})",
         sentence=sentence,
-        sources=_sources(modules, on_case, off_case),
+        # where a difference comes from of which nothing can be said is nothing to say either
+        sources=_sources(modules, on_case, off_case) if saved else "",
         basis=basis,
         command=f"ethtool -K {ifname} {' '.join(f'{name} {state}' for name in switches)}" if state else "",
         recipes=lasting.recipes(ifname, switches, state) if state else [],

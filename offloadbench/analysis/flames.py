@@ -71,9 +71,10 @@ class Forest:
 
     def add(self, item: Attributed) -> None:
         """The busy weight of a trial; nothing for one without call chains or without load."""
-        payload, stacks = metrics.payload_bytes(item.trial), item.stacks
-        if not payload or stacks.empty:
+        payload = metrics.payload_bytes(item.trial)
+        if not payload or item.trial.profile is None or not item.trial.profile.chain_count:
             return
+        stacks = item.stacks
         names = item.verdicts.symbols.raw_names
         ends: dict[tuple[str, int], int] = {}
         for quantity, rows in stacks.groupby("quantity"):

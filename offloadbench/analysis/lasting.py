@@ -68,6 +68,12 @@ def _systemd(ifname: str, keys: Sequence[str], switches: Sequence[str], state: s
     lines = ["[Match]", f"PermanentMACAddress={MAC_PLACEHOLDER}", "", "[Link]"]
     lacking = [name for name in switches if name in _WITHOUT_KEY]
     without = f" It has no key for {', '.join(lacking)}." if lacking else ""
+    if "tso" in switches and state == "off":
+        # seen with systemd 252 on Linux 6.18: accecn stays on
+        without += (
+            " It has none for TSO's ECN variants either: `ethtool -k` may go on saying `tcp-segmentation-offload: on` "
+            "for them; `tx-tcp-segmentation` tells."
+        )
     return Recipe(
         title="systemd: /etc/systemd/network/10-offload.link",
         text="\n".join([*lines, *_DEFAULT_LINK, *(f"{key}={value}" for key in keys)]),

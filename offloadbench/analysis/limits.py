@@ -13,7 +13,7 @@ import pandas as pd
 from offloadbench.analysis import metrics, theory
 from offloadbench.analysis.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.queue import State, queue
-from offloadbench.model import Run, Trial
+from offloadbench.model import Run, TcpTrace, Trial
 
 _TRIAL = ["run", "nic", "workload", "case", "repeat"]
 _STATES = [f"{state.name.lower()}_ratio" for state in State]
@@ -61,11 +61,19 @@ def of_trial(run: Run, trial: Trial) -> Diagnosis | None:
 def _segments_per_command(trial: Trial) -> float:
     """Segments that the followed connections sent for each command that ended in the window; NaN without commands."""
     commands = trial.load.settings.get("commands_in_window", 0) if trial.load else 0
-    sent = sum(queue(trace).change("data_out_segments") for trace in trial.tcp if trace.rows > 1)
+    sent = sum(_sent_segments(trace) for trace in trial.tcp if trace.rows > 1)
     return sent / commands if commands else float("nan")
 
 
-def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, float]]:
+def _sent_segments(trace: TcpTrace) -> int:
+    return queue(trace).change("data_out_segments") if trace.sent_segments is None else trace.sent_segments
+
+
+Judged = tuple[dict[str, Any], float, Diagnosis, float]
+
+
+def judged(runs: Sequence[Run]) -> list[Judged]:
+    """Every watched trial: what names it, its goodput in bits per second, its diagnosis, its segments per command."""
     found = []
     for run in runs:
         for trial in run.trials:
@@ -78,8 +86,8 @@ def _each(runs: Sequence[Run]) -> list[tuple[dict[str, Any], float, Diagnosis, f
     return found
 
 
-def limits(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per watched trial.
+def limits(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
+    """One row per watched trial; `found`: of these runs, where it is known already.
 
     Columns: run, nic, workload, case, repeat, limit (`suspects.Limit`), sentence, evidence, goodput_bits_per_s, bound,
     bound_bits_per_s (the lowest of theory), segments_per_command (NaN without commands), gap_count, gap_ratio (of the
@@ -99,12 +107,12 @@ def limits(runs: Sequence[Run]) -> pd.DataFrame:
             "gap_ratio": verdict.gap_ratio,
             **dict(zip(_STATES, verdict.shares.values(), strict=False)),
         }
-        for names, goodput, verdict, segments in _each(runs)
+        for names, goodput, verdict, segments in (judged(runs) if found is None else found)
     ]
     return pd.DataFrame(rows, columns=LIMIT_COLUMNS)
 
 
-def bounds(runs: Sequence[Run]) -> pd.DataFrame:
+def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
     """Theory beside the measurement: one row per bound of every watched trial, the lowest first.
 
     Columns: run, nic, workload, case, repeat, bound, bound_bits_per_s, formula, source, goodput_bits_per_s,
@@ -120,7 +128,7 @@ def bounds(runs: Sequence[Run]) -> pd.DataFrame:
             "goodput_bits_per_s": goodput,
             "of_bound_ratio": goodput / bound.bits_per_s if bound.bits_per_s else float("nan"),
         }
-        for names, goodput, verdict, _ in _each(runs)
+        for names, goodput, verdict, _ in (judged(runs) if found is None else found)
         for bound in verdict.bounds
     ]
     return pd.DataFrame(rows, columns=BOUND_COLUMNS)
@@ -130,7 +138,7 @@ def gaps(runs: Sequence[Run]) -> pd.DataFrame:
     """Times in which nothing was sent: run, nic, workload, case, repeat, start_s, length_s, length_rtts."""
     rows = [
         {**names, "start_s": gap.start_s, "length_s": gap.length_s, "length_rtts": gap.length_rtts}
-        for names, _, verdict, _ in _each(runs)
+        for names, _, verdict, _ in judged(runs)
         for gap in verdict.gaps
     ]
     return pd.DataFrame(rows, columns=GAP_COLUMNS)

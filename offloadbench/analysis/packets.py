@@ -12,7 +12,7 @@ import numpy.typing as npt
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.packet import SYN, segment
 from offloadbench.model import PacketTrace
-from offloadbench.runfile import pack_columns, unpack_columns
+from offloadbench.packed import pack_columns, unpack_columns
 
 # a point a packet: more than this would be too much for a run file
 ROWS_MAX = 200_000

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import unpack_tcp
+from offloadbench.packed import unpack_tcp
 
 # a waiting writer is woken when a third of its buffer is free (sk_stream_write_space, sk_stream_min_wspace)
 WAKE_RATIO = 2 / 3
@@ -56,7 +56,7 @@ class Queue:
     """The columns of a trace, and what follows from them.
 
     Attributes:
-        columns: see `offloadbench.runfile.TCP_COLUMNS`; each of shape (ticks,).
+        columns: see `offloadbench.packed.TCP_COLUMNS`; each of shape (ticks,).
         period_us: from tick to tick.
     """
 

@@ -1,4 +1,4 @@
-"""Tidy tables of runs: trials, samples, features; `TABLES` names all. `export` prints them, reports draw from them.
+"""Tidy tables of runs: trials, samples, features. `export` prints them, reports draw from them.
 
 The columns named in the README are a contract; more may follow, these stay.
 """
@@ -6,13 +6,13 @@ The columns named in the README are a contract; more may follow, these stay.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 import pandas as pd
 
-from offloadbench.analysis import contamination, effect_tables, limits, metrics, module_tables, proof
-from offloadbench.model import Profile, Run, Trial
+from offloadbench.analysis import contamination, metrics, proof
+from offloadbench.model import Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
 
@@ -187,21 +187,3 @@ def features(runs: Sequence[Run]) -> pd.DataFrame:
         "proof",
     ]
     return pd.DataFrame(rows, columns=columns)
-
-
-TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
-    "trials": lambda runs, profile: trials(runs),
-    "samples": lambda runs, profile: samples(runs),
-    "features": lambda runs, profile: features(runs),
-    "modules": module_tables.modules,
-    "methods": module_tables.methods,
-    "module_seconds": module_tables.seconds,
-    "processes": module_tables.processes,
-    "cpus": module_tables.cpus,
-    "stacks": module_tables.stacks,
-    "limits": lambda runs, profile: limits.limits(runs),
-    "bounds": lambda runs, profile: limits.bounds(runs),
-    "gaps": lambda runs, profile: limits.gaps(runs),
-    "effects": lambda runs, profile: effect_tables.effect_rows(runs),
-    "effect_modules": effect_tables.share_rows,
-}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.model import Waits
-from offloadbench.runfile import unpack_waits
+from offloadbench.packed import unpack_waits
 
 SEND_MEMORY = "sk_stream_wait_memory"
 # how a thread goes to sleep, whatever it waits for

@@ -28,6 +28,7 @@ class Fall:
     Attributes:
         start, end: totals of all modules, in `quantity` per byte of payload, `start` the dearer.
         steps: the biggest saving first, what became dearer last, and after these the rest.
+        modules: every module with what it costs in the dearer and in the cheaper case, the biggest saving first.
     """
 
     dearer: str
@@ -36,6 +37,7 @@ class Fall:
     start: float
     end: float
     steps: list[Step]
+    modules: list[tuple[str, float, float]]
 
 
 def fall(modules: pd.DataFrame, one: str, other: str) -> Fall | None:
@@ -60,4 +62,8 @@ def fall(modules: pd.DataFrame, one: str, other: str) -> Fall | None:
     steps = [Step(str(module), float(change)) for module, change in named.sort_values(kind="stable").items()]
     if len(named) < len(changes):
         steps.append(Step("", float(changes.drop(named.index).sum())))
-    return Fall(dearer, cheaper, str(modules["quantity"].iloc[0]), start, end, steps)
+    every = [
+        (str(module), float(wide.loc[module, dearer]), float(wide.loc[module, cheaper]))
+        for module in changes.sort_values(kind="stable").index
+    ]
+    return Fall(dearer, cheaper, str(modules["quantity"].iloc[0]), start, end, steps, every)

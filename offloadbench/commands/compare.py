@@ -67,7 +67,10 @@ def _effects(run: Run, profile: Profile) -> list[str]:
     """What the run's factors do, in sentences, with the modules where it was profiled."""
     from offloadbench.analysis.effects import effects
 
-    found = effects(run)
+    every = effects(run)
+    # a workload whose run was not made for effects would only say so five times
+    told = {effect.workload for effect in every if effect.judgement}
+    found = [effect for effect in every if effect.workload in told]
     if not found:
         return []
     from offloadbench.analysis import effect_shares, effect_tables

@@ -28,6 +28,8 @@ TABLE_NAMES = (
     "gaps",
     "effects",
     "effect_modules",
+    "findings",
+    "waterfall",
 )
 
 
@@ -72,13 +74,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")
     from offloadbench import catalog, runfile
-    from offloadbench.analysis import tables
+    from offloadbench.analysis.exported import TABLES
 
     if arguments.format == "folded" and arguments.table != "stacks":
         raise UsageError(f"--format folded is of call stacks, not of {arguments.table}", "give --table stacks")
     profile = catalog.profile(arguments.profile)
     runs = [runfile.load(path) for path in arguments.files]
-    data = _encoded(tables.TABLES[arguments.table](runs, profile), arguments.format)
+    data = _encoded(TABLES[arguments.table](runs, profile), arguments.format)
     if arguments.output is None:
         sys.stdout.write(data.decode())
         return OK

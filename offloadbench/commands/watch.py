@@ -188,7 +188,7 @@ def _write(path: Path, seen: Seen, verdict: Diagnosis) -> None:
 def _csv(traces: list[TcpTrace]) -> str:
     import pandas as pd
 
-    from offloadbench.runfile import unpack_tcp
+    from offloadbench.packed import unpack_tcp
 
     tables = []
     for trace in traces:

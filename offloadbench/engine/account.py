@@ -14,6 +14,9 @@ from offloadbench.kernel import netns, processes, tcpdiag, waits
 from offloadbench.kernel.capture import Capture
 from offloadbench.model import PacketTrace, Plan, TcpTrace, Waits
 
+# in a run file, of one workload: about 5 MB; four trials of a minute at 1 kHz keep every row
+_TRACE_ROWS = 240_000
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -22,6 +25,11 @@ class Told:
     tcp: list[TcpTrace] = field(default_factory=list)
     waits: Waits | None = None
     packets: PacketTrace | None = None
+
+
+def trace_rows(plan: Plan) -> int:
+    """How many rows of a trial's traces the run file keeps: with many trials, the middle of each window has to do."""
+    return _TRACE_ROWS // max(1, len(plan.cases) * max(plan.repeats, plan.max_repeats))
 
 
 class Account:
@@ -49,7 +57,8 @@ class Account:
         if not watched:
             return
         address, port = watched[0]
-        self._monitor = Monitor(dut.launch(MODULE, TITLE, cpus), Watched(remote_address=address, remote_port=port))
+        target, rows_max = Watched(remote_address=address, remote_port=port), trace_rows(wanted)
+        self._monitor = Monitor(dut.launch(MODULE, TITLE, cpus), target, rows_max=rows_max)
         try:
             self._port = port
             if wanted.waits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class Monitor:
     Args:
         role: that plays `MODULE`; closed by `close`.
         side: `dut` or `peer`, for the traces.
+        rows_max: that are kept of a window; of more it is the middle.
         real_time: whether it may preempt what shares its CPU.
 
     Attributes:
@@ -44,7 +46,14 @@ class Monitor:
     """
 
     def __init__(
-        self, role: Role, watched: Watched, *, side: str = "dut", period_us: int = 1000, real_time: bool = True
+        self,
+        role: Role,
+        watched: Watched,
+        *,
+        side: str = "dut",
+        period_us: int = 1000,
+        rows_max: int = sys.maxsize,
+        real_time: bool = True,
     ) -> None:
         self._role = role
         self._window_s = 0.0
@@ -57,6 +66,7 @@ class Monitor:
             "connections_max": watched.connections_max,
             "priority": PRIORITY if real_time else 0,
             "side": side,
+            "rows_max": rows_max,
         }
         try:
             self.problem: str = role.request(order, "ready")["problem"]

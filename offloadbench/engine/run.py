@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import catalog, names, plan, runfile, traffic
+from offloadbench import catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab
 from offloadbench.engine import blocks, tune
@@ -102,16 +102,16 @@ def _symbols(options: Options, emit: Emit) -> Kallsyms:
     snapshot = kallsyms.snapshot()
     sources = debuginfo.sources_of_running(snapshot, lambda text: emit(Note(text)))
     return Kallsyms(
-        text=runfile.pack_text(snapshot),
+        text=packed.pack_text(snapshot),
         ko_paths=kallsyms.ko_paths(),
-        sources=runfile.pack_text(sources) if sources else "",
+        sources=packed.pack_text(sources) if sources else "",
     )
 
 
 def _wanted_profile(options: Options, run: Run) -> Wanted:
     if not run.plan.profile:
         return Wanted([])
-    symbols = SymbolTable(runfile.unpack_text(run.kallsyms.text), names.EMPTY) if run.plan.call_graph else None
+    symbols = SymbolTable(packed.unpack_text(run.kallsyms.text), names.EMPTY) if run.plan.call_graph else None
     return Wanted(
         events=perf.available_events(),
         functions=symbols.addresses if symbols else None,
@@ -139,7 +139,7 @@ def _resumed(options: Options, prior: Run) -> Options:
 
 
 def _check_resumable(run: Run, found: Nic) -> None:
-    if run.kallsyms.text and runfile.unpack_text(run.kallsyms.text) != kallsyms.snapshot():
+    if run.kallsyms.text and packed.unpack_text(run.kallsyms.text) != kallsyms.snapshot():
         raise RunFileError(
             "the kernel's symbols have moved since this run began (restart, or modules loaded)",
             "start a new run",

@@ -26,11 +26,13 @@ import numpy as np
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import tcpdiag
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_columns
+from offloadbench.packed import TCP_COLUMNS, TcpColumns, pack_columns
 
 # above the wire's 10, as the sampler's 20
 PRIORITY = 20
 CONNECTIONS_MAX = 16
+# of a connection: enough for a diagnosis, 2 s at 1 kHz
+ROWS_MIN = 2000
 _PR_SET_TIMERSLACK = 29
 # how often orders and new connections are looked for
 _LOOK_NS = 50_000_000
@@ -128,14 +130,20 @@ class Window:
         for watched in self._watched.values():
             watched.watch.close()
 
-    def traces(self, side: str) -> list[TcpTrace]:
-        """What was read, connection by connection; those that were never read are left out."""
+    def traces(self, side: str, rows_max: int = sys.maxsize) -> list[TcpTrace]:
+        """What was read, connection by connection; those that were never read are left out.
+
+        Args:
+            rows_max: that are kept of all connections together; of longer windows it is a stretch in the middle.
+        """
+        rows_each = max(ROWS_MIN, rows_max // max(1, len(self._watched)))
         late_us = np.array(self._late_ns, dtype=np.float64) * 1e-3
         found = []
         for watched in self._watched.values():
             if not watched.times_ns:
                 continue
             columns = self._columns(watched)
+            kept = _middle(columns, rows_each)
             last_tick = watched.last_tick if watched.last_tick >= 0 else self.ticks_due
             found.append(
                 TcpTrace(
@@ -149,9 +157,10 @@ class Window:
                     late_max_us=round(float(late_us.max()), 1),
                     cpu_s=round(self._cpu_s, 4),
                     window_s=round((self._closed_ns - self.started_ns) * 1e-9, 6),
-                    names=list(columns),
-                    rows=len(watched.times_ns),
-                    columns=pack_columns(columns),
+                    names=list(kept),
+                    rows=len(kept["t_us"]),
+                    columns=pack_columns(kept),
+                    sent_segments=int(columns["data_out_segments"][-1] - columns["data_out_segments"][0]),
                 )
             )
         return found
@@ -159,6 +168,11 @@ class Window:
     def _columns(self, watched: _Watched) -> TcpColumns:
         decoded = watched.watch.decode() | {"t_us": (np.array(watched.times_ns) - self.started_ns) // 1000}
         return {name: decoded[name].astype(np.int64) for name in TCP_COLUMNS}
+
+
+def _middle(columns: TcpColumns, rows: int) -> TcpColumns:
+    first = max(0, (len(columns["t_us"]) - rows) // 2)
+    return {name: column[first : first + rows] for name, column in columns.items()}
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -220,7 +234,7 @@ def main() -> None:
             _answer({"event": "opened", "t_ns": window.started_ns, "connections": len(window)})
             if not _watch(window):
                 return
-            traces = window.traces(order["side"])
+            traces = window.traces(order["side"], order["rows_max"])
             _answer({"event": "closed", "traces": len(traces)})
             for trace in traces:
                 _answer({"event": "trace", "trace": msgspec.to_builtins(trace)})

@@ -21,7 +21,7 @@ from offloadbench.kernel.perf import Controlled
 from offloadbench.kernel.perfdata import CpuMode
 from offloadbench.model import Waits
 from offloadbench.names import base_name
-from offloadbench.runfile import Columns, pack_waits
+from offloadbench.packed import Columns, pack_waits
 
 _EVENT = "sched:sched_switch"
 # of prev_state: what lies above says that the thread was preempted, and waits for nothing (include/linux/sched.h,

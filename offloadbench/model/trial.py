@@ -174,12 +174,14 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
         side: `dut` or `peer`; "" where nobody gave the ends a role.
         period_us: from tick to tick.
         ticks_due, ticks_taken: of the time in which the connection was there; a tick is taken in its own period or
-            never. A row a tick that was taken.
+            never. A row a tick that was taken, or of those in the middle of the window where a run of many trials keeps
+            no more.
         late_p99_us, late_max_us: how far behind its tick a row was read; the maximum counts what ticks were missed for.
         cpu_s: of the monitor's process in its window, which it may have shared among several connections.
         window_s: length of the monitor's window, which rows of a short connection do not fill.
-        names: of the columns, in the order of their storage; see `offloadbench.runfile.TCP_COLUMNS`.
-        columns: base64 of zlib of the columns (`offloadbench.runfile.unpack_tcp`).
+        names: of the columns, in the order of their storage; see `offloadbench.packed.TCP_COLUMNS`.
+        columns: base64 of zlib of the columns (`offloadbench.packed.unpack_tcp`).
+        sent_segments: in all ticks that were taken; None in older files, whose rows are all of them.
     """
 
     connection: str
@@ -195,13 +197,14 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
     names: list[str]
     rows: int
     columns: str
+    sent_segments: int | None = None
 
 
 class PacketTrace(Frozen, frozen=True, kw_only=True):
     """Packets of one connection over one window, captured at the sender (offloadbench.analysis.packets).
 
     Attributes:
-        names, rows, columns: base64 of zlib of the columns, see `offloadbench.runfile.pack_columns`.
+        names, rows, columns: base64 of zlib of the columns, see `offloadbench.packed.pack_columns`.
         left_out: packets of the window beyond the first `rows`.
     """
 
@@ -220,7 +223,7 @@ class Waits(Frozen, frozen=True, kw_only=True):
         window_s: how long switches were recorded.
         threads: the threads that were watched.
         chains: distinct call chains of kernel functions, the outermost (the system call) first.
-        rows, columns: base64 of zlib of the waits, columns in the order of `offloadbench.runfile.WAIT_COLUMNS`.
+        rows, columns: base64 of zlib of the waits, columns in the order of `offloadbench.packed.WAIT_COLUMNS`.
         unfinished: waits that had not ended when the window did; they are in no row.
         lost_switches: that perf could not write down in time.
         perf_cpu_s: CPU time of perf itself in the window.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from offloadbench.analysis.compare import ALL_CASES, OTHER_CASES, Comparison, Row
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement, cells
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
 from offloadbench.units import format_change, format_rate
 
@@ -25,6 +25,7 @@ _TITLES = {
     "value_per_byte": "per byte",
 }
 _UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
+_TIMES_FROM = 3.0
 # XML 1.0 cannot carry the others at all
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -53,17 +54,23 @@ def _figure(value: float, metric: str, quantity: str = "") -> str:
 
 def _change(row: Row) -> str:
     ratio, _, _ = row.judgement.ratios()
-    return "new" if math.isnan(ratio) else f"{ratio - 1:+.1%}"
+    return "new" if math.isnan(ratio) else _ratio(ratio)
 
 
 def _interval(row: Row) -> str:
     _, low, high = row.judgement.ratios()
     if math.isnan(row.judgement.estimate.standard_error):
         return "no interval"
-    if math.isnan(low):
+    # a ratio below zero is none: what was taken without logarithms is told in its unit
+    if math.isnan(low) or low < 0:
         _, low, high = row.judgement.differences()
-        return f"{low:+.3g} to {high:+.3g}"
-    return f"{low - 1:+.1%} to {high - 1:+.1%}"
+        return f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
+    return f"{_ratio(low)} to {_ratio(high)}"
+
+
+def _ratio(ratio: float) -> str:
+    """In percent, or in times where that would be many hundreds."""
+    return f"x{ratio:.3g}" if ratio >= _TIMES_FROM else f"{ratio - 1:+.1%}"
 
 
 def words(judgement: Judgement) -> str:
@@ -169,7 +176,6 @@ def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
     """A row as plain fields; NaN as None."""
     question, judgement = row.question, row.judgement
     estimate = judgement.estimate
-    ratios, plain, differences = judgement.ratios(), judgement.ratios(0.95), judgement.differences()
     fields: dict[str, object] = {
         "a": question.a,
         "b": question.b,
@@ -182,21 +188,7 @@ def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
         "value_b": estimate.b,
         "trials_a": estimate.trials_a,
         "trials_b": estimate.trials_b,
-        "ratio": ratios[0],
-        "ratio_low": ratios[1],
-        "ratio_high": ratios[2],
-        "ratio_low_95": plain[1],
-        "ratio_high_95": plain[2],
-        "difference": differences[0],
-        "difference_low": differences[1],
-        "difference_high": differences[2],
-        "level": judgement.level,
-        "p": judgement.p,
-        "p_holm": judgement.p_holm,
-        "verdict": judgement.verdict,
-        "trials_needed": judgement.trials_needed,
-        "detectable_change": judgement.detectable_change,
-        "method": estimate.method,
+        **cells(judgement),
         "gate": _gate_words(sheet.of(row)),
     }
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in fields.items()}

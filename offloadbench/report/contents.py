@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offloadbench.analysis import findings
+from offloadbench.analysis import caveats, confidence, findings
+from offloadbench.analysis.caveats import Caveat
 from offloadbench.analysis.findings import Finding
 from offloadbench.analysis.results import Results, gather
 from offloadbench.model import Profile, Run
-from offloadbench.report import change_views
+from offloadbench.report import change_views, limit_views, profile_views, views
 from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.pictures import Pictures, Plot
+from offloadbench.report.limit_views import Verdict
+from offloadbench.report.pictures import Pictures
+from offloadbench.report.plot import Plot
+from offloadbench.report.views import Table
 
 Told = list[tuple[Plot, list[str]]]
+
+ROWS = {
+    "saved": ("trials",),
+    "findings": ("findings",),
+    "effects": ("effects", "effect_modules"),
+    "where": ("waterfall", "modules"),
+    "sure": ("methods",),
+    "functions": ("stacks",),
+    "limits": ("limits", "bounds"),
+    "seconds": ("samples", "module_seconds"),
+    "proven": ("features",),
+    "trials": ("trials",),
+    "modules": ("modules",),
+    "processes": ("processes", "cpus"),
+}
+"""Section -> the tables of `offloadbench export` that its sentences and pictures rest on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,8 @@ class Contents:
         headlines: the biggest finding of each bench and workload; `others` are the rest.
         remarks: on what differs between the runs and what is not compared.
         effect_problems: on runs whose effects cannot be tested.
+        single_cpus: on benches that were measured on one CPU, which have no table of CPUs.
+        foreign: on trials whose modules are the work of others too.
     """
 
     results: Results
@@ -59,6 +81,16 @@ class Contents:
     remarks: list[str]
     effects: list[RunEffects]
     effect_problems: list[str]
+    limits: list[Verdict]
+    theory: Table
+    counted: str
+    features: list[Table]
+    modules: list[Table]
+    processes: list[Table]
+    cpus: list[Table]
+    single_cpus: list[str]
+    foreign: list[str]
+    caveats: list[Caveat]
     plots: Plots
 
     @property
@@ -80,6 +112,8 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
     changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
     effects, effect_problems = change_views.run_effects(results, profile)
     pictures = Pictures(results, profile)
+    limits, theory = limit_views.watched(results)
+    cpus, single_cpus = profile_views.cpus(results)
     return Contents(
         results=results,
         profile=profile,
@@ -90,6 +124,16 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
         remarks=remarks,
         effects=effects,
         effect_problems=effect_problems,
+        limits=limits,
+        theory=theory,
+        counted=confidence.counted(results.runs),
+        features=views.features(results),
+        modules=views.modules(results, profile.floors),
+        processes=profile_views.processes(results),
+        cpus=cpus,
+        single_cpus=single_cpus,
+        foreign=list(caveats.foreign(results)),
+        caveats=caveats.collect(results),
         plots=Plots(
             changes=pictures.changes(changes),
             throughput_cpu=pictures.throughput_cpu(),

@@ -14,10 +14,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from offloadbench.analysis import caveats, confidence, findings
+from offloadbench.analysis import findings
 from offloadbench.model import Profile, Run
-from offloadbench.report import limit_views, machine, profile_views, views
-from offloadbench.report.contents import Contents, contents
+from offloadbench.report import machine, views
+from offloadbench.report.contents import ROWS, Contents, contents
 from offloadbench.report.flame import flame
 from offloadbench.report.plots import style
 from offloadbench.report.svg import printable
@@ -73,7 +73,6 @@ def page(found: Contents) -> str:
     """The document of these contents."""
     results, profile, plots = found.results, found.profile, found.plots
     css, graph = _own("report.css"), flame(results)
-    cpus, single_cpus = profile_views.cpus(results)
     values = dict(
         css=Markup(css),  # noqa: S704 our own file
         css_hash=_hash(css),
@@ -89,20 +88,21 @@ def page(found: Contents) -> str:
         **{field.name: getattr(plots, field.name) for field in fields(plots)},
         remarks=found.remarks,
         effect_problems=found.effect_problems,
-        counted=confidence.counted(results.runs),
+        rows_of=ROWS,
+        counted=found.counted,
         flame=graph,
-        limits=limit_views.verdicts(results),
-        theory=limit_views.theory(results),
+        limits=found.limits,
+        theory=found.theory,
         trials=views.trials(results),
         proofs=views.proofs(results),
-        features=views.features(results),
-        module_tables=views.modules(results, profile.floors),
-        processes=profile_views.processes(results),
-        cpus=cpus,
-        single_cpus=single_cpus,
-        foreign=list(caveats.foreign(results)),
+        features=found.features,
+        module_tables=found.modules,
+        processes=found.processes,
+        cpus=found.cpus,
+        single_cpus=found.single_cpus,
+        foreign=found.foreign,
         profile=profile,
-        caveats=caveats.collect(results),
+        caveats=found.caveats,
         methods=[machine.methods(run) for run in results.runs],
         machines=[machine.machine(run) for run in results.runs],
     )

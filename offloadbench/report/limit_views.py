@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from offloadbench.analysis import limits
 from offloadbench.analysis.packets import Packets, packets
 from offloadbench.analysis.queue import Queue, queue
@@ -25,17 +27,19 @@ class Verdict:
     evidence: str
 
 
-def verdicts(results: Results) -> list[Verdict]:
-    """In the order of the trials."""
-    found = limits.limits(results.runs)
-    return [Verdict(_title(row), str(row["sentence"]), str(row["evidence"])) for row in found.to_dict("records")]
+def watched(results: Results) -> tuple[list[Verdict], Table]:
+    """The verdicts in the order of the trials, and the theory beside them."""
+    found = limits.judged(results.runs)
+    told = limits.limits(results.runs, found).to_dict("records")
+    verdicts = [Verdict(_title(row), str(row["sentence"]), str(row["evidence"])) for row in told]
+    return verdicts, _theory(limits.bounds(results.runs, found))
 
 
 def _title(row: Mapping[Hashable, object]) -> str:
     return f"{row['workload']}, case {row['case']}, repeat {row['repeat']}"
 
 
-def theory(results: Results) -> Table:
+def _theory(bounds: pd.DataFrame) -> Table:
     """Every bound of every watched trial beside what was measured."""
     rows = [
         [
@@ -46,7 +50,7 @@ def theory(results: Results) -> Table:
             Cell(format_rate(row["goodput_bits_per_s"]), repr(float(row["goodput_bits_per_s"]))),
             Cell(f"{row['of_bound_ratio']:.0%}", repr(float(row["of_bound_ratio"]))),
         ]
-        for row in limits.bounds(results.runs).to_dict("records")
+        for row in bounds.to_dict("records")
     ]
     heads = [
         Head("Trial"), Head("Bound"), Head("Formula", words=True), Head("Allows", True), Head("Measured", True),

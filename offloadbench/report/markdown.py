@@ -1,14 +1,14 @@
-"""A report as GitHub-flavoured Markdown: findings, what changed, effects, tables and caveats, without the pictures."""
+"""A report as GitHub-flavoured Markdown: all that the HTML page says and tabulates, without the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from offloadbench.analysis import caveats
 from offloadbench.analysis.findings import Finding
-from offloadbench.report import limit_views, views
+from offloadbench.report import machine, views
 from offloadbench.report.comparison import escape_markdown
-from offloadbench.report.contents import Contents
+from offloadbench.report.contents import ROWS, Contents
+from offloadbench.report.machine import Group
 from offloadbench.report.svg import printable
 from offloadbench.report.views import Cell, Table
 
@@ -57,33 +57,80 @@ def table(found: Table) -> list[str]:
     return [*lines, ""]
 
 
-def _section(title: str, sentences: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {_prose(text)}" for text in sentences), ""] if sentences else []
+def _rows(section: str) -> list[str]:
+    return [f"Rows: {', '.join(f'`offloadbench export --table {name}`' for name in ROWS[section])}", ""]
+
+
+def _section(title: str, sentences: Sequence[str], section: str = "") -> list[str]:
+    """Nothing where there is nothing to say."""
+    if not sentences:
+        return []
+    return [f"## {title}", "", *(_rows(section) if section else []), *(f"- {_prose(text)}" for text in sentences), ""]
+
+
+def _tables(title: str, found: Sequence[Table], section: str, sentences: Sequence[str] = ()) -> list[str]:
+    shown = [line for one in found if one.rows for line in table(one)]
+    if not shown and not sentences:
+        return []
+    return [f"## {title}", "", *_rows(section), *(line for text in sentences for line in (_prose(text), "")), *shown]
+
+
+def _groups(groups: Sequence[Group]) -> Iterator[str]:
+    """Terms and texts, each group under its title."""
+    for group in groups:
+        if group.items:
+            yield from (f"**{escape_markdown(group.title)}**", "")
+            yield from (f"- {escape_markdown(f'{term}: {text or chr(0x2013)}')}" for term, text in group.items)
+            yield ""
+
+
+def _methods(found: Contents) -> Iterator[str]:
+    yield from ("## Methods and machine", "")
+    for run in found.results.runs:
+        where = f"{found.results.benches[run.run_id]}, run {run.run_id}, {run.created_utc}"
+        yield from (f"### {escape_markdown(where)}", "")
+        yield from _groups([machine.methods(run), *machine.machine(run)])
+
+
+def _findings(found: Contents) -> Iterator[str]:
+    yield from ("## Findings", "", *_rows("findings"))
+    for finding in (*found.headlines, *found.others):
+        yield from _finding(finding, several=found.several)
+    if not found.headlines:
+        yield from ("No two cases can be compared here.", "")
+
+
+def _changes(found: Contents) -> list[str]:
+    sentences = [f"{one.where}: {text}" for one in found.changes for text in one.sentences]
+    return _section("What changed between the runs", [*found.remarks, *sentences])
 
 
 def render(found: Contents) -> str:
     """The whole report."""
     results = found.results
     benches = ", ".join(dict.fromkeys(results.benches.values()))
-    lines = [f"# offloadbench: {escape_markdown(benches)}", "", f"From {escape_markdown(', '.join(found.names))}.", ""]
-    lines += ["## Findings", ""]
-    for finding in (*found.headlines, *found.others):
-        lines += _finding(finding, several=found.several)
-    if not found.headlines:
-        lines += ["No two cases can be compared here.", ""]
-    changes = [f"{one.where}: {text}" for one in found.changes for text in one.sentences]
-    lines += _section("What changed between the runs", [*found.remarks, *changes])
     effects = [text for one in found.effects for text in one.sentences]
-    lines += _section("What each offload does by itself", [*effects, *found.effect_problems])
-    limits = [f"{verdict.title}: {verdict.sentence}" for verdict in limit_views.verdicts(results)]
-    lines += _section("Why the sender waits", limits)
-    lines += ["## Tables", ""]
-    proofs = views.proofs(results)
-    for one in (
-        views.trials(results),
-        *([proofs] if proofs.rows else []),
-        *views.modules(results, found.profile.floors),
-    ):
-        lines += table(one)
-    lines += _section("Caveats", [caveat.text for caveat in caveats.collect(results)])
+    sure = [f"{case}: {sentence}" for _, told in found.plots.confidence for case, sentence in told]
+    sure += [found.counted] if found.counted else []
+    limits = [f"{verdict.title}: {verdict.sentence} Evidence: {verdict.evidence}." for verdict in found.limits]
+    attributed = [f"Attributed by the profile `{found.profile.name}`: {found.profile.title}."] if found.modules else []
+    work = [*found.foreign, *found.single_cpus]
+    lines = [
+        f"# offloadbench: {escape_markdown(benches)}",
+        "",
+        f"From {escape_markdown(', '.join(found.names))}.",
+        "",
+        *_findings(found),
+        *_changes(found),
+        *_section("What each offload does by itself", [*effects, *found.effect_problems], "effects"),
+        *_section("How sure is this picture", sure, "sure"),
+        *_section("Why the sender waits", limits, "limits"),
+        *(table(found.theory) if found.theory.rows else []),
+        *_tables("What was proven, and what not", [views.proofs(results), *found.features], "proven"),
+        *_tables("Trials", [views.trials(results)], "trials"),
+        *_tables("Modules", found.modules, "modules", attributed),
+        *_tables("Processes and CPUs", [*found.processes, *found.cpus], "processes", work),
+        *_section("Caveats", [caveat.text for caveat in found.caveats]),
+        *_methods(found),
+    ]
     return "\n".join(printable(line) for line in lines).rstrip() + "\n"

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings
 from offloadbench.analysis.attribution import SHADOW
+from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.analysis.statistics import mean_interval
-from offloadbench.analysis.waterfall import Fall, fall
+from offloadbench.analysis.waterfall import Fall
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
 from offloadbench.report.limit_views import accounts
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
 from offloadbench.report.plots.effects import contrast_label
@@ -34,49 +34,11 @@ from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
-from offloadbench.report.svg import inline, printable
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
     "95 % interval, without one where too little was measured"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot for a wide page and for a narrow one; the style sheet shows one of them.
-
-    Attributes:
-        number: of this plot in its report, which keeps the ids of one page apart.
-        draw: called with `narrow`, inside `style.drawing`.
-        label: what a reader who cannot see the plot is told.
-    """
-
-    number: int
-    draw: partial[Figure]
-    label: str
-    caption: str
-
-    @property
-    def name(self) -> str:
-        """Words for a file's name."""
-        return self.draw.func.__name__.replace("_", "-")
-
-    @property
-    def wide(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("wide")
-
-    @property
-    def narrow(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("narrow")
-
-    def _inline(self, css_class: str) -> Markup:
-        drawn = self.draw(narrow=css_class == "narrow")
-        return Markup(  # noqa: S704 escaped by ElementTree
-            inline(drawn, f"p{self.number}{css_class}-", printable(self.label), css_class)
-        )
 
 
 class Pictures:
@@ -150,10 +112,7 @@ class Pictures:
 
     def waterfalls(self, headlines: Sequence[Finding]) -> list[Plot]:
         """Where the difference of each bench's headline comes from."""
-        benches = dict(_benches(self._modules))
-        pairs = [(found, benches.get((found.nic, found.workload))) for found in headlines]
-        falls = [(found, fall(rows, found.on, found.off)) for found, rows in pairs if rows is not None]
-        return [self._waterfall(finding, found) for finding, found in falls if found]
+        return [self._waterfall(finding, found) for finding, found in falls(self._results, headlines)]
 
     def _waterfall(self, finding: Finding, found: Fall) -> Plot:
         steps = ", ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from offloadbench.report.pictures import Plot
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 
 _PNG_DPI = 144

@@ -50,6 +50,8 @@ def inline(figure: Figure, prefix: str, label: str, css_class: str) -> str:
         label: what a reader who cannot see the plot is told.
     """
     buffer = io.StringIO()
+    # the layout is done: an engine that is still set would have everything drawn twice
+    figure.set_layout_engine(None)
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)

@@ -8,12 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench.analysis import folded, tables
+from offloadbench.analysis import exported, folded
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.model import Profile, Run
 from tests.conftest import CommandLine
 
 COLUMNS = {
+    "findings": "nic workload title on off trials_on trials_off cpu_s_per_gb_on cpu_s_per_gb_off saved_cpu_s_per_gb "
+    "saved_ratio throughput_bits_per_s_on throughput_bits_per_s_off throughput_change_ratio sentence basis command",
+    "waterfall": "nic workload dearer cheaper quantity module dearer_per_byte cheaper_per_byte change_per_byte "
+    "share_of_change",
     "trials": "run repeat nic driver kernel workload case outcome reason throughput_bits_per_s goodput_bits_per_s "
     "cpu_busy_ratio cpu_softirq_ratio cpu_s_per_gb packets_per_s bytes_per_packet retrans_segments csum_errors "
     "tool_cpu_ratio steal_ratio toggle_proven",
@@ -44,7 +48,7 @@ UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps"}
 def test_a_table_has_every_promised_column_filled(
     name: str, sample_run: Run, chains_run: Run, linux_profile: Profile
 ) -> None:
-    table = tables.TABLES[name]([chains_run if name == "stacks" else sample_run], linux_profile)
+    table = exported.TABLES[name]([chains_run if name == "stacks" else sample_run], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
     filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]
@@ -53,18 +57,18 @@ def test_a_table_has_every_promised_column_filled(
 
 @pytest.mark.parametrize("name", sorted(UNFILLED))
 def test_a_table_has_every_promised_column(name: str, sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.TABLES[name]([sample_run], linux_profile)
+    table = exported.TABLES[name]([sample_run], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
 
 
 def test_exactly_these_tables_are_offered() -> None:
-    assert set(TABLE_NAMES) == set(COLUMNS) == set(tables.TABLES)
+    assert set(TABLE_NAMES) == set(COLUMNS) == set(exported.TABLES)
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.TABLES[name]([sample_run], linux_profile)
+    table = exported.TABLES[name]([sample_run], linux_profile)
     numbers = [column for column in table.select_dtypes("number").columns if column.endswith("_ratio")]
     for column in numbers:
         values = table[column].dropna()
@@ -72,7 +76,7 @@ def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profil
 
 
 def test_a_module_has_one_row_per_event_of_a_trial(sample_run: Run, linux_profile: Profile) -> None:
-    table = tables.TABLES["modules"]([sample_run], linux_profile)
+    table = exported.TABLES["modules"]([sample_run], linux_profile)
     assert not table.duplicated(["workload", "case", "repeat", "module", "event"]).any()
     assert set(table["floor"]) <= set(linux_profile.floors)
 
@@ -84,13 +88,13 @@ def test_folded_stacks_are_lines_that_flame_graph_tools_read(
     assert done.code == 0
     lines = [re.fullmatch(r"(tso|csum);([^;]+(?:;[^;]+)*) (\d+)", line) for line in done.out.splitlines()]
     assert lines and all(lines)
-    table = tables.TABLES["stacks"]([chains_run], linux_profile)
+    table = exported.TABLES["stacks"]([chains_run], linux_profile)
     assert sum(int(line[3]) for line in lines if line) == table["value"].sum()
 
 
 def test_folded_lines_of_two_runs_begin_with_the_run(chains_run: Run, linux_profile: Profile) -> None:
     runs = [chains_run, msgspec.structs.replace(chains_run, run_id="b")]
-    text = folded.folded(tables.TABLES["stacks"](runs, linux_profile))
+    text = folded.folded(exported.TABLES["stacks"](runs, linux_profile))
     assert {line.split(";")[0] for line in text.splitlines()} == {chains_run.run_id, "b"}
 
 
@@ -99,7 +103,7 @@ def test_a_process_name_cannot_break_a_folded_line(chains_run: Run, linux_profil
     assert first.profile is not None
     odd = msgspec.structs.replace(first.profile, comms=["a;b\nc"] * len(first.profile.comms))
     runs = [msgspec.structs.replace(chains_run, trials=[msgspec.structs.replace(first, profile=odd)])]
-    text = folded.folded(tables.TABLES["stacks"](runs, linux_profile))
+    text = folded.folded(exported.TABLES["stacks"](runs, linux_profile))
     assert {line.split(";")[1].split(" 1")[0] for line in text.splitlines()} == {"a:b c"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
+from offloadbench import packed, runfile
 from offloadbench.model import FORMAT_VERSION
 from tests.conftest import DATA
 
@@ -27,11 +27,11 @@ def test_a_released_file_loads_with_all_that_it_holds(path: Path) -> None:
         assert trial.samples is not None
         assert trial.samples.counters == raw["samples"]["counters"]
         assert trial.profile is not None
-        columns = runfile.unpack_profile(trial.profile)
+        columns = packed.unpack_profile(trial.profile)
         assert int(columns["count"].sum()) == trial.profile.samples
         assert int(columns["process"].max()) < len(trial.profile.comms)
         assert int(columns["event"].max()) < len(trial.profile.events)
-    assert runfile.unpack_text(run.kallsyms.text).splitlines()
+    assert packed.unpack_text(run.kallsyms.text).splitlines()
 
 
 @pytest.mark.parametrize("path", RELEASED, ids=lambda path: str(path.stem))

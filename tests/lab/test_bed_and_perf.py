@@ -18,7 +18,7 @@ from offloadbench.bed.lab import Lab
 from offloadbench.engine.options import Options
 from offloadbench.engine.site import Site, open_site
 from offloadbench.kernel import idle, netns, nic, perf
-from offloadbench.runfile import unpack_profile
+from offloadbench.packed import unpack_profile
 from tests.lab.beds import forget
 
 

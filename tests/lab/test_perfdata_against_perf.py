@@ -14,7 +14,7 @@ import pytest
 from offloadbench.kernel import perfdata
 from offloadbench.kernel.perfdata import MODE_LETTERS
 from offloadbench.model import ProfileEvent
-from offloadbench.runfile import unpack_profile
+from offloadbench.packed import unpack_profile
 
 CLOCK = ("-e", "cpu-clock", "-c", "1000000")
 # short-lived processes that change their names, threads with names of their own, system calls, page faults

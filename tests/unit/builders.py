@@ -21,7 +21,7 @@ from offloadbench.model import (
     Trial,
     WorkloadDefinition,
 )
-from offloadbench.runfile import Columns, pack_chains, pack_profile, pack_text
+from offloadbench.packed import Columns, pack_chains, pack_profile, pack_text
 
 CLOCK = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1_000_000)
 INSTRUCTIONS = ProfileEvent(name="instructions", quantity="instructions", period=2_000_003)

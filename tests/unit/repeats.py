@@ -9,8 +9,8 @@ import numpy as np
 
 from offloadbench import catalog
 from offloadbench.model import CaseDefinition, FeatureRecord, PlannedCase, ProfileCounts, Run, Trial
+from offloadbench.packed import pack_text
 from offloadbench.plan import draw_order, effective_state
-from offloadbench.runfile import pack_text
 from tests.unit.builders import CLOCK, load, profile_counts, samples, trial, workload
 
 SECONDS = 12
@@ -28,7 +28,7 @@ def noise(count: int, sigma: float, seed: int) -> list[float]:
     return [float(value) for value in np.exp(np.random.default_rng(seed).normal(0, sigma, count))]
 
 
-def _records(case: CaseDefinition, features: Mapping[str, list[bool]]) -> list[FeatureRecord]:
+def records(case: CaseDefinition, features: Mapping[str, list[bool]]) -> list[FeatureRecord]:
     state = effective_state(case, features)
     return [
         FeatureRecord(
@@ -74,7 +74,7 @@ def measured(
         workload=workload_name,
         case=case.name,
         also_named=list(also_named),
-        features=_records(case, features),
+        features=records(case, features),
         gso_max_segs=case.gso_max_segs or 65535,
         window_s=float(SECONDS),
         samples=samples(SECONDS, cpu_idle_exact_s=1 - busy, tx_bytes=payload_per_s, tx_packets=payload_per_s / 1500),

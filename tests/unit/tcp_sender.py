@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.model import TcpTrace
-from offloadbench.runfile import TCP_COLUMNS, TcpColumns, pack_columns
+from offloadbench.packed import TCP_COLUMNS, TcpColumns, pack_columns
 
 MSS = 1448
 TICK_US, STEPS = 1000, 4

@@ -6,7 +6,7 @@ import numpy as np
 
 from offloadbench.analysis import contamination
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.runfile import pack_profile
+from offloadbench.packed import pack_profile
 
 
 def _counts(**samples: int) -> ProfileCounts:

@@ -16,7 +16,7 @@ from offloadbench.analysis.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.queue import State
 from offloadbench.analysis.suspects import Limit
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.runfile import pack_waits
+from offloadbench.packed import pack_waits
 from tests.unit.tcp_sender import MSS, Sender, trace
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "tcp"

@@ -14,7 +14,7 @@ from offloadbench.kernel import perf, perfdata
 from offloadbench.kernel.perfdata import folding
 from offloadbench.kernel.perfdata.abi import RecordType, SampleField
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.runfile import PROFILE_COLUMNS, unpack_profile
+from offloadbench.packed import PROFILE_COLUMNS, unpack_profile
 from tests.unit import perfdata_files as build
 from tests.unit.builders import CLOCK, INSTRUCTIONS
 from tests.unit.perfdata_files import PLAIN, Attr, comm, record, sample

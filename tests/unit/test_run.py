@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from offloadbench import catalog, runfile, traffic
+from offloadbench import catalog, packed, runfile, traffic
 from offloadbench.analysis import precision
 from offloadbench.engine import run as engine
 from offloadbench.engine import trial as trials
@@ -55,7 +55,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     monkeypatch.setattr(engine, "describe_nic", lambda bed: sample_run.nic)
     monkeypatch.setattr(engine, "_new_run", new_run)
     monkeypatch.setattr(perf, "available_events", lambda: [])
-    monkeypatch.setattr(kallsyms, "snapshot", lambda: runfile.unpack_text(sample_run.kallsyms.text))
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed.unpack_text(sample_run.kallsyms.text))
     monkeypatch.setattr(trials, "run_trial", run_trial)
     return log
 
@@ -195,7 +195,7 @@ def precise(ran: Ran, sample_run: Run, monkeypatch: pytest.MonkeyPatch) -> Ran:
     monkeypatch.setattr(engine, "_new_run", new_run)
     monkeypatch.setattr(engine, "describe_nic", lambda bed: base.nic)
     monkeypatch.setattr(trials, "run_trial", run_trial)
-    monkeypatch.setattr(kallsyms, "snapshot", lambda: runfile.unpack_text(base.kallsyms.text))
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed.unpack_text(base.kallsyms.text))
     return ran
 
 

@@ -10,13 +10,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from offloadbench import catalog, runfile
+from offloadbench import catalog, packed, runfile
 from offloadbench.errors import RunFileError
-from offloadbench.model import FORMAT_VERSION, ProfileCounts, Run, Waits
-from tests.unit.builders import CLOCK, profile_counts
+from offloadbench.model import FORMAT_VERSION, Run, Waits
 from tests.unit.tcp_sender import Sender, trace
 
 
@@ -125,80 +122,6 @@ def test_saving_into_a_folder_that_is_gone_is_a_run_file_error(sample_run: Run, 
         runfile.save(sample_run, tmp_path / "gone" / "run.json")
 
 
-_ROW = st.tuples(
-    st.integers(0, 2**64 - 1),
-    st.sampled_from([b"K", b"U", b"H", b"?"]),
-    st.integers(0, 2**16 - 1),
-    st.integers(0, 2**16 - 1),
-    st.integers(0, 2**16 - 1),
-    st.integers(0, 2**8 - 1),
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 2**64 - 1),
-)
-
-
-def _columns(rows: list[tuple[int | bytes, ...]]) -> runfile.Columns:
-    return {
-        name: np.array([row[index] for row in rows], dtype=np.dtype(code))
-        for index, (name, code) in enumerate(runfile.PROFILE_COLUMNS.items())
-    }
-
-
-def _counts(columns: str, rows: int, chains: str = "", chain_count: int = 0) -> ProfileCounts:
-    empty = profile_counts([], [CLOCK])
-    return msgspec.structs.replace(empty, columns=columns, rows=rows, chains=chains, chain_count=chain_count)
-
-
-@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=5))
-def test_call_chains_survive_the_round_trip(chains: list[list[int]]) -> None:
-    back = runfile.unpack_chains(_counts("", 0, runfile.pack_chains(chains), len(chains)))
-    assert [chain.tolist() for chain in back] == chains
-
-
-def test_call_chains_that_were_cut_are_damaged() -> None:
-    packed = runfile.pack_chains([[1, 2], [3]])
-    for count in (1, 3, 30):
-        with pytest.raises(RunFileError, match="damaged"):
-            runfile.unpack_chains(_counts("", 0, packed, count))
-
-
-@given(st.lists(_ROW, max_size=20))
-def test_profile_columns_survive_the_round_trip(rows: list[tuple[int | bytes, ...]]) -> None:
-    columns = _columns(rows)
-    back = runfile.unpack_profile(_counts(runfile.pack_profile(columns), len(rows)))
-    assert list(back) == list(columns)
-    for name, column in columns.items():
-        assert back[name].dtype == column.dtype
-        assert back[name].tolist() == column.tolist()
-
-
-@pytest.mark.parametrize("text", ["", "no base64!", "AAAA"])
-def test_a_damaged_profile_is_a_run_file_error(text: str) -> None:
-    with pytest.raises(RunFileError, match="damaged"):
-        runfile.unpack_profile(_counts(text, 1))
-
-
-@pytest.mark.parametrize("rows", [1, 2, 4])
-def test_a_profile_of_another_length_than_recorded_is_damaged(rows: int) -> None:
-    text = runfile.pack_profile(_columns([(number, b"K", 0, 0, 0, 0, 1, 1) for number in range(3)]))
-    with pytest.raises(RunFileError, match="damaged"):
-        runfile.unpack_profile(_counts(text, rows))
-
-
-@given(st.text())
-def test_text_survives_the_round_trip(text: str) -> None:
-    # a lone surrogate is no text that a kernel could print
-    text = text.encode(errors="ignore").decode()
-    assert runfile.unpack_text(runfile.pack_text(text)) == text
-
-
-def test_damaged_text_is_a_run_file_error() -> None:
-    packed = runfile.pack_text("ffffffff81000000 T _stext\n" * 50)
-    for damaged in (packed[: len(packed) // 2 // 4 * 4], packed[:-3], "", "AAAA" + packed[4:]):
-        with pytest.raises(RunFileError, match="damaged"):
-            runfile.unpack_text(damaged)
-
-
 @pytest.mark.parametrize("ending", [".json", ".json.gz", ".json.xz"])
 def test_a_name_says_whether_the_file_is_compressed(sample_run: Run, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"run{ending}"
@@ -213,9 +136,9 @@ def test_a_name_says_whether_the_file_is_compressed(sample_run: Run, tmp_path: P
 
 
 def test_what_is_read_tells_by_its_bytes_and_not_by_its_name(sample_run: Run, tmp_path: Path) -> None:
-    packed, renamed = tmp_path / "run.json.xz", tmp_path / "renamed.json"
-    runfile.save(sample_run, packed)
-    packed.rename(renamed)
+    compressed, renamed = tmp_path / "run.json.xz", tmp_path / "renamed.json"
+    runfile.save(sample_run, compressed)
+    compressed.rename(renamed)
     assert runfile.load(renamed) == sample_run
 
 
@@ -282,44 +205,10 @@ def test_the_schema_knows_every_field_of_a_run(sample_run: Run) -> None:
         assert set(definitions[name]["properties"]) == set(msgspec.to_builtins(value))
 
 
-_WHOLE = st.integers(-(2**62), 2**62)
-
-
-@given(st.integers(1, 5).flatmap(lambda width: st.lists(st.lists(_WHOLE, min_size=width, max_size=width), max_size=40)))
-def test_a_trace_comes_back_as_it_was_packed(rows: list[list[int]]) -> None:
-    width = len(rows[0]) if rows else 2
-    table = np.array(rows, dtype=np.int64).reshape(-1, width).T
-    columns = {f"c{number}": column for number, column in enumerate(table)}
-    packed = trace(columns | {"t_us": np.zeros(len(rows), dtype=np.int64)})
-    unpacked = runfile.unpack_tcp(packed)
-    assert list(unpacked) == [*columns, "t_us"]
-    assert all((unpacked[name] == column).all() for name, column in columns.items())
-
-
-def test_a_minute_of_one_connection_at_1_khz_is_below_a_megabyte() -> None:
-    # 60 s of a sender whose every reading differs, as on a gigabit link
-    columns = Sender(sndbuf_bytes=1 << 22, cwnd_segments=6000).run(3000)
-    rng = np.random.default_rng(1)
-    for name, spread in (("t_us", 20), ("srtt_us", 50), ("pacing_rate_bytes_per_s", 10**5)):
-        columns[name] = columns[name] + rng.integers(0, spread, len(columns[name]))
-    assert len(runfile.pack_columns(columns)) * 20 < 10**6
-
-
-def test_a_damaged_trace_says_so() -> None:
-    sound = trace(Sender().run(20, 0))
-    for damaged in (
-        msgspec.structs.replace(sound, rows=sound.rows + 1),
-        msgspec.structs.replace(sound, columns=sound.columns[: len(sound.columns) // 2]),
-        msgspec.structs.replace(sound, columns="!"),
-    ):
-        with pytest.raises(RunFileError, match="damaged"):
-            runfile.unpack_tcp(damaged)
-
-
 def test_a_trial_keeps_traces_and_waits(sample_run: Run, tmp_path: Path) -> None:
-    columns = {name: np.arange(3) for name in runfile.WAIT_COLUMNS}
+    columns = {name: np.arange(3) for name in packed.WAIT_COLUMNS}
     waits = Waits(
-        window_s=1.0, threads=[1], chains=[["a", "b"]] * 3, rows=3, columns=runfile.pack_waits(dict(columns)),
+        window_s=1.0, threads=[1], chains=[["a", "b"]] * 3, rows=3, columns=packed.pack_waits(dict(columns)),
         unfinished=0, lost_switches=0, perf_cpu_s=0.1,
     )  # fmt: skip
     trials = [msgspec.structs.replace(sample_run.trials[0], tcp=[trace(Sender().run(20, 0))], waits=waits)]
@@ -328,6 +217,6 @@ def test_a_trial_keeps_traces_and_waits(sample_run: Run, tmp_path: Path) -> None
     loaded = runfile.load(path).trials[0]
     assert loaded == trials[0]
     assert loaded.waits is not None
-    assert {name: column.tolist() for name, column in runfile.unpack_waits(loaded.waits).items()} == {
+    assert {name: column.tolist() for name, column in packed.unpack_waits(loaded.waits).items()} == {
         name: column.tolist() for name, column in columns.items()
     }

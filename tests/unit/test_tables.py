@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from offloadbench.analysis import module_tables, tables
+from offloadbench.analysis import exported, module_tables, tables
 from offloadbench.analysis.attributed import attributed
 from offloadbench.model import Profile, Run
 from tests.unit.builders import CLOCK, INSTRUCTIONS, feature, load, profile_counts, run, samples, trial
@@ -127,13 +127,13 @@ def test_a_dragged_feature_was_not_requested(sample_run: Run) -> None:
     assert table["dragged"].tolist() == [True]
 
 
-@pytest.mark.parametrize("name", sorted(tables.TABLES))
+@pytest.mark.parametrize("name", sorted(exported.TABLES))
 def test_a_run_without_trials_gives_an_empty_table_with_all_columns(
     name: str, sample_run: Run, linux_profile: Profile
 ) -> None:
-    empty = tables.TABLES[name]([run(sample_run, [])], linux_profile)
+    empty = exported.TABLES[name]([run(sample_run, [])], linux_profile)
     assert empty.empty
-    assert list(empty.columns) == list(tables.TABLES[name]([sample_run], linux_profile).columns)
+    assert list(empty.columns) == list(exported.TABLES[name]([sample_run], linux_profile).columns)
 
 
 @pytest.mark.parametrize(("share", "total"), [(0.0, 10.0), (1.0, 10.0), (0.5, 1.0), (0.01, 60_000.0)])

@@ -12,7 +12,7 @@ import pytest
 from offloadbench.kernel import tcpdiag, tcpmonitor
 from offloadbench.kernel.tcpdiag import Connection
 from offloadbench.kernel.tcpmonitor import Window
-from offloadbench.runfile import TCP_COLUMNS, unpack_tcp
+from offloadbench.packed import TCP_COLUMNS, unpack_tcp
 
 REPLY = bytes.fromhex(
     json.loads((Path(__file__).resolve().parents[1] / "data" / "tcp" / "replies.json").read_text())["replies"][1]
@@ -125,6 +125,21 @@ def test_a_connection_that_goes_leaves_the_others_alone(machine: Machine) -> Non
     assert len(window) == 1
     window.close()
     assert [(one.ticks_due, one.ticks_taken) for one in window.traces("")] == [(20, 20), (50, 50)]
+
+
+def test_of_a_long_window_the_middle_is_kept(machine: Machine) -> None:
+    machine.add(40000)
+    window = Window(MS)
+    for _ in range(5000):
+        window.tick()
+    window.close()
+    (whole,), (trace,) = window.traces("dut"), window.traces("dut", rows_max=10)
+    assert (trace.rows, trace.ticks_taken) == (2000, 5000)
+    assert trace.sent_segments == whole.sent_segments
+    every = unpack_tcp(whole)
+    assert {name: column.tolist() for name, column in unpack_tcp(trace).items()} == {
+        name: column[1500:3500].tolist() for name, column in every.items()
+    }
 
 
 def test_no_more_connections_than_wanted_and_none_of_others(machine: Machine) -> None:

@@ -13,7 +13,7 @@ from offloadbench.errors import ProfilerError
 from offloadbench.kernel import waits
 from offloadbench.kernel.perfdata.abi import CpuMode, RecordType, SampleField
 from offloadbench.model import Waits
-from offloadbench.runfile import unpack_waits
+from offloadbench.packed import unpack_waits
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import PLAIN, Attr, comm
 

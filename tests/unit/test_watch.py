@@ -17,7 +17,7 @@ from offloadbench.engine.watch import Options, Seen
 from offloadbench.errors import HostError, Interrupted, UsageError
 from offloadbench.kernel import processes, tcpdiag
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.runfile import unpack_tcp
+from offloadbench.packed import unpack_tcp
 from tests.conftest import CommandLine
 from tests.unit.test_diagnosis import _waits, recorded
 

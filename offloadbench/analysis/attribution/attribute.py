@@ -15,7 +15,7 @@ from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, R
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
-from offloadbench.runfile import unpack_chains, unpack_profile, unpack_text
+from offloadbench.packed import unpack_chains, unpack_profile, unpack_text
 
 Indexes = npt.NDArray[np.intp]
 # what interrupts a function or guards it says nothing about whose work a shadowed sample was

@@ -14,7 +14,7 @@ from offloadbench.kernel.perfdata.byteorder import I8, U8
 from offloadbench.kernel.perfdata.recording import Recording
 from offloadbench.kernel.perfdata.samples import Batch
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.runfile import Columns, pack_chains, pack_profile
+from offloadbench.packed import Columns, pack_chains, pack_profile
 
 # rows of batches are put together once there are this many, or as many as there are rows already
 _MERGE_ROWS = 1 << 18

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from offloadbench.analysis.family import CHANGED, Judgement
 from offloadbench.report.plots import style
+from offloadbench.units import format_ratio
 
 _ROW_PX, _NARROW_ROW_PX, _EDGE_PX, _MARKER = 30, 40, 76, 7
 # ratios that a logarithmic scale may be marked at, the more telling ones first
@@ -43,21 +44,13 @@ class Panel:
 
 def change_words(judgement: Judgement) -> str:
     """The change, rounded to what its size deserves: up 3.2 %, down 41 %, 4.1 times."""
-    return _change(judgement.ratios()[0])
+    return format_ratio(judgement.ratios()[0])
 
 
 def interval_words(judgement: Judgement) -> str:
     """The plain 95 % interval of the change, or that there is none."""
     _, low, high = judgement.ratios(0.95)
-    return "no interval" if math.isnan(low) else f"{_change(low)} to {_change(high)}"
-
-
-def _change(ratio: float) -> str:
-    if ratio >= 3:
-        return f"{_TIMES}{ratio:.2g}"
-    size = abs(ratio - 1) * 100
-    sign = "\N{MINUS SIGN}" if ratio < 1 else "+"
-    return f"{sign}{size:.0f} %" if size >= 9.95 else f"{sign}{size:.1f} %"
+    return "no interval" if math.isnan(low) else f"{format_ratio(low)} to {format_ratio(high)}"
 
 
 def _mark(ratio: float) -> str:

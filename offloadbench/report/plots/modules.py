@@ -23,8 +23,6 @@ FLOORS = ("transport", "netdev", "driver", "other")
 _OWN, _CALLERS = "value_per_byte", "caller_value_per_byte"
 VIEWS = {_OWN: "In the module of the function itself", _CALLERS: "Generic work charged to its caller"}
 _BAR_PX, _HEAD_PX, _TITLE_PX, _LEGEND_PX = 38, 58, 18, 22
-# of the legend's text, on average
-_LETTER_PX = 6.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def modules(
         stacks = [("", _by_module(table, _OWN))]
     labels = {name: (stack.colours[name], label) for _, stack in stacks for name, label in stack.labels.items()}
     width = style.NARROW_PX if narrow else style.WIDE_PX
-    columns = _columns([label for _, label in labels.values()], width)
+    columns = style.legend_columns([label for _, label in labels.values()], narrow=narrow)
     legend_px = -(-len(labels) // columns) * _LEGEND_PX + 8
     panel_px = len(stacks[0][1].values) * _BAR_PX + _HEAD_PX + (_TITLE_PX if len(stacks) > 1 else 0)
     height = panel_px * (len(stacks) if narrow else 1) + legend_px
@@ -130,9 +128,3 @@ def modules(
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0, 1, 1 - legend_px / height), w_pad=2.0)
     return figure
-
-
-def _columns(labels: Sequence[str], width_px: float) -> int:
-    """How many legend columns fit beside each other, three at most."""
-    widest = max(map(len, labels), default=0) * _LETTER_PX + 40
-    return max(1, min(3, len(labels), int(width_px / widest)))

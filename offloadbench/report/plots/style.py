@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,6 +20,8 @@ INK, PAPER = "#0a0b0c", "#fbfcfd"
 WIDE_PX, NARROW_PX = 1040, 400
 TEXT_PX, SMALL_PX = 13, 11.5
 NAME_LENGTH = 34
+# width of a letter to the size of its type, on average
+_LETTER_RATIO = 0.575
 
 # Okabe and Ito 2008, Tol's muted set for the rest; told apart by all common kinds of colour blindness when adjacent
 _MODULES = {
@@ -62,7 +63,25 @@ _ARTICLE = {
 # greys, so that no class is taken for a module
 _CONFIDENCE = {"known": "#4a5560", "inferred": "#a9b4bf", "other": "#b08d57", "irq_shadow": "#d9dde1"}
 REST = "#c3c8ce"
-_CASES = {"tso": "#009e73", "gso": "#56b4e9", "csum": "#e69f00", "none": "#d55e00"}
+_CASES = {
+    "tso": "#009e73",
+    "gso": "#56b4e9",
+    "csum": "#e69f00",
+    "none": "#d55e00",
+    "tso-norx": "#66c2a5",
+    "gso-norx": "#0072b2",
+    "gso-notx": "#88a9d8",
+    "gso-nocsum": "#332288",
+    "tx-only": "#e0c050",
+    "rx-only": "#cc6677",
+    "all-on": "#117733",
+    "tso-off": "#44aa99",
+    "gso-off": "#999933",
+    "tx-off": "#aa4499",
+    "rx-off": "#882255",
+    "gro-off": "#7a6a58",
+    "sg-off": "#997700",
+}
 
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -103,9 +122,31 @@ def new_figure(width_px: float, height_px: float) -> Figure:
     return Figure(figsize=(width_px / 72, height_px / 72), dpi=72)
 
 
+def place(figure: Figure, left_px: float, top_px: float, right_px: float, height_px: float) -> Axes:
+    """Axes as wide as the figure but for margins left and right, below `top_px`.
+
+    Measuring every label (`tight_layout`) would take longer than drawing them.
+    """
+    width, height = (float(inches) * 72 for inches in figure.get_size_inches())
+    return figure.add_axes(
+        (left_px / width, 1 - (top_px + height_px) / height, 1 - (left_px + right_px) / width, height_px / height)
+    )
+
+
+def text_px(texts: Sequence[str], size_px: float) -> float:
+    """About how wide the longest of these is."""
+    return max(map(len, texts), default=0) * size_px * _LETTER_RATIO
+
+
+def legend_columns(labels: Sequence[str], *, narrow: bool) -> int:
+    """How many columns of a legend fit beside each other, three at most."""
+    widest = text_px(labels, SMALL_PX) + 40
+    return max(1, min(3, len(labels), int((NARROW_PX if narrow else WIDE_PX) / widest)))
+
+
 def clean(axes: Axes, grid: str) -> None:
     """No frame; grid lines along one axis, behind the data."""
-    sns.despine(ax=axes, left=grid == "x", bottom=grid == "x")
+    axes.spines[["top", "right", *(("left", "bottom") if grid == "x" else ())]].set_visible(False)
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
     axes.set_axisbelow(True)
     axes.tick_params(length=0)

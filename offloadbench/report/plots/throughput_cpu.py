@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,7 +19,10 @@ _METRICS = (
     ("cpu_busy_ratio", "CPU busy, %"),
     ("cpu_s_per_gb", "CPU seconds per GB"),
 )
-_BAR_PX, _HEAD_PX = 30, 76
+_BAR_PX, _HEAD_PX, _AXIS_PX = 30, 48, 34
+_RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 8, 28, 14
+# of the dots of a case, in bars
+_SPREAD = 0.2
 # of the largest trial: an interval that reaches farther leaves the panel
 _FARTHEST = 1.6
 
@@ -40,32 +43,31 @@ def has_interval(trials: pd.DataFrame, metric: str) -> bool:
 
 
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
-    colours = {case: style.case_colour(case) for case in cases}
-    sns.barplot(
-        data=trials, x=metric, y="case", order=cases, hue="case", hue_order=cases, palette=colours,
-        estimator="median", errorbar=None, saturation=1, width=0.68, legend=False, ax=axes,
-    )  # fmt: skip
-    if trials.groupby("case").size().max() > 1:
-        sns.stripplot(
-            data=trials, x=metric, y="case", order=cases, color=style.INK, size=4.2, jitter=0.2,
-            edgecolor=style.PAPER, linewidth=0.8, ax=axes,
-        )  # fmt: skip
-    values = {case: trials[trials["case"] == case] for case in cases}
+    values = {case: chosen[metric].to_numpy(dtype=float) for case, chosen in trials.groupby("case") if case in cases}
+    medians = [float(np.median(values[case])) for case in cases]
+    axes.barh(range(len(cases)), medians, height=0.68, color=[style.case_colour(case) for case in cases])
     largest = float(trials[metric].max()) or 1.0
-    ends = {case: float(chosen[metric].max()) for case, chosen in values.items()}
-    for row, (case, chosen) in enumerate(values.items()):
-        if has_interval(chosen, metric):
-            mean, low, high = mean_interval(chosen[metric].to_numpy())
+    ends = []
+    for row, case in enumerate(cases):
+        found = values[case]
+        end = float(found.max())
+        if len(found) > 1:
+            # repeats one below the other, so that equal ones are both seen
+            spread = np.linspace(-_SPREAD, _SPREAD, len(found))
+            axes.plot(found, row + spread, "o", color=style.INK, markersize=4.2, markeredgecolor=style.PAPER, mew=0.8)
+        if has_interval(trials[trials["case"] == case], metric):
+            mean, low, high = mean_interval(found)
             high = min(high, _FARTHEST * largest)
             axes.errorbar(
                 mean, row, xerr=[[mean - low], [high - mean]],
                 fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
             )  # fmt: skip
-            ends[case] = max(ends[case], high)
-        axes.text(ends[case] + largest * 0.04, row, rounded(float(chosen[metric].median())), va="center")
-    axes.set_xlim(0, max(largest, *ends.values()) * 1.2)
-    axes.set_xlabel("")
-    axes.set_ylabel("")
+            end = max(end, high)
+        ends.append(end)
+        axes.text(end + largest * 0.04, row, rounded(medians[row]), va="center")
+    axes.set_yticks(range(len(cases)), list(cases))
+    axes.set_ylim(len(cases) - 0.5, -0.5)
+    axes.set_xlim(0, max(largest, *ends) * 1.2)
     axes.locator_params(axis="x", nbins=4)
     style.clean(axes, "x")
 
@@ -80,23 +82,27 @@ def throughput_cpu(trials: pd.DataFrame, cases: Sequence[str], *, narrow: bool =
     """
     groups = list(trials.groupby(["nic", "workload"], sort=False))
     several = trials["workload"].nunique() > 1
-    counts = [rows_of["case"].nunique() for _, rows_of in groups for _ in range(len(_METRICS) if narrow else 1)]
-    height = sum(counts) * _BAR_PX + len(counts) * _HEAD_PX
-    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
-    grid = figure.subplots(
-        len(counts), 1 if narrow else len(_METRICS), squeeze=False, gridspec_kw={"height_ratios": counts}
-    )
-    for index, ((nic, workload), rows_of) in enumerate(groups):
+    counts = [rows_of["case"].nunique() for _, rows_of in groups]
+    heights = [count * _BAR_PX for count in counts for _ in range(len(_METRICS) if narrow else 1)]
+    names_px = style.text_px([style.short(case) for case in cases], style.TEXT_PX) + _NAMES_EDGE_PX
+    width = style.NARROW_PX if narrow else style.WIDE_PX
+    figure = style.new_figure(width, sum(heights) + len(heights) * (_HEAD_PX + _AXIS_PX))
+    panel_px = width - names_px - _RIGHT_PX if narrow else (width - names_px - _RIGHT_PX) / len(_METRICS)
+    top_px = 0.0
+    for (nic, workload), rows_of in groups:
         shown, unit = _scaled(rows_of)
         here = [case for case in cases if case in set(shown["case"])]
         name = style.short(f"{nic}, {workload}" if several else str(nic))
         for number, (metric, title) in enumerate(_METRICS):
-            axes = grid[index * len(_METRICS) + number][0] if narrow else grid[index][number]
+            left_px = names_px if narrow else names_px + number * panel_px
+            inner_px = panel_px if narrow else panel_px - _BETWEEN_PX
+            axes = style.place(figure, left_px, top_px + _HEAD_PX, width - left_px - inner_px, len(here) * _BAR_PX)
             _panel(axes, shown, metric, here)
             heading = f"{title}, {unit}" if number == 0 else title
             first = narrow or number == 0
             axes.set_title(f"{name}\n{heading}" if first else heading, loc="left", pad=8)
             if not first:
                 axes.set_yticklabels([])
-    figure.tight_layout(h_pad=2.0, w_pad=2.5)
+            if narrow or number == len(_METRICS) - 1:
+                top_px += _HEAD_PX + len(here) * _BAR_PX + _AXIS_PX
     return figure

@@ -1,0 +1,29 @@
+"""Every table that `export` prints and `offloadbench.load` gives, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from offloadbench.analysis import effect_tables, finding_tables, limits, module_tables, tables
+from offloadbench.model import Profile, Run
+
+TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
+    "trials": lambda runs, profile: tables.trials(runs),
+    "samples": lambda runs, profile: tables.samples(runs),
+    "features": lambda runs, profile: tables.features(runs),
+    "modules": module_tables.modules,
+    "methods": module_tables.methods,
+    "module_seconds": module_tables.seconds,
+    "processes": module_tables.processes,
+    "cpus": module_tables.cpus,
+    "stacks": module_tables.stacks,
+    "limits": lambda runs, profile: limits.limits(runs),
+    "bounds": lambda runs, profile: limits.bounds(runs),
+    "gaps": lambda runs, profile: limits.gaps(runs),
+    "effects": lambda runs, profile: effect_tables.effect_rows(runs),
+    "effect_modules": effect_tables.share_rows,
+    "findings": finding_tables.finding_rows,
+    "waterfall": finding_tables.fall_rows,
+}

@@ -1,0 +1,159 @@
+"""What people wait for: a report of 12 cases x 5 repeats x 2 workloads, a comparison of two runs of 1,000 trials, help.
+
+    python -m tests.benchmarks.reports RUN [ROUNDS]
+
+RUN is a run file of `offloadbench run --nic lab` (both workloads, any cases and windows): its real trials are enlarged
+to windows of 60 s, under the names of 12 cases, in 5 blocks. The enlarged run is also saved in each packing. Times are
+CPU seconds of a process of its own, start-up included, the least of the rounds; sizes are of the files.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from offloadbench import catalog, runfile
+from offloadbench.engine.account import trace_rows
+from offloadbench.model import ProfileCounts, Run, Samples, TcpTrace, Trial
+from offloadbench.packed import pack_columns, pack_profile, unpack_profile, unpack_tcp
+from tests.unit.repeats import ABLE, noise, records, repeated
+
+CASES, REPEATS, SECONDS = 12, 5, 60
+COMPARED = 1000
+replace = msgspec.structs.replace
+
+
+def _samples(samples: Samples, factor: float, seed: int) -> Samples:
+    """A minute of these samples, each second of its own."""
+    drawn = np.random.default_rng(seed)
+    at = [second % len(samples.t_s) for second in range(SECONDS)]
+    scatter = np.exp(drawn.normal(0, 0.01, SECONDS))
+    return replace(
+        samples,
+        t_s=[second + 1 + round(late, 6) for second, late in enumerate((scatter * 1e-3).tolist())],
+        interval_s=[samples.interval_s[second] for second in at],
+        late_s=[samples.late_s[second] for second in at],
+        counters={
+            name: [
+                round(
+                    column[second] * float(scale) * (factor if name.startswith("cpu_") and "idle" not in name else 1), 6
+                )
+                for second, scale in zip(at, scatter, strict=True)
+            ]
+            for name, column in samples.counters.items()
+        },
+    )
+
+
+def _profile(counts: ProfileCounts, window_s: float) -> ProfileCounts:
+    """The samples of a minute: those of the window again and again, each time in other seconds."""
+    columns = unpack_profile(counts)
+    times = round(SECONDS / window_s)
+    tiled = {name: np.tile(column, times) for name, column in columns.items()}
+    shift = np.repeat(np.arange(times), counts.rows) * round(window_s)
+    tiled["second"] = (tiled["second"].astype(np.int64) + shift).astype(np.uint16)
+    order = np.lexsort((tiled["second"], tiled["cpu"], tiled["process"], tiled["mode"], tiled["address"]))
+    columns = {name: column[order] for name, column in tiled.items()}
+    return replace(
+        counts, rows=counts.rows * times, columns=pack_profile(columns), samples=counts.samples * times, chains="",
+        chain_count=0,
+    )  # fmt: skip
+
+
+def _trace(trace: TcpTrace, rows_max: int) -> TcpTrace:
+    """As many rows as a minute leaves in a run of this size."""
+    rows = min(round(SECONDS * 1e6 / trace.period_us), rows_max)
+    columns = unpack_tcp(trace)
+    period_us = int(columns["t_us"][-1] - columns["t_us"][0]) + trace.period_us
+    times = math.ceil(rows / trace.rows)
+    parts = {}
+    for name, column in columns.items():
+        growth = period_us if name == "t_us" else column[-1] - column[0] if name.endswith(("_bytes", "_us")) else 0
+        counts = (np.diff(column) >= 0).all()
+        parts[name] = np.concatenate([column + growth * turn * counts for turn in range(times)])[:rows]
+    return replace(
+        trace, rows=rows, columns=pack_columns(parts), window_s=float(SECONDS), ticks_due=SECONDS * 1000,
+        ticks_taken=SECONDS * 1000,
+    )  # fmt: skip
+
+
+def _enlarged(trial: Trial, factor: float, seed: int) -> Trial:
+    """The trial as if it had lasted a minute, its costs changed by `factor`."""
+    assert trial.samples and trial.load and trial.evidence
+    scale = SECONDS / trial.window_s
+    load = trial.load
+    return replace(
+        trial,
+        window_s=float(SECONDS),
+        samples=_samples(trial.samples, factor, seed),
+        load=replace(load, payload_bytes=round(load.payload_bytes * scale), interval_s=float(SECONDS)),
+        profile=_profile(trial.profile, trial.window_s) if trial.profile else None,
+        # packets of another case would contradict this one's name, and the trial would not be drawn
+        evidence=replace(trial.evidence, packets=[]),
+    )
+
+
+def _trials(run: Run, cases: int, repeats: int) -> Iterator[Trial]:
+    """Trials under the names of the first cases; cost grows from case to case as it does without offloads."""
+    for workload in dict.fromkeys(trial.workload for trial in run.trials):
+        real = [trial for trial in run.trials if trial.workload == workload and trial.outcome == "ok"]
+        for number, case in enumerate(catalog.all_cases()[:cases]):
+            for repeat, factor in enumerate(noise(repeats, 0.02, number), 1):
+                seed = number * repeats + repeat
+                trial = _enlarged(real[seed % len(real)], factor * (1 + 0.1 * number), seed)
+                yield replace(trial, case=case.name, repeat=repeat, also_named=[], features=records(case, ABLE))
+
+
+def enlarged(run: Run, cases: int, repeats: int, run_id: str) -> Run:
+    """The run with as many cases and repeats; its kernel symbols are its own."""
+    made = repeated(run, list(_trials(run, cases, repeats)), run_id=run_id)
+    plan = replace(made.plan, duration_s=SECONDS, workloads=run.plan.workloads)
+    rows = trace_rows(plan)
+    trials = [replace(trial, tcp=[_trace(trace, rows) for trace in trial.tcp]) for trial in made.trials]
+    return replace(made, plan=plan, bed=run.bed, kallsyms=run.kallsyms, trials=trials)
+
+
+def _cpu_s(rounds: int, *arguments: str) -> float:
+    """CPU seconds of a process, the least of the rounds: the machine may be busy."""
+    spent = []
+    for _ in range(rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "offloadbench", *arguments], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(spent)
+
+
+def main(path: Path, rounds: int) -> None:
+    real = runfile.load(path)
+    print(f"help: {_cpu_s(rounds, '--help'):.2f} s of CPU")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = enlarged(real, CASES, REPEATS, "report")
+        for ending in (".json", ".json.gz", ".json.xz"):
+            file = folder / f"report{ending}"
+            runfile.save(run, file)
+            print(f"{len(run.trials)} trials of {SECONDS} s as {ending[1:]}: {file.stat().st_size / 1e6:.1f} MB")
+        whole, page = str(folder / "report.json"), folder / "report.html"
+        spent = _cpu_s(rounds, "report", whole, "--output", str(page))
+        print(f"report of {len(run.trials)} trials: {spent:.1f} s of CPU, {page.stat().st_size / 1e6:.1f} MB")
+        print(f"the same as Markdown: {_cpu_s(rounds, 'report', whole, '--format', 'md'):.1f} s of CPU")
+        workloads = len({trial.workload for trial in real.trials})
+        repeats = math.ceil(COMPARED / workloads / 4)
+        for run_id in ("a", "b"):
+            runfile.save(enlarged(real, 4, repeats, run_id), folder / f"{run_id}.json")
+        spent = _cpu_s(rounds, "compare", str(folder / "a.json"), str(folder / "b.json"))
+        size = (folder / "a.json").stat().st_size / 1e6
+        print(f"compare of two runs of {4 * repeats * workloads} trials ({size:.0f} MB each): {spent:.2f} s of CPU")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 3)
