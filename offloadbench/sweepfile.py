@@ -60,6 +60,7 @@ class Sweep(Frozen, frozen=True, kw_only=True):
     seed: int
     profile: bool
     sysctls: dict[str, str]
+    wire: Literal["tap", "netem", "auto"] = "tap"
     axes: dict[str, list[Any]]
     points: list[Point]
 

@@ -137,6 +137,7 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
         profile=not arguments.no_profile,
         sysctls=cable.parse_sysctls(arguments.sysctl),
+        wire=arguments.wire or "tap",
         axes={axis: values for axis, values in (bed | parameters).items() if len(values) > 1},
         points=[
             msgspec.structs.replace(point, workloads=[word_of[name] for name in point.workloads]) for point in points

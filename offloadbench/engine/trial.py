@@ -283,7 +283,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
     """An emulated cable that fell behind measured itself, not the device under test."""
     wire = capture.wire
-    if wire is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
+    if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
         f"the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "

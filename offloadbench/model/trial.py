@@ -134,7 +134,8 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
     """One direction of the emulated cable between the window's marks.
 
     Attributes:
-        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for.
+        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for. netem
+            counts no bytes of what it loses.
         dropped: frames that the receiver had no room for.
         lost_segments: lost on the cable, as `BedRecord.loss_ratio` asks; overflow_segments: refused by the full queue
             in front of the cable.
@@ -149,19 +150,20 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
 
 
 class WireReport(Frozen, frozen=True, kw_only=True):
-    """The wire process's own account of the window.
+    """The emulated cable's own account of the window.
 
     Attributes:
-        asleep_ratio: share of the time it had nothing to do: its margin.
+        asleep_ratio: share of the time that the wire process had nothing to do: its margin.
         behind_s: link time lost because the process could not keep up.
-        late_max_s, late_p99_s: how late frames left, against the cable's schedule.
+        late_max_s, late_p99_s: how late frames left, against the cable's schedule. None of these four where the kernel
+            emulates: it does not tell.
     """
 
     interval_s: float
-    asleep_ratio: float
-    behind_s: float
-    late_max_s: float
-    late_p99_s: float
+    asleep_ratio: float | None
+    behind_s: float | None
+    late_max_s: float | None
+    late_p99_s: float | None
     to_peer: WireDirection
     to_dut: WireDirection
 
