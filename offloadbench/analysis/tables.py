@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from offloadbench.analysis import contamination, effect_tables, limits, metrics, module_tables, proof
+from offloadbench.analysis import contamination, effect_tables, limits, metrics, module_tables, proof, write_commands
 from offloadbench.model import Profile, Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
@@ -202,6 +202,7 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "limits": lambda runs, profile: limits.limits(runs),
     "bounds": lambda runs, profile: limits.bounds(runs),
     "gaps": lambda runs, profile: limits.gaps(runs),
+    "write_commands": lambda runs, profile: write_commands.table(runs),
     "effects": lambda runs, profile: effect_tables.effect_rows(runs),
     "effect_modules": effect_tables.share_rows,
 }

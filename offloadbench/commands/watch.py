@@ -138,6 +138,7 @@ def _wrapped(lines: list[str]) -> list[str]:
 
 
 def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
+    from offloadbench.analysis import readings
     from offloadbench.analysis.queue import queue
 
     lines = []
@@ -156,7 +157,8 @@ def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
     if seen.waited:
         lines += ["", *_waits(seen)]
     cost = seen.traces[0].cpu_s / seen.traces[0].window_s
-    lines += ["", f"watching took {cost:.1%} of a CPU", *(f"note: {problem}" for problem in seen.problems)]
+    notes = [*seen.problems, *readings.warnings(seen.traces)]
+    lines += ["", f"watching took {cost:.1%} of a CPU", *(f"note: {note}" for note in notes)]
     return lines
 
 

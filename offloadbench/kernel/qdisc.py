@@ -5,28 +5,26 @@ segments leave at once. So a token bucket comes first, which cuts what is longer
 hands them on (tbf_segment in net/sched/sch_tbf.c); its own rate is far above every line's. Then netem with the rate:
 it knows when the packet before ends, to the nanosecond, and a late timer is caught up. Then netem with delay and loss:
 what is lost has taken its time on the line.
+
+By tc(8): pyroute2 0.9 sends a netem's rate as an estimator's (TCA_RATE), which the kernel refuses.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+import sh
 
-from offloadbench.errors import HostError, UsageError
-from offloadbench.kernel import link, netns
+from offloadbench.errors import HostError
+from offloadbench.kernel import netns
 
-# A bucket of 1539 bytes holds a frame of 1514, and no super-packet: the kernel weighs one as its segments, each with
-# its headers, which makes the smallest 1568. pyroute2 counts a bucket in whole microseconds of the rate, and the kernel
-# that one as 15 units of 64 ns.
-_CUTTER_BYTES_PER_S = 1_604_000_000
-_CUTTER_BUCKET_BYTES = 1605
-FASTEST_BITS_PER_S = 12 * 10**9
-_NO_LIMIT_BYTES = 1 << 30
+# A bucket that holds a frame of 1514 bytes and no super-packet: the kernel weighs one as its segments, each with its
+# headers, which makes the smallest 1568.
+_CUTTER = ["tbf", "rate", "200gbit", "burst", "1540", "limit", "1gb"]
 _NO_LIMIT_PACKETS = 1_000_000
-_CUTTER, _RATE, _DELAY = 0x10000, 0x20000, 0x30000
+_CUTTER_HANDLE, _RATE_HANDLE, _DELAY_HANDLE = "1:", "2:", "3:"
+_UNKNOWN = "qdisc kind is unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +65,41 @@ def emulate(ifname: str, line: Line, namespace: str | None) -> None:
     """Make the device's way out the line.
 
     Raises:
-        UsageError: the line is faster than the bucket can be.
         MissingError: the kernel lacks a queueing discipline.
-        HostError: it refuses one.
+        HostError: it refuses one, or tc(8) is missing.
     """
-    if line.rate_bits_per_s > FASTEST_BITS_PER_S:
-        raise UsageError(f"--line-rate: netem here ends at {FASTEST_BITS_PER_S // 10**9} Gbit/s", "use less")
-    rate = {"rate": line.rate_bits_per_s // 8, "packet_overhead": line.frame_overhead_bytes}
-    delay = {"delay": round(line.delay_s * 1e6), "loss": line.loss_ratio * 100, "limit": _NO_LIMIT_PACKETS}
-    cutter = {"rate": _CUTTER_BYTES_PER_S, "burst": _CUTTER_BUCKET_BYTES, "limit": _NO_LIMIT_BYTES}
-    index = link.read(ifname, namespace).index
-    with netns.entered(namespace), IPRoute() as ipr:
-        _add(ipr, "tbf", index, handle=_CUTTER, **cutter)
-        _add(
-            ipr, "netem", index, handle=_RATE, parent=_CUTTER + 1, limit=line.queue_packets or _NO_LIMIT_PACKETS, **rate
-        )
-        _add(ipr, "netem", index, handle=_DELAY, parent=_RATE + 1, **delay)
+    rate = ["netem", "rate", f"{line.rate_bits_per_s}bit", str(line.frame_overhead_bytes)]
+    delay = ["netem", "delay", f"{line.delay_s * 1e6:.0f}us", "limit", str(_NO_LIMIT_PACKETS)]
+    loss = ["loss", "random", f"{line.loss_ratio * 100:.6f}%"] if line.loss_ratio else []
+    add = ["qdisc", "add", "dev", ifname]
+    _tc([*add, "root", "handle", _CUTTER_HANDLE, *_CUTTER], namespace)
+    limit = ["limit", str(line.queue_packets or _NO_LIMIT_PACKETS)]
+    _tc([*add, "parent", f"{_CUTTER_HANDLE}1", "handle", _RATE_HANDLE, *rate, *limit], namespace)
+    _tc([*add, "parent", f"{_RATE_HANDLE}1", "handle", _DELAY_HANDLE, *delay, *loss], namespace)
 
 
-def _add(ipr: Any, kind: str, index: int, **values: Any) -> None:
+def _tc(words: list[str], namespace: str | None) -> str:
     try:
-        ipr.tc("add", kind, index, **values)
-    except NetlinkError as error:
-        if error.code == 2:
+        with netns.entered(namespace):
+            return str(sh.tc(*words))
+    except sh.CommandNotFound as error:
+        raise HostError("tc is not installed", "apt-get install iproute2") from error
+    except sh.ErrorReturnCode as error:
+        reason = error.stderr.decode(errors="replace").strip().replace("\n", " ")
+        if _UNKNOWN in reason:
+            kind = "netem" if "netem" in words else "tbf"
             raise MissingError(f"this kernel has no {kind}", f"modprobe sch_{kind}, or use --wire tap") from error
-        raise HostError(f"{kind}: {error.args[-1]}", "use --wire tap") from error
+        raise HostError(f"tc {' '.join(words)}: {reason}", "use --wire tap") from error
 
 
 def read(ifname: str, namespace: str | None) -> Totals:
     """The line's own counters; what the inner one drops, its parents count too."""
-    index = link.read(ifname, namespace).index
-    with netns.entered(namespace), IPRoute() as ipr:
-        found = {message["handle"]: message.get_attr("TCA_STATS2") for message in ipr.get_qdiscs(index)}
-    basic = found[_CUTTER].get_attr("TCA_STATS_BASIC")
-    lost = found[_DELAY].get_attr("TCA_STATS_QUEUE")["drops"]
+    rows = json.loads(_tc(["-s", "-j", "qdisc", "show", "dev", ifname], namespace))
+    found = {row["handle"]: row for row in rows}
+    whole, lost = found[_CUTTER_HANDLE], found[_DELAY_HANDLE]["drops"]
     return Totals(
-        packets=basic["packets"],
-        l2_bytes=basic["bytes"],
+        packets=whole["packets"],
+        l2_bytes=whole["bytes"],
         lost_packets=lost,
-        overflow_packets=found[_RATE].get_attr("TCA_STATS_QUEUE")["drops"] - lost,
+        overflow_packets=found[_RATE_HANDLE]["drops"] - lost,
     )

@@ -177,6 +177,8 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
         period_us: from tick to tick.
         ticks_due, ticks_taken: of the time in which the connection was there; a tick is taken in its own period or
             never. A row a tick that was taken.
+        missed_asleep, missed_reading: ticks of the window that the monitor missed because it was woken late (its CPU
+            was in the kernel for another), and because a reading took longer (a sender in send locks its socket).
         late_p99_us, late_max_us: how far behind its tick a row was read; the maximum counts what ticks were missed for.
         cpu_s: of the monitor's process in its window, which it may have shared among several connections.
         window_s: length of the monitor's window, which rows of a short connection do not fill.
@@ -197,6 +199,8 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
     names: list[str]
     rows: int
     columns: str
+    missed_asleep: int = 0
+    missed_reading: int = 0
 
 
 class PacketTrace(Frozen, frozen=True, kw_only=True):

@@ -16,9 +16,10 @@ from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall, fall
+from offloadbench.analysis.write_commands import ends
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.limit_views import accounts
+from offloadbench.report.limit_views import Account, accounts
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
 from offloadbench.report.plots.effects import contrast_label
@@ -34,6 +35,7 @@ from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
+from offloadbench.report.plots.write_commands import write_commands as draw_write_commands
 from offloadbench.report.svg import inline, printable
 
 _INTERVALS = (
@@ -268,7 +270,27 @@ class Pictures:
                         "the sender.",
                     )
                 )
+            plots += self._write_commands(pair)
         return plots
+
+    def _write_commands(self, pair: Sequence[Account]) -> list[Plot]:
+        """Packets per write command, of captured trials."""
+        traces = [
+            (one.title, one.packets, one.mss_bytes)
+            for one in pair
+            if one.packets and one.has_commands and len(ends(one.packets)) > 1
+        ]
+        if not traces:
+            return []
+        names = " and ".join(title for title, _, _ in traces)
+        return [
+            self._plot(
+                partial(draw_write_commands, traces),
+                f"Segments per write command, and how they come: {names}",
+                f"{names}: above, segments sent from one SCSI response to the next; below, how they come over that "
+                "time, for twenty commands of the middle of the window, one of them stressed.",
+            )
+        ]
 
     def series(self) -> list[Plot]:
         """The windows, second by second: throughput and CPU, then the modules."""
