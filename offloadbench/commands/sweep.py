@@ -178,25 +178,17 @@ def _table(folder: Path) -> list[str]:
 def _draw(folder: Path, path: Path) -> None:
     """Throughput against RTT with what theory allows, as a file."""
     from offloadbench import sweepfile
-    from offloadbench.analysis import sweep as analysis
     from offloadbench.report.plots import style
-    from offloadbench.report.plots.rtt import line_names, rtt
+    from offloadbench.report.sweep_views import against_rtt
 
     if path.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot {path}: neither .svg nor .png", "name the file rtt.svg")
     found = sweepfile.load(folder)
-    runs = sweepfile.load_runs(found, folder)
-    rows = analysis.trials(found, runs).query("outcome == 'ok'")
-    if rows.empty:
+    drawn = against_rtt(found, sweepfile.load_runs(found, folder))
+    if drawn is None:
         raise UsageError(f"{folder}: no trial that is ok", "go on with --resume")
-    bounds = analysis.theory(found, runs)
-    bounds = bounds.assign(line=line_names(bounds)) if len(bounds) else bounds.assign(line="")
-    lines = {
-        str(name): sorted(set(zip(group["rtt_s"].tolist(), group["bound_bits_per_s"].tolist(), strict=True)))
-        for name, group in bounds.groupby("line")
-    }
     with style.drawing():
-        figure = rtt(rows, lines)
+        figure = drawn()
         try:
             figure.savefig(path, facecolor="white", dpi=144)
         except OSError as error:

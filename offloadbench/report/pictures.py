@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from offloadbench.analysis import confidence, findings
+from offloadbench.analysis import confidence, findings, sweep
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
@@ -37,6 +37,7 @@ from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
 from offloadbench.report.plots.write_commands import write_commands as draw_write_commands
 from offloadbench.report.svg import inline, printable
+from offloadbench.report.sweep_views import against_rtt
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
@@ -116,6 +117,18 @@ class Pictures:
             label,
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
             f"{dots}{intervals}.",
+        )
+
+    def rtt(self) -> Plot | None:
+        """E3: throughput against RTT, of runs that are points of a sweep."""
+        grid = sweep.grid(self._results.runs)
+        draw = against_rtt(grid, self._results.runs) if grid else None
+        if draw is None:
+            return None
+        return self._plot(
+            draw,
+            "Goodput against RTT, a line for each workload and setting, with what theory allows",
+            "Goodput against RTT: lines are medians of the trials, dashed ones the lowest bound that theory sets.",
         )
 
     def effects(self, found: Sequence[RunEffects]) -> list[tuple[Plot, list[str]]]:
