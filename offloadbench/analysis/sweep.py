@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from offloadbench.analysis import limits, tables
+from offloadbench.analysis import limits, module_tables, tables
 from offloadbench.analysis.theory import CONGESTION_WINDOW
-from offloadbench.model import Run, WorkloadDefinition
+from offloadbench.model import Profile, Run, WorkloadDefinition
 from offloadbench.sweepfile import BED_AXES, format_value, title
 
 FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
@@ -108,6 +108,24 @@ def medians(sweep: Axed, rows: pd.DataFrame) -> pd.DataFrame:
 def _rank(value: object, values: Sequence[Any]) -> int:
     """Where a value stands on its axis; before all of them where the workload does not know the parameter."""
     return next((rank for rank, known in enumerate(values) if str(known) == str(value)), -1)
+
+
+def biggest_modules(
+    sweep: Axed, runs: Sequence[Run], profile: Profile, count: int = 3
+) -> dict[tuple[Any, ...], list[tuple[str, float]]]:
+    """Which modules took most CPU at every place: (*axes, workload, case) -> modules with their shares of busy time.
+
+    Means over the repeats; empty where nothing was profiled.
+    """
+    keys = ["run", "workload", "case", "repeat"]
+    rows = trials(sweep, runs).query("outcome == 'ok'")[list(dict.fromkeys([*keys, *axis_columns(sweep)]))]
+    shares = module_tables.modules(runs, profile).dropna(subset="share_ratio").drop_duplicates([*keys, "module"])
+    found: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for place, group in rows.merge(shares, on=keys).groupby([*axis_columns(sweep), "workload", "case"], dropna=False):
+        sums = group.groupby("module")["share_ratio"].sum() / group.groupby("repeat").ngroups
+        known = tuple(None if value != value else value for value in place)  # noqa: PLR0124 - NaN, for a None
+        found[known] = [(str(module), float(share)) for module, share in sums.nlargest(count).items()]
+    return found
 
 
 def theory(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
