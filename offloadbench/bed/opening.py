@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from offloadbench.bed import lab, pair
-from offloadbench.bed.base import Bed, Cable, Remember
+from offloadbench.bed.base import Bed, Cable, Remember, Wire
+from offloadbench.bed.netem import Netem
 from offloadbench.errors import HostError, UsageError
-from offloadbench.kernel import link, processes, tcpdiag
+from offloadbench.kernel import link, processes, qdisc, tcpdiag
 
 _HINT = "name a load side: --peer nic:eth2 (a second port, cabled to it); or use --nic lab"
 
 
-def check(nic: str, peer: str, *, force: bool) -> None:
+def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
     """Raise unless this machine can be the bed.
 
     Raises:
@@ -20,7 +21,7 @@ def check(nic: str, peer: str, *, force: bool) -> None:
     if nic in lab.NAMES:
         if peer:
             raise UsageError(f"--peer {peer}: {nic} is its own load side", "leave --peer out, or name a real --nic")
-        if nic == lab.LAB:
+        if nic == lab.LAB and wire != "netem":
             lab.require_tun()
         return
     link.read(nic)
@@ -56,6 +57,20 @@ def _check_unused(nic: str, *, force: bool) -> None:
 
 def build(nic: str, peer: str, cable: Cable, run_id: str, remember: Remember) -> Bed:
     """The bed, standing; `check` has found nothing against it."""
+    if nic == lab.LAB and cable.wire != "tap":
+        return _emulated(cable, run_id, remember)
     if nic in lab.NAMES:
         return lab.Lab(nic, cable, run_id, remember)
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+
+
+def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:
+    """The lab by netem, or by TAPs where the kernel has none and the user left it open."""
+    try:
+        return Netem(lab.LAB, cable, run_id, remember)
+    except qdisc.MissingError as error:
+        if cable.wire == "netem":
+            raise
+        bed = lab.Lab(lab.LAB, cable, run_id, remember)
+        bed.problems.append(f"{error.message}: the cable is a process between two TAPs (--wire tap)")
+        return bed

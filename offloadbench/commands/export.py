@@ -26,6 +26,7 @@ TABLE_NAMES = (
     "limits",
     "bounds",
     "gaps",
+    "write_commands",
     "effects",
     "effect_modules",
     "findings",

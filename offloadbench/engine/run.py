@@ -11,7 +11,7 @@ import msgspec
 
 from offloadbench import catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
-from offloadbench.bed import lab
+from offloadbench.bed import lab, netem
 from offloadbench.engine import blocks, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
@@ -131,6 +131,7 @@ def _resumed(options: Options, prior: Run) -> Options:
         rtt_s=prior.bed.rtt_s,
         loss_ratio=prior.bed.loss_ratio,
         queue_bytes=prior.bed.queue_bytes,
+        wire="netem" if prior.bed.kind == netem.KIND else "tap",
         sysctls=prior.bed.settings.get("sysctls", {}),
         seed=prior.plan.seed,
         profile=prior.plan.profile,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, counting, metrics, proof
+from offloadbench.analysis import contamination, counting, metrics, proof, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine.account import Account, Told
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
@@ -266,6 +266,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         )
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
         capture.told = account.finish(float(seconds))
+        warnings += readings.warnings(capture.told.tcp)
         capture.samples = sampler.result()
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
@@ -283,7 +284,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
     """An emulated cable that fell behind measured itself, not the device under test."""
     wire = capture.wire
-    if wire is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
+    if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
         f"the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,24 @@ def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: s
     """A veth pair with one end in each namespace."""
     with netns.entered(namespace), IPRoute() as ipr:
         ipr.link("add", ifname=ifname, kind="veth", peer={"ifname": peer_ifname, "net_ns_fd": peer_namespace})
+
+
+def create_bridge(ifname: str, ports: Iterable[str], namespace: str) -> None:
+    """A bridge of links that are there, all of them up.
+
+    Raises:
+        HostError: this kernel has no bridge.
+    """
+    with netns.entered(namespace), IPRoute() as ipr:
+        try:
+            # its queries for multicast listeners would be packets among the measured ones
+            ipr.link("add", ifname=ifname, kind="bridge", br_mcast_snooping=0)
+        except NetlinkError as error:
+            raise HostError(f"a bridge cannot be made: {error.args[-1]}", "modprobe bridge") from error
+        bridge = _find(ipr, ifname)["index"]
+        for port in ports:
+            ipr.link("set", index=_find(ipr, port)["index"], master=bridge, state="up")
+        ipr.link("set", index=bridge, state="up")
 
 
 def configure(

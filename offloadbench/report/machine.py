@@ -43,15 +43,20 @@ def _cable(run: Run) -> Items:
     reports = [trial.wire for trial in run.trials if trial.wire]
     if not reports:
         return []
-    least = min(report.asleep_ratio for report in reports)
-    latest = max(report.late_p99_s for report in reports)
+    asleep = [report.asleep_ratio for report in reports if report.asleep_ratio is not None]
+    late_s = [report.late_p99_s for report in reports if report.late_p99_s is not None]
+    if not asleep or not late_s:
+        segments, frames = (sum(getattr(report.to_peer, what) for report in reports) for what in ("segments", "frames"))
+        return [("Emulated cable", f"netem; {segments} segments to the load side, cut from {frames} packets")]
+    least, latest = min(asleep), max(late_s)
     text = f"idle at least {percent(least)} of the time; 99 % of frames left within {latest * 1e3:.1f} ms of their time"
     return [("Emulated cable", text)]
 
 
 def _drops(bed: BedRecord) -> str:
     """What the emulated cable was asked to drop; nothing where it was not."""
-    loss = f"; loss {bed.loss_ratio * 100:g} % of segments (seed {bed.loss_seed})" if bed.loss_ratio else ""
+    seed = f" (seed {bed.loss_seed})" if bed.loss_seed else ""
+    loss = f"; loss {bed.loss_ratio * 100:g} % of segments{seed}" if bed.loss_ratio else ""
     return loss + (f"; queue of {format_bytes(bed.queue_bytes)} before the cable" if bed.queue_bytes else "")
 
 

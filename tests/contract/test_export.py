@@ -34,6 +34,7 @@ COLUMNS = {
     "gap_count gap_ratio",
     "bounds": "run nic workload case repeat bound bound_bits_per_s formula source goodput_bits_per_s of_bound_ratio",
     "gaps": "run nic workload case repeat start_s length_s length_rtts",
+    "write_commands": "run nic workload case repeat command start_s end_s packets segments payload_bytes",
     "effects": "run nic workload factor on off metric value_on value_off ratio ratio_low ratio_high ratio_low_95 "
     "ratio_high_95 difference difference_low difference_high level p p_holm verdict blocks trials_needed "
     "detectable_change method at reason",
@@ -41,7 +42,7 @@ COLUMNS = {
     "share_of_saving share_low share_high",
 }
 # the two cases of the sample run differ in more than one factor, and nobody watched its senders
-UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps"}
+UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps", "write_commands"}
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS.keys() - UNFILLED))
