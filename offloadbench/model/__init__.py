@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
+from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
+from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
 from offloadbench.model.run import (
     FORMAT,
     FORMAT_VERSION,
@@ -44,13 +46,19 @@ __all__ = [
     "FORMAT_VERSION",
     "BedRecord",
     "CaseDefinition",
+    "Coupling",
+    "Driver",
+    "DriverCounters",
+    "DriverStatistics",
     "Evidence",
     "FeatureRecord",
     "Frozen",
     "Host",
+    "Interrupt",
     "Kallsyms",
     "Leaf",
     "Load",
+    "LowerDevice",
     "Nic",
     "PacketShapes",
     "PacketTrace",
@@ -60,6 +68,7 @@ __all__ = [
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
+    "Queues",
     "Route",
     "Rule",
     "Run",
@@ -72,4 +81,5 @@ __all__ = [
     "WireDirection",
     "WireReport",
     "WorkloadDefinition",
+    "folded",
 ]

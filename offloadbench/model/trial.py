@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from offloadbench.model.base import Frozen
+from offloadbench.model.device import DriverStatistics
 
 
 class FeatureRecord(Frozen, frozen=True, kw_only=True):
@@ -258,6 +259,8 @@ class Trial(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         tcp: the followed connections of the sender.
+        lower_features: device below the one under test -> its features, where the case touched them.
+        statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge.
         method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
             again, by the profile of the day, wherever the run is read.
     """
@@ -284,3 +287,5 @@ class Trial(Frozen, frozen=True, kw_only=True):
     waits: Waits | None = None
     packets: PacketTrace | None = None
     method_weights: dict[str, dict[str, int]] = {}
+    lower_features: dict[str, list[FeatureRecord]] = {}
+    statistics: list[DriverStatistics] = []

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from offloadbench import runfile
 from offloadbench.analysis import exported, folded
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.model import Profile, Run
-from tests.conftest import CommandLine
+from tests.conftest import DATA, CommandLine
 
 COLUMNS = {
     "findings": "nic workload title on off trials_on trials_off cpu_s_per_gb_on cpu_s_per_gb_off saved_cpu_s_per_gb "
@@ -25,6 +26,7 @@ COLUMNS = {
     "cpu_system_ratio cpu_softirq_ratio",
     "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
     "features": "workload case repeat feature requested active dragged refused fixed",
+    "statistics": "run workload case repeat device driver statistic growth growth_per_s",
     "methods": "workload case repeat event quantity method value share_ratio samples",
     "module_seconds": "workload case repeat second event module value share_ratio samples",
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
@@ -49,7 +51,9 @@ UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps", "write_comm
 def test_a_table_has_every_promised_column_filled(
     name: str, sample_run: Run, chains_run: Run, linux_profile: Profile
 ) -> None:
-    table = exported.TABLES[name]([chains_run if name == "stacks" else sample_run], linux_profile)
+    # the sample run has neither call chains nor a driver's statistics
+    runs = {"stacks": chains_run, "statistics": runfile.load(DATA / "drivers" / "e1000e-run.json")}
+    table = exported.TABLES[name]([runs.get(name, sample_run)], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
     filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]
