@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
+from offloadbench.model.probe import (
+    PROBE_FORMAT,
+    PROBE_FORMAT_VERSION,
+    FlightFrames,
+    FlightTrial,
+    Probe,
+    TcpState,
+)
 from offloadbench.model.run import (
     FORMAT,
     FORMAT_VERSION,
@@ -42,10 +50,14 @@ from offloadbench.model.trial import (
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "PROBE_FORMAT",
+    "PROBE_FORMAT_VERSION",
     "BedRecord",
     "CaseDefinition",
     "Evidence",
     "FeatureRecord",
+    "FlightFrames",
+    "FlightTrial",
     "Frozen",
     "Host",
     "Kallsyms",
@@ -57,6 +69,7 @@ __all__ = [
     "Plan",
     "PlannedCase",
     "PlannedTrial",
+    "Probe",
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
@@ -65,6 +78,7 @@ __all__ = [
     "Run",
     "Samples",
     "Strict",
+    "TcpState",
     "TcpTrace",
     "ToolCost",
     "Trial",

@@ -108,6 +108,9 @@ class Route(Frozen, frozen=True, kw_only=True):
 
     `initcwnd` and `initrwnd` are segments, None where the kernel's default holds; `ifname` is empty where the route has
     several next hops.
+
+    Attributes:
+        metrics: the others that are set, by ip-route(8)'s names: mtu, advmss, rtt, rto_min, quickack, congctl, ...
     """
 
     family: Literal["inet", "inet6"]
@@ -116,6 +119,7 @@ class Route(Frozen, frozen=True, kw_only=True):
     ifname: str
     initcwnd: int | None
     initrwnd: int | None
+    metrics: dict[str, int | str] = {}
 
 
 class Host(Frozen, frozen=True, kw_only=True):
@@ -158,6 +162,7 @@ class Run(Frozen, frozen=True, kw_only=True):
     Attributes:
         sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
         definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+        route: the one from the device under test to its load side; None in files of before it was recorded.
     """
 
     format: Literal["offloadbench-run"]
@@ -176,3 +181,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     warnings: list[str]
     sweep: dict[str, Any] = {}
     definitions: dict[str, str] = {}
+    route: Route | None = None
