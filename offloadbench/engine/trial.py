@@ -10,6 +10,7 @@ from typing import Literal
 
 from offloadbench.analysis import contamination, counting, metrics, proof, readings
 from offloadbench.bed.base import Bed
+from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
@@ -167,11 +168,7 @@ def _in_flight_bytes(bed: Bed) -> int:
 def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: list[str]) -> None:
     """Set the case's offloads and limits, journalled before, read back after."""
     nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
-    before = features.read(nic, namespace)
-    limits = link.read(nic, namespace).gso
-    wanted = {name: feature.wanted for name, feature in before.items() if not feature.fixed}
-    setting.journal.add("features", ifname=nic, namespace=namespace, wanted=wanted)
-    change = features.change(nic, case.features, namespace)
+    change = offloads.apply(setting.journal, nic, namespace, case)
     capture.features = [
         FeatureRecord(
             feature=name,
@@ -185,9 +182,6 @@ def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: 
         for name, feature in change.after.items()
         if name in change.requested or name in change.dragged or name in proof.JUDGED
     ]
-    if case.gso_max_segs:
-        setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
-        link.set_gso_max_segs(nic, case.gso_max_segs, namespace)
     after = link.read(nic, namespace).gso
     capture.gso_max_segs, capture.gso_max_size_bytes = after.max_segs, after.max_size_bytes
     setting.bed.settle()
