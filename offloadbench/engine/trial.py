@@ -17,7 +17,7 @@ from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters, features, idle, link, tracepoints
+from offloadbench.kernel import counters, idle, link, tracepoints
 from offloadbench.model import (
     CaseDefinition,
     Evidence,

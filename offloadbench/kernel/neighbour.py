@@ -65,19 +65,6 @@ def resolve(address: str, ifname: str, namespace: str | None) -> str:
     raise HostError(f"{address} does not answer on {ifname}", f"see `ip neigh show dev {ifname}`")
 
 
-def address_of(ifname: str, namespace: str | None) -> str:
-    """A NIC's first IPv4 address.
-
-    Raises:
-        HostError: it has none.
-    """
-    with netns.entered(namespace), IPRoute() as ipr:
-        index = ipr.link_lookup(ifname=ifname)[0]
-        for entry in ipr.addr("dump", family=socket.AF_INET, index=index):
-            return str(entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"))
-    raise HostError(f"{ifname} has no IPv4 address", f"see `ip addr show dev {ifname}`")
-
-
 def remembered(address: str, namespace: str | None) -> str:
     """What TCP has kept of earlier connections to this address: one line, "" where that is nothing."""
     try:

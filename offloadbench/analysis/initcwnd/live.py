@@ -166,8 +166,8 @@ def evidence(trial: FlightTrial) -> str:
     words = [f"{flight.all_segments} segments in {frames} of up to {flight.largest_segments}"]
     if trial.before and trial.after:
         words.append(
-            f"cwnd {trial.before.snd_cwnd_segments} before the write, then {trial.after.unacked_segments} unacknowledged "
-            f"and {trial.after.notsent_bytes} B unsent, send buffer {trial.after.sndbuf_bytes} B"
+            f"cwnd {trial.before.snd_cwnd_segments} before the write, then {trial.after.unacked_segments} segments "
+            f"unacknowledged and {trial.after.notsent_bytes} B unsent, send buffer {trial.after.sndbuf_bytes} B"
             + (", the write asleep" if trial.write_blocked else "")
         )
     words.append(f"window {trial.window_bytes} B")
@@ -175,6 +175,6 @@ def evidence(trial: FlightTrial) -> str:
         words.append(f"nothing repeated in {trial.waited_us / 1e6:.1f} s")
     else:
         words.append(f"first repetition after {flight.repeated_us / 1e3:.0f} ms")
-    released = f"{trial.released_bytes} B" if trial.released_bytes else "the end" if trial.finished else "silence"
+    released = "new data" if trial.released_bytes else "the end" if trial.finished else "silence"
     words.append(f"an ACK with room for two segments brought {released}")
     return "; ".join(words)

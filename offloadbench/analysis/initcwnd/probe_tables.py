@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from offloadbench.analysis.initcwnd import live
+from offloadbench.analysis.initcwnd import live, verdict
 from offloadbench.model import FlightTrial, Probe
 
 # as a person reads them
@@ -21,6 +22,8 @@ PATTERN_TITLES = {
     "given": "given response",
     "response": "the server's response",
 }
+# what the cases are at the server
+CASE_TITLES = {"tso": "TSO on", "gso": "TSO off, GSO on", "csum": "TSO off, GSO off", "": "as found"}
 
 
 def flights(probes: Sequence[Probe]) -> pd.DataFrame:
@@ -150,3 +153,31 @@ def verdicts(probe: Probe) -> dict[Setting, dict[str, Verdicts]]:
                 live.evidence(probe.trials[first]),
             )
     return found
+
+
+def heading(probe: Probe, setting: Setting) -> str:
+    """What the rows of one table have in common."""
+    measured = [trial for trial in probe.trials if trial.rtt_us]
+    words = [f"initcwnd {setting.initcwnd}" if setting.initcwnd else "no window to compare with"]
+    words += [setting.congestion_control] if setting.congestion_control else []
+    if measured:
+        rtt_us = statistics.median(trial.rtt_us for trial in measured)
+        words.append(f"RTT {rtt_us / 1e3:.3g} ms, MSS {measured[0].mss_bytes} bytes")
+    return ", ".join([f"{probe.server} on {probe.nic}", *words])
+
+
+def tables(probe: Probe) -> list[tuple[str, list[list[str]], list[str]]]:
+    """(heading, rows with a head row, what lies behind every verdict that is not `honoured`) by window and algorithm."""
+    found = verdicts(probe)
+    cases = list(dict.fromkeys(trial.case for trial in probe.trials))
+    made: dict[str, tuple[str, list[list[str]], list[str]]] = {}
+    for setting, by_case in found.items():
+        title = heading(probe, setting)
+        head = ["", *(CASE_TITLES.get(case, case) for case in cases)]
+        _, rows, doubts = made.setdefault(title, (title, [head], []))
+        rows.append([setting.title, *(by_case[case].text if case in by_case else "" for case in cases)])
+        for case, result in by_case.items():
+            if result.words != [(verdict.HONOURED, len(result.trials))]:
+                where = ", ".join(filter(None, (CASE_TITLES.get(case, case), setting.title)))
+                doubts.append(f"{where}: {result.reason} ({result.evidence})")
+    return list(made.values())

@@ -153,9 +153,13 @@ class Client:
             f"{self._remote.address}:{self._remote.port} does not answer", "does a server listen there, on this link?"
         )
 
+    def expect(self) -> None:
+        """What comes from now on counts from offset 0: it is asked for on another connection, as FTP does."""
+        self._received = _Received(self._received.base + self._received.end, time.time_ns())
+
     def request(self, payload: bytes) -> None:
         """Ask for data, which then count from offset 0; an unanswered request is repeated."""
-        self._received = _Received(self._received.base + self._received.end, time.time_ns())
+        self.expect()
         self._send(ACK | PSH, payload)
         wanted = (self._seq + len(payload)) % _WRAP
         attempts = 1

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from offloadbench import catalog
+from offloadbench.ends import Role
 from offloadbench.engine import offloads
 from offloadbench.engine.probe.client import Client
 from offloadbench.engine.probe.frames import Endpoint
-from offloadbench.engine.probe.observe import Looked, flight
+from offloadbench.engine.probe.observe import MERGING, Looked, flight
 from offloadbench.engine.site import Site
-from offloadbench.ends import Role
 from offloadbench.errors import OffloadbenchError, UsageError
 from offloadbench.kernel import link, neighbour, route, sysctl, tcpdiag
 from offloadbench.kernel.packet_socket import PacketSocket
@@ -113,9 +113,7 @@ class Laboratory:
         for end in (self._dut, self._peer):
             state = link.read(end.ifname, end.namespace)
             self._offered_mss_bytes = state.mtu_bytes - _IP_TCP_BYTES
-        # a merged frame would hide where the sender cut; features that a NIC does not have are left out
-        merging = {name: False for name in ("rx-gro", "rx-lro", "rx-gro-hw")}
-        offloads.ask(site.journal, self._peer.ifname, self._peer.namespace, merging)
+        offloads.ask(site.journal, self._peer.ifname, self._peer.namespace, MERGING)
         site.journal.add("neighbour", address=ADDRESS, ifname=self._dut.ifname, namespace=self._dut.namespace)
         neighbour.set_static(ADDRESS, MAC, self._dut.ifname, self._dut.namespace)
         site.journal.add("route", address=ADDRESS, namespace=self._dut.namespace)
@@ -193,7 +191,7 @@ class Laboratory:
                 client.request(_REQUEST)
                 client.absorb(sum(growth), _ABSORB_S)
                 idle_us = self._be_silent(role, initcwnd)
-            seen = flight(client, wire, planned, _REQUEST, lambda: _look(role))
+            seen = flight(client, wire, planned, lambda: client.request(_REQUEST), lambda: _look(role))
             client.reset()
             role.request({"do": "end"}, "ended")
         return msgspec.structs.replace(seen, writes_bytes=writes, idle_us=idle_us)
