@@ -109,3 +109,4 @@ def save(run: Run, path: Path) -> None:
     Raises:
         RunFileError: it cannot be written.
     """
+    documents.save(run, path, "the run file")

@@ -167,7 +167,7 @@ def heading(probe: Probe, setting: Setting) -> str:
 
 
 def tables(probe: Probe) -> list[tuple[str, list[list[str]], list[str]]]:
-    """(heading, rows with a head row, what lies behind every verdict that is not `honoured`) by window and algorithm."""
+    """By window and algorithm: heading, rows under a head row, and what lies behind what is not `honoured`."""
     found = verdicts(probe)
     cases = list(dict.fromkeys(trial.case for trial in probe.trials))
     made: dict[str, tuple[str, list[list[str]], list[str]]] = {}
