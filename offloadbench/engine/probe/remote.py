@@ -130,21 +130,24 @@ class Remote:
     def _ftp(self, planned: FlightTrial, window_bytes: int) -> FlightTrial:
         """The file's data connection is ours, the control connection an ordinary one."""
         asked = self._asked
+        control = ftplib.FTP(timeout=_TIMEOUT_S)  # noqa: S321 - to see what a server sends first
         try:
-            with ftplib.FTP(timeout=_TIMEOUT_S) as control:  # noqa: S321 - to see what a server sends first
-                control.connect(self.address, asked.port)
-                control.login(asked.user, asked.password)
-                control.voidcmd("TYPE I")
-                _, port = control.makepasv()
-                with self._connection(port, window_bytes) as (client, wire):
+            control.connect(self.address, asked.port)
+            control.login(asked.user, asked.password)
+            control.voidcmd("TYPE I")
+            _, port = control.makepasv()
+            with self._connection(port, window_bytes) as (client, wire):
 
-                    def ask() -> None:
-                        client.expect()
-                        control.putcmd(f"RETR {asked.path.lstrip('/')}")
+                def ask() -> None:
+                    client.expect()
+                    control.sendcmd(f"RETR {asked.path.lstrip('/')}")
 
-                    return flight(client, wire, planned, ask, lambda: NOT_OURS)
+                return flight(client, wire, planned, ask, lambda: NOT_OURS)
         except (ftplib.Error, OSError, EOFError) as error:
             raise TrafficError(f"FTP: {error}", "see the server's log") from error
+        finally:
+            # no farewell: the transfer is cut, and the server may say so first
+            control.close()
 
     @contextmanager
     def _connection(self, port: int, window_bytes: int) -> Iterator[tuple[Client, PacketSocket]]:
