@@ -43,13 +43,23 @@ def headline(probes: Sequence[Probe]) -> str:
     return f"Initial window of {windows} segments: of {total} first flights {parts}."
 
 
+def idle_sentence(probes: Sequence[Probe]) -> str:
+    """What bursts after silence did, where they did not keep to the window; "" otherwise."""
+    table = probe_tables.flights(probes)
+    idle = table[table["pattern"] == live.IDLE]
+    exceeding = idle[idle["verdict"] == verdict.EXCEEDED]
+    if exceeding.empty:
+        return ""
+    algorithms = " and ".join(sorted(set(exceeding["congestion_control"])))
+    return f"After silence {len(exceeding)} of {len(idle)} bursts exceeded it, all under {algorithms}."
+
+
 def _verdict_cell(found: Verdicts | None) -> Cell:
     if found is None:
         return Cell("")
     total = len(found.trials)
     badges = tuple(Badge(f"{word} {count}/{total}", _KINDS.get(word, "plain")) for word, count in found.words)
-    seen = ", ".join(str(count) for count, _ in found.segments)
-    return Cell(f"{seen} segments", str(found.segments[0][0]), badges)
+    return Cell(f"{found.seen} segments", str(found.segments[0][0]), badges)
 
 
 def verdict_tables(probe: Probe) -> list[Table]:
@@ -152,6 +162,7 @@ def page(probes: Sequence[Probe], names: Sequence[str]) -> str:
         "names": list(names),
         "probes": list(probes),
         "headline": headline(probes),
+        "idle": idle_sentence(probes),
         "plots": plots(probes),
         "tables": [table for probe in probes for table in verdict_tables(probe)],
         "doubts": [doubt for probe in probes for doubt in doubts(probe)],
@@ -169,7 +180,7 @@ def markdown(probes: Sequence[Probe]) -> str:
 
 
 def _markdown(probes: Sequence[Probe]) -> Iterator[str]:
-    yield from (f"# {escape_markdown(headline(probes))}", "")
+    yield from (f"# {escape_markdown(headline(probes))}", "", escape_markdown(idle_sentence(probes)), "")
     for probe in probes:
         for heading, rows, _ in probe_tables.tables(probe):
             yield from (f"### {escape_markdown(heading)}", "")

@@ -109,11 +109,19 @@ class Verdicts:
     evidence: str
 
     @property
+    def seen(self) -> str:
+        """`10`, `9 or 10`, `62 to 70`."""
+        numbers = sorted(number for number, _ in self.segments)
+        if len(numbers) > 2:
+            return f"{numbers[0]} to {numbers[-1]}"
+        return " or ".join(map(str, numbers))
+
+    @property
     def text(self) -> str:
-        """`honoured 5/5: 10`, or `honoured 4/5, inconclusive 1/5: 10, 9`."""
+        """`honoured 5/5: 10`, or `honoured 4/5, inconclusive 1/5: 9 or 10`."""
         total = len(self.trials)
         words = ", ".join(f"{word} {times}/{total}" for word, times in self.words)
-        return f"{words}: {', '.join(str(number) for number, _ in self.segments)}"
+        return f"{words}: {self.seen}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def judge(seen: Observation) -> Judgement:
         )
     sent, expected = seen.segments, seen.expected_segments
     if sent > expected:
-        return Judgement(EXCEEDED, f"{_many(sent)} left at once, {expected} were expected")
+        return Judgement(EXCEEDED, f"{_many(sent)} left before an ACK could act, {expected} were expected")
     if sent == expected:
         ended = "; the response ended with them, so the window may be larger" if seen.short else ""
         return Judgement(HONOURED, f"exactly {_many(sent)} left before an ACK could act{ended}")
