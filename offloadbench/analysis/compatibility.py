@@ -70,7 +70,16 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),
         ("NIC setting", a.nic.settings, b.nic.settings),
+        ("tested route", _starts(a), _starts(b)),
     ):
         keys = sorted(left.keys() | right.keys())
         found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
     return found
+
+
+def _starts(run: Run) -> dict[str, int | str | None]:
+    """How TCP starts on the tested route; only what is set. A file of before it was recorded says nothing."""
+    if run.route is None:
+        return {"record": "none"}
+    windows = {"initcwnd": run.route.initcwnd, "initrwnd": run.route.initrwnd}
+    return {name: value for name, value in (windows | run.route.metrics).items() if value is not None}

@@ -19,7 +19,7 @@ from offloadbench.engine.options import Options, check_machine, check_output
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.site import Site, describe_bed, describe_nic, open_site
 from offloadbench.errors import RunFileError, UsageError
-from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, nic, perf
+from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, nic, perf, route
 from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 from offloadbench.version import __version__
@@ -82,6 +82,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         warnings=list(site.bed.problems),
         sweep=options.sweep,
         definitions=_definition_hashes(planned),
+        route=route.to(site.bed.peer.address, site.bed.dut.namespace),
     )
 
 
