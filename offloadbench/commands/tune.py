@@ -49,6 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
         if not engine.undo_applied(arguments.namespace, print):
             print("nothing to undo")
         return OK
+    if arguments.prove and arguments.namespace:
+        raise UsageError("--prove has namespaces of its own", "leave --namespace out")
     target = _target(arguments)
     if arguments.sysctl and not arguments.prove:
         raise UsageError("--sysctl is what the lab link of --prove begins with", "add --prove, or leave it out")
@@ -108,8 +110,6 @@ def _prove(target: Target, arguments: argparse.Namespace) -> int:
         if isinstance(event, Note):
             sys.stderr.write(f"{event.text}\n")
 
-    if arguments.namespace:
-        raise UsageError("--prove has namespaces of its own", "leave --namespace out")
     proof = tcp_proof.prove(target, parse_sysctls(arguments.sysctl), note)
     if arguments.format == "json":
         print(json.dumps(asdict(proof), indent=1))

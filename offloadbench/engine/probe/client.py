@@ -273,6 +273,8 @@ class Client:
             TrafficError: it does not come.
         """
         until_s = time.monotonic() + patience_s
+        if self.received_bytes:
+            self.acknowledge()
         while self.received_bytes < total_bytes:
             arrival = self._wire.receive(until_s)
             if arrival is None:
