@@ -18,7 +18,7 @@ from offloadbench import probefile
 from offloadbench.analysis.initcwnd import live, verdict
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
-from offloadbench.bed.lab import NamespaceEnd, namespace_names
+from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
 from offloadbench.engine.probe.lab import ADDRESS, Laboratory, Matrix
 from offloadbench.engine.site import open_site
@@ -50,8 +50,8 @@ def _measure(site_folder: Path, matrices: list[Matrix]) -> list[Observed]:
     found = []
     with open_site(options, lambda _: None) as site:
         dut, peer = site.bed.dut, site.bed.peer
-        assert isinstance(dut, NamespaceEnd)
-        assert isinstance(peer, NamespaceEnd)
+        assert isinstance(dut, LocalEnd)
+        assert isinstance(peer, LocalEnd)
         for number, matrix in enumerate(matrices):
             paths = {"server": site_folder / f"{number}s.pcap", "client": site_folder / f"{number}c.pcap"}
             running = [_tcpdump(dut, paths["server"]), _tcpdump(peer, paths["client"])]
@@ -65,7 +65,7 @@ def _measure(site_folder: Path, matrices: list[Matrix]) -> list[Observed]:
             found.append(Observed(trials, [one.verdict for one in live.judge(trials)], flows))
             site.journal.undo_to(mark, lambda _: None)
             assert route.read(dut.namespace) == []
-            neighbours = subprocess.check_output(["ip", "-n", dut.namespace, "neigh", "show", ADDRESS])
+            neighbours = subprocess.check_output(["ip", "-n", str(dut.namespace), "neigh", "show", ADDRESS])
             assert neighbours == b""
             assert features.read(peer.ifname, peer.namespace)["rx-gro"].wanted
     return found
@@ -173,11 +173,13 @@ def test_nothing_is_left_after_a_kill_and_restore(offloadbench: Offloadbench, en
     probing.send_signal(signal.SIGKILL)
     probing.communicate(timeout=10)
     (journal,) = Path(environment["OFFLOADBENCH_STATE"]).glob("*.journal")
-    run_id = json.loads(journal.read_text().splitlines()[0])["run_id"]
-    assert all(map(netns.exists, namespace_names(run_id)))
+    header, *steps = map(json.loads, journal.read_text().splitlines())
+    run_id, made = header["run_id"], [step["namespace"] for step in steps if step.get("kind") == "namespace"]
+    assert len(made) == 2
+    assert all(map(netns.exists, made))
     done = offloadbench("restore")
     assert done.returncode == 0, done.stderr
-    assert not any(map(netns.exists, namespace_names(run_id)))
+    assert not any(map(netns.exists, made))
     assert processes.of_run(run_id) == []
     assert not journal.exists()
 
@@ -202,7 +204,7 @@ def test_a_rule_that_a_killed_probe_left_is_removed(
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[tuple[NamespaceEnd, NamespaceEnd]]:
+def foreign(tmp_path: Path) -> Iterator[tuple[LocalEnd, LocalEnd]]:
     """A lab link with web and FTP servers of other people on its first end."""
     (tmp_path / "big").write_bytes(bytes(100_000))
     servers = [["http.server", "8080"], ["pyftpdlib", "-p", "2121"]]
@@ -211,8 +213,8 @@ def foreign(tmp_path: Path) -> Iterator[tuple[NamespaceEnd, NamespaceEnd]]:
         options = Options(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
-            assert isinstance(dut, NamespaceEnd)
-            assert isinstance(peer, NamespaceEnd)
+            assert isinstance(dut, LocalEnd)
+            assert isinstance(peer, LocalEnd)
             with netns.entered(dut.namespace):
                 running = [
                     subprocess.Popen([sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.DEVNULL,
@@ -227,9 +229,9 @@ def foreign(tmp_path: Path) -> Iterator[tuple[NamespaceEnd, NamespaceEnd]]:
                     server.wait(10)
 
 
-def _until_it_listens(end: NamespaceEnd, port: int) -> None:
+def _until_it_listens(end: LocalEnd, port: int) -> None:
     for _ in range(200):
-        if f":{port}" in subprocess.check_output(["ip", "netns", "exec", end.namespace, "ss", "-lnt"], text=True):
+        if f":{port}" in subprocess.check_output(["ip", "netns", "exec", str(end.namespace), "ss", "-lnt"], text=True):
             return
         time.sleep(0.05)
     raise AssertionError(f"nothing listens on port {port}")
@@ -239,13 +241,13 @@ def _until_it_listens(end: NamespaceEnd, port: int) -> None:
     ("address", "port"), [("http://198.18.0.1:8080/big", 8080), ("ftp://198.18.0.1:2121/big", 2121)]
 )
 def test_a_foreign_server_is_observed_and_no_rule_stays(
-    foreign: tuple[NamespaceEnd, NamespaceEnd], tmp_path: Path, address: str, port: int
+    foreign: tuple[LocalEnd, LocalEnd], tmp_path: Path, address: str, port: int
 ) -> None:
     dut, peer = foreign
     _until_it_listens(dut, port)
     words = ["probe", "initcwnd", "--nic", peer.ifname, "--server", address, "--initcwnd", "10", "--repeats", "2"]
     done = subprocess.run(
-        ["ip", "netns", "exec", peer.namespace, sys.executable, "-m", "offloadbench", *words, "--format", "json"],
+        ["ip", "netns", "exec", str(peer.namespace), sys.executable, "-m", "offloadbench", *words, "--format", "json"],
         env=os.environ | {"OFFLOADBENCH_STATE": str(tmp_path / "inner")},
         capture_output=True,
         text=True,
@@ -255,7 +257,7 @@ def test_a_foreign_server_is_observed_and_no_rule_stays(
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(row["verdict"], row["all_segments"]) for row in rows] == [("honoured", 10)] * 2
-    rules = subprocess.check_output(["ip", "-n", peer.namespace, "rule"], text=True)
+    rules = subprocess.check_output(["ip", "-n", str(peer.namespace), "rule"], text=True)
     assert "blackhole" not in rules
     assert features.read(peer.ifname, peer.namespace)["rx-gro"].wanted
     assert list((tmp_path / "inner").glob("*.journal")) == []
