@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from offloadbench.report.plots import style
 
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_COLOURS = ("#3d94d1", "#e69f00", "#009e73", "#cc79a7", "#7f8b98", "#d55e00")
 _PANEL_PX, _HEAD_PX = 250, 56
 _HEADROOM = 1.12
 
