@@ -93,7 +93,8 @@ def test_frames_out_of_order_are_no_repetition_and_leave_no_hole() -> None:
             verdict.CAPPED_BY_SEND_BUFFER,
             "sleeps after 8 segments",
         ),
-        ({"frames": frames((0, 0, 6), (RTT_US + 1, 6, 4))}, verdict.PACED, "kept coming"),
+        ({"frames": frames((0, 0, 6), (RTT_US + 1, 6, 2))}, verdict.PACED, "kept coming"),
+        ({"frames": frames((0, 0, 6), (RTT_US + 1, 6, 4))}, verdict.HONOURED, "exactly 10 segments"),
         ({"frames": sent(9), "case": "csum", "write_blocked": False}, verdict.IGNORED, "TSO is off"),
         ({"initcwnd": None}, verdict.INCONCLUSIVE, "nothing to compare with"),
     ],
@@ -135,7 +136,7 @@ def test_a_foreign_server_is_judged_by_what_it_sends_alone() -> None:
 
 def test_evidence_names_the_servers_own_account() -> None:
     told = live.evidence(trial(write_blocked=True))
-    assert "10 segments in 2 frames of up to 5" in told
+    assert "10 segments in 2 frames of up to 5 within 0.01 ms" in told
     assert f"cwnd 10 before the write, then 10 segments unacknowledged and {4 * MSS} B unsent" in told
     assert "the write asleep" in told
     assert "first repetition after 220 ms" in told

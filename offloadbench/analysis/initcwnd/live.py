@@ -1,8 +1,8 @@
 """What a live probe has seen, counted and judged (see model.FlightTrial, verdict).
 
-Segments = ceil(payload / gso_size), 1 where the frame is no super-packet. The first flight is what comes within one
-round trip of its first frame, as a client's ACK could act no sooner; what follows without an ACK, before anything is
-repeated, was paced.
+Segments = ceil(payload / gso_size), 1 where the frame is no super-packet. Everything counts that comes before data are
+repeated, as no ACK has asked for it. What comes later than a round trip after the first frame, when an ordinary client's
+ACK would have acted, is told apart: a window that is not spent by then was paced, or its application paused.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
     """
     flight = count(trial)
     expected = trial.initcwnd
-    exceeding = expected is not None and flight.all_segments > expected
+    spent = expected is not None and flight.all_segments >= expected
     unsent = trial.after.notsent_bytes > 0 if trial.after else trial.released_bytes > 0
     return Observation(
-        segments=flight.all_segments if exceeding else flight.segments,
+        segments=flight.all_segments if spent else flight.segments,
         bytes=flight.bytes,
         mss_bytes=trial.mss_bytes,
         expected_segments=expected,
@@ -163,7 +163,8 @@ def evidence(trial: FlightTrial) -> str:
     if not flight.frames:
         return "no data"
     frames = "1 frame" if flight.frames == 1 else f"{flight.frames} frames"
-    words = [f"{flight.all_segments} segments in {frames} of up to {flight.largest_segments}"]
+    over_ms = flight.steps[-1][0] / 1e3
+    words = [f"{flight.all_segments} segments in {frames} of up to {flight.largest_segments} within {over_ms:.2f} ms"]
     if trial.before and trial.after:
         words.append(
             f"cwnd {trial.before.snd_cwnd_segments} before the write, then {trial.after.unacked_segments} segments "
