@@ -1,8 +1,9 @@
 """What a live probe has seen, counted and judged (see model.FlightTrial, verdict).
 
 Segments = ceil(payload / gso_size), 1 where the frame is no super-packet. Everything counts that comes before data are
-repeated, as no ACK has asked for it. What comes later than a round trip after the first frame, when an ordinary client's
-ACK would have acted, is told apart: a window that is not spent by then was paced, or its application paused.
+repeated, as no ACK has asked for it. What comes later than a round trip after the first frame, when the ACK of
+an ordinary client would have acted, is told apart: a window that is not spent by then was paced, or the application
+paused.
 """
 
 from __future__ import annotations
