@@ -70,16 +70,16 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),
         ("NIC setting", a.nic.settings, b.nic.settings),
-        ("tested route", _starts(a), _starts(b)),
+        ("tested route", _starts(a, b), _starts(b, a)),
     ):
         keys = sorted(left.keys() | right.keys())
         found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
     return found
 
 
-def _starts(run: Run) -> dict[str, int | str | None]:
-    """How TCP starts on the tested route; only what is set. A file of before it was recorded says nothing."""
-    if run.route is None:
-        return {"record": "none"}
+def _starts(run: Run, other: Run) -> dict[str, int | str | None]:
+    """How TCP starts on the tested route; only what is set. Nothing where one file is of before it was recorded."""
+    if run.route is None or other.route is None:
+        return {}
     windows = {"initcwnd": run.route.initcwnd, "initrwnd": run.route.initrwnd}
     return {name: value for name, value in (windows | run.route.metrics).items() if value is not None}
