@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
-    from offloadbench.report.pictures import Plot
+    from offloadbench.report.plot import Plot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

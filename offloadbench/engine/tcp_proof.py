@@ -97,7 +97,7 @@ def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
         load = session.finish(opened, closed)
     finally:
         session.close()
-    if wire and wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
+    if wire and wire.behind_s is not None and wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
         raise TrafficError(
             f"the emulated cable fell behind by {wire.behind_s / wire.interval_s:.1%}: this machine cannot emulate "
             "such a path",

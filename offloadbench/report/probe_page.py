@@ -14,7 +14,7 @@ from offloadbench.analysis.initcwnd.probe_tables import CASE_TITLES, Setting, Ve
 from offloadbench.model import Probe
 from offloadbench.report import machine
 from offloadbench.report.comparison import escape_markdown
-from offloadbench.report.pictures import Plot
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 from offloadbench.report.plots.first_flight import Steps, first_flight
 from offloadbench.report.templates import content_hash, environment, own, script
