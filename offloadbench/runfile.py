@@ -6,19 +6,14 @@ ends in `.gz` or `.xz` is written compressed; what is read tells by its first by
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
-import lzma
-import os
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from offloadbench import documents
 from offloadbench.errors import RunFileError
 from offloadbench.model import FORMAT, FORMAT_VERSION, Run, Trial
 
@@ -29,31 +24,6 @@ REQUIRED_COUNTERS = frozenset(
     | {"context_switches"}
 )
 
-
-class _Header(msgspec.Struct):
-    format: str = ""
-    format_version: int = 0
-
-
-def _identity(data: bytes) -> bytes:
-    return data
-
-
-@dataclass(frozen=True, slots=True)
-class _Packing:
-    """How a file of this ending is written, and the first bytes by which it is known."""
-
-    magic: bytes
-    pack: Callable[[bytes], bytes]
-    unpack: Callable[[bytes], bytes]
-
-
-# written again after every trial: the quick levels
-_PACKINGS = {
-    ".gz": _Packing(b"\x1f\x8b", lambda data: gzip.compress(data, 6, mtime=0), gzip.decompress),
-    ".xz": _Packing(b"\xfd7zXZ\0", lambda data: lzma.compress(data, preset=1), lzma.decompress),
-}
-_PLAIN = _Packing(b"", _identity, _identity)
 
 # version -> what makes a document of the next one of it; the present version has none
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -67,28 +37,10 @@ def load(path: Path | str) -> Run:
         RunFileError: missing, unreadable, not a run file, truncated, damaged, or of a newer format.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunFileError(f"{path}: {error.strerror}", "give the path of a run file") from error
-    packing = next((packing for packing in _PACKINGS.values() if data.startswith(packing.magic)), _PLAIN)
-    try:
-        data = packing.unpack(data)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        cut = "truncated" if isinstance(error, EOFError) else "damaged"
-        raise RunFileError(f"{path}: {cut}: {error}", "copy it again from the machine that made it") from error
-    try:
-        header = msgspec.json.decode(data, type=_Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        cut = "truncated" if "truncated" in str(error) else "not JSON"
-        raise RunFileError(f"{path}: {cut} ({error})", "copy it again from the machine that made it") from error
+    data, header = documents.read(path)
     if header.format != FORMAT:
         raise RunFileError(f"{path}: not an offloadbench run file", "give a file that `offloadbench run` wrote")
-    if header.format_version > FORMAT_VERSION:
-        raise RunFileError(
-            f"{path}: run file format {header.format_version}, this offloadbench reads up to {FORMAT_VERSION}",
-            "install a newer offloadbench",
-        )
+    documents.check_version(path, header, FORMAT_VERSION, "run file")
     try:
         run = _decode(data, header.format_version)
         for trial in run.trials:
@@ -119,11 +71,7 @@ def _decode(data: bytes, version: int) -> Run:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the run file; `offloadbench schema` prints it."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"{FORMAT} {FORMAT_VERSION}",
-        **msgspec.json.schema(Run),
-    }
+    return documents.schema(Run, FORMAT, FORMAT_VERSION)
 
 
 def content_hash(definition: msgspec.Struct) -> str:
@@ -161,31 +109,4 @@ def save(run: Run, path: Path) -> None:
     Raises:
         RunFileError: it cannot be written.
     """
-    text = msgspec.json.format(msgspec.json.encode(run), indent=1)
-    write_whole(path, _PACKINGS.get(path.suffix, _PLAIN).pack(text), "the run file")
-
-
-def write_whole(path: Path, data: bytes, what: str) -> None:
-    """A temporary file, fsync, rename, fsync of the folder.
-
-    Raises:
-        RunFileError: `what` cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunFileError(
-            f"{path}: cannot write {what}: {error.strerror}", "free space or choose another --output"
-        ) from error
+    documents.save(run, path, "the run file")

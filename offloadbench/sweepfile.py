@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from offloadbench import catalog, runfile
+from offloadbench import catalog, documents, runfile
 from offloadbench.errors import RunFileError
 from offloadbench.model import Frozen, Run, WorkloadDefinition
 from offloadbench.units import format_bytes, format_rate
@@ -141,7 +141,7 @@ def save(sweep: Sweep, folder: Path) -> None:
         RunFileError: it could not be written.
     """
     data = msgspec.json.format(msgspec.json.encode(sweep), indent=1)
-    runfile.write_whole(folder / INDEX_NAME, data, "the sweep's index")
+    documents.write_whole(folder / INDEX_NAME, data, "the sweep's index")
 
 
 def load(folder: Path) -> Sweep:

@@ -74,6 +74,7 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),
         ("NIC setting", a.nic.settings, b.nic.settings),
+        ("tested route", _starts(a, b), _starts(b, a)),
     ):
         keys = sorted(left.keys() | right.keys())
         found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
@@ -103,3 +104,11 @@ def _queue_facts(device: str, queues: Queues | None) -> dict[str, str]:
     facts |= {f"{queue} RPS": mask for queue, mask in queues.rps_cpus.items()}
     facts |= {f"{queue} XPS": mask for queue, mask in queues.xps_cpus.items()}
     return {device + name: text for name, text in facts.items()}
+
+
+def _starts(run: Run, other: Run) -> dict[str, int | str | None]:
+    """How TCP starts on the tested route; only what is set. Nothing where one file is of before it was recorded."""
+    if run.route is None or other.route is None:
+        return {}
+    windows = {"initcwnd": run.route.initcwnd, "initrwnd": run.route.initrwnd}
+    return {name: value for name, value in (windows | run.route.metrics).items() if value is not None}

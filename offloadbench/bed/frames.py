@@ -63,7 +63,7 @@ def cut(frame: bytes, first: int, end: int) -> bytes:
     if piece[0] & _NEEDS_CSUM:
         at = tcp + 16
         total = int.from_bytes(piece[at : at + 2], "big") + 0xFFFF - shorter
-        piece[at : at + 2] = _folded(total).to_bytes(2, "big")
+        piece[at : at + 2] = ones_complement_sum(total).to_bytes(2, "big")
     _write_ip_header(piece, first, shorter, frame[1] & ~_GSO_ECN == _GSO_TCPV4)
     # the linear part: all headers, nothing else
     piece[2:4] = (body - VNET_HEADER_BYTES).to_bytes(2, "little")
@@ -86,10 +86,10 @@ def _write_ip_header(piece: bytearray, first: int, shorter: int, is_ipv4: bool) 
     piece[ip + 10 : ip + 12] = b"\0\0"
     header = piece[ip : ip + ((piece[ip] & 15) << 2)]
     words = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, len(header), 2))
-    piece[ip + 10 : ip + 12] = (0xFFFF - _folded(words)).to_bytes(2, "big")
+    piece[ip + 10 : ip + 12] = (0xFFFF - ones_complement_sum(words)).to_bytes(2, "big")
 
 
-def _folded(total: int) -> int:
+def ones_complement_sum(total: int) -> int:
     """A one's complement sum of 16 bits (RFC 1071)."""
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)

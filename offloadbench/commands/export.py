@@ -33,12 +33,15 @@ TABLE_NAMES = (
     "findings",
     "waterfall",
 )
+PROBE_TABLE_NAMES = ("flights", "flight_frames")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The columns are a contract: see the README."""
-    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="run files")
-    parser.add_argument("--table", choices=TABLE_NAMES, required=True, help="which table")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", type=Path, help="run files; probe files for the tables of flights"
+    )
+    parser.add_argument("--table", choices=(*TABLE_NAMES, *PROBE_TABLE_NAMES), required=True, help="which table")
     parser.add_argument(
         "--format",
         choices=("csv", "json", "parquet", "folded"),
@@ -72,17 +75,25 @@ def _encoded(table: pd.DataFrame, name: str) -> bytes:
     return table.to_csv(index=False).encode()
 
 
+def _table(arguments: argparse.Namespace) -> pd.DataFrame:
+    from offloadbench import catalog, probefile, runfile
+
+    if arguments.table in PROBE_TABLE_NAMES:
+        from offloadbench.analysis.initcwnd import probe_tables
+
+        return probe_tables.TABLES[arguments.table]([probefile.load(path) for path in arguments.files])
+    from offloadbench.analysis.exported import TABLES
+
+    profile = catalog.profile(arguments.profile)
+    return TABLES[arguments.table]([runfile.load(path) for path in arguments.files], profile)
+
+
 def main(arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")
-    from offloadbench import catalog, runfile
-    from offloadbench.analysis.exported import TABLES
-
     if arguments.format == "folded" and arguments.table != "stacks":
         raise UsageError(f"--format folded is of call stacks, not of {arguments.table}", "give --table stacks")
-    profile = catalog.profile(arguments.profile)
-    runs = [runfile.load(path) for path in arguments.files]
-    data = _encoded(TABLES[arguments.table](runs, profile), arguments.format)
+    data = _encoded(_table(arguments), arguments.format)
     if arguments.output is None:
         sys.stdout.write(data.decode())
         return OK

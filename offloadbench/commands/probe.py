@@ -1,6 +1,7 @@
 """Find out what a TCP sender does: `probe initcwnd` for its first flight.
 
-Sources: a capture (--pcap), the model of 2.6.18 (--model, --vectors); --explain tells how TSO and initcwnd interact.
+Sources: a live server (--nic), a capture (--pcap), the model of 2.6.18 (--model, --vectors); --explain tells how TSO
+and initcwnd interact.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.commands import probe_live
 from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.analysis.initcwnd.scoring import FlowScore
+
+_MODEL_WINDOW_BYTES, _MODEL_SNDBUF_BYTES = 65535, 16384
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     initcwnd = subjects.add_parser(
         "initcwnd",
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]} In captures, and in a model of kernels 2.6.18 and 2.6.18-el5.",
+        description=f"{summary[0].upper()}{summary[1:]} Live, in captures, and in a model of kernels 2.6.18 and "
+        "2.6.18-el5.",
     )
     source = initcwnd.add_mutually_exclusive_group(required=True)
+    source.add_argument("--nic", metavar="NIC", help="probe live (root): lab, lab-veth, or a NIC with --server")
     source.add_argument(
         "--pcap", metavar="FILE", help="judge every connection of a pcap or pcapng capture; - reads stdin"
     )
@@ -41,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     initcwnd.add_argument(
         "--initcwnd",
         metavar="N",
-        type=_positive,
-        help="--pcap: the window to compare with; without it nothing is judged (today's default is 10, RFC 6928). "
+        type=_numbers,
+        default=[],
+        help="--nic lab: the route's, or a comma list (default: 10). --pcap, --server: the window to compare with; "
+        "without it nothing is judged (today's default is 10, RFC 6928). "
         "--model: the route's initcwnd; without it the route sets none",
     )
     model = initcwnd.add_argument_group("--model", "the socket and what its application writes")
@@ -52,20 +60,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--cached-rtt", metavar="MS", type=float, default=0.0, help="in the route's metrics; default: none"
     )
-    model.add_argument("--window", metavar="BYTES", type=_positive, default=65535, help="the client's; default: 65535")
-    model.add_argument("--sndbuf", metavar="BYTES", type=_positive, default=16384, help="default: 16384")
+    model.add_argument(
+        "--window", metavar="BYTES", type=_positive, help="the client's; default: 65535, live twice what is expected"
+    )
+    model.add_argument(
+        "--sndbuf", metavar="BYTES", type=_positive, help="default: 16384; live: the kernel's own, else SO_SNDBUF"
+    )
     model.add_argument(
         "--writes", metavar="LIST", type=_sizes, default=[100_000], help="100000 (default), or 2x7240,500"
     )
     model.add_argument("--nodelay", action="store_true", help="TCP_NODELAY")
     model.add_argument("--cwnd-before", metavar="N", type=_positive, help="an old connection with this cwnd ...")
     model.add_argument("--idle", metavar="S", type=float, help="... that was silent for so long")
+    probe_live.add_arguments(initcwnd)
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    return list(dict.fromkeys(_positive(part) for part in text.split(",")))
 
 
 def _sizes(text: str) -> list[int]:
@@ -77,6 +94,8 @@ def _sizes(text: str) -> list[int]:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    if arguments.nic is not None:
+        return probe_live.main(arguments, arguments.initcwnd)
     if arguments.explain:
         from offloadbench.analysis.initcwnd.story import EXPLANATION
 
@@ -88,6 +107,13 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         _model(arguments)
     return OK
+
+
+def _window(arguments: argparse.Namespace) -> int | None:
+    """--initcwnd where there can be only one."""
+    if len(arguments.initcwnd) > 1:
+        raise UsageError("--initcwnd: a list is for --nic lab", "give one number")
+    return arguments.initcwnd[0] if arguments.initcwnd else None
 
 
 def _line(data: dict[str, Any]) -> None:
@@ -123,11 +149,11 @@ def _model(arguments: argparse.Namespace) -> None:
             tso=arguments.tso == "on",
             mss_bytes=arguments.mss,
             writes_bytes=arguments.writes,
-            initcwnd=arguments.initcwnd or 0,
+            initcwnd=_window(arguments) or 0,
             cached_rtt_ms=arguments.cached_rtt,
             timestamps=arguments.timestamps == "on",
-            rwnd_bytes=arguments.window,
-            sndbuf_bytes=arguments.sndbuf,
+            rwnd_bytes=arguments.window or _MODEL_WINDOW_BYTES,
+            sndbuf_bytes=arguments.sndbuf or _MODEL_SNDBUF_BYTES,
             nodelay=arguments.nodelay,
             idle_restart=idle,
         )
@@ -148,7 +174,7 @@ def _capture(arguments: argparse.Namespace) -> None:
     try:
         with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
             capture = CaptureFile(stream)
-            scored = score_capture(capture, arguments.initcwnd)
+            scored = score_capture(capture, _window(arguments))
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from error
     except UsageError as error:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from offloadbench.errors import OK, UsageError
+
+if TYPE_CHECKING:
+    from offloadbench.report.plot import Plot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Several files are drawn together, grouped by NIC; comparable ones are compared with the first."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", type=Path, help="run files, or a sweep (its folder or sweep.json)"
+        "files", metavar="FILE", nargs="+", type=Path, help="run files, a sweep (its folder or sweep.json), probe files"
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="the file to write (Markdown: default stdout)")
     parser.add_argument("--format", choices=("html", "md"), default="html", help="default: html")
@@ -24,27 +30,42 @@ def main(arguments: argparse.Namespace) -> int:
     output, folder = arguments.output, arguments.plots
     if arguments.format == "html" and not output and not folder:
         raise UsageError("report: where to?", "add --output report.html, --plots DIR or --format md")
-    from offloadbench import catalog, runfile, sweepfile
-    from offloadbench.report import html, markdown, plot_files
-    from offloadbench.report.contents import contents
+    from offloadbench import sweepfile
+    from offloadbench.report import plot_files
 
-    profile = catalog.profile(arguments.profile)
     files = [file for path in arguments.files for file in sweepfile.run_files(path)]
-    runs = [runfile.load(path) for path in files]
+    render, plots = _rendering(arguments, files)
     if output and any(output.exists() and output.samefile(path) for path in (*arguments.files, *files)):
         raise UsageError(f"{output}: is one of the run files", "choose another --output")
-    found = contents(runs, profile, [path.name for path in files])
     try:
         if output:
-            text = html.page(found) if arguments.format == "html" else markdown.render(found)
             # a report can always be made again: what stood there is overwritten
-            output.write_text(text, encoding="utf-8")
+            output.write_text(render(), encoding="utf-8")
             print(output)
         elif arguments.format == "md":
-            sys.stdout.write(markdown.render(found))
+            sys.stdout.write(render())
         if folder:
-            written = list(plot_files.write(found.plots.every(), folder))
+            written = list(plot_files.write(plots(), folder))
             print(f"{len(written)} files in {folder}", file=sys.stderr)
     except OSError as error:
         raise UsageError(f"{error.filename or output}: {error.strerror}", "choose another place") from error
     return OK
+
+
+def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callable[[], str], Callable[[], list[Plot]]]:
+    """What writes the text in the format asked for, and what makes the plots, of either kind of file."""
+    from offloadbench import catalog, probefile, runfile
+    from offloadbench.report import html, markdown, probe_page
+    from offloadbench.report.contents import contents
+
+    names = [path.name for path in files]
+    as_html = arguments.format == "html"
+    of_probes = [probefile.is_probe(path) for path in files]
+    if all(of_probes):
+        probes = [probefile.load(path) for path in files]
+        page = partial(probe_page.page, probes, names)
+        return page if as_html else partial(probe_page.markdown, probes), partial(probe_page.plots, probes)
+    if any(of_probes):
+        raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
+    found = contents([runfile.load(path) for path in files], catalog.profile(arguments.profile), names)
+    return partial(html.page if as_html else markdown.render, found), found.plots.every

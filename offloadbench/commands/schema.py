@@ -1,4 +1,4 @@
-"""Print the JSON Schema of the run file."""
+"""Print the JSON Schema of the run file, or of the probe file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from offloadbench.errors import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: there is one format."""
-    del parser
+    """Two kinds of file are written."""
+    parser.add_argument("--of", choices=("run", "probe"), default="run", help="default: run")
 
 
 def main(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from offloadbench import runfile
+    from offloadbench import probefile, runfile
 
-    del arguments
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(runfile.schema())).decode() + "\n")
+    found = runfile.schema() if arguments.of == "run" else probefile.schema()
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     return OK

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.errors import OK, UsageError
-from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
+from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
 if TYPE_CHECKING:
     from offloadbench.analysis.tcp_tuning import Target
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--apply", action="store_true", help="set the sysctls (root); values that are larger stay")
     action.add_argument("--undo", action="store_true", help="put back what --apply found (root)")
+    action.add_argument(
+        "--prove", action="store_true", help="run a stream on a lab link of this path, before and after (root)"
+    )
+    parser.add_argument(
+        "--sysctl", metavar="NAME=VALUE", action="append", default=[], help="--prove: what the lab link begins with"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -42,7 +49,13 @@ def main(arguments: argparse.Namespace) -> int:
         if not engine.undo_applied(arguments.namespace, print):
             print("nothing to undo")
         return OK
+    if arguments.prove and arguments.namespace:
+        raise UsageError("--prove has namespaces of its own", "leave --namespace out")
     target = _target(arguments)
+    if arguments.sysctl and not arguments.prove:
+        raise UsageError("--sysctl is what the lab link of --prove begins with", "add --prove, or leave it out")
+    if arguments.prove:
+        return _prove(target, arguments)
     if arguments.apply:
         _print_changes(engine.apply(target, arguments.namespace), arguments.format)
         return OK
@@ -84,6 +97,33 @@ def _print_changes(changes: list[Change], form: str) -> None:
         print("nothing to change: every value is large enough")
     for change in changes if form == "text" else ():
         print(f"{change.name}: {change.before} -> {change.after}")
+
+
+def _prove(target: Target, arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from offloadbench.commands.cable import parse_sysctls
+    from offloadbench.engine import tcp_proof
+    from offloadbench.engine.events import Event, Note
+
+    def note(event: Event) -> None:
+        if isinstance(event, Note):
+            sys.stderr.write(f"{event.text}\n")
+
+    proof = tcp_proof.prove(target, parse_sysctls(arguments.sysctl), note)
+    if arguments.format == "json":
+        print(json.dumps(asdict(proof), indent=1))
+        return OK
+    for end, changes in proof.changes.items():
+        words = "; ".join(f"{change.name}: {change.before} -> {change.after}" for change in changes)
+        print(f"{end}: {words or 'nothing to change: every value is large enough'}")
+    for title, one in (("before", proof.before), ("after", proof.after)):
+        share = one.payload_bits_per_s / one.bound.bits_per_s
+        print(
+            f"{title}: {format_rate(one.payload_bits_per_s)}; theory allows {format_rate(one.bound.bits_per_s)} "
+            f"({one.bound.name}: {one.bound.formula}), of which that is {share:.0%}"
+        )
+    return OK
 
 
 def _print(target: Target, arguments: argparse.Namespace) -> None:

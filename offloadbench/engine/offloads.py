@@ -48,8 +48,7 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
     before = {name: features.read(name, namespace) for name in [ifname, *below.leaves]}
     limits = link.read(ifname, namespace).gso
     for name, found in before.items():
-        wanted = {bit: feature.wanted for bit, feature in found.items() if not feature.fixed}
-        journal.add("features", ifname=name, namespace=namespace, wanted=wanted)
+        _remember(journal, name, namespace, found)
     received = {bit: value for bit, value in case.features.items() if bit in ability.RECEIVE}
     # the devices below first: what they lose, the one above loses too
     changed = {name: features.change(name, received, namespace) for name in below.leaves}
@@ -72,6 +71,17 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
         leaves=below.leaves,
     )
     return _judged(applied, ifname, case, {ifname: on_top} | changed, _drivers(end, below))
+
+
+def ask(journal: Journal, ifname: str, namespace: str | None, wanted: dict[str, bool]) -> FeatureChange:
+    """Ask one device for these features, which belong to no case."""
+    _remember(journal, ifname, namespace, features.read(ifname, namespace))
+    return features.change(ifname, wanted, namespace)
+
+
+def _remember(journal: Journal, ifname: str, namespace: str | None, found: dict[str, Feature]) -> None:
+    wanted = {bit: feature.wanted for bit, feature in found.items() if not feature.fixed}
+    journal.add("features", ifname=ifname, namespace=namespace, wanted=wanted)
 
 
 def _drivers(end: End, below: link.Below) -> list[str]:

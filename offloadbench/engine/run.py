@@ -20,7 +20,7 @@ from offloadbench.engine.options import Options, check_machine, check_output
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.site import Site, describe_bed, open_site
 from offloadbench.errors import RunFileError, UsageError
-from offloadbench.kernel import debuginfo, host, idle, kallsyms, perf
+from offloadbench.kernel import debuginfo, host, idle, kallsyms, perf, route
 from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 from offloadbench.version import __version__
@@ -84,6 +84,7 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         warnings=[*site.bed.problems, *able.limits],
         sweep=options.sweep,
         definitions=_definition_hashes(planned),
+        route=route.to(site.bed.peer.address, site.bed.dut.namespace),
     )
 
 

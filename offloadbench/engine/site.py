@@ -29,24 +29,37 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
-    """Lock the NIC, clear what a killed run left, build the bed; take all of it back at the end.
-
-    Args:
-        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
-    """
+def open_journal(owner: str, emit: Emit) -> Iterator[Journal]:
+    """Lock a NIC, clear what a killed run left there, and keep a journal; take back all that is in it at the end."""
 
     def tell(text: str) -> None:
         emit(Note(text))
 
-    owner = owner or options.nic
     lock = NicLock(owner)
     try:
         if restore_left_behind(tell, owner):
             tell("a run that was killed has been cleaned up")
-        run_id = secrets.token_hex(4)
+        journal = Journal(secrets.token_hex(4), owner)
+        try:
+            yield journal
+        finally:
+            with uninterrupted():
+                journal.close(lambda _: None)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
+    """Build the bed under a lock and a journal; take all of it back at the end.
+
+    Args:
+        owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
+    """
+    owner = owner or options.nic
+    with open_journal(owner, emit) as journal:
+        run_id = journal.run_id
         os.environ[processes.MARKER] = run_id
-        journal = Journal(run_id, owner)
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
         try:
@@ -58,7 +71,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 journal.add("tracefs")
             bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add)
             for problem in bed.problems:
-                tell(problem)
+                emit(Note(problem))
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:
@@ -69,9 +82,6 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
                 os.environ.pop(processes.MARKER, None)
-                journal.close(lambda _: None)
-    finally:
-        lock.release()
 
 
 def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:

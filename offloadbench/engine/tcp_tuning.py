@@ -78,7 +78,7 @@ def apply(target: Target, namespace: str | None) -> list[Change]:
             raise UsageError("an earlier --apply stands", "offloadbench tune --undo, then --apply again")
         journal = undo.Journal(owner, owner, _SUFFIX)
         try:
-            changed = [_set(journal, name, before[name], value, namespace) for name, value in wanted.items()]
+            changed = [set_value(journal, name, before[name], value, namespace) for name, value in wanted.items()]
         except BaseException:
             with undo.uninterrupted():
                 journal.close(lambda told: None)
@@ -106,7 +106,12 @@ def undo_applied(namespace: str | None, tell: Tell) -> bool:
         lock.release()
 
 
-def _set(journal: undo.Journal, name: str, before: str, value: str, namespace: str | None) -> Change:
+def set_value(journal: undo.Journal, name: str, before: str, value: str, namespace: str | None) -> Change:
+    """Set one sysctl, journal first, and read it back.
+
+    Raises:
+        HostError: refused, or the kernel took another value.
+    """
     journal.add("sysctl", name=name, namespace=namespace, value=before)
     try:
         sysctl.write(name, value, namespace)

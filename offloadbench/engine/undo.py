@@ -75,6 +75,7 @@ class Journal:
     """The steps of one run, in the order in which the machine was changed."""
 
     def __init__(self, run_id: str, nic_name: str, suffix: str = "journal") -> None:
+        self.run_id = run_id
         self.path = journal_path(run_id, suffix)
         self._steps: list[Step] = []
         try:

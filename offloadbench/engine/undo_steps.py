@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError
-from offloadbench.kernel import features, irq, lending, link, mounts, netns, open_iscsi, sysctl
+from offloadbench.kernel import features, irq, lending, link, mounts, neighbour, netns, open_iscsi, route, sysctl
+from offloadbench.kernel.route import Silence
 
 Step = dict[str, Any]
 Tell = Callable[[str], None]
@@ -91,10 +92,33 @@ def _undo_iscsi_sessions(step: Step, tell: Tell) -> None:
         tell(f"logged out of {name}")
 
 
+def _undo_route(step: Step, tell: Tell) -> None:
+    if _namespace_is_there(step) and route.remove_host_route(step["address"], step["namespace"]):
+        tell(f"route to {step['address']} removed")
+
+
+def _undo_neighbour(step: Step, tell: Tell) -> None:
+    if _namespace_is_there(step) and neighbour.remove(step["address"], step["ifname"], step["namespace"]):
+        tell(f"{step['ifname']}: neighbour {step['address']} removed")
+
+
+def _silence(step: Step) -> Silence:
+    return Silence(step["address"], step["port"], step["local_port"])
+
+
+def _undo_rule(step: Step, tell: Tell) -> None:
+    if _namespace_is_there(step) and _silence(step).end(step["namespace"]):
+        tell(f"ip rule against resets to {step['address']} removed")
+
+
+def _namespace_is_there(step: Step) -> bool:
+    return step["namespace"] is None or netns.exists(step["namespace"])
+
+
 def _nic_is_gone(step: Step, tell: Tell) -> bool:
     namespace = step["namespace"]
     try:
-        if namespace is None or netns.exists(namespace):
+        if _namespace_is_there(step):
             link.read(step["ifname"], namespace)
             return False
     except HostError:
@@ -114,6 +138,9 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "address": _undo_address,
     "irq_affinity": _undo_irq_affinity,
     "iscsi_sessions": _undo_iscsi_sessions,
+    "route": _undo_route,
+    "neighbour": _undo_neighbour,
+    "rule": _undo_rule,
 }
 
 
@@ -139,6 +166,12 @@ def _command_for(step: Step) -> str:
         return f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list"
     if step["kind"] == "iscsi_sessions":
         return "iscsiadm -m session; iscsiadm -m node -T NAME --logout"
+    if step["kind"] == "route":
+        return f"{prefix}ip route del {step['address']}"
+    if step["kind"] == "neighbour":
+        return f"{prefix}ip neigh del {step['address']} dev {step['ifname']}"
+    if step["kind"] == "rule":
+        return prefix + _silence(step).command
     return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
 
 

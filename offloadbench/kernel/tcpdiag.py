@@ -251,3 +251,10 @@ def matching(
         if (not local_port or one.local[1] == local_port)
         and (remote is None or (one.remote[0] == remote[0] and remote[1] in (0, one.remote[1])))
     ]
+
+
+def decode_info(data: bytes) -> dict[str, int]:
+    """A struct tcp_info as getsockopt(TCP_INFO) gives it: the fields of `decode` that it holds, others 0."""
+    whole = np.frombuffer(data, np.uint8).reshape(1, -1)
+    row = _records(whole, 0, len(data), _TCP_INFO)[0]
+    return {name: int(row[name]) for name in _TCP_INFO.names or ()}

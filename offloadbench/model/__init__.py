@@ -11,6 +11,14 @@ from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
 from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
 from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
+from offloadbench.model.probe import (
+    PROBE_FORMAT,
+    PROBE_FORMAT_VERSION,
+    FlightFrames,
+    FlightTrial,
+    Probe,
+    TcpState,
+)
 from offloadbench.model.run import (
     FORMAT,
     FORMAT_VERSION,
@@ -44,6 +52,8 @@ from offloadbench.model.trial import (
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "PROBE_FORMAT",
+    "PROBE_FORMAT_VERSION",
     "BedRecord",
     "CaseDefinition",
     "Coupling",
@@ -52,6 +62,8 @@ __all__ = [
     "DriverStatistics",
     "Evidence",
     "FeatureRecord",
+    "FlightFrames",
+    "FlightTrial",
     "Frozen",
     "Host",
     "Interrupt",
@@ -65,6 +77,7 @@ __all__ = [
     "Plan",
     "PlannedCase",
     "PlannedTrial",
+    "Probe",
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
@@ -74,6 +87,7 @@ __all__ = [
     "Run",
     "Samples",
     "Strict",
+    "TcpState",
     "TcpTrace",
     "ToolCost",
     "Trial",

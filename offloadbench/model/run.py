@@ -114,6 +114,9 @@ class Route(Frozen, frozen=True, kw_only=True):
 
     `initcwnd` and `initrwnd` are segments, None where the kernel's default holds; `ifname` is empty where the route has
     several next hops.
+
+    Attributes:
+        metrics: the others that are set, by ip-route(8)'s names: mtu, advmss, rtt, rto_min, quickack, congctl, ...
     """
 
     family: Literal["inet", "inet6"]
@@ -122,6 +125,7 @@ class Route(Frozen, frozen=True, kw_only=True):
     ifname: str
     initcwnd: int | None
     initrwnd: int | None
+    metrics: dict[str, int | str] = {}
 
 
 class Host(Frozen, frozen=True, kw_only=True):
@@ -164,6 +168,7 @@ class Run(Frozen, frozen=True, kw_only=True):
     Attributes:
         sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
         definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
+        route: the one from the device under test to its load side; None in files of before it was recorded.
     """
 
     format: Literal["offloadbench-run"]
@@ -182,3 +187,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     warnings: list[str]
     sweep: dict[str, Any] = {}
     definitions: dict[str, str] = {}
+    route: Route | None = None

@@ -5,13 +5,9 @@ Self-contained: no network, no inline style; the policy names the style sheet an
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import fields
 
-import jinja2
 from markupsafe import Markup
 
 from offloadbench.analysis import findings
@@ -20,41 +16,7 @@ from offloadbench.report import machine, views
 from offloadbench.report.contents import ROWS, Contents, contents
 from offloadbench.report.flame import flame
 from offloadbench.report.plots import style
-from offloadbench.report.svg import printable
-
-_FOLDER = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script of the page, and the hash that the policy allows it by."""
-
-    text: Markup
-    hash: str
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-
-
-def _script(name: str) -> Script:
-    text = _own(name)
-    return Script(Markup(text), _hash(text))  # noqa: S704 our own file
-
-
-def _own(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8").strip()
+from offloadbench.report.templates import content_hash, environment, own, script
 
 
 def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
@@ -72,11 +34,11 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
 def page(found: Contents) -> str:
     """The document of these contents."""
     results, profile, plots = found.results, found.profile, found.plots
-    css, graph = _own("report.css"), flame(results)
+    css, graph = own("report.css"), flame(results)
     values = dict(
         css=Markup(css),  # noqa: S704 our own file
-        css_hash=_hash(css),
-        scripts=[_script(name) for name in ("report.js", *(["flame.js"] if graph else []))],
+        css_hash=content_hash(css),
+        scripts=[script(name) for name in ("report.js", *(["flame.js"] if graph else []))],
         names=found.names,
         runs=results.runs,
         benches=results.benches,
@@ -107,4 +69,4 @@ def page(found: Contents) -> str:
         machines=[machine.machine(run) for run in results.runs],
     )
     with style.drawing():
-        return _environment().get_template("report.html.j2").render(values)
+        return environment().get_template("report.html.j2").render(values)

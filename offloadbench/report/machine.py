@@ -6,11 +6,13 @@ import shlex
 from dataclasses import dataclass
 
 from offloadbench.analysis.findings import percent
-from offloadbench.model import BedRecord, Run
+from offloadbench.analysis.tcp_advice import IDLE_RESTART
+from offloadbench.model import BedRecord, Host, Probe, Run
 from offloadbench.report import nic_views
 from offloadbench.units import format_bytes, format_rate
 
 Items = list[tuple[str, str]]
+_SLOW_START = {"0": "off: a connection goes on as it stopped", "1": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +89,72 @@ def methods(run: Run) -> Group:
     return Group("How it was measured", items)
 
 
+def _host(host: Host) -> Group:
+    return Group(
+        "Host",
+        [
+            ("Kernel", host.kernel),
+            ("System", host.distribution),
+            ("CPU", f"{host.cpus} × {host.cpu_model}"),  # noqa: RUF001 a times sign
+            ("Memory", format_bytes(host.memory_bytes)),
+            ("Virtualization", host.virtualization or "none"),
+            ("Governor", host.governor),
+            ("Clock", host.clocksource),
+            ("Kernel command line", host.command_line),
+        ],
+    )
+
+
+def _route(run: Run) -> list[Group]:
+    """How TCP starts on the tested route; nothing in files of before it was recorded."""
+    route = run.route
+    if route is None:
+        return []
+    default = "the kernel's default"
+    return [
+        Group(
+            "Tested route",
+            [
+                ("Destination", f"{route.destination}{f' via {route.gateway}' if route.gateway else ''}"),
+                ("Initial congestion window", f"{route.initcwnd} segments" if route.initcwnd else default),
+                ("Initial receive window", f"{route.initrwnd} segments" if route.initrwnd else default),
+                ("Other metrics", "; ".join(f"{name} {value}" for name, value in route.metrics.items()) or "none set"),
+                ("Slow start after idle", _SLOW_START.get(run.host.sysctls.get(IDLE_RESTART, ""), "not known")),
+            ],
+        )
+    ]
+
+
+def of_probe(probe: Probe) -> list[Group]:
+    """How a probe was made, and on what."""
+    rate = format_rate(probe.line_rate_bits_per_s) if probe.line_rate_bits_per_s else "not known"
+    items = [
+        ("Command", shlex.join(probe.command)),
+        ("Server", probe.server),
+        ("NIC", f"{probe.nic} ({probe.driver}); line rate {rate}; added RTT {probe.rtt_s * 1e3:g} ms"),
+        ("Segments", "payload of a frame by the segment size of its super-packet, rounded up; GRO and LRO off"),
+        (
+            "Flight",
+            "unique data within one round trip of the first frame; it ends where data are repeated, or after 3 s",
+        ),
+        ("Proof", "then everything is acknowledged with room for two segments: what comes shows that more was waiting"),
+    ]
+    return [
+        Group("How it was measured", items),
+        _host(probe.host),
+        Group("Sysctls", list(probe.host.sysctls.items()), True),
+        Group("Tools", [("offloadbench", probe.tool_version), *probe.host.tools.items()]),
+    ]
+
+
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
     host = run.host
     settings = [*((name, str(value)) for name, value in run.bed.settings.items()), *nic_views.settings(run.nic)]
     return [
-        Group(
-            "Host",
-            [
-                ("Kernel", host.kernel),
-                ("System", host.distribution),
-                ("CPU", f"{host.cpus} × {host.cpu_model}"),  # noqa: RUF001 a times sign
-                ("Memory", format_bytes(host.memory_bytes)),
-                ("Virtualization", host.virtualization or "none"),
-                ("Governor", host.governor),
-                ("Clock", host.clocksource),
-                ("Kernel command line", host.command_line),
-            ],
-        ),
+        _host(host),
         Group("NIC", nic_views.nic(run.nic)),
+        *_route(run),
         Group("Settings of the bed and the NIC", settings, True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.analysis.initcwnd.story import EXPLANATION
 from offloadbench.cli import _parser
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -41,3 +42,16 @@ def test_the_python_example_runs_and_prints_what_it_says(
     monkeypatch.chdir(tmp_path)
     exec(compile(example[1], "README.md", "exec"), {})
     assert "cpu_s_per_gb" in capsys.readouterr().out
+
+
+def test_the_picture_of_the_old_kernels_is_the_one_that_explain_prints() -> None:
+    drawn = [line.strip() for line in README.splitlines() if re.fullmatch(r" +\S.*  (M\d|-) +[#.]+", line)]
+    assert len(drawn) == 6
+    told = [line.strip() for line in EXPLANATION.splitlines()]
+    assert [line for line in told if line in drawn] == drawn
+
+
+def test_the_pictures_are_there() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert pictures
+    assert all((Path(__file__).parents[2] / name).is_file() for name in pictures)

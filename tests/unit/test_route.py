@@ -25,13 +25,13 @@ class Netlink:
     """Stands for IPRoute: two links, and routes by family."""
 
     def __init__(self) -> None:
-        metrics = Message({}, RTAX_INITCWND=40, RTAX_MTU=1400)
+        metrics = Message({"attrs": [("RTAX_INITCWND", 40), ("RTAX_MTU", 1400)]})
         self.routes = [
             _route(socket.AF_INET, 0, RTA_OIF=2, RTA_GATEWAY="192.0.2.1"),
             _route(socket.AF_INET, 24, RTA_OIF=2, RTA_DST="192.0.2.0"),
             _route(socket.AF_INET, 24, RTA_DST="198.51.100.0", RTA_METRICS=metrics),
             _route(socket.AF_INET, 32, kind=2, RTA_OIF=2, RTA_DST="192.0.2.2", RTA_METRICS=metrics),
-            _route(socket.AF_INET6, 0, RTA_OIF=2, RTA_METRICS=Message({}, RTAX_INITRWND=5)),
+            _route(socket.AF_INET6, 0, RTA_OIF=2, RTA_METRICS=Message({"attrs": [("RTAX_INITRWND", 5)]})),
         ]
 
     def __enter__(self) -> Netlink:
@@ -62,3 +62,4 @@ def test_default_routes_and_those_with_an_initial_window_are_read(monkeypatch: p
         ("inet6", "default", "eth0", None, 5),
     ]
     assert found[0].gateway == "192.0.2.1"
+    assert [one.metrics for one in found] == [{}, {"mtu": 1400}, {}]

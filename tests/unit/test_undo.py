@@ -10,6 +10,7 @@ import pytest
 
 from offloadbench.engine.undo import Journal, NicLock
 from offloadbench.errors import HostError, RestoreError, UsageError
+from offloadbench.kernel import neighbour, route
 from tests.unit.machine import NIC, Machine
 
 WANTED = {"tx-tcp-segmentation": True, "tx-generic-segmentation": True}
@@ -195,3 +196,54 @@ def test_a_state_folder_that_cannot_be_made_is_a_host_error(tmp_path: Path, monk
     monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path / "file" / "state"))
     with pytest.raises(HostError):
         NicLock("lab")
+
+
+STEPS: dict[str, dict[str, object]] = {
+    "route": {"address": "198.18.0.6"},
+    "neighbour": {"address": "198.18.0.6", "ifname": NIC},
+    "rule": {"address": "198.51.100.1", "port": 80, "local_port": 4000},
+}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_what_a_probe_adds_is_removed_where_its_namespace_still_is(
+    journal: Journal, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    removed: list[str | None] = []
+
+    def remove(*arguments: object) -> bool:
+        removed.append(arguments[-1])  # type: ignore[arg-type]
+        return True
+
+    monkeypatch.setattr(route, "remove_host_route", remove)
+    monkeypatch.setattr(neighbour, "remove", remove)
+    monkeypatch.setattr(route.Silence, "end", remove)
+    machine.namespaces.add("ob-ns")
+    for namespace in (None, "ob-ns", "gone"):
+        journal.add(kind, **STEPS[kind], namespace=namespace)
+    told: list[str] = []
+    journal.close(told.append)
+    assert removed == ["ob-ns", None]
+    assert len(told) == 2
+    assert all(str(STEPS[kind]["address"]) in text for text in told)
+
+
+def test_what_could_not_be_removed_comes_with_its_command(
+    journal: Journal, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del machine
+
+    def fail(*arguments: object) -> bool:
+        raise OSError(1, os.strerror(1))
+
+    monkeypatch.setattr(route, "remove_host_route", fail)
+    monkeypatch.setattr(neighbour, "remove", fail)
+    monkeypatch.setattr(route.Silence, "end", fail)
+    for kind, values in STEPS.items():
+        journal.add(kind, **values, namespace=None)
+    with pytest.raises(RestoreError) as raised:
+        journal.close(_ignore)
+    assert "ip route del 198.18.0.6" in raised.value.hint
+    assert f"ip neigh del 198.18.0.6 dev {NIC}" in raised.value.hint
+    assert "ip rule del priority 1 to 198.51.100.1 ipproto tcp sport 4000 dport 80 blackhole" in raised.value.hint
+    assert journal.path.exists()

@@ -44,6 +44,12 @@ Today's kernels
   Deferral needs the last send to be under 1 ms ago and a due ACK; a packet is at most half of cwnd, so ten segments
   show as 5 + 5 in two frames; pacing (BBR, fq), slow_start_after_idle and a repeated SYN-ACK (cwnd 1) matter more.
 
+How a live probe is judged (--nic lab, or --nic NIC --server HOST)
+  It acknowledges nothing until data are repeated, so no ACK can let the server send more; then it acknowledges
+  everything with room for two segments, and what comes shows that more was waiting. The verdicts are those below; in
+  the lab the server's tcp_info tells cwnd and a sleeping write, which captures do not show, and every flight is made
+  with TSO on, TSO off, and without super-packets, which is the pair that decides about M1.
+
 How a capture is judged (--pcap FILE --initcwnd N)
   First flight: the server's payload before an ACK of it could act. That is before the first ACK where the capture ran
   on the server, and before that ACK plus one RTT where it ran on the client; the handshake tells which.

@@ -90,7 +90,7 @@ def judge(seen: Observation) -> Judgement:
         )
     sent, expected = seen.segments, seen.expected_segments
     if sent > expected:
-        return Judgement(EXCEEDED, f"{_many(sent)} left at once, {expected} were expected")
+        return Judgement(EXCEEDED, f"{_many(sent)} left before an ACK could act, {expected} were expected")
     if sent == expected:
         ended = "; the response ended with them, so the window may be larger" if seen.short else ""
         return Judgement(HONOURED, f"exactly {_many(sent)} left before an ACK could act{ended}")
@@ -128,7 +128,7 @@ def _below(seen: Observation, sent: int, expected: int) -> Judgement:
 def _excluded(seen: Observation, sent: int, expected: int) -> Judgement:
     """No limit is known: what do the count and the shape of the flight leave?"""
     full = seen.bytes == sent * seen.mss_bytes
-    buffer = full and seen.tso is not True and seen.pushed is not False
+    buffer = full and seen.tso is not True and seen.pushed is not False and seen.write_blocked is not False
     if buffer and seen.more_waiting and sent == default_buffer_segments(seen.mss_bytes):
         return Judgement(
             CAPPED_BY_SEND_BUFFER,

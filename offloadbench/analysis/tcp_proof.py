@@ -1,0 +1,50 @@
+"""What one plain stream can carry under given sysctls, by theory, to stand beside what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from offloadbench.analysis import tcp_tuning, theory
+from offloadbench.analysis.theory import Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One measurement of `tune --prove`.
+
+    Attributes:
+        bound: the least of what line, receive window and send buffer allow.
+        payload_bits_per_s: what the receiver got.
+    """
+
+    bound: Bound
+    payload_bits_per_s: float
+    interval_s: float
+
+
+def bound(target: tcp_tuning.Target, sender: Mapping[str, str], receiver: Mapping[str, str]) -> Bound:
+    """The tightest bound on one stream.
+
+    A kernel since 6.6 learns how much of a receive buffer is payload; in super-packets nearly all of it, so this bound
+    is an upper one. Before, a fixed part of the buffer is offered (`tcp_tuning.window_ratio`).
+
+    Args:
+        sender, receiver: sysctl -> value at either end, as /proc/sys shows them.
+    """
+    path = theory.Path(float(target.bandwidth_bits_per_s), target.rtt_s, target.mss_bytes)
+    learns = target.kernel >= (6, 6)
+    ratio = theory.payload_ratio() if learns else tcp_tuning.window_ratio(target.kernel, target.adv_win_scale)
+    window_bytes = _maximum_bytes(receiver[tcp_tuning.RMEM]) * ratio
+    if "0" in (sender.get(tcp_tuning.WINDOW_SCALING), receiver.get(tcp_tuning.WINDOW_SCALING)):
+        window_bytes = min(window_bytes, tcp_tuning.UNSCALED_WINDOW_BYTES)
+    bounds = [
+        theory.line_rate(path),
+        theory.window(path, window_bytes),
+        theory.send_buffer(path, _maximum_bytes(sender[tcp_tuning.WMEM]), theory.payload_ratio()),
+    ]
+    return min(bounds, key=lambda one: one.bits_per_s)
+
+
+def _maximum_bytes(triple: str) -> int:
+    return int(triple.split()[2])

@@ -1,0 +1,110 @@
+"""`tune --prove`: a plain stream on a lab link of that rate and RTT, before and after the sysctls that are advised."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from offloadbench import catalog, traffic
+from offloadbench.analysis import tcp_proof, tcp_tuning
+from offloadbench.analysis.tcp_proof import Stretch
+from offloadbench.bed import lab
+from offloadbench.bed.base import Bed
+from offloadbench.engine.events import Emit, Note
+from offloadbench.engine.options import Options
+from offloadbench.engine.site import open_site
+from offloadbench.engine.tcp_tuning import Change, present, set_value
+from offloadbench.engine.trial import WIRE_VOID_RATIO
+from offloadbench.errors import HostError, TrafficError
+from offloadbench.traffic.base import Traffic
+
+WORKLOAD = "tcp-stream"
+# the slow start, and what the kernel's own tuning of the buffers needs after it
+_SETTLE_S, _SETTLE_RTTS = 2.0, 30
+_WINDOW_S = 5.0
+# the queue before the cable takes whatever the advised buffers can have under way, frames included: nothing is lost, so
+# that buffers and windows alone decide
+_FRAMING_FACTOR = 2
+_DEFAULT_WMEM_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the change was worth.
+
+    Attributes:
+        changes: by end: what was set in its namespace.
+    """
+
+    before: Stretch
+    after: Stretch
+    changes: dict[str, list[Change]]
+
+
+def prove(target: tcp_tuning.Target, sysctls: Mapping[str, str], emit: Emit) -> Proof:
+    """Measure, set, measure again; the lab's namespaces vanish with what was set.
+
+    Args:
+        sysctls: values to begin with, instead of the lab's own.
+
+    Raises:
+        HostError: not root, or no TAP devices.
+        TrafficError: the stream failed, or the emulated cable could not keep up with the rate.
+    """
+    if os.geteuid() != 0:
+        raise HostError("tune --prove needs root: it builds a lab link", "use sudo")
+    lab.require_tun()
+    needed = tcp_tuning.needs(target)
+    options = Options(
+        nic=lab.LAB,
+        cases="",
+        workloads=[],
+        output=Path(),
+        profile=False,
+        line_rate_bits_per_s=target.bandwidth_bits_per_s,
+        rtt_s=target.rtt_s,
+        queue_bytes=_FRAMING_FACTOR * max(needed.tcp_wmem_max_bytes, _DEFAULT_WMEM_BYTES),
+        sysctls=dict(sysctls),
+    )
+    kind = traffic.from_definition(catalog.workload(WORKLOAD))
+    with open_site(options, emit) as site:
+        bed = site.bed
+        emit(Note("measuring as it is"))
+        before = _stretch(bed, kind, target)
+        changes: dict[str, list[Change]] = {}
+        for end in (bed.dut, bed.peer):
+            found = present(end.namespace)
+            wanted = tcp_tuning.changes(needed, found)
+            changes[end.name] = [
+                set_value(site.journal, name, found[name], value, end.namespace) for name, value in wanted.items()
+            ]
+        emit(Note("measuring with what is advised"))
+        return Proof(before, _stretch(bed, kind, target), changes)
+
+
+def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
+    session = kind.start(bed.dut, bed.peer, 0)
+    try:
+        time.sleep(_SETTLE_S + _SETTLE_RTTS * target.rtt_s)
+        bed.mark()
+        opened = session.mark()
+        time.sleep(_WINDOW_S)
+        closed = session.mark()
+        wire = bed.report()
+        load = session.finish(opened, closed)
+    finally:
+        session.close()
+    if wire and wire.behind_s is not None and wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
+        raise TrafficError(
+            f"the emulated cable fell behind by {wire.behind_s / wire.interval_s:.1%}: this machine cannot emulate "
+            "such a path",
+            "prove it at a lower --bandwidth",
+        )
+    return Stretch(
+        tcp_proof.bound(target, present(bed.dut.namespace), present(bed.peer.namespace)),
+        load.payload_bytes * 8 / load.interval_s,
+        load.interval_s,
+    )
