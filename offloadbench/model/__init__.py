@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
+from offloadbench.model.device import Interrupt, LowerDevice, Queues
+from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
 from offloadbench.model.run import (
     FORMAT,
     FORMAT_VERSION,
@@ -23,6 +25,7 @@ from offloadbench.model.run import (
     Run,
 )
 from offloadbench.model.trial import (
+    DriverStatistics,
     Evidence,
     FeatureRecord,
     Load,
@@ -44,13 +47,19 @@ __all__ = [
     "FORMAT_VERSION",
     "BedRecord",
     "CaseDefinition",
+    "Coupling",
+    "Driver",
+    "DriverCounters",
+    "DriverStatistics",
     "Evidence",
     "FeatureRecord",
     "Frozen",
     "Host",
+    "Interrupt",
     "Kallsyms",
     "Leaf",
     "Load",
+    "LowerDevice",
     "Nic",
     "PacketShapes",
     "PacketTrace",
@@ -60,6 +69,7 @@ __all__ = [
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
+    "Queues",
     "Route",
     "Rule",
     "Run",
@@ -72,4 +82,5 @@ __all__ = [
     "WireDirection",
     "WireReport",
     "WorkloadDefinition",
+    "folded",
 ]

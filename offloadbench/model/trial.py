@@ -48,6 +48,26 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class DriverStatistics(Frozen, frozen=True, kw_only=True):
+    """What the statistics of one device grew by over the measured window (`ethtool -S`, and the kernel's qstats).
+
+    Attributes:
+        driver: as ETHTOOL_GDRVINFO tells it.
+        interval_s: between the two readings; they lie just outside the window.
+        growth: name -> difference, where there is one. Names of qstats begin with `qstats.`.
+        unmoved: names of those that exist and did not move, numbers written as `{n}`, each once. A name in neither does
+            not exist here, which is not the same as 0.
+        problem: why nothing could be read; "" when it could.
+    """
+
+    ifname: str
+    driver: str
+    interval_s: float
+    growth: dict[str, int]
+    unmoved: list[str]
+    problem: str = ""
+
+
 class Samples(Frozen, frozen=True, kw_only=True):
     """One row a second, as columns of equal length; counters are differences over the row's interval.
 
@@ -258,6 +278,8 @@ class Trial(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         tcp: the followed connections of the sender.
+        lower_features: device below the one under test -> its features, where the case touched them.
+        statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge.
         method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
             again, by the profile of the day, wherever the run is read.
     """
@@ -284,3 +306,5 @@ class Trial(Frozen, frozen=True, kw_only=True):
     waits: Waits | None = None
     packets: PacketTrace | None = None
     method_weights: dict[str, dict[str, int]] = {}
+    lower_features: dict[str, list[FeatureRecord]] = {}
+    statistics: list[DriverStatistics] = []
