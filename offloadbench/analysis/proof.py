@@ -40,7 +40,7 @@ QUEUE, TRANSMIT = "net:net_dev_queue", "net:net_dev_start_xmit"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One judged subject: `tso`, `gso`, `tx-checksum`, `rx-checksum`, `lro`, `hw-gro`, `window` (the link's counters)."""
+    """A judged subject: `tso`, `gso`, `tx-checksum`, `rx-checksum`, `lro`, `hw-gro`, `window` (the link's counters)."""
 
     subject: str
     verdict: str

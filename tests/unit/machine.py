@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from offloadbench.errors import FeatureError, HostError
-from offloadbench.kernel import features, link, mounts, netns, processes
+from offloadbench.kernel import features, link, mounts, netns, nic, processes
 from offloadbench.kernel.features import Feature
 
 NIC = "obfake0"
@@ -31,6 +31,7 @@ class Machine:
         self.max_segs = 65535
         self.namespaces: set[str] = set()
         self.nics = {NIC}
+        self.below: list[link.Lower] = []
         self.log: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.failing_once: dict[str, Exception] = {}
@@ -38,6 +39,8 @@ class Machine:
         monkeypatch.setattr(features, "read", self._read_features)
         monkeypatch.setattr(features, "write_wanted", self._write_wanted)
         monkeypatch.setattr(link, "read", self._read_link)
+        monkeypatch.setattr(link, "below", self._below)
+        monkeypatch.setattr(nic, "driver_info", lambda *_: ("veth", "1.0", "", ""))
         monkeypatch.setattr(link, "set_gso_max_segs", self._set_gso_max_segs)
         monkeypatch.setattr(netns, "exists", lambda name: name in self.namespaces)
         monkeypatch.setattr(netns, "remove", self._remove_namespace)
@@ -72,6 +75,10 @@ class Machine:
             raise HostError(f"no NIC named {ifname!r}")
         limits = link.GsoLimits(max_segs=self.max_segs, max_size_bytes=65536, tso_max_segs=65535)
         return link.Link(2, ifname, 1500, "veth", "pfifo_fast", True, limits)
+
+    def _below(self, ifname: str, namespace: str | None = None) -> link.Below:
+        del ifname, namespace
+        return link.Below(self.below)
 
     def _set_gso_max_segs(self, ifname: str, max_segs: int, namespace: str | None = None) -> None:
         del ifname, namespace
