@@ -140,6 +140,8 @@ def _by_counter(subject: str, found: Counted | None, on: bool, packets: float) -
     """A counter that grows while the offload acts; `packets`: of how many, so that a trace is not taken for more."""
     if found is None:
         return None
+    if not packets:
+        return Proof(subject, NOT_SHOWN, "no packets counted in the window")
     if on:
         return Proof(subject, PROVEN if found.growth > 0 else CONTRADICTED, str(found))
     return Proof(subject, PROVEN if found.growth <= _TRACE * packets else CONTRADICTED, str(found))
