@@ -11,6 +11,7 @@ from pathlib import Path
 import sh
 
 from offloadbench.errors import HostError
+from offloadbench.kernel import irq
 from offloadbench.model import Interrupt, Queues
 
 _QUEUE = re.compile(r"queues/((?:rx|tx)-\d+)/(\S+)$")
@@ -28,7 +29,8 @@ def read(ifname: str, bus: str, namespace: str | None = None) -> Queues:
         HostError: sysfs cannot be read there.
     """
     values = _sysfs(ifname, "queues", namespace)
-    numbers = _pci_interrupts(bus)
+    # by its place on the bus, which is the same in every namespace
+    numbers = irq.of_device(_PCI / bus) if bus and (_PCI / bus).is_dir() else []
     return parse(values, _interrupts(numbers, ifname))
 
 
@@ -79,18 +81,6 @@ def _sysfs(ifname: str, below: str, namespace: str | None) -> dict[str, str]:
     return {path: content for path, _, content in pairs}
 
 
-def _pci_interrupts(bus: str) -> list[int]:
-    device = _PCI / bus
-    if not bus or not device.is_dir():
-        return []
-    if (device / "msi_irqs").is_dir():
-        return sorted(int(path.name) for path in (device / "msi_irqs").iterdir())
-    try:
-        return [int((device / "irq").read_text())]
-    except (OSError, ValueError):
-        return []
-
-
 def _interrupts(numbers: list[int], ifname: str) -> list[Interrupt]:
     """Those of the PCI device that are in use; without one (a platform device), those that bear the NIC's name."""
     names = interrupt_names(_INTERRUPTS.read_text())
@@ -98,12 +88,7 @@ def _interrupts(numbers: list[int], ifname: str) -> list[Interrupt]:
         number for number, name in names.items() if re.search(rf"\b{re.escape(ifname)}\b", name)
     ]
     return [
-        Interrupt(
-            number=number,
-            name=names[number],
-            cpus=_text(_IRQ / str(number) / "smp_affinity_list"),
-            effective_cpus=_text(_IRQ / str(number) / "effective_affinity_list"),
-        )
+        Interrupt(number=number, name=names[number], cpus=irq.affinity(number), effective_cpus=_effective(number))
         for number in mine
     ]
 
@@ -124,8 +109,9 @@ def interrupt_names(text: str) -> dict[int, str]:
     return names
 
 
-def _text(path: Path) -> str:
+def _effective(number: int) -> str:
+    """Where the interrupt is really sent; "" on kernels and architectures that do not tell."""
     try:
-        return path.read_text().strip()
+        return (_IRQ / str(number) / "effective_affinity_list").read_text().strip()
     except OSError:
         return ""

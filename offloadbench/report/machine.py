@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from offloadbench.analysis.findings import percent
 from offloadbench.model import BedRecord, Run
+from offloadbench.report import nic_views
 from offloadbench.units import format_bytes, format_rate
 
 Items = list[tuple[str, str]]
@@ -88,9 +89,8 @@ def methods(run: Run) -> Group:
 
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
-    host, nic = run.host, run.nic
-    speed = format_rate(nic.speed_bits_per_s) if nic.speed_bits_per_s > 0 else "unknown"
-    settings = [*run.bed.settings.items(), *nic.settings.items()]
+    host = run.host
+    settings = [*((name, str(value)) for name, value in run.bed.settings.items()), *nic_views.settings(run.nic)]
     return [
         Group(
             "Host",
@@ -105,21 +105,8 @@ def machine(run: Run) -> list[Group]:
                 ("Kernel command line", host.command_line),
             ],
         ),
-        Group(
-            "NIC",
-            [
-                ("Name", f"{nic.name} ({nic.ifname})"),
-                ("Driver", f"{nic.driver} {nic.driver_version}".strip()),
-                ("Firmware", nic.firmware or "none reported"),
-                ("Bus", nic.bus),
-                ("Speed", speed),
-                ("MTU", f"{nic.mtu_bytes} bytes"),
-                ("GSO limits", f"{nic.gso_max_segs} segments, {format_bytes(nic.gso_max_size_bytes)}"),
-                ("Queueing discipline", nic.qdisc),
-                ("Not readable", "; ".join(nic.problems) or "nothing"),
-            ],
-        ),
-        Group("Settings of the bed and the NIC", [(name, str(value)) for name, value in settings], True),
+        Group("NIC", nic_views.nic(run.nic)),
+        Group("Settings of the bed and the NIC", settings, True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),
         Group("Tools", [("offloadbench", run.tool_version), *host.tools.items()]),
