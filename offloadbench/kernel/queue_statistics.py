@@ -27,7 +27,7 @@ _IN_ORDER = (
     "tx-hw-gso-packets tx-hw-gso-bytes tx-hw-gso-wire-packets tx-hw-gso-wire-bytes tx-hw-drop-ratelimits "
     "tx-stop tx-wake"
 )
-_NAMES = _IN_ORDER.split()
+NAMES = _IN_ORDER.split()
 
 
 class _QstatsMessage(genlmsg):  # type: ignore[misc]
@@ -39,7 +39,7 @@ class _QstatsMessage(genlmsg):  # type: ignore[misc]
         ("NETDEV_A_QSTATS_QUEUE_ID", "uint32"),
         ("NETDEV_A_QSTATS_SCOPE", "cdata"),
         *((f"NETDEV_A_QSTATS_{number}", "none") for number in range(5, _FIRST_VALUE)),
-        *((name, "cdata") for name in _NAMES),
+        *((name, "cdata") for name in NAMES),
     )
 
 
@@ -64,5 +64,5 @@ def values(attributes: list[tuple[str, Any]]) -> dict[str, int]:
     return {
         PREFIX + name: struct.unpack("=Q" if len(raw) == 8 else "=I", raw)[0]
         for name, raw in attributes
-        if name in _NAMES
+        if name in NAMES
     }
