@@ -17,6 +17,8 @@ _GENERIC, _IPV4, _IPV6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-check
 _SG, _TSO, _TSO6 = "tx-scatter-gather", "tx-tcp-segmentation", "tx-tcp6-segmentation"
 # tx-tcp-accecn-segmentation (6.18) is in none of these rules: it stays on alone
 _ECN, _MANGLE = "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation"
+# 6.1 keeps it without a TX checksum, 6.12 does not; between them the stable branches differ
+VARIES = frozenset({"tx-udp-segmentation"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from offloadbench import ability, catalog, plan
+from offloadbench import ability, catalog, dependencies, plan
 from offloadbench.analysis import proof
 from offloadbench.ends import End
 from offloadbench.engine.undo import Journal
@@ -122,7 +122,7 @@ def _surprises(ifname: str, case: CaseDefinition, changes: dict[str, FeatureChan
         f"{ifname}: {name} is {'on' if came[name][0] else 'off'}, and the known rules say "
         f"{'on' if state else 'off'}: this kernel or driver has a rule of its own"
         for name, state in expected.items()
-        if name in came and came[name][0] != state and name not in refused
+        if name in came and came[name][0] != state and name not in refused | dependencies.VARIES
     ]
 
 
