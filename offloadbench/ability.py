@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offloadbench import catalog, dependencies
-from offloadbench.model import Coupling, LowerDevice, Nic
+from offloadbench.model import Coupling, Driver, LowerDevice, Nic
 
 RECEIVE = ("rx-checksum", "rx-gro", "rx-lro", "rx-gro-hw")
 _TRANSMIT = ("tx-scatter-gather", "tx-tcp-segmentation", "tx-tcp6-segmentation")
@@ -54,9 +54,15 @@ def of_nic(nic: Nic) -> Ability:
         for name, definition in known.items()
         if definition is None
     ]
-    habits = [f"{name}: {habit}" for name, found in known.items() if found for habit in found.habits]
+    told = [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found)]
     couplings = tuple(coupling for found in known.values() if found for coupling in found.couplings)
-    return Ability(states, couplings, limits, habits)
+    return Ability(states, couplings, limits, told)
+
+
+def habits(driver: Driver) -> list[str]:
+    """What a person should know of a driver, as sentences."""
+    resets = " or ".join(driver.reinitialises)
+    return [*([f"toggling {resets} stops and starts the NIC or its queues"] if resets else []), *driver.habits]
 
 
 def combined(

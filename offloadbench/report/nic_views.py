@@ -47,7 +47,7 @@ def _known(driver: str) -> Items:
     known = catalog.driver(driver)
     if known is None:
         return [("Known of the driver", "nothing: its statistics are recorded, and nothing is judged by them")]
-    return [("Known of the driver", "; ".join([known.title, *known.habits]))]
+    return [("Known of the driver", "; ".join([known.title, *ability.habits(known)]))]
 
 
 def _queues(queues: Queues | None) -> Items:
