@@ -15,7 +15,12 @@ from offloadbench import catalog, dependencies
 from offloadbench.model import Coupling, Driver, LowerDevice, Nic
 
 RECEIVE = ("rx-checksum", "rx-gro", "rx-lro", "rx-gro-hw")
-_TRANSMIT = ("tx-scatter-gather", "tx-tcp-segmentation", "tx-tcp6-segmentation")
+# what a device below must have one of, and what is worth nothing above it without
+_TRANSMIT = {
+    ("tx-scatter-gather",): ("tx-scatter-gather",),
+    dependencies.TX_CHECKSUMS: dependencies.TX_CHECKSUMS,
+    ("tx-tcp-segmentation",): catalog.ALIASES["tso"],
+}
 
 States = dict[str, list[bool]]
 
@@ -89,13 +94,12 @@ def combined(
                 any(fixed for _, _, fixed in found),
             ]
     for nic, bits in below.items():
-        lacking = [name for name in _TRANSMIT if name in bits and not bits[name][0]]
-        if not any(bits[name][0] for name in dependencies.TX_CHECKSUMS if name in bits):
-            lacking += dependencies.TX_CHECKSUMS
-        for name in lacking:
-            if name in states and states[name][0]:
-                notes.append(f"{nic} below {ifname} has {name} off: whatever {ifname} says, the kernel does it")
-                states[name] = [False, False, True]
+        for means, names in _TRANSMIT.items():
+            if any(bits[name][0] for name in means if name in bits):
+                continue
+            said = [name for name in means if name in states and states[name][0]]
+            notes += [f"{nic} below {ifname} has {name} off: {ifname} says on, and the kernel does it" for name in said]
+            states |= {name: [False, False, True] for name in names if name in states}
     return states, notes
 
 

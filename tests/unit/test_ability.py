@@ -59,7 +59,7 @@ def test_rx_checksum_of_a_bond_can_be_switched_off_though_the_bonds_own_bit_is_f
 
 def test_tso_above_a_nic_without_it_is_not_called_tso(bond: Nic) -> None:
     able = ability.of_nic(_with(bond, _lower("eth1", {TSO: OFF})))
-    assert able.limits == ["eth1 below bond0 has tx-tcp-segmentation off: whatever bond0 says, the kernel does it"]
+    assert able.limits == ["eth1 below bond0 has tx-tcp-segmentation off: bond0 says on, and the kernel does it"]
     planned = resolve_cases(select_cases("tso"), able.states, able.couplings)
     assert "tx-tcp-segmentation is fixed off" in planned[0].skip_reason
 
