@@ -70,7 +70,7 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
     both = a.nic.queues is not None and b.nic.queues is not None
     one, other = (_nic_facts(run.nic) if both else {} for run in (a, b))
     for title, left, right in (
-        ("NIC:", one, other),
+        ("NIC", one, other),
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),
         ("NIC setting", a.nic.settings, b.nic.settings),

@@ -86,5 +86,6 @@ def _lower(device: LowerDevice) -> str:
         f"below {device.upper}",
         ", ".join(states),
         *(f"{title}: {text}" for title, text in _queues(device.queues)),
+        f"not readable: {', '.join(device.problems)}" if device.problems else "",
     ]
     return "; ".join(word for word in words if word)
