@@ -60,7 +60,7 @@ def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
         nic, subject, verdict, detail = (str(part) for part in group)
         cases = f"{nic}, case {_names([str(case) for case in rows['case']])}"
         if verdict == proof.CONTRADICTED:
-            yield f"{subject} was contradicted by the packets ({cases}): {detail}. No finding rests on these trials."
+            yield f"{subject} was contradicted ({cases}): {detail}. No finding rests on these trials."
         elif verdict == proof.NOT_SHOWN:
             yield f"{subject} was not shown to act ({cases}): {detail}."
         elif verdict == proof.NO_EFFECT:

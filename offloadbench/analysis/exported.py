@@ -13,6 +13,7 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "trials": lambda runs, profile: tables.trials(runs),
     "samples": lambda runs, profile: tables.samples(runs),
     "features": lambda runs, profile: tables.features(runs),
+    "statistics": lambda runs, profile: tables.statistics(runs),
     "modules": module_tables.modules,
     "methods": module_tables.methods,
     "module_seconds": module_tables.seconds,

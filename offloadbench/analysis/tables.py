@@ -189,3 +189,29 @@ def features(runs: Sequence[Run]) -> pd.DataFrame:
         "proof",
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def statistics(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per statistic of a driver that grew in a trial's window.
+
+    Columns: run, workload, case, repeat, device, driver, statistic, growth, growth_per_s.
+    """
+    rows = [
+        {
+            "run": run.run_id,
+            "workload": trial.workload,
+            "case": trial.case,
+            "repeat": trial.repeat,
+            "device": device.ifname,
+            "driver": device.driver,
+            "statistic": name,
+            "growth": growth,
+            "growth_per_s": growth / device.interval_s if device.interval_s > 0 else math.nan,
+        }
+        for run in runs
+        for trial in run.trials
+        for device in trial.statistics
+        for name, growth in device.growth.items()
+    ]
+    columns = ["run", "workload", "case", "repeat", "device", "driver", "statistic", "growth", "growth_per_s"]
+    return pd.DataFrame(rows, columns=columns)

@@ -17,6 +17,7 @@ TABLE_NAMES = (
     "trials",
     "samples",
     "features",
+    "statistics",
     "modules",
     "methods",
     "module_seconds",

@@ -25,6 +25,7 @@ COLUMNS = {
     "cpu_system_ratio cpu_softirq_ratio",
     "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
     "features": "workload case repeat feature requested active dragged refused fixed",
+    "statistics": "run workload case repeat device driver statistic growth growth_per_s",
     "methods": "workload case repeat event quantity method value share_ratio samples",
     "module_seconds": "workload case repeat second event module value share_ratio samples",
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
@@ -42,7 +43,7 @@ COLUMNS = {
     "share_of_saving share_low share_high",
 }
 # the two cases of the sample run differ in more than one factor, and nobody watched its senders
-UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps", "write_commands"}
+UNFILLED = {"statistics", "effects", "effect_modules", "limits", "bounds", "gaps", "write_commands"}
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS.keys() - UNFILLED))
