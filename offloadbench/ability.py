@@ -59,7 +59,8 @@ def of_nic(nic: Nic) -> Ability:
         for name, definition in known.items()
         if definition is None
     ]
-    told = [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found)]
+    told = [f"{device.upper} sends through {device.ifname} ({device.driver})" for device in nic.lowers]
+    told += [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found)]
     couplings = tuple(coupling for found in known.values() if found for coupling in found.couplings)
     return Ability(states, couplings, limits, told)
 

@@ -50,7 +50,7 @@ def cable_bytes(tx_bytes: float, tx_packets: float, tcp_segments: float, *, coun
 def counts_super_packets(run: Run, tx_bytes: float, tx_packets: float) -> bool:
     """Whether the NIC took a super-packet for one packet: its driver is known to, or no frame is that long.
 
-    Emulated NICs count otherwise than the hardware that they stand for (QEMU's e1000e and igb).
+    Emulated NICs count otherwise than the hardware that they stand for (QEMU's e1000e).
     """
     return run.bed.counts_super_packets or tx_bytes > tx_packets * (run.nic.mtu_bytes + LINK_HEADER_BYTES)
 

@@ -67,6 +67,7 @@ def test_tso_above_a_nic_without_it_is_not_called_tso(bond: Nic) -> None:
 def test_a_vlan_on_a_bond_asks_the_nics_at_the_bottom(bond: Nic) -> None:
     stacked = _with(bond, _lower("bond1", {RX: FIXED_OFF}, "bonding"), _lower("eth1", {}, upper="bond1"))
     assert [device.ifname for device in ability.leaves(stacked.lowers)] == ["eth1"]
+    assert "bond1 sends through eth1 (e1000e)" in ability.of_nic(stacked).habits
     assert ability.of_nic(stacked).states[RX] == ON
 
 
