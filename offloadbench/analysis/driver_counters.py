@@ -38,17 +38,30 @@ def _definitions(device: DriverStatistics) -> list[Driver]:
 
 
 def counted(statistics: Iterable[DriverStatistics], meaning: Names) -> Counted | None:
-    """The counters of one meaning; None where no device has any."""
+    """The counters of one meaning; None where no device has any.
+
+    Of a device that counts under its driver's names and under the kernel's, the former: nothing is counted twice.
+    """
     names: list[str] = []
     growth = 0
     for device in statistics:
-        for wanted in (name for driver in _definitions(device) for name in meaning(driver.counters)):
-            pattern = folded(wanted)
-            moved = [value for name, value in device.growth.items() if folded(name) == pattern]
-            if moved or pattern in device.unmoved:
-                names.append(wanted)
-                growth += sum(moved)
+        for driver in _definitions(device):
+            found = [name for name in meaning(driver.counters) if _exists(device, name)]
+            names += found
+            growth += sum(value for name in found for value in _growth(device, name).values())
+            if found:
+                break
     return Counted(list(dict.fromkeys(names)), growth) if names else None
+
+
+def _growth(device: DriverStatistics, wanted: str) -> dict[str, int]:
+    """The statistics that a name of a definition means, of those that moved."""
+    pattern = folded(wanted)
+    return {name: value for name, value in device.growth.items() if folded(name) == pattern}
+
+
+def _exists(device: DriverStatistics, wanted: str) -> bool:
+    return folded(wanted) in device.unmoved or bool(_growth(device, wanted))
 
 
 def drivers(trial: Trial) -> list[tuple[str, Driver | None]]:
@@ -89,8 +102,7 @@ def warnings(statistics: Iterable[DriverStatistics]) -> list[str]:
                 f"{name} +{value:,}"
                 for driver in _definitions(device)
                 for wanted in meaning(driver.counters)
-                for name, value in device.growth.items()
-                if folded(name) == folded(wanted)
+                for name, value in _growth(device, wanted).items()
             ]
             if grown:
                 found.append(f"{device.ifname}: {what} ({', '.join(dict.fromkeys(grown))})")

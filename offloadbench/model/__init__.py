@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
-from offloadbench.model.device import Interrupt, LowerDevice, Queues
+from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
 from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
 from offloadbench.model.run import (
     FORMAT,
@@ -25,7 +25,6 @@ from offloadbench.model.run import (
     Run,
 )
 from offloadbench.model.trial import (
-    DriverStatistics,
     Evidence,
     FeatureRecord,
     Load,

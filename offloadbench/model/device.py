@@ -1,4 +1,4 @@
-"""A network device below or beside the queues of its driver, as it was found."""
+"""A network device: its queues and what lies below it, as found, and what its driver counted."""
 
 from __future__ import annotations
 
@@ -62,3 +62,23 @@ class LowerDevice(Frozen, frozen=True, kw_only=True):
     settings: dict[str, int] = {}
     queues: Queues | None = None
     problems: list[str] = []
+
+
+class DriverStatistics(Frozen, frozen=True, kw_only=True):
+    """What the statistics of one device grew by over the measured window (`ethtool -S`, and the kernel's qstats).
+
+    Attributes:
+        driver: as ETHTOOL_GDRVINFO tells it.
+        interval_s: between the two readings; they lie just outside the window.
+        growth: name -> difference, where there is one. Names of qstats begin with `qstats.`.
+        unmoved: names of those that exist and did not move, numbers written as `{n}`, each once. A name in neither does
+            not exist here, which is not the same as 0.
+        problem: why nothing could be read; "" when it could.
+    """
+
+    ifname: str
+    driver: str
+    interval_s: float
+    growth: dict[str, int]
+    unmoved: list[str]
+    problem: str = ""

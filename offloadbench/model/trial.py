@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from offloadbench.model.base import Frozen
+from offloadbench.model.device import DriverStatistics
 
 
 class FeatureRecord(Frozen, frozen=True, kw_only=True):
@@ -45,26 +46,6 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     window_s: float
     mtu_bytes: int
     packets: list[PacketShapes]
-    problem: str = ""
-
-
-class DriverStatistics(Frozen, frozen=True, kw_only=True):
-    """What the statistics of one device grew by over the measured window (`ethtool -S`, and the kernel's qstats).
-
-    Attributes:
-        driver: as ETHTOOL_GDRVINFO tells it.
-        interval_s: between the two readings; they lie just outside the window.
-        growth: name -> difference, where there is one. Names of qstats begin with `qstats.`.
-        unmoved: names of those that exist and did not move, numbers written as `{n}`, each once. A name in neither does
-            not exist here, which is not the same as 0.
-        problem: why nothing could be read; "" when it could.
-    """
-
-    ifname: str
-    driver: str
-    interval_s: float
-    growth: dict[str, int]
-    unmoved: list[str]
     problem: str = ""
 
 

@@ -162,6 +162,11 @@ def test_members_of_a_bond_are_added_up() -> None:
     assert str(grown) == "tx_tcp_seg_good grew by 20"
 
 
+def test_what_is_counted_under_two_names_counts_once() -> None:
+    both = statistics("mlx5_core", {"tx_tso_packets": 640, "qstats.tx-hw-gso-packets": 640})
+    assert str(driver_counters.counted([both], lambda counters: counters.tso)) == "tx_tso_packets grew by 640"
+
+
 def test_an_allowance_that_was_used_up_and_packets_that_were_dropped_are_told() -> None:
     told = driver_counters.warnings(
         [
