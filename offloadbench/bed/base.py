@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from offloadbench.bed.cpus import Placement
 from offloadbench.ends import End
-from offloadbench.model import WireReport
+from offloadbench.model import PeerReport, WireReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,17 @@ class Bed(Protocol):
             TrafficError: it does not come back.
         """
 
+    def check(self) -> None:
+        """Raise TrafficError when an end is gone; called while a window lasts, so it must cost nothing."""
+
     def mark(self) -> None:
-        """Begin a window for `report`."""
+        """Begin a window for `report` and `peer_report`."""
 
     def report(self) -> WireReport | None:
         """The emulated cable's account since `mark`; None where there is no emulated cable."""
+
+    def peer_report(self) -> PeerReport | None:
+        """The load host's account since `mark`; None where the load side is on this machine."""
 
     def close(self) -> None:
         """End the processes of the bed. Safe to call twice."""

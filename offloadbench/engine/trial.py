@@ -21,6 +21,7 @@ from offloadbench.model import (
     CaseDefinition,
     Evidence,
     FeatureRecord,
+    PeerReport,
     Plan,
     PlannedCase,
     PlannedTrial,
@@ -73,6 +74,7 @@ class _Capture:
     profile: ProfileCounts | None = None
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
+    peer: PeerReport | None = None
     tool: ToolCost | None = None
     told: Told = field(default_factory=Told)
 
@@ -132,6 +134,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         profile=capture.profile,
         load=load,
         wire=capture.wire,
+        peer=capture.peer,
         tool=capture.tool,
         tcp=capture.told.tcp,
         waits=capture.told.waits,
@@ -256,8 +259,9 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             sampler.opened.wait()
             while sampler.is_alive():
                 sampler.join(0.2)
+                bed.check()
         closed = session.mark()
-        capture.wire = bed.report()
+        capture.wire, capture.peer = bed.report(), bed.peer_report()
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=counters.process_cpu_s() - tool_cpu_s,

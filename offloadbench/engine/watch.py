@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.engine.undo import uninterrupted
 from offloadbench.errors import HostError, Interrupted, TrafficError
@@ -118,7 +118,7 @@ def _role(namespace: str | None) -> Role:
                 python_role(MODULE), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
             )
 
-    return Role(TITLE, start)
+    return ProcessRole(TITLE, start)
 
 
 @contextlib.contextmanager

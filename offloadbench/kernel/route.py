@@ -1,16 +1,27 @@
-"""Routes by rtnetlink (pyroute2.IPRoute), read only: how TCP starts on each (RTAX_INITCWND, RTAX_INITRWND)."""
+"""Routes by rtnetlink (pyroute2.IPRoute), read only: where packets leave, how TCP starts on each route."""
 
 from __future__ import annotations
 
 import socket
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from offloadbench.kernel import netns
 from offloadbench.model import Route
 
 _MAIN_TABLE = 254
 _UNICAST = 1
+
+
+def leaves_by(address: str) -> str:
+    """Name of the NIC by which packets to an IPv4 address leave; empty where there is no route."""
+    with IPRoute() as ipr:
+        try:
+            index = ipr.route("get", dst=address)[0].get_attr("RTA_OIF")
+        except NetlinkError:
+            return ""
+        return str(ipr.link("get", index=index)[0].get_attr("IFLA_IFNAME"))
 
 
 def read(namespace: str | None = None) -> list[Route]:

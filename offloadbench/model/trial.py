@@ -166,6 +166,22 @@ class WireReport(Frozen, frozen=True, kw_only=True):
     to_dut: WireDirection
 
 
+class PeerReport(Frozen, frozen=True, kw_only=True):
+    """The load host's own account of the window, where it is a host of its own.
+
+    Attributes:
+        cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.
+        clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`.
+    """
+
+    interval_s: float
+    cpus: int
+    cpu_busy_s: float
+    cpu_stolen_s: float
+    clock_offset_s: float
+    clock_uncertainty_s: float
+
+
 class TcpTrace(Frozen, frozen=True, kw_only=True):
     """One TCP connection over one window, read at a fixed pace from sock_diag (offloadbench.kernel.tcpmonitor).
 
@@ -273,6 +289,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     profile: ProfileCounts | None = None
     load: Load | None = None
     wire: WireReport | None = None
+    peer: PeerReport | None = None
     tool: ToolCost | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None

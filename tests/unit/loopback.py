@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, Role, python_role
 
 ADDRESS = "127.0.0.1"
 
@@ -24,11 +24,17 @@ class LoopbackEnd:
         self.roles: list[Role] = []
         self._spoil = spoil
 
+    def missing(self, tools: Iterable[str]) -> list[str]:
+        raise NotImplementedError(tools)
+
+    def available_memory_bytes(self) -> int:
+        raise NotImplementedError
+
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         del cpus
         spoil = self._spoil
 
-        class Told(Role):
+        class Told(ProcessRole):
             def send(self, message: dict[str, Any]) -> None:
                 spoil(message)
                 super().send(message)

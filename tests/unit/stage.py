@@ -19,7 +19,7 @@ from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import counters, perf, tracepoints
-from offloadbench.model import Load, PacketShapes, Plan, PlannedCase, PlannedTrial, Trial, WireDirection, WireReport
+from offloadbench.model import Load, PacketShapes, PeerReport, Plan, PlannedCase, PlannedTrial, Trial, WireDirection, WireReport
 from offloadbench.traffic.base import Mark
 from tests.unit import builders
 from tests.unit.machine import NIC, Machine
@@ -129,6 +129,13 @@ class Stage:
         self.step("finish traffic")
         return builders.load(1000, 1.0)
 
+    def check(self) -> None:
+        if "check" in self.failing:
+            raise self.failing["check"]
+
+    def peer_report(self) -> PeerReport | None:
+        return None
+
     def close(self) -> None:
         self.done.append("close")
 
@@ -138,6 +145,16 @@ class Stage:
 
     def prepare(self, tell: object) -> None:
         del tell
+
+    def missing(self, tools: object) -> list[str]:
+        del tools
+        return []
+
+    def available_memory_bytes(self) -> int:
+        return 1 << 40
+
+    def check_peer(self, peer: object) -> None:
+        del peer
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         raise NotImplementedError(module, title, cpus)
