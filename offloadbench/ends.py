@@ -109,6 +109,10 @@ class ProcessRole(Role):
         self._process = start(subprocess.PIPE, subprocess.PIPE, self._stderr.fileno())
         self._pending = b""
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line)

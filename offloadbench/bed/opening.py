@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from offloadbench.bed import lab, pair
 from offloadbench.bed.base import Bed, Cable, Remember
-from offloadbench.errors import HostError, UsageError
+from offloadbench.bed.remote import addresses, ssh, wait
+from offloadbench.bed.remote.bed import LoadHost, Remote
+from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import link, processes, tcpdiag
 
-_HINT = "name a load side: --peer nic:eth2 (a second port, cabled to it); or use --nic lab"
+_HINT = (
+    "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
+    "(a second port, cabled to it); or use --nic lab"
+)
 
 
 def check(nic: str, peer: str, *, force: bool) -> None:
@@ -27,6 +34,14 @@ def check(nic: str, peer: str, *, force: bool) -> None:
     _check_unused(nic, force=force)
     if not peer:
         raise HostError(f"{nic}: no load side is named, so nothing could receive what it sends", _HINT)
+    if _is_remote(peer):
+        if peer.startswith(ssh.PREFIX):
+            ssh.parse(peer)
+            ssh.require()
+        else:
+            wait.parse_port(peer)
+        addresses.own_networks(nic)
+        return
     if not peer.startswith(pair.PREFIX):
         raise UsageError(f"--peer {peer}: unknown kind of load side", _HINT)
     second = peer.removeprefix(pair.PREFIX)
@@ -35,6 +50,10 @@ def check(nic: str, peer: str, *, force: bool) -> None:
     link.read(second)
     # it would leave its network for the length of the run, whatever is forced
     _check_unused(second, force=False)
+
+
+def _is_remote(peer: str) -> bool:
+    return peer.startswith(ssh.PREFIX) or peer.partition(":")[0] == wait.PREFIX
 
 
 def _check_unused(nic: str, *, force: bool) -> None:
@@ -54,8 +73,30 @@ def _check_unused(nic: str, *, force: bool) -> None:
             raise UsageError(f"{nic} carries an ssh session: {connection.name}", "log in by another NIC, or --force")
 
 
-def build(nic: str, peer: str, cable: Cable, run_id: str, remember: Remember) -> Bed:
-    """The bed, standing; `check` has found nothing against it."""
+def build(nic: str, peer: str, cable: Cable, run_id: str, remember: Remember, *, tell: Callable[[str], None]) -> Bed:
+    """The bed, standing; `check` has found nothing against it.
+
+    Args:
+        tell: shows a line that a person must start on the load host.
+    """
     if nic in lab.NAMES:
         return lab.Lab(nic, cable, run_id, remember)
+    if _is_remote(peer):
+        return _remote(nic, peer, tell)
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+
+
+def _remote(nic: str, peer: str, tell: Callable[[str], None]) -> Remote:
+    host: LoadHost
+    if peer.startswith(ssh.PREFIX):
+        host = ssh.parse(peer)
+    else:
+        host = wait.WaitingHost(str(addresses.own_networks(nic)[0].ip), wait.parse_port(peer), tell)
+    try:
+        return Remote(nic, peer, host, host.connect())
+    except TrafficError as error:
+        # before the first trial, a host that cannot be reached is the host's fault
+        raise HostError(error.message, error.hint) from error
+    except BaseException:
+        host.close()
+        raise

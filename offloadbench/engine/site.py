@@ -56,7 +56,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
-            bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add)
+            bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add, tell=tell)
             for problem in bed.problems:
                 tell(problem)
             os.sched_setaffinity(0, bed.placement.tool)

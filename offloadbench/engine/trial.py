@@ -16,7 +16,7 @@ from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters, features, idle, link, tracepoints
+from offloadbench.kernel import counters, features, idle, link, processes, tracepoints
 from offloadbench.model import (
     CaseDefinition,
     Evidence,
@@ -229,7 +229,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             {"cpu_idle_exact_s": setting.idle_clock.idle_s(cpus)}
             | network.read()
             | counters.system(cpus)
-            | {"tool_cpu_s": counters.process_cpu_s()}
+            | {"tool_cpu_s": processes.cpu_s()}
         )
 
     def each(t_s: float, difference: Reading, interval_s: float) -> None:
@@ -250,7 +250,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
-        tool_cpu_s = counters.process_cpu_s()
+        tool_cpu_s = processes.cpu_s()
         account.open()
         profiler.enable()
         bed.mark()
@@ -264,7 +264,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         capture.wire, capture.peer = bed.report(), bed.peer_report()
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
-            cpu_s=counters.process_cpu_s() - tool_cpu_s,
+            cpu_s=processes.cpu_s() - tool_cpu_s,
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )

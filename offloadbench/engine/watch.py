@@ -15,7 +15,7 @@ from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.engine.undo import uninterrupted
 from offloadbench.errors import HostError, Interrupted, TrafficError
-from offloadbench.kernel import counters, mounts, netns, perf, processes, tcpdiag, waits
+from offloadbench.kernel import mounts, netns, perf, processes, tcpdiag, waits
 from offloadbench.model import TcpTrace, Waits
 
 _GLANCE_S = 1.0
@@ -142,7 +142,7 @@ def _senders(options: Options) -> list[int]:
 
 
 def _cpu_s(pids: list[int]) -> float:
-    return sum(counters.process_cpu_s(pid) for pid in pids if processes.threads(pid))
+    return sum(processes.cpu_s(pid) for pid in pids if processes.threads(pid))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from offloadbench.ends import ProcessRole, Role, python_role
+from offloadbench.ends import ProcessRole, python_role
 
 ADDRESS = "127.0.0.1"
 
@@ -21,7 +21,7 @@ class LoopbackEnd:
     server_cpus: frozenset[int] = frozenset()
 
     def __init__(self, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> None:
-        self.roles: list[Role] = []
+        self.roles: list[ProcessRole] = []
         self._spoil = spoil
 
     def missing(self, tools: Iterable[str]) -> list[str]:
@@ -30,7 +30,7 @@ class LoopbackEnd:
     def available_memory_bytes(self) -> int:
         raise NotImplementedError
 
-    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> ProcessRole:
         del cpus
         spoil = self._spoil
 

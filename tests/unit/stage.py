@@ -19,7 +19,17 @@ from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import counters, perf, tracepoints
-from offloadbench.model import Load, PacketShapes, PeerReport, Plan, PlannedCase, PlannedTrial, Trial, WireDirection, WireReport
+from offloadbench.model import (
+    Load,
+    PacketShapes,
+    PeerReport,
+    Plan,
+    PlannedCase,
+    PlannedTrial,
+    Trial,
+    WireDirection,
+    WireReport,
+)
 from offloadbench.traffic.base import Mark
 from tests.unit import builders
 from tests.unit.machine import NIC, Machine

@@ -53,7 +53,9 @@ def choose(
     listed = ", ".join(f"{name} {one}" for name, one in theirs if not one.startswith("127.")) or "none"
     asked = [(name, one) for name, one in theirs if nic in ("", name) and address in ("", one)]
     if not asked:
-        raise HostError(f"{where} has no address {address or f'on a NIC {nic}'}: it has {listed}", "see `ip address` there")
+        raise HostError(
+            f"{where} has no address {address or f'on a NIC {nic}'}: it has {listed}", "see `ip address` there"
+        )
     shared = [
         TestLink(name, one, str(ours.ip))
         for name, one in asked

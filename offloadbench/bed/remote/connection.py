@@ -12,7 +12,7 @@ import time
 from typing import Any, Protocol
 
 from offloadbench.bed.remote import sources
-from offloadbench.bed.remote.agent import Seal
+from offloadbench.bed.remote.seal import Seal
 from offloadbench.ends import Message, Role
 from offloadbench.errors import TrafficError
 

@@ -32,7 +32,12 @@ class Importer(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._sources.get(name, "")
 
 
+def imported_from(sources: dict[str, str]) -> None:
+    """From now on import these modules from their sources."""
+    sys.meta_path.insert(0, Importer(sources))
+
+
 def play(module: str, sources: dict[str, str]) -> None:
     """Run a module as this process's main one."""
-    sys.meta_path.insert(0, Importer(sources))
+    imported_from(sources)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -47,8 +47,9 @@ def imported(text: str) -> list[str]:
 
 
 def agent(call: str) -> bytes:
-    """The agent's program, which ends with this call."""
-    return f"{text_of(f'{__package__}.agent')}\n{call}\n".encode()
+    """A program that is the agent: it ends with this call into the module `agent`."""
+    parts = closure(f"{__package__}.agent")
+    return f"{importer()}\n\nimported_from({parts!r})\nfrom {__package__} import agent\n{call}\n".encode()
 
 
 def importer() -> str:

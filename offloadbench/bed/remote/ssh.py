@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -53,7 +54,11 @@ class SshHost:
             HostError: ssh is not installed.
             TrafficError: the host cannot be reached, or lets nobody in, or has no python3.
         """
-        return Connection(_Ssh(self.command(_START), sources.agent("serve(0, 1)")), self.where)
+        try:
+            return Connection(_Ssh(self.command(_START), sources.agent("agent.serve(0, 1)")), self.where)
+        except TrafficError as error:
+            hint = f"this must work by itself: {shlex.join([*_base(self), f'{self.python} -V'])}"
+            raise TrafficError(error.message, hint) from error
 
     def command(self, program: str) -> list[str]:
         """The argument list that runs a Python program there."""
@@ -64,13 +69,22 @@ class SshHost:
         """Nothing is kept beside the connection."""
 
 
-def _base(host: SshHost) -> list[str]:
+def require() -> None:
+    """Raise HostError unless ssh is installed."""
+    _words()
+
+
+def _words() -> list[str]:
     words = shlex.split(os.environ.get(COMMAND, "ssh"))
     if not words or shutil.which(words[0]) is None:
         raise HostError(f"{words[0] if words else 'ssh'} is not installed", "apt-get install openssh-client")
+    return words
+
+
+def _base(host: SshHost) -> list[str]:
     port = ["-p", str(host.port)] if host.port else []
     # nobody is there to type a password
-    return [*words, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}", *port, "--", host.destination]
+    return [*_words(), "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}", *port, "--", host.destination]
 
 
 def parse(text: str) -> SshHost:
@@ -130,20 +144,9 @@ class _Ssh:
         if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-        for end in (lambda: None, self._process.terminate, self._process.kill):
-            end()
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                self._process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_S)
                 return
-
-
-def first_connection(host: SshHost) -> Connection:
-    """`connect` before the first trial, where a host that cannot be reached is the host's fault.
-
-    Raises:
-        HostError: it cannot be reached.
-    """
-    try:
-        return host.connect()
-    except TrafficError as error:
-        raise HostError(error.message, f"this must work by itself: ssh -T {host.destination} {host.python} -V") from error

@@ -66,6 +66,9 @@ class FtpTraffic:
             "sendfile_block_bytes": self.sendfile_block_bytes,
         }
 
+    def check_peer(self, peer: End) -> None:
+        """python3 is enough there."""
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         del run_id
         return []

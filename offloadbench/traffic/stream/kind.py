@@ -50,6 +50,9 @@ class StreamTraffic:
             "sndbuf_bytes": self.send_buffer_bytes,
         }
 
+    def check_peer(self, peer: End) -> None:
+        """python3 is enough there."""
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         del run_id
         return []
