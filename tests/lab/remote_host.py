@@ -73,7 +73,7 @@ class RemoteHost:
             assert time.monotonic() < deadline, "sshd does not listen"
             time.sleep(0.05)
 
-    def start(self, command: list[str], **options: int) -> subprocess.Popen[bytes]:
+    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Run a command on this host."""
         return subprocess.Popen(
             ["ip", "netns", "exec", self.namespace, *command],
@@ -81,7 +81,6 @@ class RemoteHost:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            **options,
         )
 
     def output(self, command: list[str]) -> str:

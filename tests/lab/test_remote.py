@@ -41,14 +41,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteHost]:
 
 
 @pytest.fixture(scope="module")
-def by_ssh(host: RemoteHost) -> Iterator[dict[str, Feature]]:
+def by_ssh(host: RemoteHost, environment: dict[str, str]) -> Iterator[dict[str, Feature]]:
     """The tool's ssh knows the host; yields the features of the NIC under test as they are before."""
-    before = os.environ.get("OFFLOADBENCH_SSH")
-    os.environ["OFFLOADBENCH_SSH"] = host.ssh
+    environment["OFFLOADBENCH_SSH"] = host.ssh
     yield features.read(host.nic)
-    os.environ.pop("OFFLOADBENCH_SSH")
-    if before is not None:
-        os.environ["OFFLOADBENCH_SSH"] = before
+    del environment["OFFLOADBENCH_SSH"]
 
 
 @pytest.fixture
@@ -62,7 +59,7 @@ def begin(environment: dict[str, str], host: RemoteHost) -> Iterator[Callable[..
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env=environment | {"OFFLOADBENCH_SSH": host.ssh},
+            env=environment,
         )
         processes.append(process)
         said: list[str] = []
@@ -86,11 +83,10 @@ def begin(environment: dict[str, str], host: RemoteHost) -> Iterator[Callable[..
 
 @pytest.fixture(scope="module")
 def remote_run(
-    offloadbench: Offloadbench, host: RemoteHost, by_ssh: dict[str, Feature], environment: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Run:  # fmt: skip
+    offloadbench: Offloadbench, host: RemoteHost, by_ssh: dict[str, Feature], tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     """E1's cases over ssh."""
-    environment["OFFLOADBENCH_SSH"] = host.ssh
+    del by_ssh
     path = tmp_path_factory.mktemp("remote") / "remote.json"
     done = offloadbench(
         "run", "--nic", host.nic, "--peer", host.peer, "--cases", "paper", *FTP, *SHORT, "--output", str(path)
@@ -164,9 +160,9 @@ def test_a_load_host_killed_in_the_middle_fails_one_trial_and_the_others_go_on(
     host.wait_for("given=json.load")
     assert host.kill() > 1
     assert process.wait(120) == 5, said
-    outcomes = {trial.outcome: trial.reason for trial in runfile.load(path).trials}
+    reasons = [trial.reason for trial in runfile.load(path).trials]
     assert [trial.outcome for trial in runfile.load(path).trials] == ["ok", "failed", "ok"]
-    assert host.peer in outcomes["failed"]
+    assert host.peer in reasons[1]
     assert _left(runfile.load(path).run_id, environment) == []
     assert host.quiet_within(5)
     assert features.read(host.nic) == by_ssh
@@ -218,8 +214,9 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
         ("carrier-pigeon", 2, "unknown kind of load side"),
     ],
 )
+@pytest.mark.usefixtures("by_ssh")
 def test_a_load_host_that_cannot_be_used_is_told_in_one_line(
-    offloadbench: Offloadbench, host: RemoteHost, remote_run: Run, tmp_path: Path, peer: str, code: int, says: str
+    offloadbench: Offloadbench, host: RemoteHost, peer: str, code: int, says: str
 ) -> None:
     done = offloadbench(
         "run",

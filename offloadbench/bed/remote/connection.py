@@ -191,7 +191,7 @@ class Connection:
         for answers in list(self._answers.values()):
             answers.put({"lost": True})
         for role in list(self._roles.values()):
-            role.hear({"ended": self.problem})
+            role.hear({"ended": f"{self.where}: {self.problem}"})
 
     def forget(self, role: AgentRole) -> None:
         self._roles.pop(role.number, None)

@@ -6,10 +6,8 @@ import ast
 import hashlib
 from pathlib import Path
 
-import offloadbench
-
-_ROOT = Path(offloadbench.__file__).parent
-_PACKAGE = offloadbench.__name__
+_ROOT = Path(__file__).parents[2]
+_PACKAGE = __name__.partition(".")[0]
 
 
 def text_of(module: str) -> str | None:
