@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from offloadbench.bed import lab, pair
 from offloadbench.bed.base import Bed, Cable, Remember
+from offloadbench.bed.fleet import bed as fleet
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.bed import LoadHost, Remote
 from offloadbench.errors import HostError, TrafficError, UsageError
@@ -13,7 +14,7 @@ from offloadbench.kernel import link, processes, tcpdiag
 
 _HINT = (
     "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
-    "(a second port, cabled to it); or use --nic lab"
+    "(a second port, cabled to it), --fleet tcp://host:8786 (Dask workers); or use --nic lab"
 )
 
 
@@ -34,6 +35,10 @@ def check(nic: str, peer: str, *, force: bool) -> None:
     _check_unused(nic, force=force)
     if not peer:
         raise HostError(f"{nic}: no load side is named, so nothing could receive what it sends", _HINT)
+    if peer.startswith(fleet.PREFIX):
+        fleet.require()
+        addresses.own_networks(nic)
+        return
     if _is_remote(peer):
         if peer.startswith(ssh.PREFIX):
             ssh.parse(peer)
@@ -73,14 +78,26 @@ def _check_unused(nic: str, *, force: bool) -> None:
             raise UsageError(f"{nic} carries an ssh session: {connection.name}", "log in by another NIC, or --force")
 
 
-def build(nic: str, peer: str, cable: Cable, run_id: str, remember: Remember, *, tell: Callable[[str], None]) -> Bed:
+def build(
+    nic: str,
+    peer: str,
+    cable: Cable,
+    run_id: str,
+    remember: Remember,
+    *,
+    tell: Callable[[str], None],
+    on_lost_worker: str = fleet.FAIL,
+) -> Bed:
     """The bed, standing; `check` has found nothing against it.
 
     Args:
         tell: shows a line that a person must start on the load host.
+        on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
     if nic in lab.NAMES:
         return lab.Lab(nic, cable, run_id, remember)
+    if peer.startswith(fleet.PREFIX):
+        return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if _is_remote(peer):
         return _remote(nic, peer, tell)
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)

@@ -56,7 +56,15 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
-            bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add, tell=tell)
+            bed = opening.build(
+                options.nic,
+                options.peer,
+                options.cable,
+                run_id,
+                journal.add,
+                tell=tell,
+                on_lost_worker=options.on_lost_worker,
+            )
             for problem in bed.problems:
                 tell(problem)
             os.sched_setaffinity(0, bed.placement.tool)

@@ -104,6 +104,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         setting.emit(Phase("finishing"))
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
+        warnings += load.problems
         if capture.profile:
             warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
         _judge_wire(capture, warnings)

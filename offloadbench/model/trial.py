@@ -115,6 +115,7 @@ class Load(Frozen, frozen=True, kw_only=True):
         bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
         transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
             transfers_cut: in flight at the end.
+        problems: what a reader must know about these figures, as sentences.
         latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
@@ -128,6 +129,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     cpu_s: float
     settings: dict[str, Any]
     latency_us: dict[str, float] = {}
+    problems: list[str] = []
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
@@ -171,15 +173,16 @@ class PeerReport(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.
-        clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`.
+        clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`; None
+            where the load side is many hosts.
     """
 
     interval_s: float
     cpus: int
     cpu_busy_s: float
     cpu_stolen_s: float
-    clock_offset_s: float
-    clock_uncertainty_s: float
+    clock_offset_s: float | None = None
+    clock_uncertainty_s: float | None = None
 
 
 class TcpTrace(Frozen, frozen=True, kw_only=True):

@@ -134,6 +134,8 @@ class IscsiTraffic:
             open_iscsi.require()
 
     def check_peer(self, peer: End) -> None:
+        if not peer.address:
+            raise UsageError("iscsi-write has one target, and a fleet is many hosts", "--workloads ftp-get")
         missing = peer.missing(tgt.TOOLS)
         if missing:
             raise HostError(

@@ -51,7 +51,8 @@ class StreamTraffic:
         }
 
     def check_peer(self, peer: End) -> None:
-        """python3 is enough there."""
+        if not peer.address:
+            raise UsageError("tcp-stream sends to one load host, and a fleet is many", "--workloads ftp-get")
 
     def may_leave(self, run_id: str) -> list[Leftover]:
         del run_id
