@@ -14,6 +14,8 @@ NETWORK = "10.93.72"
 LAST_ADDRESS = f"{NETWORK}.14"
 DUT_ADDRESS = f"{NETWORK}.1"
 SCHEDULER = f"tcp://{NETWORK}.100:8786"
+# far more than Dask says to its workers at the start
+_FLOWING_BYTES = 20_000_000
 _PYTHON = [sys.executable, "-m"]
 
 
@@ -112,6 +114,15 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while len(self.roles()) != count:
             assert time.monotonic() < deadline, f"{len(self.roles())} roles, not {count}"
+            time.sleep(0.05)
+
+    def wait_for_traffic(self, seconds: float = 60.0) -> None:
+        """Return when the load flows."""
+        counter = Path(f"/sys/class/net/{self.nic}/statistics/tx_bytes")
+        first = int(counter.read_text())
+        deadline = time.monotonic() + seconds
+        while int(counter.read_text()) - first < _FLOWING_BYTES:
+            assert time.monotonic() < deadline, "no traffic"
             time.sleep(0.05)
 
     def close(self) -> None:

@@ -155,10 +155,10 @@ class Fleet:
             )
             for number, worker in enumerate(workers)
         }
-        try:
-            shares = [Share(worker, future.result(timeout=_CALL_S)) for worker, future in futures.items()]
-        except Exception as error:
-            raise TrafficError(f"{title} could not be started: {error}", "see the log of the worker") from error
+        shares = [_share(worker, future) for worker, future in futures.items()]
+        unable = [share.lost for share in shares if share.lost]
+        if unable and (not self._shrink or len(unable) == len(shares)):
+            raise TrafficError(f"{title} could not be started: {unable[0]}", "see the log of the worker")
         self._role = FleetRole(title, shares, lambda worker: worker in self._workers, shrink=self._shrink)
         return self._role
 
@@ -212,6 +212,15 @@ class Fleet:
     def close(self) -> None:
         self._over.set()
         self._client.close()
+
+
+def _share(worker: str, future: Any) -> Share:
+    """A worker's share of a role, or word of its loss."""
+    try:
+        return Share(worker, future.result(timeout=_CALL_S))
+    # Dask and its transports raise what they like when a worker goes
+    except Exception as error:
+        return Share(worker, None, lost=f"worker {worker} was lost before it began ({error})")
 
 
 def _connect(scheduler: str) -> Client:

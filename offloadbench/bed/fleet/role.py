@@ -105,13 +105,15 @@ class FleetRole(Role):
             if parts:
                 share.clients = parts[number]
                 order[_CLIENTS] = parts[number]
-            calls.append(share.actor.write(json.dumps(order) + "\n"))
-        for share, call in zip(living, calls, strict=True):
+            calls.append((share, _call(share, "write", json.dumps(order) + "\n")))
+        for share, call in calls:
             self._result(share, call)
 
     def _result(self, share: Share, call: Any) -> Any:
         """What an actor answers; None from one that is lost."""
         try:
+            if isinstance(call, Exception):
+                raise call
             return call.result(timeout=_ANSWER_S)
         # Dask and its transports raise what they like when a worker goes
         except Exception as error:
@@ -126,7 +128,7 @@ class FleetRole(Role):
             if left_s <= 0:
                 return None
             self.check()
-            calls = [(share, share.actor.next_line(min(left_s, _LOOK_S))) for share in waiting if not share.lost]
+            calls = [(share, _call(share, "next_line", min(left_s, _LOOK_S))) for share in waiting if not share.lost]
             waiting = []
             for share, call in calls:
                 kind, text = self._result(share, call) or ("lost", "")
@@ -164,8 +166,16 @@ class FleetRole(Role):
         if self._closed:
             return
         self._closed = True
-        calls = [share.actor.close() for share in self._living()]
+        calls = [_call(share, "close") for share in self._living()]
         for call in calls:
             # a worker that is lost has taken its process with it
             with contextlib.suppress(Exception):
                 call.result(timeout=grace_s + _ANSWER_S)
+
+
+def _call(share: Share, method: str, *arguments: Any) -> Any:
+    """A call of an actor on its way, or what the calling itself met."""
+    try:
+        return getattr(share.actor, method)(*arguments)
+    except Exception as error:
+        return error
