@@ -63,19 +63,27 @@ def _is_remote(peer: str) -> bool:
 
 def _check_unused(nic: str, *, force: bool) -> None:
     """Refuse a NIC whose loss would cut somebody off."""
-    if force:
-        return
-    if nic in link.default_route_nics():
+    why = "" if force else in_use(nic)
+    if why:
         raise UsageError(
-            f"{nic} carries the default route: toggling it may cut this machine off",
-            "use a NIC of its own for the test link, or --force",
+            f"{nic} {why}: toggling it may cut this machine off",
+            "use a NIC of its own for the test link, or --force, which arms a dead-man timer",
         )
+
+
+def in_use(nic: str) -> str:
+    """What a NIC of this namespace is needed for, as the end of a sentence; empty where it is not."""
+    if nic in lab.NAMES:
+        return ""
+    if nic in link.default_route_nics():
+        return "carries the default route"
     own = link.addresses(nic)
     for connection in tcpdiag.connections():
         if connection.local[0] in own and any(
             processes.name(pid).startswith("sshd") for pid in processes.holding_socket(connection.inode)
         ):
-            raise UsageError(f"{nic} carries an ssh session: {connection.name}", "log in by another NIC, or --force")
+            return f"carries an ssh session ({connection.name})"
+    return ""
 
 
 def build(

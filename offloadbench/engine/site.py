@@ -12,6 +12,7 @@ from pathlib import Path
 from offloadbench.bed import opening
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note
+from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.kernel import features, link, mounts, nic, processes
@@ -49,6 +50,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
         journal = Journal(run_id, owner)
         home_cpus = os.sched_getaffinity(0)
         bed: Bed | None = None
+        guardian: Guardian | None = None
         try:
             folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
@@ -67,6 +69,12 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             )
             for problem in bed.problems:
                 tell(problem)
+            why = opening.in_use(options.nic)
+            if why:
+                tell(
+                    f"{options.nic} {why}: a dead-man timer puts it back after {SILENCE_S:.0f} s without the load side"
+                )
+                guardian = Guardian(owner, journal.path, bed)
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:
@@ -77,7 +85,11 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
                 os.environ.pop(processes.MARKER, None)
-                journal.close(lambda _: None)
+                try:
+                    journal.close(lambda _: None)
+                finally:
+                    if guardian is not None:
+                        guardian.release()
     finally:
         lock.release()
 

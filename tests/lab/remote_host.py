@@ -26,17 +26,25 @@ def _command_line(pid: int) -> bytes:
 
 
 class RemoteHost:
-    """Stands until `close`; names are this process's own."""
+    """Stands until `close`; names are this process's own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        dut_namespace: a namespace to make for the device under test; empty for this one.
+    """
+
+    def __init__(self, folder: Path, dut_namespace: str = "") -> None:
+        self.dut_namespace = dut_namespace
         self.namespace = f"ob-host-{os.getpid()}"
         self.nic = f"obd{os.getpid()}"
         self._peer_nic = f"obp{os.getpid()}"
         self._folder = folder
         ip("netns", "add", self.namespace)
-        ip("link", "add", self.nic, "type", "veth", "peer", "name", self._peer_nic, "netns", self.namespace)
-        ip("addr", "add", f"{DUT_ADDRESS}/24", "dev", self.nic)
-        ip("link", "set", self.nic, "up")
+        if dut_namespace:
+            ip("netns", "add", dut_namespace)
+        here = ["-n", dut_namespace] if dut_namespace else []
+        ip(*here, "link", "add", self.nic, "type", "veth", "peer", "name", self._peer_nic, "netns", self.namespace)
+        ip(*here, "addr", "add", f"{DUT_ADDRESS}/24", "dev", self.nic)
+        ip(*here, "link", "set", self.nic, "up")
         ip("-n", self.namespace, "addr", "add", f"{HOST_ADDRESS}/24", "dev", self._peer_nic)
         ip("-n", self.namespace, "link", "set", self._peer_nic, "up")
         ip("-n", self.namespace, "link", "set", "lo", "up")
@@ -98,6 +106,11 @@ class RemoteHost:
             assert time.monotonic() < deadline, f"no process with {words!r} in {self.namespace}"
             time.sleep(0.02)
 
+    def freeze(self) -> None:
+        """Stop everything, the sshd too: the host is there and silent, as behind a link that is down."""
+        for pid in map(int, ip("netns", "pids", self.namespace).split()):
+            os.kill(pid, signal.SIGSTOP)
+
     def kill(self) -> int:
         """End everything but the sshd itself, as a crash would; how many there were."""
         found = self.processes()
@@ -120,5 +133,7 @@ class RemoteHost:
             self._sshd.kill()
             self._sshd.wait()
         ip("netns", "del", self.namespace)
+        if self.dut_namespace:
+            ip("netns", "del", self.dut_namespace)
         # a veth pair ends with either of its namespaces, a little later
         subprocess.run(["ip", "link", "del", self.nic], check=False, capture_output=True)
