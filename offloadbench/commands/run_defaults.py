@@ -17,8 +17,7 @@ from offloadbench.errors import UsageError
 
 FILE = "offloadbench.toml"
 _VARIABLE = "OFFLOADBENCH_"
-# a load side belongs to its NIC: who names one of the three says nothing of the others
-_TOGETHER = frozenset({"nic", "peer", "fleet"})
+_LOAD_SIDES = frozenset({"peer", "fleet"})
 
 
 def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> list[str]:
@@ -48,8 +47,8 @@ def _actions() -> dict[str, argparse.Action]:
 
 
 def _under(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Both, where the upper ones win."""
-    left_out = _TOGETHER if _TOGETHER & upper.keys() else frozenset()
+    """Both, where the upper ones win. A load side belongs to its NIC, and there is one."""
+    left_out = _LOAD_SIDES if upper.keys() & {"nic", *_LOAD_SIDES} else frozenset()
     return {name: value for name, value in lower.items() if name not in left_out} | upper
 
 

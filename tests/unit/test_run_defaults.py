@@ -38,8 +38,10 @@ def test_the_file_is_under_the_environment_and_both_are_under_what_is_typed(tmp_
 
 @pytest.mark.parametrize("typed", ["--nic lab", "--fleet tcp://host:8786", "--nic=lab-veth"])
 def test_a_load_side_goes_with_its_nic(tmp_path: Path, typed: str) -> None:
-    words = _expand(tmp_path, typed, 'nic = "eth1"\npeer = "ssh://host"\nworkloads = "ftp-get"')
-    assert words == ["run", "--workloads=ftp-get", *typed.split()]
+    words = _expand(tmp_path, typed, 'nic = "eth1"\npeer = "ssh://host"')
+    chosen = _parser().parse_args(words)
+    assert chosen.peer == ""
+    assert chosen.nic == ("eth1" if chosen.fleet else typed[6:])
 
 
 def test_a_run_that_goes_on_has_its_own(tmp_path: Path) -> None:
