@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, progress
+from offloadbench.commands import cable, progress, run_elsewhere
 from offloadbench.errors import OK, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
 
@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fleet", metavar="ADDRESS", help="load side: the workers of a Dask scheduler, tcp://host:8786"
+    )
+    parser.add_argument(
+        "--dut",
+        metavar="HOST",
+        help="ssh://user@host: test that host, which has offloadbench, with this one as load side",
     )
     parser.add_argument(
         "--on-lost-worker", choices=("fail", "shrink"), default="fail", help="what becomes of the trial (default: fail)"
@@ -110,6 +115,8 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine import run as engine
     from offloadbench.engine.options import Options
 
+    if arguments.dut:
+        return run_elsewhere.main(arguments)
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
     cable.check_nic(arguments)

@@ -46,6 +46,17 @@ def _actions() -> dict[str, argparse.Action]:
     return {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
 
 
+def words(arguments: argparse.Namespace, without: set[str]) -> list[str]:
+    """The options of a parsed command line as they would be typed, where they are not argparse's defaults."""
+    chosen = {name: (getattr(arguments, action.dest), action) for name, action in _actions().items()}
+    return [
+        word
+        for name, (value, action) in chosen.items()
+        if name not in without and value not in (None, action.default)
+        for word in _words(name, value, action)
+    ]
+
+
 def _under(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     """Both, where the upper ones win. A load side belongs to its NIC, and there is one."""
     left_out = _LOAD_SIDES if upper.keys() & {"nic", *_LOAD_SIDES} else frozenset()

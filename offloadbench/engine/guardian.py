@@ -28,7 +28,7 @@ from offloadbench.kernel import processes
 SILENCE_S = 20.0
 _SIGN_S = 2.0
 # how long the engine may take to put things back by itself
-_ORDER_S = 30.0
+_ORDER_S, _AGAIN_S = 30.0, 5.0
 _LOCK_S = 10.0
 
 
@@ -79,9 +79,13 @@ def _wait_for_silence(silence_s: float) -> bool:
 
 def _end(engine: int, journal: Path) -> None:
     """End the engine, in order if it can."""
-    for number, grace_s in ((signal.SIGTERM, _ORDER_S), (signal.SIGKILL, _LOCK_S)):
+    # it does not hear a signal while it puts a trial's changes back, so it is told again
+    requests = [(signal.SIGTERM, _AGAIN_S)] * round(_ORDER_S / _AGAIN_S)
+    for number, grace_s in (*requests, (signal.SIGKILL, _LOCK_S)):
         # its number may be another's once it is no longer our parent
         if os.getppid() != engine:
+            return
+        if not journal.exists():
             return
         os.kill(engine, number)
         deadline_s = time.monotonic() + grace_s

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+_ROOT = Path(__file__).parents[2]
 SSHD = "/usr/sbin/sshd"
 PORT = 2222
 DUT_ADDRESS, HOST_ADDRESS = "10.93.71.1", "10.93.71.2"
@@ -36,17 +37,17 @@ class RemoteHost:
         self.dut_namespace = dut_namespace
         self.namespace = f"ob-host-{os.getpid()}"
         self.nic = f"obd{os.getpid()}"
-        self._peer_nic = f"obp{os.getpid()}"
+        self.peer_nic = f"obp{os.getpid()}"
         self._folder = folder
         ip("netns", "add", self.namespace)
         if dut_namespace:
             ip("netns", "add", dut_namespace)
         here = ["-n", dut_namespace] if dut_namespace else []
-        ip(*here, "link", "add", self.nic, "type", "veth", "peer", "name", self._peer_nic, "netns", self.namespace)
+        ip(*here, "link", "add", self.nic, "type", "veth", "peer", "name", self.peer_nic, "netns", self.namespace)
         ip(*here, "addr", "add", f"{DUT_ADDRESS}/24", "dev", self.nic)
         ip(*here, "link", "set", self.nic, "up")
-        ip("-n", self.namespace, "addr", "add", f"{HOST_ADDRESS}/24", "dev", self._peer_nic)
-        ip("-n", self.namespace, "link", "set", self._peer_nic, "up")
+        ip("-n", self.namespace, "addr", "add", f"{HOST_ADDRESS}/24", "dev", self.peer_nic)
+        ip("-n", self.namespace, "link", "set", self.peer_nic, "up")
         ip("-n", self.namespace, "link", "set", "lo", "up")
         self._sshd: subprocess.Popen[bytes] | None = None
 
@@ -72,6 +73,8 @@ class RemoteHost:
         (folder / "server").write_text(
             f"Port {PORT}\nListenAddress {HOST_ADDRESS}\nHostKey {folder / 'host'}\nUsePAM no\n"
             f"AuthorizedKeysFile {folder / 'authorized'}\nPasswordAuthentication no\nStrictModes no\nPidFile none\n"
+            # where this host runs offloadbench itself
+            f"SetEnv PYTHONPATH={_ROOT} OFFLOADBENCH_STATE={folder / 'state'}\n"
         )
         # where sshd keeps nothing, and yet wants it (sshd(8), FILES)
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -203,6 +203,27 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
     assert features.read(host.nic) == by_ssh
 
 
+def test_the_other_host_can_be_the_one_that_is_tested(
+    offloadbench: Offloadbench, host: RemoteHost, by_ssh: dict[str, Feature], tmp_path: Path
+) -> None:
+    del by_ssh
+    before = features.read(host.peer_nic, host.namespace)
+    path = tmp_path / "there.json"
+    dut = f"{host.peer}?python={sys.executable}"
+    done = offloadbench(
+        "run", "--dut", dut, "--nic", host.peer_nic, "--cases", "none", *FTP, *SHORT, "--no-profile", "--output", str(path)
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"result: {path}" in done.stdout
+    run = runfile.load(path)
+    assert run.nic.ifname == host.peer_nic
+    assert [trial.outcome for trial in run.trials] == ["ok"]
+    assert run.trials[0].load is not None
+    assert run.trials[0].load.bytes_sent == run.trials[0].load.bytes_received > 0
+    assert features.read(host.peer_nic, host.namespace) == before
+    assert host.quiet_within(10)
+
+
 @pytest.mark.parametrize(
     ("peer", "expected"),
     [
@@ -210,8 +231,8 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
         ("ssh://root@10.93.71.2:2223", (3, "Connection refused")),
         ("ssh://root@10.93.71.2:2222?nic=eth77", (3, "has no address on a NIC eth77")),
         ("ssh://root@10.93.71.2:2222?python=/usr/bin/python9", (3, "python9")),
-        ("ssh://root@10.93.71.2:2222?nic", (2, "write --peer")),
-        ("ssh://", (2, "write --peer")),
+        ("ssh://root@10.93.71.2:2222?nic", (2, "write 'ssh:")),
+        ("ssh://", (2, "write 'ssh:")),
         ("wait:port", (2, "write --peer wait")),
         ("carrier-pigeon", (2, "unknown kind of load side")),
     ],

@@ -10,7 +10,6 @@ import queue
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,7 +240,7 @@ def test_the_user_decides_between_several() -> None:
 def test_a_load_host_is_named_as_a_url() -> None:
     host = ssh.parse("ssh://me@host:2222?nic=eth1&address=192.0.2.2&python=/opt/python3")
     assert (host.destination, host.port, host.nic, host.address) == ("me@host", 2222, "eth1", "192.0.2.2")
-    command = host.command("import os;print('x')")
+    command = ssh.command(host, [host.python, "-c", "import os;print('x')"])
     assert command[0] == "ssh"
     assert command[-3:] == ["--", "me@host", "/opt/python3 -c 'import os;print('\"'\"'x'\"'\"')'"]
     assert ssh.parse("ssh://host").where == "ssh://host"
@@ -258,7 +257,7 @@ def test_another_ssh_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ["ssh://", "ssh://u:secret@host", "ssh://host/path", "ssh://host:port", "ssh://host?colour=red", "ssh://h?nic"],
 )
 def test_what_is_no_load_host_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="--peer"):
+    with pytest.raises(UsageError, match=r"--peer ssh://"):
         ssh.parse(text)
 
 
@@ -270,14 +269,19 @@ def test_ports_to_wait_at() -> None:
             wait.parse_port(text)
 
 
-def test_the_printed_line_runs_what_it_names_and_shows_no_token_to_ps(tmp_path: Path) -> None:
-    del tmp_path
+def test_the_printed_line_runs_what_it_names_and_shows_no_token_to_ps() -> None:
     said: list[str] = []
     host = wait.WaitingHost("127.0.0.1", 0, said.append)
     try:
         token, _, rest = host.line.removeprefix("echo ").partition(" | ")
         assert token not in rest
-        assert sources.sha256(sources.agent("agent.serve_with_token(s, f, sys.stdin.readline().strip())")) in rest
+        assert sources.sha256(wait.program()) in rest
+        asked = wait.asked_for(host.line)
+        assert asked is not None
+        assert (asked[0], asked[2]) == ("127.0.0.1", token)
+        # nothing but the very line is followed
+        for other in (f"{host.line}; reboot", host.line.replace("sys.exit", "sys.exec"), "echo x", ""):
+            assert wait.asked_for(other) is None
     finally:
         host.close()
 

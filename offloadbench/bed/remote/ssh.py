@@ -19,7 +19,7 @@ from offloadbench.errors import HostError, TrafficError, UsageError
 PREFIX = "ssh://"
 # as git's GIT_SSH_COMMAND: another ssh, or options that do not belong into ~/.ssh/config
 COMMAND = "OFFLOADBENCH_SSH"
-_FORM = "write --peer 'ssh://user@host', or 'ssh://user@host:2222?nic=eth1&address=192.0.2.2'"
+_FORM = "write 'ssh://user@host', or 'ssh://user@host:2222?nic=eth1&address=192.0.2.2'"
 _CONNECT_S = 10
 _END_S = 3.0
 _START = (
@@ -55,15 +55,12 @@ class SshHost:
             TrafficError: the host cannot be reached, or lets nobody in, or has no python3.
         """
         try:
-            return Connection(_Ssh(self.command(_START), sources.agent("agent.serve(0, 1)")), self.where)
+            return Connection(
+                _Ssh(command(self, [self.python, "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
+            )
         except TrafficError as error:
-            hint = f"this must work by itself: {shlex.join([*_base(self), f'{self.python} -V'])}"
+            hint = f"this must work by itself: {shlex.join(command(self, [self.python, '-V']))}"
             raise TrafficError(error.message, hint) from error
-
-    def command(self, program: str) -> list[str]:
-        """The argument list that runs a Python program there."""
-        # ssh hands its words to a shell at the other end, joined by spaces
-        return [*_base(self), shlex.join([self.python, "-c", program])]
 
     def close(self) -> None:
         """Nothing is kept beside the connection."""
@@ -81,13 +78,26 @@ def _words() -> list[str]:
     return words
 
 
-def _base(host: SshHost) -> list[str]:
+def command(host: SshHost, words: list[str]) -> list[str]:
+    """The argument list that runs a program there."""
     port = ["-p", str(host.port)] if host.port else []
     # nobody is there to type a password
-    return [*_words(), "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT_S}", *port, "--", host.destination]
+    return [
+        *_words(),
+        "-T",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        f"ConnectTimeout={_CONNECT_S}",
+        *port,
+        "--",
+        host.destination,
+        # ssh hands its words to a shell at the other end, joined by spaces
+        shlex.join(words),
+    ]
 
 
-def parse(text: str) -> SshHost:
+def parse(text: str, option: str = "--peer") -> SshHost:
     """`ssh://user@host:port?nic=eth1&address=192.0.2.2&python=/usr/bin/python3.9`.
 
     Raises:
@@ -98,10 +108,10 @@ def parse(text: str) -> SshHost:
         port = parts.port or 0
         options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     except ValueError as error:
-        raise UsageError(f"--peer {text}: {error}", _FORM) from error
+        raise UsageError(f"{option} {text}: {error}", _FORM) from error
     unknown = set(options) - {"nic", "address", "python"}
     if not parts.hostname or parts.password or parts.path.strip("/") or parts.fragment or unknown:
-        raise UsageError(f"--peer {text}: not a load host", _FORM)
+        raise UsageError(f"{option} {text}: not a host", _FORM)
     destination = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname
     return SshHost(destination, port, **options)
 

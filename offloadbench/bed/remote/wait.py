@@ -7,6 +7,7 @@ that every line is theirs (see seal.py). What goes over the link is not secret.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import socket
 import time
@@ -23,7 +24,6 @@ DEFAULT_PORT = 7878
 FIRST_S, AGAIN_S = 600.0, 30.0
 _HANDSHAKE_S = 10.0
 _NONCE_BYTES = 64
-_CALL = "agent.serve_with_token(s, f, sys.stdin.readline().strip())"
 
 
 def parse_port(text: str) -> int:
@@ -39,6 +39,33 @@ def parse_port(text: str) -> int:
     if port == -1 or text not in (PREFIX, f"{PREFIX}:{port}"):
         raise UsageError(f"--peer {text}: not a port to wait at", f"write --peer wait, or --peer wait:{DEFAULT_PORT}")
     return port or DEFAULT_PORT
+
+
+def program() -> bytes:
+    """What the load host runs once it has called."""
+    return sources.agent("agent.serve_with_token(s, f, sys.stdin.readline().strip())")
+
+
+def caller(address: str, port: int) -> str:
+    """A Python program that calls, and runs what it is given if that is `program`; it reads the token from its input."""
+    return (
+        f'import hashlib,socket,sys;s=socket.create_connection(("{address}",{port}));f=s.makefile("rb");'
+        f'b=f.read(int(f.readline()));exec(b if hashlib.sha256(b).hexdigest()=="{sources.sha256(program())}" '
+        'else "sys.exit(\\"this is not the program that was announced\\")")'
+    )
+
+
+def line(address: str, port: int, token: str) -> str:
+    """What to type at the load host; the token goes by a pipe, so that `ps` does not show it."""
+    return f"echo {token} | python3 -c '{caller(address, port)}'"
+
+
+def asked_for(text: str) -> tuple[str, int, str] | None:
+    """(address, port, token) of a `line` that this version would print itself, to the letter; None for any other."""
+    found = re.match(r"echo ([\w-]+) \| python3 .*create_connection\(\(\"([0-9.]+)\",(\d+)\)\)", text)
+    if not found or line(found[2], int(found[3]), found[1]) != text:
+        return None
+    return found[2], int(found[3]), found[1]
 
 
 class WaitingHost:
@@ -58,7 +85,7 @@ class WaitingHost:
         self.address = ""
         self._tell = tell
         self._token = secrets.token_urlsafe(24)
-        self._program = sources.agent(_CALL)
+        self._program = program()
         self._patience_s = FIRST_S
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,16 +95,7 @@ class WaitingHost:
             self._listener.close()
             raise HostError(f"{address}:{port}: {error.strerror}", "wait at another port: --peer wait:7879") from error
         self._listener.listen()
-        self.line = self._line(address, port)
-
-    def _line(self, address: str, port: int) -> str:
-        """What to type at the load host; the token goes by a pipe, so that `ps` does not show it."""
-        program = (
-            f'import hashlib,socket,sys;s=socket.create_connection(("{address}",{port}));f=s.makefile("rb");'
-            f'b=f.read(int(f.readline()));exec(b if hashlib.sha256(b).hexdigest()=="{sources.sha256(self._program)}" '
-            'else "sys.exit(\\"this is not the program that was announced\\")")'
-        )
-        return f"echo {self._token} | python3 -c '{program}'"
+        self.line = line(address, self._listener.getsockname()[1], self._token)
 
     def connect(self) -> Connection:
         """Wait until the line is started, for the first time or again.
