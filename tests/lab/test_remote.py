@@ -211,7 +211,8 @@ def test_the_other_host_can_be_the_one_that_is_tested(
     path = tmp_path / "there.json"
     dut = f"{host.peer}?python={sys.executable}"
     done = offloadbench(
-        "run", "--dut", dut, "--nic", host.peer_nic, "--cases", "none", *FTP, *SHORT, "--no-profile", "--output", str(path)
+        "run", "--dut", dut, "--nic", host.peer_nic, "--cases", "none", *FTP, *SHORT, "--no-profile",
+        "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"result: {path}" in done.stdout

@@ -47,7 +47,7 @@ def program() -> bytes:
 
 
 def caller(address: str, port: int) -> str:
-    """A Python program that calls, and runs what it is given if that is `program`; it reads the token from its input."""
+    """A Python program that calls, and runs what it is given if that is `program`; its input is the token."""
     return (
         f'import hashlib,socket,sys;s=socket.create_connection(("{address}",{port}));f=s.makefile("rb");'
         f'b=f.read(int(f.readline()));exec(b if hashlib.sha256(b).hexdigest()=="{sources.sha256(program())}" '
