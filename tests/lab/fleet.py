@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.lab.remote_host import ip
 
-NETWORK = "10.93.72"
+# two test runs may go on at a time
+NETWORK = f"10.94.{os.getpid() % 256}"
 LAST_ADDRESS = f"{NETWORK}.14"
 DUT_ADDRESS = f"{NETWORK}.1"
 SCHEDULER = f"tcp://{NETWORK}.100:8786"

@@ -12,7 +12,8 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 SSHD = "/usr/sbin/sshd"
 PORT = 2222
-DUT_ADDRESS, HOST_ADDRESS = "10.93.71.1", "10.93.71.2"
+# two test runs may go on at a time
+DUT_ADDRESS, HOST_ADDRESS = (f"10.93.{os.getpid() % 256}.{number}" for number in (1, 2))
 
 
 def ip(*words: str) -> str:

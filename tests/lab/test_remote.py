@@ -19,7 +19,7 @@ from offloadbench.kernel import features, processes
 from offloadbench.kernel.features import Feature
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
-from tests.lab.remote_host import SSHD, RemoteHost
+from tests.lab.remote_host import HOST_ADDRESS, SSHD, RemoteHost
 
 SHORT = ("--duration", "2", "--warmup", "1", "--set", "file_size=16MiB", "--set", "clients=8")
 FTP = ("--workloads", "ftp-get")
@@ -228,11 +228,11 @@ def test_the_other_host_can_be_the_one_that_is_tested(
 @pytest.mark.parametrize(
     ("peer", "expected"),
     [
-        ("ssh://nobody-here@10.93.71.2:2222", (3, "Permission denied")),
-        ("ssh://root@10.93.71.2:2223", (3, "Connection refused")),
-        ("ssh://root@10.93.71.2:2222?nic=eth77", (3, "has no address on a NIC eth77")),
-        ("ssh://root@10.93.71.2:2222?python=/usr/bin/python9", (3, "python9")),
-        ("ssh://root@10.93.71.2:2222?nic", (2, "write 'ssh:")),
+        (f"ssh://nobody-here@{HOST_ADDRESS}:2222", (3, "Permission denied")),
+        (f"ssh://root@{HOST_ADDRESS}:2223", (3, "Connection refused")),
+        (f"ssh://root@{HOST_ADDRESS}:2222?nic=eth77", (3, "has no address on a NIC eth77")),
+        (f"ssh://root@{HOST_ADDRESS}:2222?python=/usr/bin/python9", (3, "python9")),
+        (f"ssh://root@{HOST_ADDRESS}:2222?nic", (2, "write 'ssh:")),
         ("ssh://", (2, "write 'ssh:")),
         ("wait:port", (2, "write --peer wait")),
         ("carrier-pigeon", (2, "unknown kind of load side")),
