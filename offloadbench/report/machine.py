@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 
+from offloadbench.analysis import metrics
 from offloadbench.analysis.findings import percent
 from offloadbench.model import BedRecord, Run
 from offloadbench.units import format_bytes, format_rate
 
+_OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
 Items = list[tuple[str, str]]
 
 
@@ -81,11 +84,36 @@ def methods(run: Run) -> Group:
     return Group("How it was measured", items)
 
 
+def _load_side(run: Run) -> list[Group]:
+    """The other host, or the workers of a fleet; nothing where both ends are this machine."""
+    settings = run.bed.settings
+    hosts = settings.get("workers") or ({run.bed.peer: settings["load_host"]} if "load_host" in settings else {})
+    if not hosts:
+        return []
+    items = [
+        (name, f"{host['hostname']}, Linux {host['kernel']}, Python {host['python']}, {host['cpus']} CPUs")
+        for name, host in hosts.items()
+    ]
+    nic = settings.get("load_nic")
+    if nic:
+        driver = f"{nic.get('driver', '')} {nic.get('driver_version', '')}".strip() or "unknown"
+        items.append(("NIC", f"{nic['ifname']} ({nic['address']}), driver {driver}, MTU {nic['mtu_bytes']} bytes"))
+    if "clock_offset_s" in settings:
+        offset, uncertainty = settings["clock_offset_s"], settings["clock_uncertainty_s"]
+        items.append(("Clock", f"{offset:+.6f} s from that of the device under test, ± {uncertainty * 1e6:.0f} µs"))
+    busy = [one for trial in run.trials if (figures := metrics.of_trial(run, trial))
+            and not math.isnan(one := figures.peer_cpu_ratio)]  # fmt: skip
+    if busy:
+        items.append(("CPU busy", f"{percent(min(busy))} to {percent(max(busy))} of all its CPUs, by trial"))
+    return [Group("Load side", items)]
+
+
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
     host, nic = run.host, run.nic
     speed = format_rate(nic.speed_bits_per_s) if nic.speed_bits_per_s > 0 else "unknown"
-    settings = [*run.bed.settings.items(), *nic.settings.items()]
+    told = {name: value for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE}
+    settings = [*told.items(), *nic.settings.items()]
     return [
         Group(
             "Host",
@@ -114,6 +142,7 @@ def machine(run: Run) -> list[Group]:
                 ("Not readable", "; ".join(nic.problems) or "nothing"),
             ],
         ),
+        *_load_side(run),
         Group("Settings of the bed and the NIC", [(name, str(value)) for name, value in settings], True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),

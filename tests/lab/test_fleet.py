@@ -148,7 +148,7 @@ def test_or_the_trial_goes_on_with_the_others(begin: Begin, cluster: Cluster, tm
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--fleet", f"{SCHEDULER}9"), 3, f"--fleet {SCHEDULER}9"),
+        (("--fleet", f"tcp://{fleet.NETWORK}.100:9"), 3, "--fleet tcp://"),
         (("--fleet", "pigeon"), 3, "--fleet pigeon"),
         (("--fleet", SCHEDULER, "--workloads", "ftp-get,tcp-stream"), 2, "--workloads ftp-get"),
         (("--fleet", SCHEDULER, "--peer", "wait"), 2, "leave one of them out"),

@@ -212,9 +212,11 @@ def test_the_other_host_can_be_the_one_that_is_tested(
     dut = f"{host.peer}?python={sys.executable}"
     done = offloadbench(
         "run", "--dut", dut, "--nic", host.peer_nic, "--cases", "none", *FTP, *SHORT, "--no-profile",
-        "--output", str(path),
+        "--output", str(path), "--force",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    # the only way there is the link under test
+    assert "a dead-man timer" in done.stderr
     assert f"result: {path}" in done.stdout
     run = runfile.load(path)
     assert run.nic.ifname == host.peer_nic
