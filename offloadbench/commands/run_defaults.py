@@ -33,8 +33,8 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     if typed & {"resume", "help"}:
         return list(arguments)
     actions = _actions()
-    values = _under(_of_file(folder / FILE, actions), _of_environment(environment, actions))
-    chosen = _under(values, dict.fromkeys(typed, None))
+    upper = _under(_of_environment(environment, actions), dict.fromkeys(typed, None))
+    chosen = _under(_of_file(folder / FILE, actions), upper)
     defaults = [_words(name, value, actions[name]) for name, value in chosen.items() if name not in typed]
     return ["run", *(word for words in defaults for word in words), *arguments[1:]]
 
@@ -58,8 +58,8 @@ def words(arguments: argparse.Namespace, without: set[str]) -> list[str]:
 
 
 def _under(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Both, where the upper ones win. A load side belongs to its NIC, and there is one."""
-    left_out = _LOAD_SIDES if upper.keys() & {"nic", *_LOAD_SIDES} else frozenset()
+    """Both, where the upper ones win. There is one load side; one named beside a NIC belongs to it."""
+    left_out = _LOAD_SIDES if upper.keys() & _LOAD_SIDES or "nic" in upper.keys() & lower.keys() else frozenset()
     return {name: value for name, value in lower.items() if name not in left_out} | upper
 
 

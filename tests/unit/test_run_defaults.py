@@ -44,6 +44,12 @@ def test_a_load_side_goes_with_its_nic(tmp_path: Path, typed: str) -> None:
     assert chosen.nic == ("eth1" if chosen.fleet else typed[6:])
 
 
+def test_a_load_side_named_alone_goes_with_any_nic(tmp_path: Path) -> None:
+    words = _expand(tmp_path, "--nic eth2", 'nic = "eth1"\nfleet = "tcp://h:1"', OFFLOADBENCH_PEER="wait")
+    chosen = _parser().parse_args(words)
+    assert (chosen.nic, chosen.peer, chosen.fleet) == ("eth2", "wait", None)
+
+
 def test_a_run_that_goes_on_has_its_own(tmp_path: Path) -> None:
     assert _expand(tmp_path, "--resume x.json", 'cases = "tso"') == ["run", "--resume", "x.json"]
 
