@@ -54,6 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _follow(command: list[str]) -> int:
     """Show what the run there says, and be its load side when it asks for one; its exit code."""
+    from offloadbench.bed.remote import wait
+
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -67,10 +69,10 @@ def _follow(command: list[str]) -> int:
         assert process.stderr is not None
         for line in process.stderr:
             caller = _call(line.rstrip("\n"))
-            if caller is None:
-                sys.stderr.write(line)
-            else:
+            if caller is not None:
                 callers.append(caller)
+            elif not line.startswith(wait.ASKING):
+                sys.stderr.write(line)
         code = process.wait()
         results.join(_END_S)
         return code

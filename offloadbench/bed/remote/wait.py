@@ -21,6 +21,7 @@ from offloadbench.errors import HostError, TrafficError, UsageError
 
 PREFIX = "wait"
 DEFAULT_PORT = 7878
+ASKING = "start this line on the load host"
 FIRST_S, AGAIN_S = 600.0, 30.0
 _HANDSHAKE_S = 10.0
 _NONCE_BYTES = 64
@@ -103,7 +104,7 @@ class WaitingHost:
         Raises:
             TrafficError: nobody calls.
         """
-        self._tell(f"start this line on the load host, within {self._patience_s / 60:.2g} minutes:\n{self.line}")
+        self._tell(f"{ASKING}, within {self._patience_s / 60:.2g} minutes:\n{self.line}")
         deadline_s = time.monotonic() + self._patience_s
         while (left_s := deadline_s - time.monotonic()) > 0:
             self._listener.settimeout(left_s)
