@@ -14,7 +14,7 @@ import msgspec
 
 from offloadbench import names
 from offloadbench.errors import UsageError
-from offloadbench.model import CaseDefinition, Profile, WorkloadDefinition
+from offloadbench.model import CaseDefinition, Driver, Profile, WorkloadDefinition
 
 # ethtool's short names (ethtool: common.c, netlink/features.c)
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,10 @@ _DECISIVE = frozenset(
 OWN_GROUP = "own"
 _OWN_ORDER = 1000
 
-T = TypeVar("T", CaseDefinition, Profile, WorkloadDefinition)
+# statistics that the kernel itself names, whatever the driver
+QUEUE_STATISTICS = "qstats"
+
+T = TypeVar("T", CaseDefinition, Driver, Profile, WorkloadDefinition)
 
 
 def definitions_folder(name: str) -> Path:
@@ -135,6 +138,18 @@ def name_table(profile: Profile) -> names.NameTable:
         UsageError: a table is missing or damaged.
     """
     return _name_table(tuple(profile.names))
+
+
+@lru_cache(maxsize=1)
+def drivers() -> dict[str, Driver]:
+    """What is known of drivers: name of the definition -> definition."""
+    folder = definitions_folder("profiles") / "drivers"
+    return {path.stem: _load(path, Driver) for path in sorted(folder.glob("*.toml"))}
+
+
+def driver(kernel_name: str) -> Driver | None:
+    """What is known of a driver by the kernel's name of it; None where nothing is."""
+    return next((known for known in drivers().values() if kernel_name in known.kernel_names), None)
 
 
 def all_cases() -> list[CaseDefinition]:

@@ -1,12 +1,15 @@
 """What the kernel's core drops by itself: netdev_fix_features in net/core/dev.c (6.12 to 6.18).
 
-Rules of drivers come on top and are not known here: what they refuse is read back by the trial.
+Rules of drivers come on top, as far as their definitions know them (profiles/drivers); what else they refuse is read
+back by the trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from offloadbench.model import Coupling
 
 # a driver has one of them: either carries TCP over IPv4
 TX_CHECKSUMS = ("tx-checksum-ip-generic", "tx-checksum-ipv4")
@@ -14,6 +17,8 @@ _GENERIC, _IPV4, _IPV6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-check
 _SG, _TSO, _TSO6 = "tx-scatter-gather", "tx-tcp-segmentation", "tx-tcp6-segmentation"
 # tx-tcp-accecn-segmentation (6.18) is in none of these rules: it stays on alone
 _ECN, _MANGLE = "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation"
+# 6.1 keeps it without a TX checksum, 6.12 does not; between them the stable branches differ
+VARIES = frozenset({"tx-udp-segmentation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +60,26 @@ _RULES = (
 )
 
 
-def hold(state: Mapping[str, bool]) -> tuple[dict[str, bool], dict[str, str]]:
+def hold(state: Mapping[str, bool], couplings: Sequence[Coupling] = ()) -> tuple[dict[str, bool], dict[str, str]]:
     """The bits that stay of those asked for.
 
+    Args:
+        couplings: the driver's own rules, which it applies before the core does.
+
     Returns:
-        The state as the core leaves it, and the reason of each bit that it dropped.
+        The state as driver and core leave it, and the reason of each bit that was dropped.
     """
     held, reasons = dict(state), {}
-    for rule in _RULES:
-        reason = rule.reason(held)
-        for name in rule.dropped:
+
+    def drop(names: Sequence[str], reason: str) -> None:
+        for name in names:
             if reason and held.get(name, False):
                 held[name] = False
                 reasons[name] = reason
+
+    for coupling in couplings:
+        if not held.get(coupling.without, True):
+            drop(coupling.drops, f"needs {coupling.without} in this driver")
+    for rule in _RULES:
+        drop(rule.dropped, rule.reason(held))
     return held, reasons

@@ -16,7 +16,7 @@ import msgspec
 from offloadbench import dependencies
 from offloadbench.catalog import ALIASES, OWN_GROUP
 from offloadbench.errors import UsageError
-from offloadbench.model import CaseDefinition, Plan, PlannedCase, PlannedTrial, WorkloadDefinition
+from offloadbench.model import CaseDefinition, Coupling, Plan, PlannedCase, PlannedTrial, WorkloadDefinition
 from offloadbench.units import format_duration
 
 # as found: name -> [active, wanted, fixed]
@@ -26,34 +26,36 @@ FeatureStates = Mapping[str, list[bool]]
 TRIAL_OVERHEAD_S = 5.0
 
 
-def _asked(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
+def _asked(case: CaseDefinition, features: FeatureStates, couplings: Sequence[Coupling]) -> dict[str, bool]:
     """The bits that the core gets to judge: as found, except what the case asks for and the NIC lets it change.
 
     A bit that is wanted but masked by a dependency comes back with what it depends on.
     """
     wanted = {name: active if fixed else want for name, (active, want, fixed) in features.items()}
-    _, masked = dependencies.hold(wanted)
+    _, masked = dependencies.hold(wanted, couplings)
     found = {name: active or name in masked for name, (active, _, _) in features.items()}
     return {
         name: found[name] if fixed else case.features.get(name, found[name]) for name, (_, _, fixed) in features.items()
     }
 
 
-def effective_state(case: CaseDefinition, features: FeatureStates) -> dict[str, bool]:
-    """The bits that the case would end in, after the kernel has dropped what depends on others."""
-    return dependencies.hold(_asked(case, features))[0]
+def effective_state(
+    case: CaseDefinition, features: FeatureStates, couplings: Sequence[Coupling] = ()
+) -> dict[str, bool]:
+    """The bits that the case would end in, after driver and kernel have dropped what depends on others."""
+    return dependencies.hold(_asked(case, features, couplings), couplings)[0]
 
 
-def dragged(case: CaseDefinition, features: FeatureStates) -> dict[str, str]:
-    """What the kernel switches off though the case does not ask for it: feature -> reason."""
-    _, dropped = dependencies.hold(_asked(case, features))
+def dragged(case: CaseDefinition, features: FeatureStates, couplings: Sequence[Coupling] = ()) -> dict[str, str]:
+    """What driver and kernel switch off though the case does not ask for it: feature -> reason."""
+    _, dropped = dependencies.hold(_asked(case, features, couplings), couplings)
     return {name: reason for name, reason in dropped.items() if features[name][0] and case.features.get(name) is None}
 
 
-def held_against(case: CaseDefinition, features: FeatureStates) -> list[str]:
+def held_against(case: CaseDefinition, features: FeatureStates, couplings: Sequence[Coupling] = ()) -> list[str]:
     """Why the NIC or the kernel cannot hold the features that define the case; empty when they can."""
     against = []
-    state, dropped = dependencies.hold(_asked(case, features))
+    state, dropped = dependencies.hold(_asked(case, features, couplings), couplings)
     checksummed = any(state.get(name, False) for name in dependencies.TX_CHECKSUMS)
     for name in case.defining:
         wanted = case.features[name]
@@ -87,20 +89,22 @@ def check_own_cases(cases: Sequence[CaseDefinition], features: FeatureStates) ->
             )
 
 
-def resolve_cases(cases: list[CaseDefinition], features: FeatureStates) -> list[PlannedCase]:
+def resolve_cases(
+    cases: list[CaseDefinition], features: FeatureStates, couplings: Sequence[Coupling] = ()
+) -> list[PlannedCase]:
     """Merge cases that come to the same state on this NIC; skip those that would run under a false name.
 
     The merged trial bears the name of the first case that the NIC can hold as defined.
     """
     groups: dict[tuple[object, ...], list[CaseDefinition]] = {}
     for case in cases:
-        state = (case.gso_max_segs, *sorted(effective_state(case, features).items()))
+        state = (case.gso_max_segs, *sorted(effective_state(case, features, couplings).items()))
         groups.setdefault(state, []).append(case)
     planned = []
     for members in groups.values():
-        honest = [case for case in members if not held_against(case, features)]
+        honest = [case for case in members if not held_against(case, features, couplings)]
         lead = (honest or members)[0]
-        reason = "" if honest else f"case {lead.name}: {'; '.join(held_against(lead, features))} on this NIC"
+        reason = "" if honest else f"case {lead.name}: {'; '.join(held_against(lead, features, couplings))} on this NIC"
         others = [case.name for case in members if case.name != lead.name]
         planned.append(PlannedCase(definition=lead, also_named=others, skip_reason=reason))
     return planned
@@ -135,6 +139,7 @@ def make_plan(
     workloads: list[WorkloadDefinition],
     features: FeatureStates,
     *,
+    couplings: Sequence[Coupling] = (),
     repeats: int,
     duration_s: int,
     warmup_s: float,
@@ -152,7 +157,7 @@ def make_plan(
         UsageError: a case written by hand names a feature that this kernel does not know.
     """
     check_own_cases(cases, features)
-    planned = resolve_cases(cases, features)
+    planned = resolve_cases(cases, features, couplings)
     return Plan(
         cases=planned,
         workloads=workloads,
@@ -175,7 +180,13 @@ def expected_s(plan: Plan, done: int = 0) -> float:
     return (len(plan.order) - done) * (plan.duration_s + plan.warmup_s + TRIAL_OVERHEAD_S)
 
 
-def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractSet[tuple[int, str, str]]) -> list[str]:
+def describe(
+    plan: Plan,
+    nic_name: str,
+    features: FeatureStates,
+    done: AbstractSet[tuple[int, str, str]],
+    couplings: Sequence[Coupling] = (),
+) -> list[str]:
     """The plan as lines: order, duration, and every setting that would be touched, with its present value."""
     left = [trial for trial in plan.order if (trial.repeat, trial.workload, trial.case) not in done]
     lines = [
@@ -201,7 +212,7 @@ def describe(plan: Plan, nic_name: str, features: FeatureStates, done: AbstractS
             if name in features and not features[name][2]:
                 found = "on" if features[name][0] else "off"
                 lines.append(f"  {nic_name} {name}: {found} -> {'on' if wanted else 'off'}")
-        for name, why in dragged(case.definition, features).items():
+        for name, why in dragged(case.definition, features, couplings).items():
             lines.append(f"  {nic_name} {name}: on -> off by the kernel ({why})")
         if case.definition.gso_max_segs:
             lines.append(f"  {nic_name} gso_max_segs: as found -> {case.definition.gso_max_segs}")

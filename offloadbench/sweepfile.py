@@ -60,6 +60,7 @@ class Sweep(Frozen, frozen=True, kw_only=True):
     seed: int
     profile: bool
     sysctls: dict[str, str]
+    wire: Literal["tap", "netem", "auto"] = "tap"
     axes: dict[str, list[Any]]
     points: list[Point]
 
@@ -171,3 +172,20 @@ def load_runs(sweep: Sweep, folder: Path) -> list[Run]:
         RunFileError: one is damaged.
     """
     return [runfile.load(folder / point.file) for point in sweep.points if (folder / point.file).exists()]
+
+
+def run_files(path: Path) -> list[Path]:
+    """The run files that a sweep's folder or index stands for, of points that were measured; any other path itself.
+
+    Raises:
+        RunFileError: the index is damaged, or nothing was measured.
+    """
+    folder = path.parent if path.name == INDEX_NAME else path
+    if folder is path and not path.is_dir():
+        return [path]
+    files = [folder / point.file for point in load(folder).points if (folder / point.file).exists()]
+    if not files:
+        raise RunFileError(
+            f"{path}: no point of the sweep was measured yet", "offloadbench sweep --resume --output ..."
+        )
+    return files

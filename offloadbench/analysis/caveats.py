@@ -60,7 +60,7 @@ def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
         nic, subject, verdict, detail = (str(part) for part in group)
         cases = f"{nic}, case {_names([str(case) for case in rows['case']])}"
         if verdict == proof.CONTRADICTED:
-            yield f"{subject} was contradicted by the packets ({cases}): {detail}. No finding rests on these trials."
+            yield f"{subject} was contradicted ({cases}): {detail}. No finding rests on these trials."
         elif verdict == proof.NOT_SHOWN:
             yield f"{subject} was not shown to act ({cases}): {detail}."
         elif verdict == proof.NO_EFFECT:
@@ -191,10 +191,10 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
         wire = item.trial.wire
         if wire is None:
             continue
-        if wire.asleep_ratio < _WIRE_MARGIN_RATIO:
+        if wire.asleep_ratio is not None and wire.asleep_ratio < _WIRE_MARGIN_RATIO:
             margin = percent(wire.asleep_ratio)
             yield f"{item.name}: the emulated cable was idle only {margin} of the time: little margin."
-        if wire.behind_s > _LOSS_RATIO * wire.interval_s:
+        if wire.behind_s is not None and wire.behind_s > _LOSS_RATIO * wire.interval_s:
             yield f"{item.name}: the emulated cable fell {wire.behind_s:.2f} s behind: its throughput is too low."
         dropped = wire.to_peer.dropped
         if dropped > _LOSS_RATIO * max(1, wire.to_peer.frames):

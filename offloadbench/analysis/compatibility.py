@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from offloadbench.model import Run
+from offloadbench.model import Nic, Queues, Run
 
 
 def obstacles(a: Run, b: Run) -> list[str]:
@@ -66,7 +66,11 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         for key in sorted(common)
         if a.definitions[key] != b.definitions[key]
     ]
+    # a run of an older version recorded none of it, which is no difference
+    both = a.nic.queues is not None and b.nic.queues is not None
+    one, other = (_nic_facts(run.nic) if both else {} for run in (a, b))
     for title, left, right in (
+        ("NIC", one, other),
         ("sysctl", a.host.sysctls, b.host.sysctls),
         ("mitigation", a.host.mitigations, b.host.mitigations),
         ("NIC setting", a.nic.settings, b.nic.settings),
@@ -74,3 +78,28 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         keys = sorted(left.keys() | right.keys())
         found += [f"{title} {k}: {left.get(k)} -> {right.get(k)}" for k in keys if left.get(k) != right.get(k)]
     return found
+
+
+def _nic_facts(nic: Nic) -> dict[str, str]:
+    """What is recorded of a NIC beside its settings, as name -> text; byte queue limits move by themselves."""
+    facts = _queue_facts("", nic.queues)
+    if nic.duplex:
+        facts["duplex"] = nic.duplex
+    for device in nic.lowers:
+        facts[f"{device.ifname} below {device.upper}"] = f"{device.driver} {device.driver_version} {device.firmware}"
+        facts |= {
+            f"{device.ifname} {name}": "on" if active else "off" for name, (active, _, _) in device.features.items()
+        }
+        facts |= {f"{device.ifname} {name}": str(value) for name, value in device.settings.items()}
+        facts |= _queue_facts(f"{device.ifname} ", device.queues)
+    return facts
+
+
+def _queue_facts(device: str, queues: Queues | None) -> dict[str, str]:
+    if queues is None:
+        return {}
+    facts = {"queues": f"{queues.rx} rx, {queues.tx} tx"}
+    facts |= {f"interrupt of {irq.name}": f"CPU {irq.cpus}" for irq in queues.interrupts}
+    facts |= {f"{queue} RPS": mask for queue, mask in queues.rps_cpus.items()}
+    facts |= {f"{queue} XPS": mask for queue, mask in queues.xps_cpus.items()}
+    return {device + name: text for name, text in facts.items()}

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from offloadbench.analysis import effect_tables, finding_tables, limits, module_tables, tables
+from offloadbench.analysis import effect_tables, finding_tables, limits, module_tables, tables, write_commands
 from offloadbench.model import Profile, Run
 
 TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "trials": lambda runs, profile: tables.trials(runs),
     "samples": lambda runs, profile: tables.samples(runs),
     "features": lambda runs, profile: tables.features(runs),
+    "statistics": lambda runs, profile: tables.statistics(runs),
     "modules": module_tables.modules,
     "methods": module_tables.methods,
     "module_seconds": module_tables.seconds,
@@ -22,6 +23,7 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "limits": lambda runs, profile: limits.limits(runs),
     "bounds": lambda runs, profile: limits.bounds(runs),
     "gaps": lambda runs, profile: limits.gaps(runs),
+    "write_commands": lambda runs, profile: write_commands.table(runs),
     "effects": lambda runs, profile: effect_tables.effect_rows(runs),
     "effect_modules": effect_tables.share_rows,
     "findings": finding_tables.finding_rows,

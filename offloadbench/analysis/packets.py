@@ -17,6 +17,11 @@ from offloadbench.packed import pack_columns, unpack_columns
 # a point a packet: more than this would be too much for a run file
 ROWS_MAX = 200_000
 NAMES = ("t_us", "sent_bytes", "acked_bytes", "payload_bytes")
+RESPONSES = "responses"
+_SCSI_RESPONSE = 0x21
+# what an iSCSI target sends (RFC 7143, 11.1.1.2)
+_TARGET_OPCODES = range(0x20, 0x40)
+_PDU_HEADER_BYTES = 48
 _WRAP = 1 << 32
 
 I8 = npt.NDArray[np.int64]
@@ -31,12 +36,14 @@ class Packets:
         sent_bytes: highest byte sent so far, from the first packet of the window.
         acked_bytes: highest byte acknowledged so far, on the same scale.
         payload_bytes: of this packet; 0 for an acknowledgement from the other side.
+        responses: SCSI responses that have come so far, where the receiver is an iSCSI target without digests.
     """
 
     t_us: I8
     sent_bytes: I8
     acked_bytes: I8
     payload_bytes: I8
+    responses: I8
 
 
 def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace | None:
@@ -46,7 +53,7 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
         port: of the receiver.
         opened_ns: the window's beginning on the capture's clock (CLOCK_REALTIME).
     """
-    rows: dict[bytes, list[tuple[int, int, int, int]]] = {}
+    rows: dict[bytes, list[tuple[int, int, int, int, int]]] = {}
     first: dict[bytes, int] = {}
     notes: Counter[str] = Counter()
     end_ns = opened_ns + int(window_s * 1e9)
@@ -64,7 +71,9 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
                 continue
             base = first.setdefault(sender, found.seq if outward else found.ack)
             place = ((found.seq + found.payload_bytes if outward else found.ack) - base) % _WRAP
-            known.append(((frame.time_ns - opened_ns) // 1000, place, int(outward), found.payload_bytes))
+            payload = b"" if outward else frame.data[frame.original_bytes - found.payload_bytes :]
+            t_us = (frame.time_ns - opened_ns) // 1000
+            known.append((t_us, place, int(outward), found.payload_bytes, _scsi_responses(payload)))
     if not rows:
         return None
     sender, chosen = max(rows.items(), key=lambda item: len(item[1]))
@@ -79,6 +88,7 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
         "sent_bytes": sent,
         "acked_bytes": acked,
         "payload_bytes": np.where(outward_rows, table[:, 3], 0),
+        RESPONSES: np.cumsum(table[:, 4]),
     }
     return PacketTrace(
         sender_port=int.from_bytes(sender[-2:], "big"),
@@ -88,6 +98,19 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
         columns=pack_columns(columns),
         left_out=left_out,
     )
+
+
+def _scsi_responses(payload: bytes) -> int:
+    """SCSI responses among the PDUs at the beginning of a target's segment, as far as captured."""
+    count = at = 0
+    while at + 8 <= len(payload):
+        opcode = payload[at] & 0x3F
+        if opcode not in _TARGET_OPCODES:
+            break
+        count += opcode == _SCSI_RESPONSE
+        data_bytes = int.from_bytes(payload[at + 5 : at + 8], "big")
+        at += _PDU_HEADER_BYTES + 4 * payload[at + 4] + (data_bytes + 3 & ~3)
+    return count
 
 
 def _unwrapped(place: I8) -> I8:
@@ -103,4 +126,6 @@ def packets(trace: PacketTrace) -> Packets:
         RunFileError: it is damaged.
     """
     columns = unpack_columns(trace.names, trace.rows, trace.columns)
-    return Packets(**{name: columns[name] for name in NAMES})
+    # captures of earlier versions have none
+    responses = columns.get(RESPONSES, np.zeros(trace.rows, dtype=np.int64))
+    return Packets(**{name: columns[name] for name in NAMES}, responses=responses)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pandas as pd
 
-from offloadbench.analysis import limits, tables
+from offloadbench.analysis import limits, module_tables, tables
 from offloadbench.analysis.theory import CONGESTION_WINDOW
-from offloadbench.model import Run, WorkloadDefinition
-from offloadbench.sweepfile import BED_AXES, Sweep, format_value, title
+from offloadbench.model import Profile, Run, WorkloadDefinition
+from offloadbench.sweepfile import BED_AXES, format_value, title
 
 FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
 
 
-def axis_columns(sweep: Sweep) -> list[str]:
+class Axed(Protocol):
+    """What has axes, as `sweepfile.Sweep` does."""
+
+    @property
+    def axes(self) -> Mapping[str, list[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Axes of runs that belong to one sweep, without its index."""
+
+    axes: Mapping[str, list[Any]]
+
+
+def grid(runs: Sequence[Run]) -> Grid | None:
+    """The grid that runs of a sweep stand on; None unless they stand at several RTTs of one."""
+    axes: dict[str, list[Any]] = {}
+    for run in runs:
+        for axis, value in run.sweep.items():
+            known = axes.setdefault(axis, [])
+            if value not in known:
+                known.append(value)
+    return Grid(axes) if len(axes.get("rtt_s", [])) > 1 else None
+
+
+def axis_columns(sweep: Axed) -> list[str]:
     """Columns of `trials` that hold the sweep's axes."""
     return [axis if axis in BED_AXES else f"set_{axis}" for axis in sweep.axes]
 
 
-def trials(sweep: Sweep, runs: Sequence[Run]) -> pd.DataFrame:
+def trials(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial of the sweep: the columns of `tables.trials`, the bed's and the parameters' axes.
 
     Columns: those of `tables.trials`; line_rate_bits_per_s, rtt_s, loss_ratio, queue_bytes; `set_<key>` for each
@@ -56,7 +82,7 @@ def _in_words(values: dict[str, Any]) -> str:
     return ", ".join(f"{title(axis)} {format_value(axis, value)}" for axis, value in values.items())
 
 
-def medians(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
+def medians(sweep: Axed, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per place on the axes, workload and case: medians of `FIGURES` over the trials that are ok.
 
     Returns:
@@ -84,7 +110,25 @@ def _rank(value: object, values: Sequence[Any]) -> int:
     return next((rank for rank, known in enumerate(values) if str(known) == str(value)), -1)
 
 
-def theory(sweep: Sweep, runs: Sequence[Run]) -> pd.DataFrame:
+def biggest_modules(
+    sweep: Axed, runs: Sequence[Run], profile: Profile, count: int = 3
+) -> dict[tuple[Any, ...], list[tuple[str, float]]]:
+    """Which modules took most CPU at every place: (*axes, workload, case) -> modules with their shares of busy time.
+
+    Means over the repeats; empty where nothing was profiled.
+    """
+    keys = ["run", "workload", "case", "repeat"]
+    rows = trials(sweep, runs).query("outcome == 'ok'")[list(dict.fromkeys([*keys, *axis_columns(sweep)]))]
+    shares = module_tables.modules(runs, profile).dropna(subset="share_ratio").drop_duplicates([*keys, "module"])
+    found: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for place, group in rows.merge(shares, on=keys).groupby([*axis_columns(sweep), "workload", "case"], dropna=False):
+        sums = group.groupby("module")["share_ratio"].sum() / group.groupby("repeat").ngroups
+        known = tuple(None if value != value else value for value in place)  # noqa: PLR0124 - NaN, for a None
+        found[known] = [(str(module), float(share)) for module, share in sums.nlargest(count).items()]
+    return found
+
+
+def theory(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
     """What theory allows at every place: the lowest bound that link and workload set, the congestion window left out,
     which the network sets and not we.
 

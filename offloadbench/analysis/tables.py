@@ -112,7 +112,7 @@ def _sample_rows(run: Run, trial: Trial) -> pd.DataFrame:
     cpus = len(run.bed.dut_cpus)
     segments = rows["tcp_out_segments"] + rows["tcp_retrans_segments"]
     on_cable = rows["tx_bytes"]
-    if run.bed.counts_super_packets:
+    if metrics.counts_super_packets(run, rows["tx_bytes"].sum(), rows["tx_packets"].sum()):
         on_cable = on_cable + (segments - rows["tx_packets"]).clip(lower=0) * metrics.SEGMENT_HEADER_BYTES
     ticks = rows["cpu_ticks_s"].where(rows["cpu_ticks_s"] > 0)
     busy = interval * cpus - rows["cpu_idle_exact_s"] - rows["cpu_steal_s"]
@@ -142,6 +142,8 @@ _SUBJECTS = {
     "tx-checksum-ip-generic": "tx-checksum",
     "tx-checksum-ipv4": "tx-checksum",
     "rx-checksum": "rx-checksum",
+    "rx-lro": "lro",
+    "rx-gro-hw": "hw-gro",
 }
 
 
@@ -186,4 +188,30 @@ def features(runs: Sequence[Run]) -> pd.DataFrame:
         "fixed",
         "proof",
     ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def statistics(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per statistic of a driver that grew in a trial's window.
+
+    Columns: run, workload, case, repeat, device, driver, statistic, growth, growth_per_s.
+    """
+    rows = [
+        {
+            "run": run.run_id,
+            "workload": trial.workload,
+            "case": trial.case,
+            "repeat": trial.repeat,
+            "device": device.ifname,
+            "driver": device.driver,
+            "statistic": name,
+            "growth": growth,
+            "growth_per_s": growth / device.interval_s if device.interval_s > 0 else math.nan,
+        }
+        for run in runs
+        for trial in run.trials
+        for device in trial.statistics
+        for name, growth in device.growth.items()
+    ]
+    columns = ["run", "workload", "case", "repeat", "device", "driver", "statistic", "growth", "growth_per_s"]
     return pd.DataFrame(rows, columns=columns)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from offloadbench.bed.cpus import Placement
 from offloadbench.ends import End
 from offloadbench.model import PeerReport, WireReport
+
+# a process between two TAPs, the kernel's own emulator on a hop, or the second where the kernel has it
+Wire = Literal["tap", "netem", "auto"]
+WIRES: tuple[Wire, ...] = get_args(Wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class Cable:
         queue_bytes: the cable drops what exceeds this queue in front of it, so that drops tell a sender to slow down;
             0: it drops nothing.
         sysctls: values of both ends' namespaces.
+        wire: who emulates it: one of `WIRES`.
     """
 
     line_rate_bits_per_s: int = 0
@@ -28,6 +33,7 @@ class Cable:
     loss_seed: int = 0
     queue_bytes: int = 0
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    wire: Wire = "tap"
 
 
 class Remember(Protocol):

@@ -7,21 +7,25 @@ from typing import Any
 
 from offloadbench.bed import cpus
 from offloadbench.bed.base import Cable, Remember
-from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LocalEnd, peer_namespace
+from offloadbench.bed.local import (
+    DUT_ADDRESS,
+    PEER_ADDRESS,
+    PREFIX_LENGTH,
+    LocalEnd,
+    buffer_limits,
+    dut_namespace,
+    make_namespace,
+    peer_namespace,
+)
 from offloadbench.ends import Role
 from offloadbench.errors import HostError, OffloadbenchError
-from offloadbench.kernel import features, link, netns, steering, sysctl
+from offloadbench.kernel import features, link, netns, steering
 from offloadbench.model import PeerReport, WireDirection, WireReport
 
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
 LAB, LAB_VETH = "lab", "lab-veth"
 NAMES = (LAB, LAB_VETH)
-
-
-def dut_namespace(run_id: str) -> str:
-    """Name of the namespace that holds a lab's device under test."""
-    return f"offloadbench-{run_id}-dut"
 
 
 class Lab:
@@ -52,15 +56,10 @@ class Lab:
 
     def _build(self, emulated: bool, remember: Remember) -> None:
         for namespace in self.namespaces:
-            remember("namespace", namespace=namespace)
-            netns.create(namespace)
-            # no router solicitations or duplicate address detection among the measured packets
-            sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
-            sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
-            self._write_sysctls(namespace)
-        # how far the kernel may tune the buffers of the two ends: at a long RTT this is a limit of its own
-        self.settings["dut_tcp_wmem"] = sysctl.read("net.ipv4.tcp_wmem", self.dut.namespace)
-        self.settings["peer_tcp_rmem"] = sysctl.read("net.ipv4.tcp_rmem", self.peer.namespace)
+            make_namespace(namespace, self.cable.sysctls, remember)
+        if self.cable.sysctls:
+            self.settings["sysctls"] = dict(self.cable.sysctls)
+        self.settings |= buffer_limits(*self.namespaces)
         if emulated:
             self._start_wire()
         else:
@@ -74,19 +73,6 @@ class Lab:
         steering.set_rps_cpus(self.peer.ifname, self.placement.peer, self.peer.namespace)
         if not emulated:
             self._unburden_sender()
-
-    def _write_sysctls(self, namespace: str) -> None:
-        """Values asked for; a namespace shows as writable only what is its own, so they vanish with it."""
-        for name, value in self.cable.sysctls.items():
-            try:
-                sysctl.write(name, value, namespace)
-            except OSError as error:
-                raise HostError(
-                    f"sysctl {name} = {value!r} in a network namespace: {error.strerror}",
-                    "see Documentation/networking/ip-sysctl.rst; what belongs to the whole machine cannot be set here",
-                ) from error
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
 
     def _unburden_sender(self) -> None:
         """Let the load side of a veth pair merge and poll on its own CPUs, so that the sender is the limit."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psutil
 
+from offloadbench.bed.base import Remember
 from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import netns
+from offloadbench.errors import HostError
+from offloadbench.kernel import netns, sysctl
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
 DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
@@ -57,3 +59,37 @@ class LocalEnd:
 def peer_namespace(run_id: str) -> str:
     """Name of the namespace that a run makes for its load side."""
     return f"offloadbench-{run_id}-peer"
+
+
+def dut_namespace(run_id: str) -> str:
+    """Name of the namespace that holds a lab's device under test."""
+    return f"offloadbench-{run_id}-dut"
+
+
+def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remember) -> None:
+    """Make a namespace with these values; it shows as writable only what is its own, so they vanish with it.
+
+    Raises:
+        HostError: the kernel refuses a value.
+    """
+    remember("namespace", namespace=namespace)
+    netns.create(namespace)
+    # no router solicitations or duplicate address detection among the measured packets
+    sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
+    sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
+    for name, value in sysctls.items():
+        try:
+            sysctl.write(name, value, namespace)
+        except OSError as error:
+            raise HostError(
+                f"sysctl {name} = {value!r} in a network namespace: {error.strerror}",
+                "see Documentation/networking/ip-sysctl.rst; what belongs to the whole machine cannot be set here",
+            ) from error
+
+
+def buffer_limits(dut: str, peer: str) -> dict[str, str | None]:
+    """How far the kernel may tune the buffers of the two ends: at a long RTT this is a limit of its own."""
+    return {
+        "dut_tcp_wmem": sysctl.read("net.ipv4.tcp_wmem", dut),
+        "peer_tcp_rmem": sysctl.read("net.ipv4.tcp_rmem", peer),
+    }

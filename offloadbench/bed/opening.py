@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from offloadbench.bed import lab, pair
-from offloadbench.bed.base import Bed, Cable, Remember
+from offloadbench.bed.base import Bed, Cable, Remember, Wire
 from offloadbench.bed.fleet import bed as fleet
+from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.bed import LoadHost, Remote
 from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import link, processes, tcpdiag
+from offloadbench.kernel import link, processes, qdisc, tcpdiag
 
 _HINT = (
     "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
@@ -18,7 +19,7 @@ _HINT = (
 )
 
 
-def check(nic: str, peer: str, *, force: bool) -> None:
+def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
     """Raise unless this machine can be the bed.
 
     Raises:
@@ -28,7 +29,7 @@ def check(nic: str, peer: str, *, force: bool) -> None:
     if nic in lab.NAMES:
         if peer:
             raise UsageError(f"--peer {peer}: {nic} is its own load side", "leave --peer out, or name a real --nic")
-        if nic == lab.LAB:
+        if nic == lab.LAB and wire != "netem":
             lab.require_tun()
         return
     link.read(nic)
@@ -102,6 +103,8 @@ def build(
         tell: shows a line that a person must start on the load host.
         on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
+    if nic == lab.LAB and cable.wire != "tap":
+        return _emulated(cable, run_id, remember)
     if nic in lab.NAMES:
         return lab.Lab(nic, cable, run_id, remember)
     if peer.startswith(fleet.PREFIX):
@@ -125,3 +128,15 @@ def _remote(nic: str, peer: str, tell: Callable[[str], None]) -> Remote:
     except BaseException:
         host.close()
         raise
+
+
+def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:
+    """The lab by netem, or by TAPs where the kernel has none and the user left it open."""
+    try:
+        return Netem(lab.LAB, cable, run_id, remember)
+    except qdisc.MissingError as error:
+        if cable.wire == "netem":
+            raise
+        bed = lab.Lab(lab.LAB, cable, run_id, remember)
+        bed.problems.append(f"{error.message}: the cable is a process between two TAPs (--wire tap)")
+        return bed

@@ -13,11 +13,11 @@ from offloadbench.units import parse_percent, parse_rate_bits_per_s, parse_size_
 SMALLEST_QUEUE_BYTES = 2 * 1538
 # beyond this TCP stands still
 _LARGEST_LOSS_RATIO = 0.5
-_DEFAULTS = {"line_rate": "1gbit", "rtt": "0ms", "loss": "0", "queue": "0"}
+_DEFAULTS = {"line_rate": "1gbit", "rtt": "0ms", "loss": "0", "queue": "0", "wire": "tap"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> None:
-    """`--line-rate`, `--rtt`, `--loss`, `--queue`, `--sysctl`; as lists, each is an axis of a sweep."""
+    """`--line-rate`, `--rtt`, `--loss`, `--queue`, which as lists are axes of a sweep; `--wire`, `--sysctl`."""
     many = ", or a comma list" if lists else ""
     parser.add_argument("--line-rate", metavar="RATE", help=f"of --nic lab{many} (default: 1gbit)")
     parser.add_argument("--rtt", metavar="TIME", help=f"of --nic lab{many} (default: 0ms)")
@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> No
     parser.add_argument(
         "--queue", metavar="SIZE", help=f"bytes that may wait before the cable; what exceeds them is dropped{many} "
         "(default: 0, nothing is dropped)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wire", choices=("tap", "netem", "auto"), help="who emulates the cable: a process between two TAPs, the "
+        "kernel's netem on a hop between, or netem where the kernel has it (default: tap)",
     )  # fmt: skip
     parser.add_argument(
         "--sysctl", metavar="NAME=VALUE", action="append", default=[], help="net.* value of both ends of the lab"
@@ -49,6 +53,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "rtt_s": parse_time_s(text["rtt"]),
         "loss_ratio": parse_loss(text["loss"]),
         "queue_bytes": parse_queue_bytes(text["queue"]),
+        "wire": text["wire"],
         "sysctls": parse_sysctls(arguments.sysctl),
     }
 

@@ -18,13 +18,15 @@ def main(arguments: argparse.Namespace) -> int:
     cases = catalog.all_cases()
     ability: dict[str, str] = {}
     dropped: dict[str, dict[str, str]] = {}
+    remarks: list[str] = []
     if arguments.nic:
         from offloadbench import plan
         from offloadbench.engine import run as engine
 
-        states = engine.feature_states(arguments.nic)
-        dropped = {case.name: plan.dragged(case, states) for case in cases}
-        for planned in plan.resolve_cases(cases, states):
+        able = engine.nic_ability(arguments.nic)
+        states, remarks = able.states, [*able.limits, *able.habits]
+        dropped = {case.name: plan.dragged(case, states, able.couplings) for case in cases}
+        for planned in plan.resolve_cases(cases, states, able.couplings):
             name = planned.definition.name
             for other in planned.also_named:
                 ability[other] = f"the same state as {name} here: runs once, as {name}"
@@ -45,4 +47,6 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"  {arguments.nic}: {ability[case.name]}")
             for name, why in dropped.get(case.name, {}).items():
                 print(f"  {arguments.nic}: the kernel drops {name} ({why})")
+    for remark in remarks:
+        print(f"{arguments.nic}: {remark}")
     return OK

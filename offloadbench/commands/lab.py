@@ -78,7 +78,8 @@ def _status(names: list[str]) -> int:
             continue
         print("\n".join(_description(found)))
         if wire:
-            print(f"  since {wire.interval_s:.0f} s; fell behind by {wire.behind_s:.3f} s")
+            behind = "netem" if wire.behind_s is None else f"fell behind by {wire.behind_s:.3f} s"
+            print(f"  since {wire.interval_s:.0f} s; {behind}")
             print(f"  to peer {_account(wire.to_peer)}")
             print(f"  to dut  {_account(wire.to_dut)}")
     return code

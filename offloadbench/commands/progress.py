@@ -7,9 +7,12 @@ the tool's own CPU time, which every trial records.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 from offloadbench.engine.events import (
     Emit,
@@ -34,6 +37,15 @@ def sparkline(values: list[float], width: int = 30) -> str:
     shown = values[-width:]
     top = max(shown, default=0.0)
     return "".join(_BARS[min(7, int(value / top * 7.999))] if top > 0 else _BARS[0] for value in shown)
+
+
+def wrapped(lines: list[str], stream: TextIO) -> list[str]:
+    """Long lines broken between words, where they go to a terminal."""
+    if not stream.isatty():
+        return lines
+    width = shutil.get_terminal_size().columns - 1
+    indented = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return [part for line in lines for part in indented.wrap(line) or [""]]
 
 
 def summary(trial: Trial) -> str:
@@ -124,9 +136,11 @@ class _Live:
         from rich.text import Text
 
         width = 30
-        filled = int(width * self._done / self._total) if self._total else 0
         elapsed_s = min(time.monotonic() - self._trial_began, self._per_trial_s) if self._title else 0.0
         left_s = max(0.0, (self._total - self._done) * self._per_trial_s - elapsed_s)
+        # a trial that takes longer than expected does not fill the next one's part
+        share = (self._done + elapsed_s / self._per_trial_s) / self._total if self._total and self._per_trial_s else 0.0
+        filled = min(width, int(width * share))
         lines = [f"[{'█' * filled}{'·' * (width - filled)}] {self._done}/{self._total}, {format_duration(left_s)} left"]
         if self._title:
             phase_left_s = max(0.0, self._phase_until - time.monotonic())

@@ -164,9 +164,10 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     with progress.show() as emit:
         run = engine.execute(options, emit)
-    for text in steadiness.told(steadiness.doubts(run)):
-        sys.stderr.write(f"warning: {text}\n")
-    for text in [*_why(run), *_tuned(run)]:
+    doubts = [f"warning: {text}" for text in steadiness.told(steadiness.doubts(run))]
+    for text in progress.wrapped(doubts, sys.stderr):
+        sys.stderr.write(f"{text}\n")
+    for text in progress.wrapped([*_why(run), *_tuned(run)], sys.stdout):
         print(text)
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")

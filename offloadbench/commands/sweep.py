@@ -137,6 +137,7 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
         profile=not arguments.no_profile,
         sysctls=cable.parse_sysctls(arguments.sysctl),
+        wire=arguments.wire or "tap",
         axes={axis: values for axis, values in (bed | parameters).items() if len(values) > 1},
         points=[
             msgspec.structs.replace(point, workloads=[word_of[name] for name in point.workloads]) for point in points
@@ -149,20 +150,25 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
 
 def _table(folder: Path) -> list[str]:
     """Medians by place on the axes, and what is still missing."""
-    from offloadbench import sweepfile
+    from offloadbench import catalog, sweepfile
     from offloadbench.analysis import sweep as analysis
 
     found = sweepfile.load(folder)
-    rows = analysis.medians(found, analysis.trials(found, sweepfile.load_runs(found, folder)))
+    runs = sweepfile.load_runs(found, folder)
+    rows = analysis.medians(found, analysis.trials(found, runs))
+    shares = analysis.biggest_modules(found, runs, catalog.profile("linux"))
     columns = dict(zip(analysis.axis_columns(found), found.axes, strict=True))
     head = [*map(sweepfile.title, found.axes), "workload", "case", "goodput", "CPU busy", "CPU s/GB", "trials"]
+    head += ["biggest modules"] if shares else []
     lines = [head]
     for row in rows.to_dict("records"):
         place = [sweepfile.format_value(axis, row[column]) for column, axis in columns.items()]
+        biggest = shares.get((*(row[column] for column in columns), row["workload"], row["case"]), [])
         lines.append(
             [
                 *place, row["workload"], row["case"], format_rate(row["goodput_bits_per_s"]),
                 f"{row['cpu_busy_ratio']:.1%}", f"{row['cpu_s_per_gb']:.3f}", str(row["trials"]),
+                *([", ".join(f"{module} {share:.0%}" for module, share in biggest)] if shares else []),
             ]
         )  # fmt: skip
     widths = [max(len(line[number]) for line in lines) for number in range(len(head))]
@@ -177,25 +183,17 @@ def _table(folder: Path) -> list[str]:
 def _draw(folder: Path, path: Path) -> None:
     """Throughput against RTT with what theory allows, as a file."""
     from offloadbench import sweepfile
-    from offloadbench.analysis import sweep as analysis
     from offloadbench.report.plots import style
-    from offloadbench.report.plots.rtt import line_names, rtt
+    from offloadbench.report.sweep_views import against_rtt
 
     if path.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot {path}: neither .svg nor .png", "name the file rtt.svg")
     found = sweepfile.load(folder)
-    runs = sweepfile.load_runs(found, folder)
-    rows = analysis.trials(found, runs).query("outcome == 'ok'")
-    if rows.empty:
+    drawn = against_rtt(found, sweepfile.load_runs(found, folder))
+    if drawn is None:
         raise UsageError(f"{folder}: no trial that is ok", "go on with --resume")
-    bounds = analysis.theory(found, runs)
-    bounds = bounds.assign(line=line_names(bounds)) if len(bounds) else bounds.assign(line="")
-    lines = {
-        str(name): sorted(set(zip(group["rtt_s"].tolist(), group["bound_bits_per_s"].tolist(), strict=True)))
-        for name, group in bounds.groupby("line")
-    }
     with style.drawing():
-        figure = rtt(rows, lines)
+        figure = drawn()
         try:
             figure.savefig(path, facecolor="white", dpi=144)
         except OSError as error:

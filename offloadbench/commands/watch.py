@@ -57,6 +57,8 @@ def main(arguments: argparse.Namespace) -> int:
         duration_s=arguments.duration,
         waits=arguments.waits,
     )
+    from offloadbench.commands import progress
+
     live = _Live(sys.stderr.isatty())
     try:
         seen = engine.watch(options, live.show, lambda trace: queue(trace).change("sent_bytes"))
@@ -64,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
         live.clear()
     facts = {"line_rate_bits_per_s": parse_rate_bits_per_s(arguments.line_rate)} if arguments.line_rate else {}
     verdict = diagnose(seen.traces[:1], facts, cpu_busy_ratio=seen.cpu_busy_ratio, waited=seen.waited)
-    print("\n".join(_wrapped(_report(seen, verdict))))
+    print("\n".join(progress.wrapped(_report(seen, verdict), sys.stdout)))
     if arguments.output:
         _write(arguments.output, seen, verdict)
         print(f"readings: {arguments.output}")
@@ -127,17 +129,8 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _wrapped(lines: list[str]) -> list[str]:
-    """Long lines broken between words, on a terminal only."""
-    import textwrap
-
-    if not sys.stdout.isatty():
-        return lines
-    indented = textwrap.TextWrapper(_columns() - 1, subsequent_indent="    ", break_long_words=False)
-    return [part for line in lines for part in indented.wrap(line) or [""]]
-
-
 def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
+    from offloadbench.analysis import readings
     from offloadbench.analysis.queue import queue
 
     lines = []
@@ -156,7 +149,8 @@ def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
     if seen.waited:
         lines += ["", *_waits(seen)]
     cost = seen.traces[0].cpu_s / seen.traces[0].window_s
-    lines += ["", f"watching took {cost:.1%} of a CPU", *(f"note: {problem}" for problem in seen.problems)]
+    notes = [*seen.problems, *readings.warnings(seen.traces)]
+    lines += ["", f"watching took {cost:.1%} of a CPU", *(f"note: {note}" for note in notes)]
     return lines
 
 

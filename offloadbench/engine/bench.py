@@ -90,7 +90,8 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
     _check_name(name)
     if os.geteuid() != 0:
         raise HostError("lab needs root: it makes namespaces and TAP devices", "use sudo")
-    lab.require_tun()
+    if settings.get("wire") != "netem":
+        lab.require_tun()
     if name in names():
         with contextlib.suppress(KilledError):
             _ask(name, "status")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.bed import opening
-from offloadbench.bed.base import Cable
+from offloadbench.bed.base import Cable, Wire
 from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import capture, perf
 
@@ -33,6 +33,7 @@ class Options:
     rtt_s: float = 0.0
     loss_ratio: float = 0.0
     queue_bytes: int = 0
+    wire: Wire = "tap"
     sysctls: dict[str, str] = field(default_factory=dict)
     settings: list[str] = field(default_factory=list)
     force: bool = False
@@ -56,6 +57,7 @@ class Options:
             loss_seed=self.seed if self.loss_ratio else 0,
             queue_bytes=self.queue_bytes,
             sysctls=self.sysctls,
+            wire=self.wire,
         )
 
 
@@ -74,4 +76,4 @@ def check_machine(options: Options) -> None:
         perf.require()
     if options.capture:
         capture.require()
-    opening.check(options.nic, options.peer, force=options.force)
+    opening.check(options.nic, options.peer, options.wire, force=options.force)

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import catalog, names, packed, plan, runfile, traffic
+from offloadbench import ability, catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
-from offloadbench.bed import lab
-from offloadbench.engine import blocks, tune
+from offloadbench.bed import lab, netem
+from offloadbench.engine import blocks, nic_record, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
+from offloadbench.engine.nic_record import describe_nic
 from offloadbench.engine.options import Options, check_machine, check_output
 from offloadbench.engine.profiler import Wanted
-from offloadbench.engine.site import Site, describe_bed, describe_nic, open_site
+from offloadbench.engine.site import Site, describe_bed, open_site
 from offloadbench.errors import RunFileError, UsageError
-from offloadbench.kernel import debuginfo, features, host, idle, kallsyms, nic, perf
+from offloadbench.kernel import debuginfo, host, idle, kallsyms, perf
 from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
 from offloadbench.traffic.base import Traffic
 from offloadbench.version import __version__
@@ -40,11 +41,12 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
 
 
-def _plan(options: Options, states: dict[str, list[bool]], definitions: list[WorkloadDefinition]) -> Plan:
+def _plan(options: Options, able: ability.Ability, definitions: list[WorkloadDefinition]) -> Plan:
     return plan.make_plan(
         catalog.select_cases(options.cases),
         definitions,
-        states,
+        able.states,
+        couplings=able.couplings,
         repeats=options.repeats,
         duration_s=options.duration_s,
         warmup_s=options.warmup_s,
@@ -63,8 +65,8 @@ def _now() -> str:
 
 
 def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
-    driver_counts = found.driver in nic.SUPER_PACKET_COUNTERS
-    planned = _plan(options, found.features, definitions)
+    able = ability.of_nic(found)
+    planned = _plan(options, able, definitions)
     return Run(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -75,11 +77,11 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         command=options.command,
         host=host.describe(site.bed.dut.namespace),
         nic=found,
-        bed=describe_bed(site.bed, driver_counts),
+        bed=describe_bed(site.bed, ability.counts_super_packets(found)),
         plan=planned,
         kallsyms=symbols,
         trials=[],
-        warnings=list(site.bed.problems),
+        warnings=[*site.bed.problems, *able.limits],
         sweep=options.sweep,
         definitions=_definition_hashes(planned),
     )
@@ -131,6 +133,7 @@ def _resumed(options: Options, prior: Run) -> Options:
         rtt_s=prior.bed.rtt_s,
         loss_ratio=prior.bed.loss_ratio,
         queue_bytes=prior.bed.queue_bytes,
+        wire="netem" if prior.bed.kind == netem.KIND else "tap",
         sysctls=prior.bed.settings.get("sysctls", {}),
         seed=prior.plan.seed,
         profile=prior.plan.profile,
@@ -207,14 +210,14 @@ def execute(options: Options, emit: Emit) -> Run:
     return run
 
 
-def feature_states(nic_name: str) -> dict[str, list[bool]]:
-    """Features of a NIC as found: name -> [active, wanted, fixed]. A lab NIC is built and taken down again."""
+def nic_ability(nic_name: str) -> ability.Ability:
+    """What a NIC can, as found. A lab NIC is built and taken down again."""
     if nic_name not in lab.NAMES:
-        return {name: [bit.active, bit.wanted, bit.fixed] for name, bit in features.read(nic_name).items()}
+        return ability.of_nic(nic_record.read(nic_name))
     options = Options(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
     check_machine(options)
     with open_site(options, lambda _: None) as site:
-        return describe_nic(site.bed).features
+        return ability.of_nic(describe_nic(site.bed))
 
 
 def preview(options: Options) -> list[str]:
@@ -223,10 +226,12 @@ def preview(options: Options) -> list[str]:
     if options.resume:
         prior = runfile.load(options.output)
         done = {(trial.repeat, trial.workload, trial.case) for trial in prior.trials}
-        return plan.describe(prior.plan, prior.nic.name, prior.nic.features, done)
+        able = ability.of_nic(prior.nic)
+        return plan.describe(prior.plan, prior.nic.name, able.states, done, able.couplings)
     workloads = prepare_workloads(options)
     catalog.select_cases(options.cases)
     check_machine(options)
-    states = feature_states(options.nic)
+    able = nic_ability(options.nic)
     definitions = [definition for definition, _ in workloads.values()]
-    return plan.describe(_plan(options, states, definitions), options.nic, states, set())
+    planned = _plan(options, able, definitions)
+    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits]

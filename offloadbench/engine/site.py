@@ -15,8 +15,8 @@ from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
-from offloadbench.kernel import features, link, mounts, nic, processes
-from offloadbench.model import BedRecord, Nic
+from offloadbench.kernel import mounts, processes
+from offloadbench.model import BedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +92,6 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                         guardian.release()
     finally:
         lock.release()
-
-
-def describe_nic(bed: Bed) -> Nic:
-    """The NIC under test as it was found."""
-    ifname, namespace = bed.dut.ifname, bed.dut.namespace
-    found = features.read(ifname, namespace)
-    about = nic.describe(ifname, namespace)
-    state = link.read(ifname, namespace)
-    return Nic(
-        name=bed.nic_name,
-        ifname=ifname,
-        driver=about.driver,
-        driver_version=about.driver_version,
-        firmware=about.firmware,
-        bus=about.bus,
-        mtu_bytes=state.mtu_bytes,
-        speed_bits_per_s=bed.cable.line_rate_bits_per_s or about.speed_bits_per_s,
-        gso_max_segs=state.gso.max_segs,
-        gso_max_size_bytes=state.gso.max_size_bytes,
-        tso_max_segs=state.gso.tso_max_segs,
-        qdisc=state.qdisc,
-        features={name: [bit.active, bit.wanted, bit.fixed] for name, bit in found.items()},
-        settings=about.settings,
-        problems=[*about.problems, *nic.disagreements(ifname, found, namespace)],
-    )
 
 
 def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:

@@ -40,6 +40,7 @@ def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> 
         # an order of its own, and losses of its own
         seed=sweep.seed + point.number,
         sysctls=sweep.sysctls,
+        wire=sweep.wire,
         settings=[f"{key}={value}" for key, value in point.parameters.items()],
         resume=(folder / point.file).exists(),
         profile=sweep.profile,

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from offloadbench.analysis import contamination, counting, metrics, proof
+from offloadbench.analysis import contamination, counting, driver_counters, metrics, readings
 from offloadbench.bed.base import Bed
+from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters, features, idle, link, processes, tracepoints
+from offloadbench.kernel import counters, idle, link, processes, tracepoints
+from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
-    CaseDefinition,
+    DriverStatistics,
     Evidence,
-    FeatureRecord,
     PeerReport,
     Plan,
     PlannedCase,
@@ -66,9 +67,8 @@ class Skipped(Exception):
 class _Capture:
     """What a trial has so far; a failure later on does not lose it."""
 
-    features: list[FeatureRecord]
-    gso_max_segs: int = 0
-    gso_max_size_bytes: int = 0
+    applied: offloads.Applied = field(default_factory=offloads.Applied)
+    statistics: list[DriverStatistics] = field(default_factory=list)
     evidence: Evidence | None = None
     samples: Samples | None = None
     profile: ProfileCounts | None = None
@@ -87,7 +87,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     warnings: list[str] = []
-    capture = _Capture(features=[])
+    capture = _Capture()
     load = None
     outcome: Literal["ok", "skipped", "failed"] = "ok"
     reason = ""
@@ -97,7 +97,11 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         if case.skip_reason:
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
-        _apply(setting, case.definition, capture, warnings)
+        capture.applied = offloads.apply(setting.bed.dut, case.definition, setting.journal)
+        warnings += capture.applied.warnings
+        setting.bed.settle()
+        if capture.applied.refused:
+            raise Skipped(capture.applied.refused)
         session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
         _warm_up(setting, capture)
         _measure(setting, session, planned, capture, warnings)
@@ -126,9 +130,9 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         reason=reason,
         started_utc=started,
         warnings=warnings,
-        features=capture.features,
-        gso_max_segs=capture.gso_max_segs,
-        gso_max_size_bytes=capture.gso_max_size_bytes,
+        features=capture.applied.features,
+        gso_max_segs=capture.applied.gso_max_segs,
+        gso_max_size_bytes=capture.applied.gso_max_size_bytes,
         evidence=capture.evidence,
         window_s=capture.samples.t_s[-1] if capture.samples and capture.samples.t_s else 0.0,
         samples=capture.samples,
@@ -140,6 +144,8 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         tcp=capture.told.tcp,
         waits=capture.told.waits,
         packets=capture.told.packets,
+        lower_features=capture.applied.lower_features,
+        statistics=capture.statistics,
     )
 
 
@@ -168,40 +174,6 @@ def _in_flight_bytes(bed: Bed) -> int:
     return int(bed.cable.line_rate_bits_per_s / 8 * bed.cable.rtt_s) + QUEUE_BYTES
 
 
-def _apply(setting: Setting, case: CaseDefinition, capture: _Capture, warnings: list[str]) -> None:
-    """Set the case's offloads and limits, journalled before, read back after."""
-    nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
-    before = features.read(nic, namespace)
-    limits = link.read(nic, namespace).gso
-    wanted = {name: feature.wanted for name, feature in before.items() if not feature.fixed}
-    setting.journal.add("features", ifname=nic, namespace=namespace, wanted=wanted)
-    change = features.change(nic, case.features, namespace)
-    capture.features = [
-        FeatureRecord(
-            feature=name,
-            requested=change.requested.get(name),
-            before=change.before[name].active,
-            active=feature.active,
-            dragged=name in change.dragged,
-            refused=name in change.refused,
-            fixed=feature.fixed,
-        )
-        for name, feature in change.after.items()
-        if name in change.requested or name in change.dragged or name in proof.JUDGED
-    ]
-    if case.gso_max_segs:
-        setting.journal.add("gso_max_segs", ifname=nic, namespace=namespace, max_segs=limits.max_segs)
-        link.set_gso_max_segs(nic, case.gso_max_segs, namespace)
-    after = link.read(nic, namespace).gso
-    capture.gso_max_segs, capture.gso_max_size_bytes = after.max_segs, after.max_size_bytes
-    setting.bed.settle()
-    refused = change.refused & set(case.defining)
-    if refused:
-        raise Skipped(f"case {case.name}: {nic} refused {', '.join(sorted(refused))}")
-    if change.refused:
-        warnings.append(f"{nic} refused {', '.join(sorted(change.refused))}")
-
-
 def _warm_up(setting: Setting, capture: _Capture) -> None:
     """Let the connections reach their pace; meanwhile look at a moment's packets for the proof of the toggle."""
     warmup_s = setting.plan.warmup_s
@@ -211,12 +183,20 @@ def _warm_up(setting: Setting, capture: _Capture) -> None:
     nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
     mtu = link.read(nic, namespace).mtu_bytes
     try:
-        packets = tracepoints.record(nic, EVIDENCE_S, setting.folder)
+        packets = tracepoints.record(nic, capture.applied.leaves or [nic], EVIDENCE_S, setting.folder)
         capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=packets)
     except ProfilerError as error:
         capture.evidence = Evidence(window_s=0.0, mtu_bytes=mtu, packets=[], problem=error.message)
         setting.emit(Note(f"no evidence from tracepoints: {error.message}"))
     time.sleep(max(0.0, ends_s - time.monotonic()))
+
+
+def _attend(sampler: Sampler, bed: Bed) -> None:
+    """Wait for the end of the window, or for the loss of an end."""
+    sampler.opened.wait()
+    while sampler.is_alive():
+        sampler.join(0.2)
+        bed.check()
 
 
 def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]) -> None:
@@ -247,20 +227,20 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
     account: Account | None = None
+    statistics: list[DeviceStatistics] = []
     try:
         account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
+        # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
+        statistics += [DeviceStatistics(name, bed.dut.namespace) for name in capture.applied.devices(bed.dut.ifname)]
         tool_cpu_s = processes.cpu_s()
         account.open()
         profiler.enable()
         bed.mark()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
-            sampler.opened.wait()
-            while sampler.is_alive():
-                sampler.join(0.2)
-                bed.check()
+            _attend(sampler, bed)
         closed = session.mark()
         capture.wire, capture.peer = bed.report(), bed.peer_report()
         perf_cpu_s = profiler.disable()
@@ -269,8 +249,11 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
+        capture.statistics = [device.difference() for device in statistics]
+        warnings += driver_counters.warnings(capture.statistics)
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
         capture.told = account.finish(float(seconds))
+        warnings += readings.warnings(capture.told.tcp)
         capture.samples = sampler.result()
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
@@ -281,6 +264,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     finally:
         network.close()
         profiler.close()
+        for device in statistics:
+            device.close()
         if account:
             account.close()
 
@@ -288,7 +273,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
     """An emulated cable that fell behind measured itself, not the device under test."""
     wire = capture.wire
-    if wire is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
+    if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
         f"the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "

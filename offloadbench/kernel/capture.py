@@ -12,9 +12,9 @@ import sh
 from offloadbench.errors import HostError, ProfilerError
 from offloadbench.kernel import netns
 
-# Ethernet, VLAN, IPv6 and TCP with all its options
-_SNAP_BYTES = 160
-# about 200 bytes a packet in the file: 100 MB, 6 s of a full gigabit link without TSO
+# Ethernet, VLAN, IPv6, TCP with all its options, and the headers of a few iSCSI PDUs
+_SNAP_BYTES = 288
+# up to 300 bytes a packet in the file: 150 MB, 6 s of a full gigabit link without TSO
 _PACKETS_MAX = 500_000
 _READY_S = 10.0
 _LISTENING = "listening on"

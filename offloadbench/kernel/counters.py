@@ -59,6 +59,12 @@ class NetworkCounters:
         self._snmp.close()
 
 
+def nic(ifname: str, namespace: str | None) -> dict[str, float]:
+    """Bytes, packets and drops of one NIC now; KeyError when it is gone."""
+    with netns.entered(namespace):
+        return parse_net_dev(Path("/proc/thread-self/net/dev").read_text(), ifname)
+
+
 def parse_net_dev(text: str, ifname: str) -> dict[str, float]:
     """One NIC's row of /proc/net/dev (net/core/net-procfs.c); KeyError when the NIC is gone."""
     for line in text.splitlines():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +58,11 @@ def read(ifname: str, namespace: str | None = None) -> Link:
     """
     with netns.entered(namespace), IPRoute() as ipr:
         message = _find(ipr, ifname)
-    info = message.get_attr("IFLA_LINKINFO")
     return Link(
         index=message["index"],
         ifname=ifname,
         mtu_bytes=message.get_attr("IFLA_MTU"),
-        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        kind=_kind(message),
         qdisc=message.get_attr("IFLA_QDISC") or "",
         up=bool(message["flags"] & _UP),
         gso=GsoLimits(
@@ -71,6 +71,69 @@ def read(ifname: str, namespace: str | None = None) -> Link:
             tso_max_segs=message.get_attr("IFLA_TSO_MAX_SEGS") or 0,
         ),
     )
+
+
+# kinds whose IFLA_LINK names the device below; a veth's names its other end
+_ON_TOP_OF_ONE = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "macsec"})
+# kinds whose members send for them; a netvsc, which has no kind, is the master of its virtual function
+_ON_TOP_OF_MEMBERS = frozenset({"bond", "team", "bridge", "failover", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Lower:
+    """A device below another."""
+
+    ifname: str
+    upper: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What a device sends through, the nearest first; `problem` says what cannot be seen from here."""
+
+    devices: list[Lower]
+    problem: str = ""
+
+    @property
+    def leaves(self) -> list[str]:
+        """Names of those that send through no other: the NICs."""
+        uppers = {device.upper for device in self.devices}
+        return [device.ifname for device in self.devices if device.ifname not in uppers]
+
+
+def below(ifname: str, namespace: str | None = None) -> Below:
+    """The devices that a VLAN, bond, team or bridge sends through; none for a NIC.
+
+    Raises:
+        HostError: there is no such NIC.
+    """
+    with netns.entered(namespace), IPRoute() as ipr:
+        top = _find(ipr, ifname)
+        links = list(ipr.link("dump"))
+    found: list[Lower] = []
+    problems: list[str] = []
+    waiting = [top]
+    while waiting:
+        message = waiting.pop(0)
+        name, kind = message.get_attr("IFLA_IFNAME"), _kind(message)
+        if kind in _ON_TOP_OF_ONE:
+            elsewhere = message.get_attr("IFLA_LINK_NETNSID") is not None
+            under = [other for other in links if not elsewhere and other["index"] == message.get_attr("IFLA_LINK")]
+            if not under:
+                problems.append(f"{name}: the device below it lies in another namespace and cannot be asked")
+        elif kind in _ON_TOP_OF_MEMBERS:
+            under = [other for other in links if other.get_attr("IFLA_MASTER") == message["index"]]
+        else:
+            under = []
+        found += [Lower(other.get_attr("IFLA_IFNAME"), name, _kind(other)) for other in under]
+        waiting += under
+    return Below(found, "; ".join(problems))
+
+
+def _kind(message: Any) -> str:
+    info = message.get_attr("IFLA_LINKINFO")
+    return (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
 
 
 def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -> None:
@@ -97,6 +160,24 @@ def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: s
     """A veth pair with one end in each namespace."""
     with netns.entered(namespace), IPRoute() as ipr:
         ipr.link("add", ifname=ifname, kind="veth", peer={"ifname": peer_ifname, "net_ns_fd": peer_namespace})
+
+
+def create_bridge(ifname: str, ports: Iterable[str], namespace: str) -> None:
+    """A bridge of links that are there, all of them up.
+
+    Raises:
+        HostError: this kernel has no bridge.
+    """
+    with netns.entered(namespace), IPRoute() as ipr:
+        try:
+            # its queries for multicast listeners would be packets among the measured ones
+            ipr.link("add", ifname=ifname, kind="bridge", br_mcast_snooping=0)
+        except NetlinkError as error:
+            raise HostError(f"a bridge cannot be made: {error.args[-1]}", "modprobe bridge") from error
+        bridge = _find(ipr, ifname)["index"]
+        for port in ports:
+            ipr.link("set", index=_find(ipr, port)["index"], master=bridge, state="up")
+        ipr.link("set", index=bridge, state="up")
 
 
 def configure(

@@ -8,6 +8,7 @@ milliseconds that it runs: the account is made for one trial.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -89,7 +90,11 @@ class Initiator:
         # overridden in every record of ours, but iscsid does not start without one
         names.write_text("InitiatorName=iqn.2004-01.org.offloadbench:initiator\n")
         command = ["setpriv", "--pdeathsig", "KILL", "iscsid", "-f", "-i", str(names)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        # without the run's marker: whoever ends the run's processes leaves it to us, who need it to log out
+        environment = {name: value for name, value in os.environ.items() if name != processes.MARKER}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
+        )
         self.pids = [self._process.pid]
         self._wait_until_it_answers()
 
@@ -212,8 +217,9 @@ def log_out(prefix: str) -> list[str]:
     """
     names = _records(prefix)
     for name in names:
-        if _sessions(name):
-            _admin("node", "-T", name, "--logout")
+        # by its number: after a restart of iscsid no record matches a session (2.1.8)
+        for session in _sessions(name):
+            _admin("session", "-r", session.removeprefix("session"), "--logout")
         _admin("node", "-T", name, "-o", "delete")
     for line in _admin("iface").splitlines():
         interface = line.partition(" ")[0]

@@ -70,6 +70,7 @@ class Window:
         self._late_ns = array("q")
         self._find_at_ns = 0
         self.ticks_due = 0
+        self._missed_asleep = self._missed_reading = 0
         self.started_ns = time.monotonic_ns()
         self._cpu_s = time.process_time()
         self._closed_ns = 0
@@ -102,7 +103,11 @@ class Window:
         late_ns = monotonic_ns() - due_ns
         self._late_ns.append(late_ns)
         # ticks whose time is over are missed, not made up for
-        self.ticks_due += late_ns // period_ns + 1
+        missed = late_ns // period_ns
+        self.ticks_due += missed + 1
+        reading = min(missed, max(0, -wait_ns) // period_ns)
+        self._missed_reading += reading
+        self._missed_asleep += missed - reading
         gone = False
         for watched in self._alive:
             now_ns = monotonic_ns()
@@ -161,6 +166,8 @@ class Window:
                     rows=len(kept["t_us"]),
                     columns=pack_columns(kept),
                     sent_segments=int(columns["data_out_segments"][-1] - columns["data_out_segments"][0]),
+                    missed_asleep=self._missed_asleep,
+                    missed_reading=self._missed_reading,
                 )
             )
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import sh
@@ -25,16 +25,20 @@ _LINE = re.compile(r"^\s*(?P<event>net:\w+):\s+(?P<trace>.*)$")
 _FIELD = re.compile(r"\b(len|gso_size|ip_summed)=(\d+)")
 
 
-def record(ifname: str, seconds: float, folder: Path) -> list[PacketShapes]:
-    """Record for some tenths of a second, on all CPUs, packets of this NIC only.
+def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> list[PacketShapes]:
+    """Record for some tenths of a second, on all CPUs, packets of these devices only.
+
+    Args:
+        ifname: the device under test, to which the stack hands down.
+        nics: the NICs that transmit and receive for it: itself, or the devices below a VLAN or a bond.
 
     Raises:
         ProfilerError: tracepoints are not to be had (no tracefs, no root).
     """
     data = folder / "evidence.perf.data"
     arguments = ["record", "-a", "-o", str(data)]
-    for event in (QUEUE, TRANSMIT, *RECEIVE):
-        arguments += ["-e", event, "--filter", f'name == "{ifname}"']
+    for event, names in ((QUEUE, [ifname]), *((event, nics) for event in (TRANSMIT, *RECEIVE))):
+        arguments += ["-e", event, "--filter", " || ".join(f'name == "{name}"' for name in names)]
     try:
         sh.perf(*arguments, "--", "sleep", str(seconds), _out=str(folder / "evidence.log"), _err_to_out=True)
         return count_shapes(perf.script(data, "event,trace"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
+from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
+from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
 from offloadbench.model.run import (
     FORMAT,
     FORMAT_VERSION,
@@ -45,13 +47,19 @@ __all__ = [
     "FORMAT_VERSION",
     "BedRecord",
     "CaseDefinition",
+    "Coupling",
+    "Driver",
+    "DriverCounters",
+    "DriverStatistics",
     "Evidence",
     "FeatureRecord",
     "Frozen",
     "Host",
+    "Interrupt",
     "Kallsyms",
     "Leaf",
     "Load",
+    "LowerDevice",
     "Nic",
     "PacketShapes",
     "PacketTrace",
@@ -62,6 +70,7 @@ __all__ = [
     "Profile",
     "ProfileCounts",
     "ProfileEvent",
+    "Queues",
     "Route",
     "Rule",
     "Run",
@@ -74,4 +83,5 @@ __all__ = [
     "WireDirection",
     "WireReport",
     "WorkloadDefinition",
+    "folded",
 ]

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from offloadbench.model.base import Frozen
 from offloadbench.model.definitions import CaseDefinition, WorkloadDefinition
+from offloadbench.model.device import LowerDevice, Queues
 from offloadbench.model.trial import Trial
 
 FORMAT: Final = "offloadbench-run"
@@ -55,8 +56,10 @@ class Nic(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         features: name -> [active, wanted, fixed] as found.
-        settings: ring and coalescing values by their ethtool names, where the driver has them.
+        settings: ring, coalescing and channel values by their ethtool names, where the driver has them.
         problems: what could not be read, and why.
+        duplex: `full` or `half`; "" where the NIC has none.
+        lowers: devices through which it sends, where it is a VLAN, bond, team or bridge; the nearest first.
     """
 
     name: str
@@ -74,6 +77,9 @@ class Nic(Frozen, frozen=True, kw_only=True):
     features: dict[str, list[bool]]
     settings: dict[str, int]
     problems: list[str]
+    duplex: str = ""
+    queues: Queues | None = None
+    lowers: list[LowerDevice] = []
 
 
 class BedRecord(Frozen, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from offloadbench.model.base import Frozen
+from offloadbench.model.device import DriverStatistics
 
 
 class FeatureRecord(Frozen, frozen=True, kw_only=True):
@@ -136,7 +137,8 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
     """One direction of the emulated cable between the window's marks.
 
     Attributes:
-        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for.
+        frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for. netem
+            counts no bytes of what it loses.
         dropped: frames that the receiver had no room for.
         lost_segments: lost on the cable, as `BedRecord.loss_ratio` asks; overflow_segments: refused by the full queue
             in front of the cable.
@@ -151,19 +153,20 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
 
 
 class WireReport(Frozen, frozen=True, kw_only=True):
-    """The wire process's own account of the window.
+    """The emulated cable's own account of the window.
 
     Attributes:
-        asleep_ratio: share of the time it had nothing to do: its margin.
+        asleep_ratio: share of the time that the wire process had nothing to do: its margin.
         behind_s: link time lost because the process could not keep up.
-        late_max_s, late_p99_s: how late frames left, against the cable's schedule.
+        late_max_s, late_p99_s: how late frames left, against the cable's schedule. None of these four where the kernel
+            emulates: it does not tell.
     """
 
     interval_s: float
-    asleep_ratio: float
-    behind_s: float
-    late_max_s: float
-    late_p99_s: float
+    asleep_ratio: float | None
+    behind_s: float | None
+    late_max_s: float | None
+    late_p99_s: float | None
     to_peer: WireDirection
     to_dut: WireDirection
 
@@ -195,6 +198,8 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
         ticks_due, ticks_taken: of the time in which the connection was there; a tick is taken in its own period or
             never. A row a tick that was taken, or of those in the middle of the window where a run of many trials keeps
             no more.
+        missed_asleep, missed_reading: ticks of the window that the monitor missed because it was woken late (its CPU
+            was in the kernel for another), and because a reading took longer (a sender in send locks its socket).
         late_p99_us, late_max_us: how far behind its tick a row was read; the maximum counts what ticks were missed for.
         cpu_s: of the monitor's process in its window, which it may have shared among several connections.
         window_s: length of the monitor's window, which rows of a short connection do not fill.
@@ -217,6 +222,8 @@ class TcpTrace(Frozen, frozen=True, kw_only=True):
     rows: int
     columns: str
     sent_segments: int | None = None
+    missed_asleep: int = 0
+    missed_reading: int = 0
 
 
 class PacketTrace(Frozen, frozen=True, kw_only=True):
@@ -271,6 +278,8 @@ class Trial(Frozen, frozen=True, kw_only=True):
 
     Attributes:
         tcp: the followed connections of the sender.
+        lower_features: device below the one under test -> its features, where the case touched them.
+        statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge.
         method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
             again, by the profile of the day, wherever the run is read.
     """
@@ -298,3 +307,5 @@ class Trial(Frozen, frozen=True, kw_only=True):
     waits: Waits | None = None
     packets: PacketTrace | None = None
     method_weights: dict[str, dict[str, int]] = {}
+    lower_features: dict[str, list[FeatureRecord]] = {}
+    statistics: list[DriverStatistics] = []

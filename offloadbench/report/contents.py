@@ -41,6 +41,7 @@ class Plots:
     """The plots in the order of the page, those with sentences beside them; none is drawn before it is asked for."""
 
     changes: Told
+    rtt: Plot | None
     throughput_cpu: Plot | None
     effects: Told
     waterfalls: list[Plot]
@@ -52,7 +53,7 @@ class Plots:
 
     def every(self) -> list[Plot]:
         """All of them, in the order of the page."""
-        first = [self.throughput_cpu] if self.throughput_cpu else []
+        first = [plot for plot in (self.rtt, self.throughput_cpu) if plot]
         told = [plot for plot, _ in self.effects]
         sure = [plot for plot, _ in self.confidence]
         where = [*self.waterfalls, *self.modules, *self.floors]
@@ -136,6 +137,7 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
         caveats=caveats.collect(results),
         plots=Plots(
             changes=pictures.changes(changes),
+            rtt=pictures.rtt(),
             throughput_cpu=pictures.throughput_cpu(),
             effects=pictures.effects(effects),
             waterfalls=pictures.waterfalls(headlines),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from offloadbench.analysis import limits
+from offloadbench.analysis import limits, write_commands
 from offloadbench.analysis.packets import Packets, packets
 from offloadbench.analysis.queue import Queue, queue
 from offloadbench.analysis.results import Results
@@ -66,11 +66,15 @@ class Account:
     Attributes:
         queue: of the connection that sent most.
         packets: of its capture; None without one.
+        mss_bytes: of the connection.
+        has_commands: whether what it sent were write commands.
     """
 
     title: str
     queue: Queue
     packets: Packets | None
+    mss_bytes: int = 0
+    has_commands: bool = False
 
 
 def accounts(results: Results) -> list[Account]:
@@ -83,5 +87,11 @@ def accounts(results: Results) -> list[Account]:
             if traces and key not in found:
                 busiest = max(traces, key=lambda one: one.change("sent_bytes"))
                 captured = packets(trial.packets) if trial.packets else None
-                found[key] = Account(f"{trial.workload}, case {trial.case}", busiest, captured)
+                found[key] = Account(
+                    f"{trial.workload}, case {trial.case}",
+                    busiest,
+                    captured,
+                    write_commands.mss_bytes(trial),
+                    write_commands.has_commands(trial),
+                )
     return list(found.values())[:_PICTURES_MAX]

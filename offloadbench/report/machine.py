@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from offloadbench.analysis import metrics
 from offloadbench.analysis.findings import percent
 from offloadbench.model import BedRecord, Run
+from offloadbench.report import nic_views
 from offloadbench.units import format_bytes, format_rate
 
 _OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
@@ -46,15 +47,20 @@ def _cable(run: Run) -> Items:
     reports = [trial.wire for trial in run.trials if trial.wire]
     if not reports:
         return []
-    least = min(report.asleep_ratio for report in reports)
-    latest = max(report.late_p99_s for report in reports)
+    asleep = [report.asleep_ratio for report in reports if report.asleep_ratio is not None]
+    late_s = [report.late_p99_s for report in reports if report.late_p99_s is not None]
+    if not asleep or not late_s:
+        segments, frames = (sum(getattr(report.to_peer, what) for report in reports) for what in ("segments", "frames"))
+        return [("Emulated cable", f"netem; {segments} segments to the load side, cut from {frames} packets")]
+    least, latest = min(asleep), max(late_s)
     text = f"idle at least {percent(least)} of the time; 99 % of frames left within {latest * 1e3:.1f} ms of their time"
     return [("Emulated cable", text)]
 
 
 def _drops(bed: BedRecord) -> str:
     """What the emulated cable was asked to drop; nothing where it was not."""
-    loss = f"; loss {bed.loss_ratio * 100:g} % of segments (seed {bed.loss_seed})" if bed.loss_ratio else ""
+    seed = f" (seed {bed.loss_seed})" if bed.loss_seed else ""
+    loss = f"; loss {bed.loss_ratio * 100:g} % of segments{seed}" if bed.loss_ratio else ""
     return loss + (f"; queue of {format_bytes(bed.queue_bytes)} before the cable" if bed.queue_bytes else "")
 
 
@@ -110,10 +116,9 @@ def _load_side(run: Run) -> list[Group]:
 
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
-    host, nic = run.host, run.nic
-    speed = format_rate(nic.speed_bits_per_s) if nic.speed_bits_per_s > 0 else "unknown"
-    told = {name: value for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE}
-    settings = [*told.items(), *nic.settings.items()]
+    host = run.host
+    told = [(name, str(value)) for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE]
+    settings = [*told, *nic_views.settings(run.nic)]
     return [
         Group(
             "Host",
@@ -128,22 +133,9 @@ def machine(run: Run) -> list[Group]:
                 ("Kernel command line", host.command_line),
             ],
         ),
-        Group(
-            "NIC",
-            [
-                ("Name", f"{nic.name} ({nic.ifname})"),
-                ("Driver", f"{nic.driver} {nic.driver_version}".strip()),
-                ("Firmware", nic.firmware or "none reported"),
-                ("Bus", nic.bus),
-                ("Speed", speed),
-                ("MTU", f"{nic.mtu_bytes} bytes"),
-                ("GSO limits", f"{nic.gso_max_segs} segments, {format_bytes(nic.gso_max_size_bytes)}"),
-                ("Queueing discipline", nic.qdisc),
-                ("Not readable", "; ".join(nic.problems) or "nothing"),
-            ],
-        ),
+        Group("NIC", nic_views.nic(run.nic)),
         *_load_side(run),
-        Group("Settings of the bed and the NIC", [(name, str(value)) for name, value in settings], True),
+        Group("Settings of the bed and the NIC", settings, True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),
         Group("Tools", [("offloadbench", run.tool_version), *host.tools.items()]),

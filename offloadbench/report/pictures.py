@@ -8,16 +8,17 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from offloadbench.analysis import confidence, findings
+from offloadbench.analysis import confidence, findings, sweep
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, busy_modules, case_means
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall
+from offloadbench.analysis.write_commands import ends
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.limit_views import accounts
+from offloadbench.report.limit_views import Account, accounts
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules as module_bars
 from offloadbench.report.plots.confidence import confidence as draw_confidence
@@ -34,6 +35,8 @@ from offloadbench.report.plots.throughput_cpu import has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
+from offloadbench.report.plots.write_commands import write_commands as draw_write_commands
+from offloadbench.report.sweep_views import against_rtt
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
@@ -76,6 +79,18 @@ class Pictures:
             label,
             "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
             f"{dots}{intervals}.",
+        )
+
+    def rtt(self) -> Plot | None:
+        """E3: throughput against RTT, of runs that are points of a sweep."""
+        grid = sweep.grid(self._results.runs)
+        draw = against_rtt(grid, self._results.runs) if grid else None
+        if draw is None:
+            return None
+        return self._plot(
+            draw,
+            "Goodput against RTT, a line for each workload and setting, with what theory allows",
+            "Goodput against RTT: lines are medians of the trials, dashed ones the lowest bound that theory sets.",
         )
 
     def effects(self, found: Sequence[RunEffects]) -> list[tuple[Plot, list[str]]]:
@@ -227,7 +242,27 @@ class Pictures:
                         "the sender.",
                     )
                 )
+            plots += self._write_commands(pair)
         return plots
+
+    def _write_commands(self, pair: Sequence[Account]) -> list[Plot]:
+        """Packets per write command, of captured trials."""
+        traces = [
+            (one.title, one.packets, one.mss_bytes)
+            for one in pair
+            if one.packets and one.has_commands and len(ends(one.packets)) > 1
+        ]
+        if not traces:
+            return []
+        names = " and ".join(title for title, _, _ in traces)
+        return [
+            self._plot(
+                partial(draw_write_commands, traces),
+                f"Segments per write command, and how they come: {names}",
+                f"{names}: above, segments sent from one SCSI response to the next; below, how they come over that "
+                "time, for twenty commands of the middle of the window, one of them stressed.",
+            )
+        ]
 
     def series(self) -> list[Plot]:
         """The windows, second by second: throughput and CPU, then the modules."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from offloadbench import runfile
 from offloadbench.analysis import exported, folded
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.model import Profile, Run
-from tests.conftest import CommandLine
+from tests.conftest import DATA, CommandLine
 
 COLUMNS = {
     "findings": "nic workload title on off trials_on trials_off cpu_s_per_gb_on cpu_s_per_gb_off saved_cpu_s_per_gb "
@@ -25,6 +26,7 @@ COLUMNS = {
     "cpu_system_ratio cpu_softirq_ratio",
     "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
     "features": "workload case repeat feature requested active dragged refused fixed",
+    "statistics": "run workload case repeat device driver statistic growth growth_per_s",
     "methods": "workload case repeat event quantity method value share_ratio samples",
     "module_seconds": "workload case repeat second event module value share_ratio samples",
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
@@ -34,6 +36,7 @@ COLUMNS = {
     "gap_count gap_ratio",
     "bounds": "run nic workload case repeat bound bound_bits_per_s formula source goodput_bits_per_s of_bound_ratio",
     "gaps": "run nic workload case repeat start_s length_s length_rtts",
+    "write_commands": "run nic workload case repeat command start_s end_s packets segments payload_bytes",
     "effects": "run nic workload factor on off metric value_on value_off ratio ratio_low ratio_high ratio_low_95 "
     "ratio_high_95 difference difference_low difference_high level p p_holm verdict blocks trials_needed "
     "detectable_change method at reason",
@@ -41,14 +44,16 @@ COLUMNS = {
     "share_of_saving share_low share_high",
 }
 # the two cases of the sample run differ in more than one factor, and nobody watched its senders
-UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps"}
+UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps", "write_commands"}
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS.keys() - UNFILLED))
 def test_a_table_has_every_promised_column_filled(
     name: str, sample_run: Run, chains_run: Run, linux_profile: Profile
 ) -> None:
-    table = exported.TABLES[name]([chains_run if name == "stacks" else sample_run], linux_profile)
+    # the sample run has neither call chains nor a driver's statistics
+    runs = {"stacks": chains_run, "statistics": runfile.load(DATA / "drivers" / "e1000e-run.json")}
+    table = exported.TABLES[name]([runs.get(name, sample_run)], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
     filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]

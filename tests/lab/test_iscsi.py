@@ -17,8 +17,8 @@ import pytest
 from offloadbench import catalog, runfile, traffic
 from offloadbench.analysis import tables
 from offloadbench.bed.base import Cable
-from offloadbench.bed.lab import LAB, LAB_VETH, Lab, dut_namespace
-from offloadbench.bed.local import peer_namespace
+from offloadbench.bed.lab import LAB, LAB_VETH, Lab
+from offloadbench.bed.local import dut_namespace, peer_namespace
 from offloadbench.ends import ProcessRole, Role
 from offloadbench.errors import TrafficError
 from offloadbench.kernel import netns, processes

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from offloadbench.errors import FeatureError, HostError
-from offloadbench.kernel import features, link, mounts, netns, processes
+from offloadbench.kernel import features, link, mounts, netns, nic, processes
 from offloadbench.kernel.features import Feature
 
 NIC = "obfake0"
@@ -17,6 +17,7 @@ class Machine:
     """The state that the product believes to change.
 
     Attributes:
+        below: NICs below it, where it is a VLAN or a bond, with their features.
         log: changes in the order in which they were made.
         failing, failing_once: what operations raise instead of acting, always or the next time.
         deaf: features that take no request.
@@ -31,6 +32,7 @@ class Machine:
         self.max_segs = 65535
         self.namespaces: set[str] = set()
         self.nics = {NIC}
+        self.below: dict[str, dict[str, Feature]] = {}
         self.log: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.failing_once: dict[str, Exception] = {}
@@ -38,6 +40,8 @@ class Machine:
         monkeypatch.setattr(features, "read", self._read_features)
         monkeypatch.setattr(features, "write_wanted", self._write_wanted)
         monkeypatch.setattr(link, "read", self._read_link)
+        monkeypatch.setattr(link, "below", self._below)
+        monkeypatch.setattr(nic, "driver_info", lambda *_: ("veth", "1.0", "", ""))
         monkeypatch.setattr(link, "set_gso_max_segs", self._set_gso_max_segs)
         monkeypatch.setattr(netns, "exists", lambda name: name in self.namespaces)
         monkeypatch.setattr(netns, "remove", self._remove_namespace)
@@ -53,25 +57,30 @@ class Machine:
     def _read_features(self, ifname: str, namespace: str | None = None) -> dict[str, Feature]:
         del namespace
         self.stop_at("features.read")
-        if ifname not in self.nics:
+        if ifname not in self.nics | self.below.keys():
             raise FeatureError(f"{ifname}: no such device")
-        return dict(self.features)
+        return dict(self.below.get(ifname, self.features))
 
     def _write_wanted(self, ifname: str, wanted: dict[str, bool], namespace: str | None = None) -> None:
-        del ifname, namespace
+        del namespace
         self.stop_at("features.write")
-        self.log.append(f"features {wanted}")
+        self.log.append(f"{ifname} features {wanted}" if ifname in self.below else f"features {wanted}")
+        held = self.below.get(ifname, self.features)
         for name, value in wanted.items():
             if name not in self.deaf:
-                self.features[name] = dataclasses.replace(self.features[name], wanted=value, active=value)
+                held[name] = dataclasses.replace(held[name], wanted=value, active=value)
 
     def _read_link(self, ifname: str, namespace: str | None = None) -> link.Link:
         del namespace
         self.stop_at("link.read")
-        if ifname not in self.nics:
+        if ifname not in self.nics | self.below.keys():
             raise HostError(f"no NIC named {ifname!r}")
         limits = link.GsoLimits(max_segs=self.max_segs, max_size_bytes=65536, tso_max_segs=65535)
         return link.Link(2, ifname, 1500, "veth", "pfifo_fast", True, limits)
+
+    def _below(self, ifname: str, namespace: str | None = None) -> link.Below:
+        del ifname, namespace
+        return link.Below([link.Lower(name, NIC, "") for name in self.below])
 
     def _set_gso_max_segs(self, ifname: str, max_segs: int, namespace: str | None = None) -> None:
         del ifname, namespace

@@ -20,6 +20,7 @@ from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import counters, perf, tracepoints
 from offloadbench.model import (
+    DriverStatistics,
     Load,
     PacketShapes,
     PeerReport,
@@ -71,12 +72,14 @@ class Stage:
         self.counted_per_s: dict[str, float] = {}
         self.watched: list[tuple[str, int]] = []
         self.in_flight_bytes = -1
+        self.statistics = DriverStatistics(ifname=NIC, driver="veth", interval_s=2.0, growth={}, unmoved=[])
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
         monkeypatch.setattr(trials, "Sampler", functools.partial(Sampler, period_s=0.005))
         monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
         monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: self.evidence))
         monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
+        monkeypatch.setattr(trials, "DeviceStatistics", self._act("ask the driver", lambda *_: Statistics(self)))
         monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
         monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
         monkeypatch.setattr(perf, "Counter", self._act("counter", lambda *_: Counter(self)))
@@ -210,6 +213,18 @@ class Recorder:
 
     def close(self) -> None:
         self._stage.done.append("close recorder")
+
+
+class Statistics:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def difference(self) -> DriverStatistics:
+        self._stage.step("ask the driver again")
+        return self._stage.statistics
+
+    def close(self) -> None:
+        self._stage.done.append("close statistics")
 
 
 class Counter:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.analysis import packets
+from offloadbench.analysis import packets, write_commands
 from offloadbench.model import PacketTrace
+from offloadbench.packed import pack_columns
 
 SENDER, RECEIVER, PORT = ("10.0.0.1", 40000), ("10.0.0.2", 3260), 3260
 SYN, ACK = 0x02, 0x10
@@ -94,3 +95,63 @@ def test_what_does_not_fit_is_counted(path: Path, monkeypatch: pytest.MonkeyPatc
     trace = _read(_capture(path, rows))
     assert (trace.rows, trace.left_out) == (3, 4)
     assert np.diff(packets.packets(trace).sent_bytes).tolist() == [100, 100]
+
+
+def _pdu(opcode: int, data_bytes: int = 0) -> bytes:
+    """An iSCSI header, and its data padded to four bytes."""
+    return bytes([opcode, 0x80, 0, 0, 0]) + data_bytes.to_bytes(3, "big") + bytes(40 + (data_bytes + 3 & ~3))
+
+
+def _answer(path: Path, rows: list[tuple[float, int, bytes]]) -> packets.Packets:
+    """Rows: (seconds, payload bytes sent) or (seconds, 0, what the target answers)."""
+    content = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 288, 1)
+    sent, answered = 1000, 1
+    for t_s, payload, answer in rows:
+        size = payload or len(answer)
+        data = _frame(bool(payload), sent if payload else answered, answered if payload else sent, size, ACK)
+        length = len(data) + size
+        data += answer[:200]
+        content += struct.pack("<IIII", *divmod(OPENED_NS + round(t_s * 1e9), 10**9), len(data), length) + data
+        sent, answered = sent + payload, answered + len(answer)
+    path.write_bytes(content)
+    return packets.packets(_read(path))
+
+
+READY_TO_TRANSFER, RESPONSE = _pdu(0x31), _pdu(0x21)
+
+
+def test_what_is_sent_between_two_scsi_responses_is_a_command(path: Path) -> None:
+    one = _answer(
+        path,
+        [
+            (0.01, 5000, b""),
+            (0.02, 0, RESPONSE),
+            (0.03, 3000, b""),
+            (0.04, 0, READY_TO_TRANSFER),
+            (0.05, 1448, b""),
+            (0.06, 0, READY_TO_TRANSFER + _pdu(0x20, 5) + RESPONSE),
+            (0.07, 10, b""),
+            (0.08, 0, RESPONSE + RESPONSE),
+            (0.09, 999, b""),
+        ],
+    )
+    assert one.responses.tolist() == [0, 1, 1, 1, 1, 2, 2, 4, 4]
+    table = write_commands.per_command(one, 1448)
+    assert table["command"].tolist() == [2, 4]
+    assert table["packets"].tolist() == [2, 1]
+    assert table["segments"].tolist() == [4, 1]
+    assert table["payload_bytes"].tolist() == [4448, 10]
+    assert table[["start_s", "end_s"]].to_numpy().tolist() == pytest.approx(np.array([[0.02, 0.06], [0.06, 0.08]]))
+
+
+def test_what_no_target_says_is_no_response(path: Path) -> None:
+    one = _answer(path, [(0.01, 100, b""), (0.02, 0, b"!21" * 40), (0.03, 0, b"\x00" + RESPONSE), (0.04, 0, b"\x21")])
+    assert write_commands.per_command(one, 1448).empty
+
+
+def test_a_trace_of_an_earlier_version_has_no_responses() -> None:
+    columns = {name: np.arange(3) for name in packets.NAMES}
+    old = PacketTrace(
+        sender_port=1, receiver_port=2, names=list(columns), rows=3, columns=pack_columns(columns), left_out=0
+    )
+    assert packets.packets(old).responses.tolist() == [0, 0, 0]

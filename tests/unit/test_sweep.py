@@ -296,3 +296,27 @@ def test_show_prints_medians_and_what_is_missing(command_line: CommandLine, benc
     assert "RTT" in finished.out.splitlines()[0]
     assert "1 of 2 points are missing" in finished.out
     assert "2: the target went away" in finished.out
+
+
+def test_runs_of_a_sweep_stand_on_a_grid_without_its_index(sample_run: Run) -> None:
+    run = builders.run(sample_run, [])
+    points = [
+        msgspec.structs.replace(run, sweep={"rtt_s": rtt_s, "sndbuf": sndbuf})
+        for rtt_s, sndbuf in ((0.0, "1"), (0.02, "1"), (0.0, "2"))
+    ]
+    found = analysis.grid(points)
+    assert found is not None
+    assert found.axes == {"rtt_s": [0.0, 0.02], "sndbuf": ["1", "2"]}
+    assert analysis.grid(points[:1]) is None
+    assert analysis.grid([run, run]) is None
+
+
+def test_a_folder_stands_for_the_run_files_of_its_sweep(tmp_path: Path) -> None:
+    sweep = _sweep()
+    sweepfile.save(sweep, tmp_path)
+    with pytest.raises(RunFileError, match="no point"):
+        sweepfile.run_files(tmp_path)
+    measured = tmp_path / sweep.points[1].file
+    measured.touch()
+    assert sweepfile.run_files(tmp_path) == sweepfile.run_files(tmp_path / "sweep.json") == [measured]
+    assert sweepfile.run_files(measured) == [measured]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.analysis import readings
 from offloadbench.kernel import tcpdiag, tcpmonitor
 from offloadbench.kernel.tcpdiag import Connection
 from offloadbench.kernel.tcpmonitor import Window
@@ -98,6 +99,32 @@ def test_ticks_that_were_slept_through_are_missed_and_counted(machine: Machine) 
     times_us = unpack_tcp(trace)["t_us"].tolist()
     assert times_us[:6] == [0, 1000, 2000, 6200, 7400, 8000]
     assert trace.late_max_us == pytest.approx(3200)
+    assert (trace.missed_asleep, trace.missed_reading) == (3, 0)
+
+
+def test_ticks_that_a_reading_took_are_told_from_those_slept_through(machine: Machine) -> None:
+    machine.add(40000)
+    machine.read_ns = 2 * MS + 500_000
+    window = Window(MS)
+    for _ in range(10):
+        window.tick()
+    window.close()
+    (trace,) = window.traces("")
+    assert trace.missed_asleep == 0
+    assert trace.missed_reading == trace.ticks_due - trace.ticks_taken > 10
+    (sentence,) = readings.warnings([trace])
+    assert f"{trace.missed_reading} because the sender held its socket's lock" in sentence
+    assert "because its CPU" not in sentence
+
+
+def test_a_trace_with_all_but_one_in_a_hundred_ticks_needs_no_warning(machine: Machine) -> None:
+    machine.add(40000)
+    machine.sleeps_longer_ns = [0] * 50 + [MS + 100_000]
+    window = Window(MS)
+    for _ in range(120):
+        window.tick()
+    window.close()
+    assert readings.warnings(window.traces("")) == readings.warnings([]) == []
 
 
 def test_a_connection_that_comes_later_is_found_and_counts_its_own_ticks(machine: Machine) -> None:

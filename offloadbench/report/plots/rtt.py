@@ -84,9 +84,11 @@ def _colour(number: int) -> str:
 def _draw(axes: Axes, rows: pd.DataFrame, name: str, number: int) -> None:
     medians = rows.groupby("ms")["goodput_bits_per_s"].median()
     marker = _MARKERS[number % len(_MARKERS)]
+    # when the colours begin again, the markers are hollow
+    face = _colour(number) if number < len(_COLOURS) else "white"
     axes.plot(
         medians.index.to_numpy(), medians.to_numpy(),
-        color=_colour(number), marker=marker, markersize=5, linewidth=1.8, label=name,
+        color=_colour(number), marker=marker, markerfacecolor=face, markersize=5, linewidth=1.8, label=name,
     )  # fmt: skip
     if len(rows) > len(medians):
         axes.scatter(rows["ms"], rows["goodput_bits_per_s"], color=_colour(number), s=10, alpha=0.5, linewidth=0)

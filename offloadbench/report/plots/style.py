@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -146,7 +147,7 @@ def legend_columns(labels: Sequence[str], *, narrow: bool) -> int:
 
 def clean(axes: Axes, grid: str) -> None:
     """No frame; grid lines along one axis, behind the data."""
-    axes.spines[["top", "right", *(("left", "bottom") if grid == "x" else ())]].set_visible(False)
+    sns.despine(ax=axes, left=grid == "x", bottom=grid == "x")
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
     axes.set_axisbelow(True)
     axes.tick_params(length=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,7 +46,12 @@ def has_interval(trials: pd.DataFrame, metric: str) -> bool:
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
     values = {case: chosen[metric].to_numpy(dtype=float) for case, chosen in trials.groupby("case") if case in cases}
     medians = [float(np.median(values[case])) for case in cases]
-    axes.barh(range(len(cases)), medians, height=0.68, color=[style.case_colour(case) for case in cases])
+    sns.barplot(
+        data=trials, x=metric, y="case", order=cases, hue="case", hue_order=cases,
+        palette={case: style.case_colour(case) for case in cases},
+        estimator="median", errorbar=None, saturation=1, width=0.68, legend=False, ax=axes,
+    )  # fmt: skip
+    axes.set(xlabel="", ylabel="")
     largest = float(trials[metric].max()) or 1.0
     ends = []
     for row, case in enumerate(cases):

@@ -1,0 +1,115 @@
+"""What a NIC can, as the planner and the trial see it: its own features, and those of the devices below it.
+
+Reception happens in the NIC: of a VLAN, a bond, a team or a bridge the receive features are those of the devices below,
+and they are toggled there. Transmit features are toggled on the device under test, and are worth nothing where the
+device below lacks them: the kernel then does the work on the way down, and the bit above still reads on
+(net/8021q/vlan_dev.c, vlan_dev_fix_features keeps software segmentation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from offloadbench import catalog, dependencies
+from offloadbench.model import Coupling, Driver, LowerDevice, Nic
+
+RECEIVE = ("rx-checksum", "rx-gro", "rx-lro", "rx-gro-hw")
+# what a device below must have one of, and what is worth nothing above it without
+_TRANSMIT = {
+    ("tx-scatter-gather",): ("tx-scatter-gather",),
+    dependencies.TX_CHECKSUMS: dependencies.TX_CHECKSUMS,
+    ("tx-tcp-segmentation",): catalog.ALIASES["tso"],
+}
+
+States = dict[str, list[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What decides which cases a NIC can hold.
+
+    Attributes:
+        states: feature -> [active, wanted, fixed], with what lies below taken in.
+        couplings: rules of the drivers in question.
+        limits: what cannot be held or judged here, as sentences.
+        habits: what a person should know of the drivers, as sentences.
+    """
+
+    states: States
+    couplings: tuple[Coupling, ...]
+    limits: list[str]
+    habits: list[str]
+
+
+def leaves(lowers: list[LowerDevice]) -> list[LowerDevice]:
+    """Those that send through no other: the NICs."""
+    uppers = {device.upper for device in lowers}
+    return [device for device in lowers if device.ifname not in uppers]
+
+
+def of_nic(nic: Nic) -> Ability:
+    """What a NIC can as it was found."""
+    nics = leaves(nic.lowers)
+    names = dict.fromkeys([nic.driver, *(device.driver for device in nic.lowers)])
+    known = {name: catalog.driver(name) for name in names}
+    states, limits = combined(nic.ifname, nic.features, {device.ifname: device.features for device in nics})
+    limits += [
+        f"driver {name or '(none)'} is not known here: its statistics are recorded, but nothing is judged by them"
+        for name, definition in known.items()
+        if definition is None
+    ]
+    told = [f"{device.upper} sends through {device.ifname} ({device.driver})" for device in nic.lowers]
+    told += [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found)]
+    couplings = tuple(coupling for found in known.values() if found for coupling in found.couplings)
+    return Ability(states, couplings, limits, told)
+
+
+def habits(driver: Driver) -> list[str]:
+    """What a person should know of a driver, as sentences."""
+    resets = " or ".join(driver.reinitialises)
+    return [*([f"toggling {resets} stops and starts the NIC or its queues"] if resets else []), *driver.habits]
+
+
+def combined(
+    ifname: str, features: Mapping[str, list[bool]], below: Mapping[str, Mapping[str, list[bool]]]
+) -> tuple[States, list[str]]:
+    """The features of a device and of the NICs below it as one.
+
+    Args:
+        features, below: [active, wanted, fixed] by feature; below, by NIC.
+
+    Returns:
+        The states, and what cannot hold above because a NIC below lacks it, as sentences.
+    """
+    states = {name: list(state) for name, state in features.items()}
+    notes: list[str] = []
+    if not below:
+        return states, notes
+    for name in RECEIVE:
+        found = [nic[name] for nic in below.values() if name in nic]
+        if found and name in states:
+            states[name] = [
+                all(active for active, _, _ in found),
+                all(wanted for _, wanted, _ in found),
+                any(fixed for _, _, fixed in found),
+            ]
+    for nic, bits in below.items():
+        for means, names in _TRANSMIT.items():
+            if any(bits[name][0] for name in means if name in bits):
+                continue
+            said = [name for name in means if name in states and states[name][0]]
+            notes += [f"{nic} below {ifname} has {name} off: {ifname} says on, and the kernel does it" for name in said]
+            states |= {name: [False, False, True] for name in names if name in states}
+    return states, notes
+
+
+def counts_super_packets(nic: Nic) -> bool:
+    """Whether the link's own counters take a super-packet for one packet with one set of headers."""
+    known = catalog.driver(nic.driver)
+    if known is None:
+        return False
+    if known.tx_packets == "lowers":
+        below = [catalog.driver(device.driver) for device in leaves(nic.lowers)]
+        return bool(below) and all(found is not None and found.tx_packets == "super-packets" for found in below)
+    return known.tx_packets == "super-packets"

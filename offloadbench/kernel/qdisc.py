@@ -1,0 +1,105 @@
+"""Queueing disciplines that make a device's way out a long line: a rate, a delay, loss and a queue (tc-netem(8)).
+
+Three of them, one inside the other. netem takes a super-packet for one packet: it would lose it whole, and let all its
+segments leave at once. So a token bucket comes first, which cuts what is longer than its bucket into segments before it
+hands them on (tbf_segment in net/sched/sch_tbf.c); its own rate is far above every line's. Then netem with the rate:
+it knows when the packet before ends, to the nanosecond, and a late timer is caught up. Then netem with delay and loss:
+what is lost has taken its time on the line.
+
+By tc(8): pyroute2 0.9 sends a netem's rate as an estimator's (TCA_RATE), which the kernel refuses.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import sh
+
+from offloadbench.errors import HostError
+from offloadbench.kernel import netns
+
+# A bucket that holds a frame of 1514 bytes and no super-packet: the kernel weighs one as its segments, each with its
+# headers, which makes the smallest 1568.
+_CUTTER = ["tbf", "rate", "200gbit", "burst", "1540", "limit", "1gb"]
+_NO_LIMIT_PACKETS = 1_000_000
+_CUTTER_HANDLE, _RATE_HANDLE, _DELAY_HANDLE = "1:", "2:", "3:"
+_UNKNOWN = "qdisc kind is unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One direction of a line.
+
+    Attributes:
+        frame_overhead_bytes: what every frame takes on the line besides what the kernel counts.
+        queue_packets: that may wait before it; 0: no limit.
+    """
+
+    rate_bits_per_s: int
+    delay_s: float
+    loss_ratio: float
+    queue_packets: int
+    frame_overhead_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a line has done since it stands.
+
+    Attributes:
+        packets, l2_bytes: that left it, without what was lost.
+    """
+
+    packets: int
+    l2_bytes: int
+    lost_packets: int
+    overflow_packets: int
+
+
+class MissingError(HostError):
+    """This kernel has no netem, or no token bucket."""
+
+
+def emulate(ifname: str, line: Line, namespace: str | None) -> None:
+    """Make the device's way out the line.
+
+    Raises:
+        MissingError: the kernel lacks a queueing discipline.
+        HostError: it refuses one, or tc(8) is missing.
+    """
+    rate = ["netem", "rate", f"{line.rate_bits_per_s}bit", str(line.frame_overhead_bytes)]
+    delay = ["netem", "delay", f"{line.delay_s * 1e6:.0f}us", "limit", str(_NO_LIMIT_PACKETS)]
+    loss = ["loss", "random", f"{line.loss_ratio * 100:.6f}%"] if line.loss_ratio else []
+    add = ["qdisc", "add", "dev", ifname]
+    _tc([*add, "root", "handle", _CUTTER_HANDLE, *_CUTTER], namespace)
+    limit = ["limit", str(line.queue_packets or _NO_LIMIT_PACKETS)]
+    _tc([*add, "parent", f"{_CUTTER_HANDLE}1", "handle", _RATE_HANDLE, *rate, *limit], namespace)
+    _tc([*add, "parent", f"{_RATE_HANDLE}1", "handle", _DELAY_HANDLE, *delay, *loss], namespace)
+
+
+def _tc(words: list[str], namespace: str | None) -> str:
+    try:
+        with netns.entered(namespace):
+            return str(sh.tc(*words))
+    except sh.CommandNotFound as error:
+        raise HostError("tc is not installed", "apt-get install iproute2") from error
+    except sh.ErrorReturnCode as error:
+        reason = error.stderr.decode(errors="replace").strip().replace("\n", " ")
+        if _UNKNOWN in reason:
+            kind = "netem" if "netem" in words else "tbf"
+            raise MissingError(f"this kernel has no {kind}", f"modprobe sch_{kind}, or use --wire tap") from error
+        raise HostError(f"tc {' '.join(words)}: {reason}", "use --wire tap") from error
+
+
+def read(ifname: str, namespace: str | None) -> Totals:
+    """The line's own counters; what the inner one drops, its parents count too."""
+    rows = json.loads(_tc(["-s", "-j", "qdisc", "show", "dev", ifname], namespace))
+    found = {row["handle"]: row for row in rows}
+    whole, lost = found[_CUTTER_HANDLE], found[_DELAY_HANDLE]["drops"]
+    return Totals(
+        packets=whole["packets"],
+        l2_bytes=whole["bytes"],
+        lost_packets=lost,
+        overflow_packets=found[_RATE_HANDLE]["drops"] - lost,
+    )

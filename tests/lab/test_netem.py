@@ -1,0 +1,100 @@
+"""The lab's cable by netem: delay, and that segments are lost and not super-packets. Needs a kernel with sch_netem."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from offloadbench.bed.base import Cable
+from offloadbench.bed.netem import Netem
+from offloadbench.kernel import netns, qdisc
+from offloadbench.model import WireDirection
+from tests.lab.beds import forget
+
+OpenNetem = Callable[[Cable], Netem]
+SINK = (
+    "import socket; s = socket.create_server(('198.18.0.2', 5001)); print(flush=True); c = s.accept()[0]\n"
+    "while c.recv(1 << 20): pass"
+)
+SOURCE = (
+    "import socket, sys; s = socket.create_connection(('198.18.0.2', 5001)); s.sendall(bytes(int(sys.argv[1])));"
+    " s.shutdown(1); s.recv(1)"
+)
+
+
+@pytest.fixture
+def open_netem() -> Iterator[OpenNetem]:
+    with ExitStack() as stack:
+
+        def opened(cable: Cable) -> Netem:
+            try:
+                bed = Netem("lab", cable, secrets.token_hex(4), forget)
+            except qdisc.MissingError as error:
+                pytest.skip(error.message)
+            stack.callback(bed.close)
+            return bed
+
+        yield opened
+
+
+def _sent(bed: Netem, size: int) -> tuple[WireDirection, WireDirection, float]:
+    """What the cable says of one connection that sent so many bytes: to the load side, back, and the seconds."""
+    with netns.entered(bed.peer.namespace):
+        sink = subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE)
+    with sink:
+        assert sink.stdout is not None
+        sink.stdout.readline()
+        bed.mark()
+        began_s = time.monotonic()
+        with netns.entered(bed.dut.namespace):
+            subprocess.run([sys.executable, "-c", SOURCE, str(size)], check=True, timeout=120)
+        took_s = time.monotonic() - began_s
+        report = bed.report()
+    assert report is not None
+    return report.to_peer, report.to_dut, took_s
+
+
+def test_no_packet_is_faster_than_the_delay(open_netem: OpenNetem) -> None:
+    bed = open_netem(Cable(10**9, rtt_s=0.02))
+    with netns.entered(bed.dut.namespace):
+        text = subprocess.check_output(["ping", "-c", "6", "-i", "0.2", bed.peer.address], text=True)
+    # the first one waits for an address resolution as well
+    times = [float(value) for value in re.findall(r"time=([\d.]+) ms", text)][1:]
+    assert min(times) >= 20.0
+    assert statistics.median(times) == pytest.approx(20.0, abs=0.5)
+
+
+def test_super_packets_are_cut_before_they_are_lost(open_netem: OpenNetem) -> None:
+    bed = open_netem(Cable(10**8, loss_ratio=0.01))
+    size = 20_000_000
+    ahead, back, _ = _sent(bed, size)
+    # super-packets came in, frames of 1514 bytes at most went out
+    assert ahead.frames < ahead.segments
+    assert ahead.l2_bytes / (ahead.segments - ahead.lost_segments) <= 1514
+    assert ahead.segments >= size / 1448
+    # four standard deviations of a binomial count
+    expected = 0.01 * ahead.segments
+    assert abs(ahead.lost_segments - expected) < 4 * expected**0.5
+    assert ahead.overflow_segments == back.overflow_segments == 0
+
+
+def test_nothing_passes_above_the_line_rate(open_netem: OpenNetem) -> None:
+    bed = open_netem(Cable(10**8))
+    ahead, _, took_s = _sent(bed, 10_000_000)
+    assert ahead.lost_segments == ahead.overflow_segments == 0
+    assert (ahead.l2_bytes + 24 * ahead.segments) * 8 / took_s <= 10**8
+
+
+def test_what_finds_the_queue_full_is_counted_apart_from_losses(open_netem: OpenNetem) -> None:
+    bed = open_netem(Cable(10**7, rtt_s=0.02, queue_bytes=16384))
+    ahead, _, _ = _sent(bed, 3_000_000)
+    assert ahead.overflow_segments > 0
+    assert ahead.lost_segments == 0

@@ -1,0 +1,109 @@
+"""What a NIC can, with what lies below it and with the rules of its driver."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from offloadbench import ability
+from offloadbench.catalog import select_cases
+from offloadbench.model import LowerDevice, Nic, Run
+from offloadbench.plan import dragged, resolve_cases
+
+TSO, RX, LRO, HW_GRO = "tx-tcp-segmentation", "rx-checksum", "rx-lro", "rx-gro-hw"
+ON, OFF, FIXED_ON, FIXED_OFF = [True, True, False], [False, False, False], [True, True, True], [False, False, True]
+ABLE = dict.fromkeys(
+    [TSO, "tx-tcp6-segmentation", "tx-scatter-gather", "tx-generic-segmentation", "tx-checksum-ip-generic", RX], ON
+)
+
+
+def _lower(ifname: str, features: dict[str, list[bool]], driver: str = "e1000e", upper: str = "bond0") -> LowerDevice:
+    return LowerDevice(
+        ifname=ifname,
+        upper=upper,
+        kind="",
+        driver=driver,
+        driver_version="6.1",
+        firmware="",
+        bus="",
+        speed_bits_per_s=0,
+        duplex="",
+        features=ABLE | features,
+    )
+
+
+@pytest.fixture
+def bond(sample_run: Run) -> Nic:
+    return msgspec.structs.replace(
+        sample_run.nic, ifname="bond0", driver="bonding", features=ABLE | {RX: FIXED_ON}, lowers=[_lower("eth1", {})]
+    )
+
+
+def _with(nic: Nic, *lowers: LowerDevice) -> Nic:
+    return msgspec.structs.replace(nic, lowers=list(lowers))
+
+
+def test_receive_features_are_those_of_the_nics_below(bond: Nic) -> None:
+    assert ability.of_nic(bond).states[RX] == ON
+    one_off = ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: OFF})))
+    assert one_off.states[RX] == OFF
+    one_fixed = ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: FIXED_ON})))
+    assert one_fixed.states[RX] == [True, True, True]
+
+
+def test_rx_checksum_of_a_bond_can_be_switched_off_though_the_bonds_own_bit_is_fixed(bond: Nic) -> None:
+    able = ability.of_nic(bond)
+    planned = {p.definition.name: p for p in resolve_cases(select_cases("one-off"), able.states, able.couplings)}
+    assert not planned["rx-off"].skip_reason
+
+
+def test_tso_above_a_nic_without_it_is_not_called_tso(bond: Nic) -> None:
+    able = ability.of_nic(_with(bond, _lower("eth1", {TSO: OFF})))
+    assert able.limits == ["eth1 below bond0 has tx-tcp-segmentation off: bond0 says on, and the kernel does it"]
+    planned = resolve_cases(select_cases("tso"), able.states, able.couplings)
+    assert "tx-tcp-segmentation is fixed off" in planned[0].skip_reason
+
+
+def test_a_vlan_on_a_bond_asks_the_nics_at_the_bottom(bond: Nic) -> None:
+    stacked = _with(bond, _lower("bond1", {RX: FIXED_OFF}, "bonding"), _lower("eth1", {}, upper="bond1"))
+    assert [device.ifname for device in ability.leaves(stacked.lowers)] == ["eth1"]
+    assert "bond1 sends through eth1 (e1000e)" in ability.of_nic(stacked).habits
+    assert ability.of_nic(stacked).states[RX] == ON
+
+
+@pytest.mark.parametrize(
+    ("driver", "lost"), [("ixgbe", {LRO}), ("vmxnet3", {LRO}), ("cxgb4", {"rx-gro"}), ("e1000e", set())]
+)
+def test_a_drivers_own_rules_are_foreseen(sample_run: Run, driver: str, lost: set[str]) -> None:
+    features = ABLE | {LRO: ON, "rx-gro": ON}
+    able = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver=driver, features=features))
+    (off,) = select_cases("rx=off")
+    found = dragged(off, able.states, able.couplings)
+    assert set(found) == lost
+    assert set(found.values()) <= {"needs rx-checksum in this driver"}
+
+
+def test_gro_off_takes_hardware_gro_of_bnxt_with_it(sample_run: Run) -> None:
+    nic = msgspec.structs.replace(sample_run.nic, driver="bnxt_en", features=ABLE | {HW_GRO: ON, "rx-gro": ON})
+    able = ability.of_nic(nic)
+    assert set(dragged(select_cases("gro=off")[0], able.states, able.couplings)) == {HW_GRO}
+
+
+def test_an_unknown_driver_is_a_limit_and_a_known_one_has_its_habits_told(sample_run: Run) -> None:
+    unknown = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="acme9000"))
+    assert any("acme9000 is not known here" in text for text in unknown.limits)
+    known = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="e1000"))
+    assert known.limits == []
+    assert "e1000: RX checksum is off by default" in known.habits
+
+
+@pytest.mark.parametrize(("driver", "counts"), [("veth", True), ("e1000e", False), ("acme9000", False), ("ena", True)])
+def test_whether_a_super_packet_counts_once_is_the_drivers_habit(sample_run: Run, driver: str, counts: bool) -> None:
+    assert ability.counts_super_packets(msgspec.structs.replace(sample_run.nic, driver=driver)) is counts
+
+
+def test_a_bond_counts_as_its_members_do(bond: Nic) -> None:
+    assert not ability.counts_super_packets(bond)
+    assert ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net")))
+    assert not ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net"), _lower("eth2", {})))
+    assert not ability.counts_super_packets(_with(bond))

@@ -1,0 +1,68 @@
+"""What tc is told for a line, and what its counters say. tests/lab/test_netem.py holds them against a kernel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import sh
+
+from offloadbench.errors import HostError
+from offloadbench.kernel import qdisc
+
+LINE = qdisc.Line(10**9, 0.01, 0.001, 681, 24)
+
+
+class Tc:
+    """tc(8), made up."""
+
+    def __init__(self, answer: str = "", error: str = "") -> None:
+        self.answer, self.error = answer, error
+        self.told: list[str] = []
+
+    def __call__(self, *words: str) -> str:
+        self.told.append(" ".join(words))
+        if self.error:
+            raise sh.ErrorReturnCode_2("tc", b"", self.error.encode())
+        return self.answer
+
+
+def _tc(monkeypatch: pytest.MonkeyPatch, **values: str) -> Tc:
+    made = Tc(**values)
+    monkeypatch.setattr(sh, "tc", made, raising=False)
+    return made
+
+
+def test_a_line_cuts_first_then_paces_then_delays_and_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    tc = _tc(monkeypatch)
+    qdisc.emulate("hop", LINE, None)
+    assert tc.told == [
+        "qdisc add dev hop root handle 1: tbf rate 200gbit burst 1540 limit 1gb",
+        "qdisc add dev hop parent 1:1 handle 2: netem rate 1000000000bit 24 limit 681",
+        "qdisc add dev hop parent 2:1 handle 3: netem delay 10000us limit 1000000 loss random 0.100000%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Error: Specified qdisc kind is unknown.", qdisc.MissingError),
+        ("RTNETLINK answers: Operation not permitted", HostError),
+    ],
+)
+def test_a_refusal_says_what_is_missing(said: str, kind: type[HostError], monkeypatch: pytest.MonkeyPatch) -> None:
+    _tc(monkeypatch, error=said)
+    with pytest.raises(HostError) as caught:
+        qdisc.emulate("hop", LINE, None)
+    assert type(caught.value) is kind
+
+
+def test_what_the_inner_one_drops_is_lost_and_the_rest_found_the_queue_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[str, Any]] = [
+        {"kind": "tbf", "handle": "1:", "packets": 2375, "bytes": 3545731, "drops": 54},
+        {"kind": "netem", "handle": "2:", "packets": 2375, "bytes": 3545731, "drops": 54},
+        {"kind": "netem", "handle": "3:", "packets": 2372, "bytes": 3545521, "drops": 30},
+    ]
+    _tc(monkeypatch, answer=json.dumps(rows))
+    assert qdisc.read("hop", None) == qdisc.Totals(2375, 3545731, lost_packets=30, overflow_packets=24)
