@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from offloadbench import commands
+from offloadbench.commands import run_defaults
 from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
 from offloadbench.version import __version__
 
@@ -44,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        chosen = _parser().parse_args(arguments)
+        typed = sys.argv[1:] if arguments is None else arguments
+        chosen = _parser().parse_args(run_defaults.expand(typed, os.environ, Path()))
         code: int = chosen.main(chosen)
     except (OffloadbenchError, Interrupted) as error:
         sys.stderr.write(f"error: {error.message}\n")

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from offloadbench.errors import TrafficError
@@ -24,30 +25,20 @@ from offloadbench.errors import TrafficError
 Message = dict[str, Any]
 
 
-class Role:
-    """A running role.
+class Role(ABC):
+    """A running role, wherever it runs.
 
     Args:
         title: what it plays, for messages.
-        start: makes the process from its (stdin, stdout, stderr).
     """
 
-    def __init__(self, title: str, start: Callable[[int, int, int], subprocess.Popen[bytes]]) -> None:
+    def __init__(self, title: str) -> None:
         self.title = title
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._process = start(subprocess.PIPE, subprocess.PIPE, self._stderr.fileno())
-        self._pending = b""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def send(self, message: Message) -> None:
         """Give the role an order."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
+            self._write(json.dumps(message).encode() + b"\n")
         except OSError:
             # what it said before it ended tells more than the broken pipe
             self.receive("an answer", timeout_s=5.0)
@@ -59,19 +50,11 @@ class Role:
         Raises:
             TrafficError: it reports an error, ends, or stays silent for `timeout_s`.
         """
-        deadline = time.monotonic() + timeout_s
-        assert self._process.stdout is not None
-        number = self._process.stdout.fileno()
-        while b"\n" not in self._pending:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([number], [], [], left)[0]:
-                raise TrafficError(f"{self.title} gave no {event!r} within {timeout_s:.0f} s", self._last_words())
-            data = os.read(number, 1 << 16)
-            if not data:
-                self._process.wait()
-                raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "see the log")
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
+        line = self._next_line(time.monotonic() + timeout_s)
+        if line is None:
+            raise TrafficError(f"{self.title} gave no {event!r} within {timeout_s:.0f} s", self._last_words())
+        if not line:
+            raise TrafficError(f"{self.title} ended unasked: {self._last_words()}", "see the log")
         try:
             message: Message = json.loads(line)
         except json.JSONDecodeError as error:
@@ -88,6 +71,68 @@ class Role:
         self.send(message)
         return self.receive(event, timeout_s)
 
+    @abstractmethod
+    def _write(self, line: bytes) -> None:
+        """Hand a line to the role.
+
+        Raises:
+            OSError: it is gone.
+        """
+
+    @abstractmethod
+    def _next_line(self, deadline_s: float) -> bytes | None:
+        """Its next line; None when none came by then (monotonic clock), empty when it has ended."""
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether it has not ended."""
+
+    @abstractmethod
+    def _last_words(self) -> str:
+        """What it said last on standard error, or how it ended."""
+
+    @abstractmethod
+    def close(self, grace_s: float = 5.0) -> None:
+        """End the role: close its input, then terminate, then kill. Safe to call twice."""
+
+
+class ProcessRole(Role):
+    """A role that is a child process of this one.
+
+    Args:
+        start: makes the process from its (stdin, stdout, stderr).
+    """
+
+    def __init__(self, title: str, start: Callable[[int, int, int], subprocess.Popen[bytes]]) -> None:
+        super().__init__(title)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._process = start(subprocess.PIPE, subprocess.PIPE, self._stderr.fileno())
+        self._pending = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    def _next_line(self, deadline_s: float) -> bytes | None:
+        assert self._process.stdout is not None
+        number = self._process.stdout.fileno()
+        while b"\n" not in self._pending:
+            left = deadline_s - time.monotonic()
+            if left <= 0 or not select.select([number], [], [], left)[0]:
+                return None
+            data = os.read(number, 1 << 16)
+            if not data:
+                self._process.wait()
+                return b""
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
     def running(self) -> bool:
         return self._process.poll() is None
 
@@ -97,7 +142,6 @@ class Role:
         return lines[-1] if lines else f"exit status {self._process.poll()}"
 
     def close(self, grace_s: float = 5.0) -> None:
-        """End the role: close its input, then terminate, then kill. Safe to call twice."""
         if self._stderr.closed:
             return
         assert self._process.stdin is not None
@@ -138,6 +182,12 @@ class End(Protocol):
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         """Start a role here, on `cpus` (default: `server_cpus`)."""
+
+    def missing(self, tools: Iterable[str]) -> list[str]:
+        """Those of the programs that are not installed at this end."""
+
+    def available_memory_bytes(self) -> int:
+        """What processes at this end may still take."""
 
 
 def python_role(module: str) -> list[str]:

@@ -22,6 +22,7 @@ class Metrics:
         goodput_bits_per_s: payload that the load side received.
         cpu_s_per_gb: busy CPU seconds of the device under test per 10^9 bytes of payload.
         packets_per_s, bytes_per_packet: as handed to the driver.
+        peer_cpu_ratio: busy share of all CPUs of the load side, where that is another host.
     """
 
     throughput_bits_per_s: float
@@ -38,6 +39,7 @@ class Metrics:
     tx_dropped: float
     tool_cpu_ratio: float
     steal_ratio: float
+    peer_cpu_ratio: float
 
 
 def cable_bytes(tx_bytes: float, tx_packets: float, tcp_segments: float, *, counts_super_packets: bool) -> float:
@@ -67,6 +69,11 @@ def payload_bytes(trial: Trial) -> float:
     if trial.load is None or trial.load.interval_s <= 0:
         return 0.0
     return trial.load.payload_bytes / trial.load.interval_s * trial.window_s
+
+
+def _peer_cpu_ratio(trial: Trial) -> float:
+    peer = trial.peer
+    return peer.cpu_busy_s / (peer.interval_s * peer.cpus) if peer and peer.interval_s > 0 else float("nan")
 
 
 def of_trial(run: Run, trial: Trial) -> Metrics | None:
@@ -108,4 +115,5 @@ def of_trial(run: Run, trial: Trial) -> Metrics | None:
         tx_dropped=total["tx_dropped"],
         tool_cpu_ratio=tool / (window_s * cpus),
         steal_ratio=total["cpu_steal_s"] / ticks,
+        peer_cpu_ratio=_peer_cpu_ratio(trial),
     )

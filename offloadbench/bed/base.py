@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from offloadbench.bed.cpus import Placement
 from offloadbench.ends import End
-from offloadbench.model import WireReport
+from offloadbench.model import PeerReport, WireReport
 
 # a process between two TAPs, the kernel's own emulator on a hop, or the second where the kernel has it
 Wire = Literal["tap", "netem", "auto"]
@@ -77,11 +77,17 @@ class Bed(Protocol):
             TrafficError: it does not come back.
         """
 
+    def check(self) -> None:
+        """Raise TrafficError when an end is gone; called while a window lasts, so it must cost nothing."""
+
     def mark(self) -> None:
-        """Begin a window for `report`."""
+        """Begin a window for `report` and `peer_report`."""
 
     def report(self) -> WireReport | None:
         """The emulated cable's account since `mark`; None where there is no emulated cable."""
+
+    def peer_report(self) -> PeerReport | None:
+        """The load host's account since `mark`; None where the load side is on this machine."""
 
     def close(self) -> None:
         """End the processes of the bed. Safe to call twice."""

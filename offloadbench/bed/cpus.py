@@ -42,6 +42,13 @@ def place(available: frozenset[int] | None = None, *, with_wire: bool = True) ->
     return Placement(dut, wire, frozenset(cpus[2 if with_wire else 1 : -1]), frozenset(cpus[-1:]))
 
 
+def whole(available: frozenset[int] | None = None) -> Placement:
+    """Every CPU is under test where the load side is another host."""
+    every = available if available is not None else frozenset(os.sched_getaffinity(0))
+    told = "the tool runs on the CPUs under test; its own CPU time is recorded with every trial"
+    return Placement(every, frozenset(), frozenset(), every, [told])
+
+
 def halve(available: frozenset[int] | None = None) -> Placement:
     """Half of the CPUs for each end where both ends are real NICs of this machine; the tool has the last one."""
     cpus = sorted(available if available is not None else os.sched_getaffinity(0))

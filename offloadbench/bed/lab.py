@@ -20,7 +20,7 @@ from offloadbench.bed.local import (
 from offloadbench.ends import Role
 from offloadbench.errors import HostError, OffloadbenchError
 from offloadbench.kernel import features, link, netns, steering
-from offloadbench.model import WireDirection, WireReport
+from offloadbench.model import PeerReport, WireDirection, WireReport
 
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
@@ -104,6 +104,9 @@ class Lab:
     def settle(self) -> None:
         """Neither a TAP nor a veth pair resets its link when a feature changes."""
 
+    def check(self) -> None:
+        """Both ends are this machine."""
+
     def mark(self) -> None:
         if self._wire:
             self._mark = self._wire.request({}, "mark")
@@ -122,6 +125,10 @@ class Lab:
             to_peer=_difference(first["to_peer"], last["to_peer"]),
             to_dut=_difference(first["to_dut"], last["to_dut"]),
         )
+
+    def peer_report(self) -> PeerReport | None:
+        """Both ends are this machine."""
+        return None
 
     def close(self) -> None:
         if self._wire:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from offloadbench.bed.base import Remember
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.errors import HostError
 from offloadbench.kernel import netns, sysctl
 
@@ -27,7 +30,13 @@ class LocalEnd:
     server_cpus: frozenset[int]
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
-        return Role(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+        return ProcessRole(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+
+    def missing(self, tools: Iterable[str]) -> list[str]:
+        return [tool for tool in tools if shutil.which(tool) is None]
+
+    def available_memory_bytes(self) -> int:
+        return int(psutil.virtual_memory().available)
 
     def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         # a child inherits namespace and CPUs of the thread that forks it

@@ -25,7 +25,7 @@ from offloadbench.bed.local import (
     peer_namespace,
 )
 from offloadbench.kernel import counters, features, link, netns, qdisc, steering
-from offloadbench.model import WireDirection, WireReport
+from offloadbench.model import PeerReport, WireDirection, WireReport
 
 KIND = "lab-netem"
 # a full segment as it lies on the cable
@@ -93,6 +93,9 @@ class Netem:
     def settle(self) -> None:
         """A veth pair does not reset its link when a feature changes."""
 
+    def check(self) -> None:
+        """Both ends are this machine."""
+
     def mark(self) -> None:
         self._counts = self._read()
 
@@ -113,6 +116,10 @@ class Netem:
             to_peer=to_peer,
             to_dut=to_dut,
         )
+
+    def peer_report(self) -> PeerReport | None:
+        """Both ends are this machine."""
+        return None
 
     def _read(self) -> tuple[float, dict[str, dict[str, int]]]:
         """When, and the totals of both directions."""

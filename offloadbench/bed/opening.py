@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from offloadbench.bed import lab, pair
 from offloadbench.bed.base import Bed, Cable, Remember, Wire
+from offloadbench.bed.fleet import bed as fleet
 from offloadbench.bed.netem import Netem
-from offloadbench.errors import HostError, UsageError
+from offloadbench.bed.remote import addresses, ssh, wait
+from offloadbench.bed.remote.bed import LoadHost, Remote
+from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import link, processes, qdisc, tcpdiag
 
-_HINT = "name a load side: --peer nic:eth2 (a second port, cabled to it); or use --nic lab"
+_HINT = (
+    "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
+    "(a second port, cabled to it), --fleet tcp://host:8786 (Dask workers); or use --nic lab"
+)
 
 
 def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
@@ -28,6 +36,18 @@ def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
     _check_unused(nic, force=force)
     if not peer:
         raise HostError(f"{nic}: no load side is named, so nothing could receive what it sends", _HINT)
+    if peer.startswith(fleet.PREFIX):
+        fleet.require()
+        addresses.own_networks(nic)
+        return
+    if _is_remote(peer):
+        if peer.startswith(ssh.PREFIX):
+            ssh.parse(peer)
+            ssh.require()
+        else:
+            wait.parse_port(peer)
+        addresses.own_networks(nic)
+        return
     if not peer.startswith(pair.PREFIX):
         raise UsageError(f"--peer {peer}: unknown kind of load side", _HINT)
     second = peer.removeprefix(pair.PREFIX)
@@ -38,30 +58,76 @@ def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
     _check_unused(second, force=False)
 
 
+def _is_remote(peer: str) -> bool:
+    return peer.startswith(ssh.PREFIX) or peer.partition(":")[0] == wait.PREFIX
+
+
 def _check_unused(nic: str, *, force: bool) -> None:
     """Refuse a NIC whose loss would cut somebody off."""
-    if force:
-        return
-    if nic in link.default_route_nics():
+    why = "" if force else in_use(nic)
+    if why:
         raise UsageError(
-            f"{nic} carries the default route: toggling it may cut this machine off",
-            "use a NIC of its own for the test link, or --force",
+            f"{nic} {why}: toggling it may cut this machine off",
+            "use a NIC of its own for the test link, or --force, which arms a dead-man timer",
         )
+
+
+def in_use(nic: str) -> str:
+    """What a NIC of this namespace is needed for, as the end of a sentence; empty where it is not."""
+    if nic in lab.NAMES:
+        return ""
+    if nic in link.default_route_nics():
+        return "carries the default route"
     own = link.addresses(nic)
     for connection in tcpdiag.connections():
         if connection.local[0] in own and any(
             processes.name(pid).startswith("sshd") for pid in processes.holding_socket(connection.inode)
         ):
-            raise UsageError(f"{nic} carries an ssh session: {connection.name}", "log in by another NIC, or --force")
+            return f"carries an ssh session ({connection.name})"
+    return ""
 
 
-def build(nic: str, peer: str, cable: Cable, run_id: str, remember: Remember) -> Bed:
-    """The bed, standing; `check` has found nothing against it."""
+def build(
+    nic: str,
+    peer: str,
+    cable: Cable,
+    run_id: str,
+    remember: Remember,
+    *,
+    tell: Callable[[str], None],
+    on_lost_worker: str = fleet.FAIL,
+) -> Bed:
+    """The bed, standing; `check` has found nothing against it.
+
+    Args:
+        tell: shows a line that a person must start on the load host.
+        on_lost_worker: of a fleet: `fail` or `shrink` the trial.
+    """
     if nic == lab.LAB and cable.wire != "tap":
         return _emulated(cable, run_id, remember)
     if nic in lab.NAMES:
         return lab.Lab(nic, cable, run_id, remember)
+    if peer.startswith(fleet.PREFIX):
+        return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
+    if _is_remote(peer):
+        return _remote(nic, peer, tell)
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+
+
+def _remote(nic: str, peer: str, tell: Callable[[str], None]) -> Remote:
+    host: LoadHost
+    if peer.startswith(ssh.PREFIX):
+        host = ssh.parse(peer)
+    else:
+        host = wait.WaitingHost(str(addresses.own_networks(nic)[0].ip), wait.parse_port(peer), tell)
+    try:
+        return Remote(nic, peer, host, host.connect())
+    except TrafficError as error:
+        # before the first trial, a host that cannot be reached is the host's fault
+        raise HostError(error.message, error.hint) from error
+    except BaseException:
+        host.close()
+        raise
 
 
 def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:

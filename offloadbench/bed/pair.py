@@ -13,7 +13,7 @@ from offloadbench.bed.base import Cable, Remember
 from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LocalEnd, peer_namespace
 from offloadbench.errors import HostError
 from offloadbench.kernel import irq, lending, link, netns, sysctl
-from offloadbench.model import WireReport
+from offloadbench.model import PeerReport, WireReport
 
 PREFIX = "nic:"
 
@@ -80,10 +80,17 @@ class Pair:
             link.wait_for_carrier(end.ifname, end.namespace, reach.LINK_TIMEOUT_S)
         reach.wait_for_answer(self.dut, self.peer.address)
 
+    def check(self) -> None:
+        """Both ends are this machine."""
+
     def mark(self) -> None:
         """There is no emulated cable."""
 
     def report(self) -> WireReport | None:
+        return None
+
+    def peer_report(self) -> PeerReport | None:
+        """Both ends are this machine."""
         return None
 
     def close(self) -> None:

@@ -110,7 +110,8 @@ class _Live:
     def __call__(self, event: Event) -> None:
         match event:
             case Note(text):
-                self._console.print(text, markup=False, highlight=False)
+                # a line to be copied must stay one line
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
             case RunStarted(plan, done):
                 self._total, self._done = len(plan.order), done
                 self._per_trial_s = expected_s(plan) / len(plan.order)

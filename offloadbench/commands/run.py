@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, progress
+from offloadbench.commands import cable, progress, run_elsewhere
 from offloadbench.errors import OK, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
 
@@ -25,7 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
     parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
     parser.add_argument(
-        "--peer", metavar="WHERE", default="", help="load side of a real NIC: nic:eth2 (a second port, cabled to it)"
+        "--peer",
+        metavar="WHERE",
+        default="",
+        help="load side of a real NIC: ssh://user@host[:port][?nic=eth1], wait[:port] (prints a line to start there), "
+        "nic:eth2 (a second port, cabled to it)",
+    )
+    parser.add_argument(
+        "--fleet", metavar="ADDRESS", help="load side: the workers of a Dask scheduler, tcp://host:8786"
+    )
+    parser.add_argument(
+        "--dut",
+        metavar="HOST",
+        help="ssh://user@host: test that host, which has offloadbench, with this one as load side",
+    )
+    parser.add_argument(
+        "--on-lost-worker", choices=("fail", "shrink"), default="fail", help="what becomes of the trial (default: fail)"
     )
     parser.add_argument(
         "--cases",
@@ -34,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(tso=off,tx=on; a semicolon between two such cases), TOML files",
     )
     parser.add_argument(
-        "--workloads", metavar="LIST", default="ftp-get,iscsi-write", help="names or TOML files (default: both)"
+        "--workloads", metavar="LIST", help="names or TOML files (default: ftp-get,iscsi-write; of a fleet ftp-get)"
     )
     parser.add_argument(
         "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
@@ -85,6 +100,11 @@ def _precision(arguments: argparse.Namespace) -> tuple[float, int, int]:
     return parse_percent(arguments.precision), max(FIRST_LOOK, arguments.repeats), most
 
 
+def _default_workloads(arguments: argparse.Namespace) -> str:
+    # the others have one load host each
+    return "ftp-get" if arguments.fleet else "ftp-get,iscsi-write"
+
+
 def _at_least(name: str, value: float, low: float) -> None:
     if not low <= value < math.inf:
         raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
@@ -95,6 +115,8 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine import run as engine
     from offloadbench.engine.options import Options
 
+    if arguments.dut:
+        return run_elsewhere.main(arguments)
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
     cable.check_nic(arguments)
@@ -106,13 +128,16 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
     precision_ratio, repeats, max_repeats = _precision(arguments)
-    workloads = [name for name in arguments.workloads.split(",") if name]
+    if arguments.fleet and arguments.peer:
+        raise UsageError("--fleet is the load side, and so is --peer", "leave one of them out")
+    workloads = [name for name in (arguments.workloads or _default_workloads(arguments)).split(",") if name]
     if not workloads:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     options = Options(
         nic=arguments.nic or "",
-        peer=arguments.peer,
+        peer=f"fleet:{arguments.fleet}" if arguments.fleet else arguments.peer,
+        on_lost_worker=arguments.on_lost_worker,
         cases=arguments.cases or "",
         workloads=workloads,
         output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),

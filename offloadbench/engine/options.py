@@ -22,6 +22,7 @@ class Options:
     workloads: list[str]
     output: Path
     peer: str = ""
+    on_lost_worker: str = "fail"
     duration_s: int = 60
     warmup_s: float = 5.0
     repeats: int = 1

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from offloadbench.kernel import counters, perf
+from offloadbench.kernel import perf, processes
 from offloadbench.model import ProfileCounts, ProfileEvent
 
 
@@ -69,7 +69,7 @@ class Profiler:
 
     def _spent_s(self) -> float:
         running = [process for process in (self._recorder, self._counter) if process]
-        return sum(counters.process_cpu_s(process.pid) for process in running)
+        return sum(processes.cpu_s(process.pid) for process in running)
 
     def result(self, window_start_s: float, window_s: float) -> ProfileCounts | None:
         """End perf and return what it recorded; None without a profile."""

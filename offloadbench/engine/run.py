@@ -181,6 +181,8 @@ def execute(options: Options, emit: Emit) -> Run:
     for _, kind in workloads.values():
         kind.prepare(lambda text: emit(Note(text)))
     with open_site(options, emit) as site:
+        for _, kind in workloads.values():
+            kind.check_peer(site.bed.peer)
         found = describe_nic(site.bed)
         definitions = [definition for definition, _ in workloads.values()]
         run = prior or _new_run(options, site, found, definitions, _symbols(options, emit))

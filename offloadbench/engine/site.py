@@ -12,6 +12,7 @@ from pathlib import Path
 from offloadbench.bed import opening
 from offloadbench.bed.base import Bed
 from offloadbench.engine.events import Emit, Note
+from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
 from offloadbench.kernel import mounts, processes
@@ -56,8 +57,12 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
     Args:
         owner: name of lock and journal, where it is not the NIC's: several benches of one kind may stand at a time.
     """
+
+    def tell(text: str) -> None:
+        emit(Note(text))
+
     owner = owner or options.nic
-    with open_journal(owner, emit) as journal:
+    with contextlib.ExitStack() as guarding, open_journal(owner, emit) as journal:
         run_id = journal.run_id
         os.environ[processes.MARKER] = run_id
         home_cpus = os.sched_getaffinity(0)
@@ -69,9 +74,24 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
-            bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add)
+            bed = opening.build(
+                options.nic,
+                options.peer,
+                options.cable,
+                run_id,
+                journal.add,
+                tell=tell,
+                on_lost_worker=options.on_lost_worker,
+            )
             for problem in bed.problems:
-                emit(Note(problem))
+                tell(problem)
+            why = opening.in_use(options.nic)
+            if why:
+                tell(
+                    f"{options.nic} {why}: a dead-man timer puts it back after {SILENCE_S:.0f} s without the load side"
+                )
+                # it lets go when the journal is empty
+                guarding.callback(Guardian(owner, journal.path, bed).release)
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:

@@ -17,11 +17,12 @@ from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal, uninterrupted
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters, idle, link, tracepoints
+from offloadbench.kernel import counters, idle, link, processes, tracepoints
 from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
     DriverStatistics,
     Evidence,
+    PeerReport,
     Plan,
     PlannedCase,
     PlannedTrial,
@@ -73,6 +74,7 @@ class _Capture:
     profile: ProfileCounts | None = None
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
+    peer: PeerReport | None = None
     tool: ToolCost | None = None
     told: Told = field(default_factory=Told)
 
@@ -106,6 +108,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         setting.emit(Phase("finishing"))
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
+        warnings += load.problems
         if capture.profile:
             warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
         _judge_wire(capture, warnings)
@@ -136,6 +139,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         profile=capture.profile,
         load=load,
         wire=capture.wire,
+        peer=capture.peer,
         tool=capture.tool,
         tcp=capture.told.tcp,
         waits=capture.told.waits,
@@ -187,6 +191,14 @@ def _warm_up(setting: Setting, capture: _Capture) -> None:
     time.sleep(max(0.0, ends_s - time.monotonic()))
 
 
+def _attend(sampler: Sampler, bed: Bed) -> None:
+    """Wait for the end of the window, or for the loss of an end."""
+    sampler.opened.wait()
+    while sampler.is_alive():
+        sampler.join(0.2)
+        bed.check()
+
+
 def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]) -> None:
     """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
     bed, seconds = setting.bed, setting.plan.duration_s
@@ -198,7 +210,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             {"cpu_idle_exact_s": setting.idle_clock.idle_s(cpus)}
             | network.read()
             | counters.system(cpus)
-            | {"tool_cpu_s": counters.process_cpu_s()}
+            | {"tool_cpu_s": processes.cpu_s()}
         )
 
     def each(t_s: float, difference: Reading, interval_s: float) -> None:
@@ -222,20 +234,18 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         setting.emit(Phase("measuring", seconds))
         # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
         statistics += [DeviceStatistics(name, bed.dut.namespace) for name in capture.applied.devices(bed.dut.ifname)]
-        tool_cpu_s = counters.process_cpu_s()
+        tool_cpu_s = processes.cpu_s()
         account.open()
         profiler.enable()
         bed.mark()
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
-            sampler.opened.wait()
-            while sampler.is_alive():
-                sampler.join(0.2)
+            _attend(sampler, bed)
         closed = session.mark()
-        capture.wire = bed.report()
+        capture.wire, capture.peer = bed.report(), bed.peer_report()
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
-            cpu_s=counters.process_cpu_s() - tool_cpu_s,
+            cpu_s=processes.cpu_s() - tool_cpu_s,
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.engine.undo import uninterrupted
 from offloadbench.errors import HostError, Interrupted, TrafficError
-from offloadbench.kernel import counters, mounts, netns, perf, processes, tcpdiag, waits
+from offloadbench.kernel import mounts, netns, perf, processes, tcpdiag, waits
 from offloadbench.model import TcpTrace, Waits
 
 _GLANCE_S = 1.0
@@ -118,7 +118,7 @@ def _role(namespace: str | None) -> Role:
                 python_role(MODULE), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
             )
 
-    return Role(TITLE, start)
+    return ProcessRole(TITLE, start)
 
 
 @contextlib.contextmanager
@@ -142,7 +142,7 @@ def _senders(options: Options) -> list[int]:
 
 
 def _cpu_s(pids: list[int]) -> float:
-    return sum(counters.process_cpu_s(pid) for pid in pids if processes.threads(pid))
+    return sum(processes.cpu_s(pid) for pid in pids if processes.threads(pid))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from io import BufferedReader
 from pathlib import Path
 
@@ -107,16 +106,3 @@ def system(cpus: frozenset[int]) -> dict[str, float]:
     values |= parse_softirqs(Path("/proc/softirqs").read_text(), cpus)
     values["context_switches"] = float(psutil.cpu_stats().ctx_switches)
     return values
-
-
-def process_cpu_s(pid: int | None = None) -> float:
-    """CPU seconds of a process so far, all threads, to the nanosecond; 0 for one that has ended.
-
-    The clock of another process is MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of include/linux/posix-timers.h.
-    """
-    if pid is None:
-        return time.process_time()
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0

@@ -1,4 +1,4 @@
-"""Routes and rules by rtnetlink (pyroute2.IPRoute): how TCP starts on each (RTAX_INITCWND, RTAX_INITRWND)."""
+"""Routes and rules by rtnetlink (pyroute2.IPRoute): where packets leave, how TCP starts there (RTAX_INITCWND)."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def _route(message: Any, names: dict[int, str]) -> Route:
 
 def _names(ipr: Any) -> dict[int, str]:
     return {link["index"]: link.get_attr("IFLA_IFNAME") for link in ipr.link("dump")}
+
+
+def leaves_by(address: str) -> str:
+    """Name of the NIC by which packets to an IPv4 address leave; empty where there is no route."""
+    with IPRoute() as ipr:
+        try:
+            index = ipr.route("get", dst=address)[0].get_attr("RTA_OIF")
+        except NetlinkError:
+            return ""
+        return str(ipr.link("get", index=index)[0].get_attr("IFLA_IFNAME"))
 
 
 def read(namespace: str | None = None) -> list[Route]:

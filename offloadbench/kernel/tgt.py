@@ -1,4 +1,6 @@
-"""tgt, the user-space SCSI target: its daemon as a child of ours, configured by tgtadm through sh.
+"""tgt, the user-space SCSI target: its daemon as a child of ours, configured by tgtadm.
+
+Standard library only, of Python 3.9: a load host has nothing else.
 
 tgtd takes the password of an account on tgtadm's command line only, where `ps` shows it for the milliseconds that
 tgtadm runs. So the account is made for one trial, and the target lets in one initiator name only. (An address beside
@@ -20,16 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sh
-
 from offloadbench.errors import HostError, TrafficError
 from offloadbench.kernel import processes, sockets
 
 # include/uapi/asm-generic/socket.h: beyond net.core.rmem_max, with CAP_NET_ADMIN
 _SO_RCVBUFFORCE = 33
 _START_TIMEOUT_S = 10.0
+_ADMIN_S = 30.0
 _END_TIMEOUT_S = 3.0
 _LOG_TAIL_BYTES = 4096
+# program -> Debian package
+TOOLS = {"tgtd": "tgt", "tgtadm": "tgt", "setpriv": "util-linux"}
 _TARGET_ID, LUN = "1", "1"
 # what it says at every start, and whenever a connection ends
 _USUAL_WORDS = (
@@ -44,7 +47,8 @@ _USUAL_WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+# slots came with Python 3.10
+@dataclass(frozen=True)
 class Account:
     """Who may use the target."""
 
@@ -55,14 +59,13 @@ class Account:
 
 def require() -> None:
     """Raise HostError unless tgtd and tgtadm are installed."""
-    for tool in ("tgtd", "tgtadm", "setpriv"):
+    for tool, package in TOOLS.items():
         if shutil.which(tool) is None:
-            package = "util-linux" if tool == "setpriv" else "tgt"
             raise HostError(f"{tool} is not installed", f"apt-get install {package}")
 
 
 def version() -> str:
-    return str(sh.tgtadm("--version")).strip()
+    return subprocess.run(["tgtadm", "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def free_port(address: str) -> int:
@@ -143,14 +146,16 @@ class Daemon:
                 one.close()
 
     def _admin(self, *arguments: str) -> str:
+        command = ["tgtadm", "-C", "0", "--lld", "iscsi", *arguments]
         try:
-            return str(sh.tgtadm("-C", "0", "--lld", "iscsi", *arguments, _env=self._environment, _timeout=30))
-        except sh.ErrorReturnCode as error:
-            said = error.stderr.decode(errors="replace").strip()
-            # an account's arguments hold its password
-            raise TrafficError(f"tgtadm {' '.join(arguments[:4])}: {said}", "see tgtadm(8)") from None
-        except sh.TimeoutException as error:
-            raise TrafficError("tgtd does not answer tgtadm", "see its log") from error
+            done = subprocess.run(command, env=self._environment, capture_output=True, timeout=_ADMIN_S, check=False)
+        except subprocess.TimeoutExpired:
+            # an account's arguments hold its password, which the error's own text would show
+            raise TrafficError("tgtd does not answer tgtadm", "see its log") from None
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise TrafficError(f"tgtadm {' '.join(arguments[:4])}: {said}", "see tgtadm(8)")
+        return done.stdout.decode(errors="replace")
 
     def tune_listener(self, receive_window_bytes: int, congestion_control: str) -> dict[str, Any]:
         """Set what accepted connections inherit.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.errors import ProfilerError
-from offloadbench.kernel import counters, kallsyms, perfdata
+from offloadbench.kernel import kallsyms, perfdata, processes
 from offloadbench.kernel.perf import Controlled
 from offloadbench.kernel.perfdata import CpuMode
 from offloadbench.model import Waits
@@ -61,12 +61,12 @@ class Recorder(Controlled):
         super().__init__(arguments, cpus, folder, f"{name}.waits")
 
     def enable(self) -> None:
-        self._cpu_s = counters.process_cpu_s(self.pid)
+        self._cpu_s = processes.cpu_s(self.pid)
         super().enable()
 
     def disable(self) -> None:
         super().disable()
-        self._cpu_s = counters.process_cpu_s(self.pid) - self._cpu_s
+        self._cpu_s = processes.cpu_s(self.pid) - self._cpu_s
 
     def result(self, opened_ns: int, window_s: float) -> Waits:
         """End perf and read what it recorded.

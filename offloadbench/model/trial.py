@@ -116,6 +116,7 @@ class Load(Frozen, frozen=True, kw_only=True):
         bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
         transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
             transfers_cut: in flight at the end.
+        problems: what a reader must know about these figures, as sentences.
         latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
@@ -129,6 +130,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     cpu_s: float
     settings: dict[str, Any]
     latency_us: dict[str, float] = {}
+    problems: list[str] = []
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
@@ -167,6 +169,23 @@ class WireReport(Frozen, frozen=True, kw_only=True):
     late_p99_s: float | None
     to_peer: WireDirection
     to_dut: WireDirection
+
+
+class PeerReport(Frozen, frozen=True, kw_only=True):
+    """The load host's own account of the window, where it is a host of its own.
+
+    Attributes:
+        cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.
+        clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`; None
+            where the load side is many hosts.
+    """
+
+    interval_s: float
+    cpus: int
+    cpu_busy_s: float
+    cpu_stolen_s: float
+    clock_offset_s: float | None = None
+    clock_uncertainty_s: float | None = None
 
 
 class TcpTrace(Frozen, frozen=True, kw_only=True):
@@ -282,6 +301,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     profile: ProfileCounts | None = None
     load: Load | None = None
     wire: WireReport | None = None
+    peer: PeerReport | None = None
     tool: ToolCost | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None

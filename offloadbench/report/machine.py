@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 
+from offloadbench.analysis import metrics
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.tcp_advice import IDLE_RESTART
 from offloadbench.model import BedRecord, Host, Probe, Run
 from offloadbench.report import nic_views
 from offloadbench.units import format_bytes, format_rate
 
+_OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
 Items = list[tuple[str, str]]
 _SLOW_START = {"0": "off: a connection goes on as it stopped", "1": "on"}
 
@@ -147,14 +150,40 @@ def of_probe(probe: Probe) -> list[Group]:
     ]
 
 
+def _load_side(run: Run) -> list[Group]:
+    """The other host, or the workers of a fleet; nothing where both ends are this machine."""
+    settings = run.bed.settings
+    hosts = settings.get("workers") or ({run.bed.peer: settings["load_host"]} if "load_host" in settings else {})
+    if not hosts:
+        return []
+    items = [
+        (name, f"{host['hostname']}, Linux {host['kernel']}, Python {host['python']}, {host['cpus']} CPUs")
+        for name, host in hosts.items()
+    ]
+    nic = settings.get("load_nic")
+    if nic:
+        driver = f"{nic.get('driver', '')} {nic.get('driver_version', '')}".strip() or "unknown"
+        items.append(("NIC", f"{nic['ifname']} ({nic['address']}), driver {driver}, MTU {nic['mtu_bytes']} bytes"))
+    if "clock_offset_s" in settings:
+        offset, uncertainty = settings["clock_offset_s"], settings["clock_uncertainty_s"]
+        items.append(("Clock", f"{offset:+.6f} s from that of the device under test, ± {uncertainty * 1e6:.0f} µs"))
+    busy = [one for trial in run.trials if (figures := metrics.of_trial(run, trial))
+            and not math.isnan(one := figures.peer_cpu_ratio)]  # fmt: skip
+    if busy:
+        items.append(("CPU busy", f"{percent(min(busy))} to {percent(max(busy))} of all its CPUs, by trial"))
+    return [Group("Load side", items)]
+
+
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
     host = run.host
-    settings = [*((name, str(value)) for name, value in run.bed.settings.items()), *nic_views.settings(run.nic)]
+    told = [(name, str(value)) for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE]
+    settings = [*told, *nic_views.settings(run.nic)]
     return [
         _host(host),
         Group("NIC", nic_views.nic(run.nic)),
         *_route(run),
+        *_load_side(run),
         Group("Settings of the bed and the NIC", settings, True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),

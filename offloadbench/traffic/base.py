@@ -56,6 +56,13 @@ class Traffic(Protocol):
     def prepare(self, tell: Callable[[str], None]) -> None:
         """Once a run, before the first trial: files, memory, disk."""
 
+    def check_peer(self, peer: End) -> None:
+        """Once a run, when the bed stands: whether the load side can do its part.
+
+        Raises:
+            HostError: it lacks a program, or memory.
+        """
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         """What a killed session of the run leaves in the kernel, as steps of the undo journal."""
 

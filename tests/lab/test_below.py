@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,12 @@ class End:
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         raise NotImplementedError(module, title, cpus)
+
+    def missing(self, tools: Iterable[str]) -> list[str]:
+        raise NotImplementedError(tools)
+
+    def available_memory_bytes(self) -> int:
+        raise NotImplementedError
 
 
 def _ip(namespace: str, *arguments: str) -> None:

@@ -19,7 +19,7 @@ from offloadbench.analysis import tables
 from offloadbench.bed.base import Cable
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.bed.local import dut_namespace, peer_namespace
-from offloadbench.ends import Role
+from offloadbench.ends import ProcessRole, Role
 from offloadbench.errors import TrafficError
 from offloadbench.kernel import netns, processes
 from offloadbench.model import Load
@@ -187,7 +187,7 @@ def test_a_small_send_buffer_starves_a_long_link(long_link: Bench) -> None:
 
 def test_the_sender_sleeps_in_the_kernel_for_send_buffer_memory(long_link: Bench, tmp_path: Path) -> None:
     session = long_link.begin("sndbuf=212992")
-    assert session.initiator is not None
+    assert isinstance(session.initiator, ProcessRole)
     data = tmp_path / "perf.data"
     record = ["perf", "record", "-q", "-g", "-e", "sched:sched_switch", "-p", str(session.initiator.pid)]
     subprocess.run([*record, "-o", str(data), "--", "sleep", "1"], check=True, capture_output=True)

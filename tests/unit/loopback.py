@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, python_role
 
 ADDRESS = "127.0.0.1"
 
@@ -21,14 +21,20 @@ class LoopbackEnd:
     server_cpus: frozenset[int] = frozenset()
 
     def __init__(self, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> None:
-        self.roles: list[Role] = []
+        self.roles: list[ProcessRole] = []
         self._spoil = spoil
 
-    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
+    def missing(self, tools: Iterable[str]) -> list[str]:
+        raise NotImplementedError(tools)
+
+    def available_memory_bytes(self) -> int:
+        raise NotImplementedError
+
+    def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> ProcessRole:
         del cpus
         spoil = self._spoil
 
-        class Told(Role):
+        class Told(ProcessRole):
             def send(self, message: dict[str, Any]) -> None:
                 spoil(message)
                 super().send(message)

@@ -23,6 +23,7 @@ from offloadbench.model import (
     DriverStatistics,
     Load,
     PacketShapes,
+    PeerReport,
     Plan,
     PlannedCase,
     PlannedTrial,
@@ -141,6 +142,13 @@ class Stage:
         self.step("finish traffic")
         return builders.load(1000, 1.0)
 
+    def check(self) -> None:
+        if "check" in self.failing:
+            raise self.failing["check"]
+
+    def peer_report(self) -> PeerReport | None:
+        return None
+
     def close(self) -> None:
         self.done.append("close")
 
@@ -150,6 +158,16 @@ class Stage:
 
     def prepare(self, tell: object) -> None:
         del tell
+
+    def missing(self, tools: object) -> list[str]:
+        del tools
+        return []
+
+    def available_memory_bytes(self) -> int:
+        return 1 << 40
+
+    def check_peer(self, peer: object) -> None:
+        del peer
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
         raise NotImplementedError(module, title, cpus)

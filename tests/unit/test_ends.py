@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from offloadbench.ends import Role, python_role
+from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.errors import TrafficError
 
 Play = Callable[[str], Role]
@@ -28,7 +28,7 @@ def play() -> Iterator[Play]:
         def process(stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
             return subprocess.Popen([sys.executable, "-S", "-c", code], stdin=stdin, stdout=stdout, stderr=stderr)
 
-        roles.append(Role("the actor", process))
+        roles.append(ProcessRole("the actor", process))
         return roles[-1]
 
     yield start
@@ -38,6 +38,7 @@ def play() -> Iterator[Play]:
 
 def _dead(role: Role) -> Role:
     # the process's end of the pipe is closed, so that waiting for it is exact
+    assert isinstance(role, ProcessRole)
     role._process.wait(10)
     return role
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from offloadbench import catalog, traffic
+from offloadbench.bed.local import LocalEnd
 from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import tgt
 from offloadbench.model import WorkloadDefinition
@@ -22,6 +23,7 @@ from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.target import open_disk
 
 SHIPPED = catalog.workload("iscsi-write")
+PEER = LocalEnd("load side", "127.0.0.1", "lo", None, frozenset())
 
 
 def _definition(**changes: object) -> WorkloadDefinition:
@@ -95,19 +97,19 @@ def test_a_missing_parameter_is_named(key: str) -> None:
 
 
 def test_a_lun_that_does_not_fit_into_memory_is_told_before_the_first_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tgt, "require", lambda: None)
+    monkeypatch.setattr(LocalEnd, "missing", lambda self, tools: [])
     enough = psutil.virtual_memory()._replace(available=1 << 30)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: enough)
-    IscsiTraffic(_definition(backing="memory")).prepare(lambda _: None)
-    with pytest.raises(HostError, match="memory is available"):
-        IscsiTraffic(_definition(backing="memory", lun_size="1GiB")).prepare(lambda _: None)
+    IscsiTraffic(_definition(backing="memory")).check_peer(PEER)
+    with pytest.raises(HostError, match=r"load side: .* memory is available"):
+        IscsiTraffic(_definition(backing="memory", lun_size="1GiB")).check_peer(PEER)
 
 
 def test_a_missing_target_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(HostError, match="tgtd is not installed") as caught:
-        IscsiTraffic(SHIPPED).prepare(lambda _: None)
-    assert caught.value.hint == "apt-get install tgt"
+        IscsiTraffic(SHIPPED).check_peer(PEER)
+    assert caught.value.hint == "there: apt-get install tgt; or --workloads ftp-get"
 
 
 def test_three_counts_of_the_same_bytes_must_agree() -> None:

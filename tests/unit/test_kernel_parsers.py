@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.kernel import counters, idle, steering
+from offloadbench.kernel import counters, idle, processes, steering
 
 
 def test_the_idle_time_of_each_cpu_is_read_in_seconds(data: Path) -> None:
@@ -84,11 +84,11 @@ def test_an_offline_cpu_does_not_shift_the_columns() -> None:
 
 
 def test_all_counters_read_here_grow_and_own_cpu_time_is_seen() -> None:
-    before = counters.process_cpu_s()
+    before = processes.cpu_s()
     spent = sum(number * number for number in range(200_000))
     assert spent > 0
-    assert counters.process_cpu_s() > before
-    assert counters.process_cpu_s(2**22 + 1) == 0.0
+    assert processes.cpu_s() > before
+    assert processes.cpu_s(2**22 + 1) == 0.0
 
 
 # Documentation/core-api/irq/irq-affinity.rst: words of 32 CPUs, most significant first, comma separated

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from offloadbench.analysis import metrics, tables
-from offloadbench.model import Run
+from offloadbench.model import PeerReport, Run
 from tests.unit.builders import load, run, samples, trial
 
 _SAMPLES = samples(
@@ -110,3 +110,13 @@ def test_the_emulated_cables_own_count_agrees_with_the_corrected_counters(sample
         assert by_cable is not None
         assert by_nic is not None
         assert by_nic.throughput_bits_per_s == pytest.approx(by_cable.throughput_bits_per_s, rel=0.01)
+
+
+def test_the_load_hosts_cpu_is_a_share_of_all_its_cpus(sample_run: Run) -> None:
+    peer = PeerReport(interval_s=10.0, cpus=8, cpu_busy_s=20.0, cpu_stolen_s=0.0)
+    measured = run(sample_run, [_TRIAL, msgspec.structs.replace(_TRIAL, peer=peer)])
+    alone, beside = (metrics.of_trial(measured, one) for one in measured.trials)
+    assert alone is not None
+    assert beside is not None
+    assert math.isnan(alone.peer_cpu_ratio)
+    assert beside.peer_cpu_ratio == pytest.approx(0.25)

@@ -32,7 +32,7 @@ Ran = list[tuple[str, str]]
 def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     """Trials that were run, on a bed, a host and traffic that are not there."""
     log: Ran = []
-    kind = SimpleNamespace(prepare=lambda tell: None, may_leave=lambda run_id: [])
+    kind = SimpleNamespace(prepare=lambda tell: None, check_peer=lambda peer: None, may_leave=lambda run_id: [])
 
     @contextlib.contextmanager
     def site(options: object, emit: object) -> Iterator[Any]:

@@ -66,6 +66,9 @@ class FtpTraffic:
             "sendfile_block_bytes": self.sendfile_block_bytes,
         }
 
+    def check_peer(self, peer: End) -> None:
+        """python3 is enough there."""
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         del run_id
         return []
@@ -132,7 +135,10 @@ class FtpSession:
         self._server.request({"do": "drain"}, "report")
         received = self._clients.receive("finished", _FINISH_TIMEOUT_S)
         sent = self._server.request({"do": "report"}, "report")
-        if sent["bytes_sent"] != received["payload_bytes"]:
+        # clients that were lost with their host have not told what they received last
+        lost: list[str] = received.get("lost", [])
+        difference = sent["bytes_sent"] - received["payload_bytes"]
+        if difference < 0 or (difference and not lost):
             raise TrafficError(
                 f"the server sent {sent['bytes_sent']} bytes, the clients received {received['payload_bytes']}",
                 "data was lost or doubled on the way: do not trust this link",
@@ -147,6 +153,7 @@ class FtpSession:
             transfers_cut=received["cut"],
             cpu_s=closed.cpu_s - opened.cpu_s,
             settings=self._settings,
+            problems=[f"{one}: what they received from then on is not counted" for one in lost],
         )
 
     def close(self) -> None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from offloadbench.ends import End, Role
 from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import open_iscsi, processes, tgt
@@ -132,16 +130,25 @@ class IscsiTraffic:
 
     def prepare(self, tell: Callable[[str], None]) -> None:
         del tell
-        tgt.require()
         if self.initiator == "kernel":
             open_iscsi.require()
-        available = psutil.virtual_memory().available
+
+    def check_peer(self, peer: End) -> None:
+        if not peer.address:
+            raise UsageError("iscsi-write has one target, and a fleet is many hosts", "--workloads ftp-get")
+        missing = peer.missing(tgt.TOOLS)
+        if missing:
+            raise HostError(
+                f"{peer.name}: {missing[0]} is not installed, which iscsi-write needs there",
+                f"there: apt-get install {tgt.TOOLS[missing[0]]}; or --workloads ftp-get",
+            )
+        available = peer.available_memory_bytes()
         # every command on its way has a buffer at either end
         needed = 2 * self.sessions * self.queue_depth * self.transfer_bytes
         needed += self.lun_bytes if self.backing == "memory" else 0
         if available < needed + _SPARE_MEMORY_BYTES:
             raise HostError(
-                f"{format_bytes(available)} of memory is available; the commands and the LUN need "
+                f"{peer.name}: {format_bytes(available)} of memory is available; the commands and the LUN need "
                 f"{format_bytes(needed)} of it",
                 "use a smaller LUN: --set lun_size=64MiB",
             )

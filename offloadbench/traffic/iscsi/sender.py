@@ -105,8 +105,9 @@ class Sender:
             exp_stat_sn=self._tasks.exp_stat_sn,
             data_bytes=immediate,
         )
-        self._connection.send(header, payload[:immediate], pdu.extended_cdb(command.cdb))
+        # counted before: on another CPU the receiver may have the status before this thread runs again
         self.sent_bytes += immediate
+        self._connection.send(header, payload[:immediate], pdu.extended_cdb(command.cdb))
         if unsolicited > immediate:
             self._send_data(command, RESERVED_TAG, immediate, unsolicited)
 
@@ -125,5 +126,5 @@ class Sender:
                 size=size,
                 final=offset + size == end,
             )
-            self._connection.send(header, command.write[offset : offset + size])
             self.sent_bytes += size
+            self._connection.send(header, command.write[offset : offset + size])

@@ -1,7 +1,7 @@
 """The iSCSI target at the load side, as a role (see offloadbench.ends): keeps a tgtd, and ends it when it ends.
 
 Orders: the configuration, answered by `ready`; then `mark` (CPU time), `report` (bytes moved), `words` (what tgtd
-said last, or that it is gone).
+said last, or that it is gone). Standard library only, of Python 3.9, so that a load host needs tgt and nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from offloadbench.errors import OffloadbenchError
-from offloadbench.kernel import counters, tgt
+from offloadbench.kernel import processes, tgt
 
 COMM = "ob-target"
 
@@ -59,7 +59,7 @@ def _serve(config: dict[str, Any], daemon: tgt.Daemon, disk: IO[bytes] | None) -
 
 def _follow(order: str, daemon: tgt.Daemon) -> None:
     if order == "mark":
-        _answer({"event": "mark", "cpu_s": counters.process_cpu_s(daemon.pid) + counters.process_cpu_s()})
+        _answer({"event": "mark", "cpu_s": processes.cpu_s(daemon.pid) + processes.cpu_s()})
     elif order == "report":
         _answer({"event": "report", **daemon.moved_bytes()})
     elif order == "words":
@@ -73,6 +73,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     line = sys.stdin.readline()
     if not line:
+        return
+    if not hasattr(os, "pidfd_open"):
+        _answer({"event": "error", "message": "Python 3.9 is needed here for tgt", "hint": "--workloads ftp-get"})
         return
     config = json.loads(line)
     disk: IO[bytes] | None = None

@@ -50,6 +50,10 @@ class StreamTraffic:
             "sndbuf_bytes": self.send_buffer_bytes,
         }
 
+    def check_peer(self, peer: End) -> None:
+        if not peer.address:
+            raise UsageError("tcp-stream sends to one load host, and a fleet is many", "--workloads ftp-get")
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         del run_id
         return []

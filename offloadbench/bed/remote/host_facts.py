@@ -1,0 +1,137 @@
+"""What an agent can tell about its host. Standard library of Python 3.7."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+_TRY_S = 1.0
+_SIOCGIFCONF, _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8912, 0x8946, 0x00000003
+# sizeof(struct ifreq): a name of 16 bytes and a union whose largest member holds two longs (include/uapi/linux/if.h)
+_IFREQ_BYTES = 40 if struct.calcsize("l") == 8 else 32
+
+
+def about() -> dict[str, Any]:
+    """The host."""
+    return {
+        "hostname": platform.node(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "root": os.geteuid() == 0,
+    }
+
+
+def memory_bytes() -> int:
+    """MemAvailable of /proc/meminfo."""
+    rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(rows["MemAvailable"].split()[0]) * 1024
+
+
+def cpu() -> dict[str, Any]:
+    """CPU seconds since boot, all CPUs: busy (neither idle nor stolen), stolen, all (proc_stat(5))."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    unit = 1.0 / os.sysconf("SC_CLK_TCK")
+    idle, stolen = ticks[3] + ticks[4], ticks[7]
+    return {
+        "t_ns": time.monotonic_ns(),
+        "busy_s": (sum(ticks) - idle - stolen) * unit,
+        "stolen_s": stolen * unit,
+        "all_s": sum(ticks) * unit,
+        "cpus": os.cpu_count(),
+    }
+
+
+def addresses() -> list[list[str]]:
+    """(NIC, IPv4 address) of every address that the kernel lists (SIOCGIFCONF); a label stands for its NIC."""
+    room = array.array("B", bytes(_IFREQ_BYTES * 1024))
+    address, length = room.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        told = fcntl.ioctl(control, _SIOCGIFCONF, struct.pack("iP", length, address))
+    used = struct.unpack("iP", told)[0]
+    found = []
+    for start in range(0, used, _IFREQ_BYTES):
+        row = room[start : start + _IFREQ_BYTES].tobytes()
+        found.append([row[:16].split(b"\0")[0].decode().split(":")[0], socket.inet_ntoa(row[20:24])])
+    return found
+
+
+def driver(ifname: str) -> dict[str, Any]:
+    """Driver, its version and firmware by ETHTOOL_GDRVINFO; empty where the NIC has none."""
+    info = (ctypes.c_char * 196)()
+    struct.pack_into("I", info, 0, _ETHTOOL_GDRVINFO)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP", ifname.encode(), ctypes.addressof(info)))
+    except OSError:
+        return {}
+    places = {"driver": 4, "driver_version": 36, "firmware": 68}
+    return {
+        name: info.raw[start : start + 32].split(b"\0")[0].decode(errors="replace") for name, start in places.items()
+    }
+
+
+def nic(ifname: str) -> dict[str, Any]:
+    """What is recorded about a NIC of the load side; features by `ethtool -k` where it is installed."""
+    found = driver(ifname)
+    for name, key in (("mtu", "mtu_bytes"), ("speed", "speed_mbit_per_s")):
+        try:
+            found[key] = int(Path("/sys/class/net", ifname, name).read_text())
+        except (OSError, ValueError):
+            found[key] = 0
+    tool = shutil.which("ethtool")
+    if tool:
+        rows = subprocess.run(
+            [tool, "-k", ifname], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
+        ).stdout
+        pairs = [row.split(":") for row in rows.decode(errors="replace").splitlines()[1:] if row.count(":") == 1]
+        found["features"] = {name.strip(): value.split()[0] == "on" for name, value in pairs if value.split()}
+    return found
+
+
+def reaches(address: str) -> str:
+    """Empty when a host answers at `address`: by taking a connection to discard (RFC 863), or by refusing it."""
+    with socket.socket() as probe:
+        probe.settimeout(_TRY_S)
+        code = probe.connect_ex((address, 9))
+    if code in (0, errno.ECONNREFUSED):
+        return ""
+    return "no answer" if code == errno.EAGAIN else os.strerror(code)
+
+
+def source_address(address: str) -> str:
+    """The address that this host would send from."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])
+
+
+def missing(tools: list[str]) -> list[str]:
+    """Programs that are not installed."""
+    return [tool for tool in tools if shutil.which(tool) is None]
+
+
+# what the engine may ask, by name
+QUESTIONS: dict[str, Any] = {
+    "about": about,
+    "memory": memory_bytes,
+    "clock": time.monotonic_ns,
+    "cpu": cpu,
+    "addresses": addresses,
+    "nic": nic,
+    "reaches": reaches,
+    "source_address": source_address,
+    "missing": missing,
+}

@@ -1,0 +1,111 @@
+"""`run --dut ssh://user@host`: that host, which has offloadbench, is tested; this machine is its load side.
+
+The host runs `run --peer wait`; this machine calls it over the test link, and brings the result file back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from offloadbench.errors import HostError, UsageError
+
+_SSH_FAILED = 255
+_END_S = 10.0
+_TOLD_HERE = ("result: ", "next: ")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.bed.remote import ssh
+    from offloadbench.commands import run_defaults
+
+    for name in ("peer", "fleet", "resume", "dry_run"):
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} and --dut: this machine is the load side of that run", f"drop --{option}")
+    host = ssh.parse(arguments.dut, "--dut")
+    if host.nic or host.address:
+        raise UsageError(f"--dut {arguments.dut}: its NIC is named by --nic", "drop ?nic= and ?address=")
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    output: Path = arguments.output or Path(f"{arguments.nic}-{stamp}.json")
+    if output.exists() and not arguments.force:
+        raise UsageError(f"{output} exists", "choose another --output, or add --force")
+    there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine
+    words = [*run_defaults.words(arguments, {"dut", "output", "peer", "fleet"}), "--peer=wait", f"--output={there}"]
+    code = _follow(ssh.command(host, [host.python, "-m", "offloadbench", "run", *words]))
+    if code == _SSH_FAILED:
+        raise HostError(f"{host.where}: ssh could not run offloadbench there", "see its message above")
+    fetched = subprocess.run(ssh.command(host, ["cat", there]), capture_output=True, check=False)
+    if fetched.returncode == 0:
+        output.write_bytes(fetched.stdout)
+        subprocess.run(ssh.command(host, ["rm", "-f", there]), check=False)
+        print(f"result: {output.absolute()}")
+        print(f"next: offloadbench report {shlex.quote(str(output))} --output report.html")
+    return code
+
+
+def _follow(command: list[str]) -> int:
+    """Show what the run there says, and be its load side when it asks for one; its exit code."""
+    from offloadbench.bed.remote import wait
+
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    callers: list[subprocess.Popen[bytes]] = []
+    assert process.stdout is not None
+    stdout = process.stdout
+    results = threading.Thread(target=lambda: _show_results(list(stdout)), daemon=True)
+    results.start()
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            caller = _call(line.rstrip("\n"))
+            if caller is not None:
+                callers.append(caller)
+            elif not line.startswith(wait.ASKING):
+                sys.stderr.write(line)
+        code = process.wait()
+        results.join(_END_S)
+        return code
+    finally:
+        # with us goes what the run there writes to; it notices, and puts back what it changed
+        process.terminate()
+        for caller in callers:
+            caller.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                caller.wait(_END_S)
+
+
+def _show_results(lines: list[str]) -> None:
+    sys.stdout.writelines(line for line in lines if not line.startswith(_TOLD_HERE))
+
+
+def _call(line: str) -> subprocess.Popen[bytes] | None:
+    """Start the load side, where this is the line that asks for it; never anything but our own program."""
+    from offloadbench.bed.remote import wait
+
+    asked = wait.asked_for(line)
+    if asked is None:
+        if " | python3 -c " in line:
+            raise HostError("the host under test has another version of offloadbench", "install the same one there")
+        return None
+    address, port, token = asked
+    caller = subprocess.Popen(
+        [sys.executable, "-c", wait.caller(address, port)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ,
+    )
+    assert caller.stdin is not None
+    caller.stdin.write(token.encode() + b"\n")
+    caller.stdin.close()
+    return caller

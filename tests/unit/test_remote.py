@@ -1,0 +1,295 @@
+"""The other host in parts: what is sent, who may speak, which addresses, whose clock, what a loss means."""
+
+from __future__ import annotations
+
+import ast
+import ipaddress
+import json
+import os
+import queue
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offloadbench.bed.remote import addresses, clock, connection, seal, sources, ssh, wait
+from offloadbench.bed.remote.connection import Connection
+from offloadbench.errors import HostError, TrafficError, UsageError
+
+ROLES = ("offloadbench.traffic.ftp.client", "offloadbench.traffic.stream.sink", "offloadbench.traffic.iscsi.target")
+AGENT = "offloadbench.bed.remote.agent"
+
+
+# ---------------------------------------------------------------- what is sent
+
+
+@pytest.mark.parametrize("module", [*ROLES, AGENT])
+def test_what_is_sent_to_a_load_host_needs_the_standard_library_only(module: str) -> None:
+    parts = sources.closure(module)
+    assert module in parts
+    for text in parts.values():
+        for name in sources.imported(text):
+            root = name.partition(".")[0]
+            assert root in sys.stdlib_module_names or root == "offloadbench", name
+
+
+@pytest.mark.parametrize("module", [*ROLES[:2], AGENT])
+def test_what_every_load_host_runs_is_python_3_7(module: str) -> None:
+    for name, text in [*sources.closure(module).items(), ("importer", sources.importer())]:
+        ast.parse(text, name, feature_version=(3, 7))
+
+
+def test_a_module_is_sent_with_what_it_imports_and_nothing_else() -> None:
+    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.traffic.orders"}
+    assert sources.closure("offloadbench.no_such_module") == {}
+
+
+# ---------------------------------------------------------------- seals
+
+
+@given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=5))
+def test_sealed_lines_open_in_their_order(lines: list[bytes]) -> None:
+    ours, theirs = seal.Seal(b"key", "to agent"), seal.Seal(b"key", "to agent")
+    assert [theirs.open(ours.close(line)) for line in lines] == lines
+
+
+def test_a_line_of_another_key_direction_or_place_is_refused() -> None:
+    line = seal.Seal(b"key", "to agent").close(b"{}")
+    later = seal.Seal(b"key", "to agent")
+    later.open(line)
+    for reader in (seal.Seal(b"other", "to agent"), seal.Seal(b"key", "to engine"), later):
+        with pytest.raises(ValueError, match="without the right seal"):
+            reader.open(line)
+    with pytest.raises(ValueError, match="without the right seal"):
+        seal.Seal(b"key", "to agent").open(line[:-2] + b"[]")
+
+
+def test_keys_depend_on_the_token_and_on_both_sides() -> None:
+    keys = {seal.session_key(*words) for words in (("t", "a", "b"), ("t", "b", "a"), ("u", "a", "b"), ("t", "a", "c"))}
+    assert len(keys) == 4
+
+
+# ---------------------------------------------------------------- an agent of flesh and blood, on a pipe
+
+
+class Pipe:
+    """The real agent as a process of this machine, as a `Stream`."""
+
+    def __init__(self, program: bytes = sources.agent("agent.serve(0, 1)"), greeting: str = "") -> None:
+        code = f"print({greeting!r}, end='', flush=True)\nf=open(0,'rb',closefd=False)\nexec(f.read(int(f.readline())))"
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        self.write(b"%d\n" % len(program) + program)
+
+    def read(self) -> bytes:
+        assert self.process.stdout is not None
+        return os.read(self.process.stdout.fileno(), 1 << 16)
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+
+    def words(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def test_an_agent_answers_and_says_what_it_cannot() -> None:
+    agent = Connection(Pipe(greeting="Welcome to this host!\n{}\n"), "here")
+    try:
+        assert agent.about["cpus"] == os.cpu_count()
+        assert ["lo", "127.0.0.1"] in agent.ask("addresses")
+        assert agent.ask("missing", ["sh", "no-such-program"]) == ["no-such-program"]
+        assert agent.ask("source_address", "127.0.0.1") == "127.0.0.1"
+        assert agent.ask("reaches", "127.0.0.1") == ""
+        first, last = agent.ask("cpu"), agent.ask("cpu")
+        assert 0 < first["busy_s"] <= last["busy_s"] <= last["all_s"]
+        offset = clock.estimate(lambda: agent.ask("clock"))
+        # it is this machine's own clock
+        assert abs(offset.offset_s) <= offset.uncertainty_s
+        with pytest.raises(TrafficError, match="reaches: TypeError"):
+            agent.ask("reaches")
+        assert not agent.lost
+    finally:
+        agent.close()
+
+
+def test_a_role_is_played_from_memory_and_ends_with_its_input() -> None:
+    agent = Connection(Pipe(), "here")
+    try:
+        role = agent.launch(ROLES[1], "the sink", "")
+        said = role.request(
+            {"address": "127.0.0.1", "connections": 1, "window_bytes": 0, "wake_at_bytes": 1}, "listening", 20
+        )
+        assert said["port"] > 0
+        assert role.request({"do": "mark"}, "mark", 10)["payload_bytes"] == 0
+        role.close()
+        assert not role.running()
+        broken = agent.launch(ROLES[1], "the sink", "")
+        broken.send({})
+        with pytest.raises(TrafficError, match=r"ended unasked: KeyError: 'connections'"):
+            broken.receive("listening", 20)
+    finally:
+        agent.close()
+
+
+def test_a_lost_agent_ends_whoever_waits_for_it() -> None:
+    stream = Pipe()
+    agent = Connection(stream, "there")
+    role = agent.launch(ROLES[1], "the sink", "")
+    stream.process.kill()
+    with pytest.raises(TrafficError, match="the sink ended unasked: there: the connection was closed"):
+        role.receive("listening", 20)
+    with pytest.raises(TrafficError, match="the load side is gone: there"):
+        agent.check()
+    with pytest.raises(TrafficError, match="the load side is gone"):
+        agent.ask("clock")
+    role.close()
+    agent.close()
+
+
+class Silent:
+    """A stream that greets and then says nothing more, as a host whose link went down."""
+
+    def __init__(self) -> None:
+        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._said.put(b'{"hello": {}}\n')
+
+    def read(self) -> bytes:
+        return self._said.get()
+
+    def write(self, data: bytes) -> None:
+        del data
+
+    def words(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._said.put(b"")
+
+
+def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(connection, "SILENCE_S", 0.1)
+    agent = Connection(Silent(), "there")
+    with pytest.raises(TrafficError, match="silent for"):
+        agent.ask("clock", timeout_s=20.0)
+
+
+def test_who_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_HELLO_S", 5.0)
+    with pytest.raises(TrafficError, match="here: the connection was closed"):
+        Connection(Pipe(b"print('no agent')"), "here")
+
+
+# ---------------------------------------------------------------- clocks and addresses
+
+
+def test_an_offset_is_known_to_half_of_the_quickest_round_trip() -> None:
+    ahead_ns = 5 * 10**9
+    offset = clock.estimate(lambda: time.monotonic_ns() + ahead_ns)
+    assert abs(offset.offset_s - 5.0) <= offset.uncertainty_s < 0.01
+
+
+OWN = [ipaddress.IPv4Interface("192.0.2.1/24"), ipaddress.IPv4Interface("198.51.100.1/30")]
+
+
+def _choose(theirs: list[tuple[str, str]], nic: str = "", address: str = "") -> tuple[str, str, str]:
+    found = addresses.choose(OWN, theirs, nic, address, "ssh://host")
+    return found.ifname, found.address, found.dut_address
+
+
+def test_the_address_in_the_network_of_the_nic_is_found() -> None:
+    theirs = [("lo", "127.0.0.1"), ("eth0", "203.0.113.9"), ("eth1", "198.51.100.2")]
+    assert _choose(theirs) == ("eth1", "198.51.100.2", "198.51.100.1")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "nic", "says"),
+    [
+        ([("eth0", "203.0.113.9")], "", "no address in 192.0.2.0/24, 198.51.100.0/30"),
+        ([("eth1", "192.0.2.2"), ("eth2", "192.0.2.3")], "", "several addresses in that network: eth1 192.0.2.2, eth2"),
+        ([("eth1", "192.0.2.2")], "eth9", "no address on a NIC eth9: it has eth1 192.0.2.2"),
+        # both ends would be this machine
+        ([("eth1", "192.0.2.1")], "", "no address in"),
+    ],
+)
+def test_hosts_that_share_no_link_are_told_so(theirs: list[tuple[str, str]], nic: str, says: str) -> None:
+    with pytest.raises(HostError, match=says):
+        _choose(theirs, nic)
+
+
+def test_the_user_decides_between_several() -> None:
+    theirs = [("eth1", "192.0.2.2"), ("eth2", "192.0.2.3")]
+    assert _choose(theirs, nic="eth2")[1] == "192.0.2.3"
+    assert _choose(theirs, address="192.0.2.2")[0] == "eth1"
+
+
+# ---------------------------------------------------------------- how a load host is named
+
+
+def test_a_load_host_is_named_as_a_url() -> None:
+    host = ssh.parse("ssh://me@host:2222?nic=eth1&address=192.0.2.2&python=/opt/python3")
+    assert (host.destination, host.port, host.nic, host.address) == ("me@host", 2222, "eth1", "192.0.2.2")
+    command = ssh.command(host, [host.python, "-c", "import os;print('x')"])
+    assert command[0] == "ssh"
+    assert command[-3:] == ["--", "me@host", "/opt/python3 -c 'import os;print('\"'\"'x'\"'\"')'"]
+    assert ssh.parse("ssh://host").where == "ssh://host"
+
+
+def test_another_ssh_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFLOADBENCH_SSH", "no-such-ssh -F file")
+    with pytest.raises(HostError, match="no-such-ssh is not installed"):
+        ssh.require()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ssh://", "ssh://u:secret@host", "ssh://host/path", "ssh://host:port", "ssh://host?colour=red", "ssh://h?nic"],
+)
+def test_what_is_no_load_host_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--peer ssh://"):
+        ssh.parse(text)
+
+
+def test_ports_to_wait_at() -> None:
+    assert wait.parse_port("wait") == wait.DEFAULT_PORT
+    assert wait.parse_port("wait:99") == 99
+    for text in ("wait:", "wait:x", "wait:0x1", "wait:99999", "waiting"):
+        with pytest.raises(UsageError, match="not a port to wait at"):
+            wait.parse_port(text)
+
+
+def test_the_printed_line_runs_what_it_names_and_shows_no_token_to_ps() -> None:
+    said: list[str] = []
+    host = wait.WaitingHost("127.0.0.1", 0, said.append)
+    try:
+        token, _, rest = host.line.removeprefix("echo ").partition(" | ")
+        assert token not in rest
+        assert sources.sha256(wait.program()) in rest
+        asked = wait.asked_for(host.line)
+        assert asked is not None
+        assert (asked[0], asked[2]) == ("127.0.0.1", token)
+        # nothing but the very line is followed
+        for other in (f"{host.line}; reboot", host.line.replace("sys.exit", "sys.exec"), "echo x", ""):
+            assert wait.asked_for(other) is None
+    finally:
+        host.close()
+
+
+def test_an_agents_stream_holds_json_lines_only() -> None:
+    stream = Pipe()
+    try:
+        message: dict[str, Any] = json.loads(stream.read())
+        assert set(message) == {"hello"}
+    finally:
+        stream.close()
