@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
+
+from offloadbench.errors import Interrupted, OffloadbenchError
 
 
 def subcommands() -> list[ModuleType]:
@@ -27,3 +30,10 @@ def subcommands() -> list[ModuleType]:
 
     measuring = [run, sweep, watch, compare, report, export, modules, probe]
     return [*measuring, cases, profile, doctor, tune, lab, restore, schema]
+
+
+def show_error(error: OffloadbenchError | Interrupted) -> None:
+    """What is wrong, and what to do about it, on standard error."""
+    sys.stderr.write(f"error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {error.hint}\n")

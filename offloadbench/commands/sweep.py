@@ -100,7 +100,7 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
     """The sweep that the command line asks for."""
     from offloadbench import catalog, sweepfile, traffic
 
-    cable.check_nic(arguments)
+    cable.check_nic(arguments, arguments.nic)
     if arguments.duration < 2 or arguments.warmup < 0 or arguments.repeats < 1:
         raise UsageError("--duration, --warmup or --repeats is too small", "use at least 2, 0 and 1")
     bed: dict[str, list[Any]] = {
