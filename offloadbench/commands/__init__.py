@@ -11,6 +11,7 @@ from offloadbench.errors import Interrupted, OffloadbenchError
 def subcommands() -> list[ModuleType]:
     """The subcommands, in the order in which --help lists them."""
     from offloadbench.commands import (
+        batch,
         cases,
         compare,
         doctor,
@@ -28,7 +29,7 @@ def subcommands() -> list[ModuleType]:
         watch,
     )
 
-    measuring = [run, sweep, watch, compare, report, export, modules, probe]
+    measuring = [run, sweep, batch, watch, compare, report, export, modules, probe]
     return [*measuring, cases, profile, doctor, tune, lab, restore, schema]
 
 

@@ -129,7 +129,9 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
 
     if arguments.resume:
         if arguments.nic and "," in arguments.nic:
-            raise UsageError("--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself")
+            raise UsageError(
+                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
+            )
         found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")

@@ -15,7 +15,11 @@ from offloadbench.kernel import capture, perf
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `offloadbench run` was asked for."""
+    """What `offloadbench run` was asked for.
+
+    Attributes:
+        mtu_bytes: of both ends; rx_ring, tx_ring: descriptors of the NIC under test; 0 is as found.
+    """
 
     nic: str
     cases: str
@@ -34,6 +38,9 @@ class Options:
     queue_bytes: int = 0
     wire: Wire = "tap"
     sysctls: dict[str, str] = field(default_factory=dict)
+    mtu_bytes: int = 0
+    rx_ring: int = 0
+    tx_ring: int = 0
     settings: list[str] = field(default_factory=list)
     force: bool = False
     resume: bool = False

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Bed
+from offloadbench.engine import nic_settings
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.options import Options
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
@@ -72,6 +73,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             bed = opening.build(options.nic, options.peer, options.cable, run_id, journal.add)
             for problem in bed.problems:
                 emit(Note(problem))
+            nic_settings.apply(bed, options, journal.add)
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:

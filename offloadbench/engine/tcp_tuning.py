@@ -113,10 +113,7 @@ def set_value(journal: undo.Journal, name: str, before: str, value: str, namespa
         HostError: refused, or the kernel took another value.
     """
     journal.add("sysctl", name=name, namespace=namespace, value=before)
-    try:
-        sysctl.write(name, value, namespace)
-    except OSError as error:
-        raise HostError(f"{name}: {value} refused: {error.strerror}", "everything was put back") from error
+    sysctl.write(name, value, namespace)
     after = sysctl.read(name, namespace) or ""
     if after != value:
         raise HostError(f"{name} is {after} after asking for {value}", "everything was put back")

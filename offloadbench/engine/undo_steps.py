@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError
-from offloadbench.kernel import features, irq, lending, link, mounts, neighbour, netns, open_iscsi, route, sysctl
+from offloadbench.kernel import (
+    features,
+    irq,
+    lending,
+    link,
+    mounts,
+    neighbour,
+    netns,
+    open_iscsi,
+    rings,
+    route,
+    sysctl,
+)
 from offloadbench.kernel.route import Silence
 
 Step = dict[str, Any]
@@ -37,6 +49,23 @@ def _undo_gso_max_segs(step: Step, tell: Tell) -> None:
     if link.read(step["ifname"], step["namespace"]).gso.max_segs != step["max_segs"]:
         link.set_gso_max_segs(step["ifname"], step["max_segs"], step["namespace"])
         tell(f"{step['ifname']}: gso_max_segs put back to {step['max_segs']}")
+
+
+def _undo_mtu(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    if link.read(step["ifname"], step["namespace"]).mtu_bytes != step["mtu_bytes"]:
+        link.set_mtu(step["ifname"], step["mtu_bytes"], step["namespace"])
+        tell(f"{step['ifname']}: MTU put back to {step['mtu_bytes']}")
+
+
+def _undo_rings(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    found = rings.read(step["ifname"], step["namespace"])
+    if {"rx": found.rx, "tx": found.tx} != step["rings"]:
+        rings.write(step["ifname"], step["rings"], step["namespace"])
+        tell(f"{step['ifname']}: rings put back to rx {step['rings']['rx']}, tx {step['rings']['tx']}")
 
 
 def _undo_namespace(step: Step, tell: Tell) -> None:
@@ -130,6 +159,8 @@ def _nic_is_gone(step: Step, tell: Tell) -> bool:
 _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "features": _undo_features,
     "gso_max_segs": _undo_gso_max_segs,
+    "mtu": _undo_mtu,
+    "rings": _undo_rings,
     "namespace": _undo_namespace,
     "folder": _undo_folder,
     "tracefs": _undo_tracefs,
@@ -152,6 +183,10 @@ def _command_for(step: Step) -> str:
         return f"{prefix}ethtool -K {step['ifname']} {bits}"
     if step["kind"] == "gso_max_segs":
         return f"{prefix}ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}"
+    if step["kind"] == "mtu":
+        return f"{prefix}ip link set dev {step['ifname']} mtu {step['mtu_bytes']}"
+    if step["kind"] == "rings":
+        return f"{prefix}ethtool -G {step['ifname']} rx {step['rings']['rx']} tx {step['rings']['tx']}"
     if step["kind"] == "namespace":
         return f"ip netns del {step['namespace']}"
     if step["kind"] == "folder":
