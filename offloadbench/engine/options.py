@@ -9,7 +9,8 @@ from typing import Any
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Cable, Wire
-from offloadbench.errors import HostError, UsageError
+from offloadbench.engine import rights
+from offloadbench.errors import UsageError
 from offloadbench.kernel import capture, perf
 
 
@@ -76,8 +77,7 @@ def check_output(options: Options) -> None:
 
 
 def check_machine(options: Options) -> None:
-    if os.geteuid() != 0:
-        raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
+    rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()
     if options.capture:

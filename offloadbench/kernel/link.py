@@ -149,7 +149,7 @@ def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -
         except NetlinkError as error:
             raise FeatureError(
                 f"{ifname}: gso_max_segs {max_segs} refused: {error.args[-1]}",
-                "root and Linux 4.16 are needed",
+                "CAP_NET_ADMIN and Linux 4.16 are needed",
             ) from error
     taken = read(ifname, namespace).gso.max_segs
     if taken != max_segs:

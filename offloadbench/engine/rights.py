@@ -1,0 +1,58 @@
+"""What each way of measuring asks of the kernel, checked before anything is touched."""
+
+from __future__ import annotations
+
+from offloadbench.bed import lab, pair
+from offloadbench.errors import HostError, ProfilerError
+from offloadbench.kernel import capabilities, netns
+
+FEATURES = {"net_admin": "sets features, MTU, addresses and sysctls"}
+NAMESPACES = {"sys_admin": "makes and enters network namespaces"}
+
+
+def for_run(nic: str, peer: str, *, profile: bool, capture: bool) -> None:
+    """Raise unless this process may measure the NIC with this load side.
+
+    Raises:
+        HostError: a capability is missing; the message names it and what it is for.
+        ProfilerError: only the profile is not allowed.
+    """
+    own_namespaces = nic in lab.NAMES or peer.startswith(pair.PREFIX)
+    needs = FEATURES | (NAMESPACES if own_namespaces else {}) | ({"net_raw": "--capture"} if capture else {})
+    capabilities.require("run", needs)
+    if own_namespaces:
+        _for_named_namespaces()
+    if profile:
+        _for_profile()
+
+
+def for_namespaces(what: str) -> None:
+    """Raise HostError unless this process may make network namespaces and links, as `lab up` does."""
+    capabilities.require(what, FEATURES | NAMESPACES)
+    _for_named_namespaces()
+
+
+def for_sysctls(what: str, namespace: str | None) -> None:
+    """Raise HostError unless this process may write net.* values, as `tune` does."""
+    capabilities.require(what, {"net_admin": "sets sysctls"} | (NAMESPACES if namespace else {}))
+
+
+def _for_named_namespaces() -> None:
+    if not capabilities.may_write(netns.RUN_NETNS):
+        raise HostError(
+            f"{netns.RUN_NETNS} cannot be written to: it holds the names of network namespaces",
+            "use sudo, or add CAP_DAC_OVERRIDE",
+        )
+
+
+def _for_profile() -> None:
+    if not capabilities.may_profile():
+        raise ProfilerError(
+            "the kernel profile needs CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)",
+            "use sudo, add the capability, or run --no-profile",
+        )
+    if not capabilities.may_see_addresses():
+        raise ProfilerError(
+            "the kernel profile needs the addresses of /proc/kallsyms, which CAP_SYSLOG shows",
+            "add it, set kernel.kptr_restrict to 0 or 1, or run --no-profile",
+        )
