@@ -38,6 +38,11 @@ _CAPABILITIES = (
         "opens what belongs to root: /run/netns, /dev/net/tun, tracefs, /proc/timer_list, /proc/irq",
         "no namespaces, no TAPs, no tracepoints as proof, CPU time by ticks, interrupts where they are",
     ),
+    (
+        "sys_nice",
+        "real-time priority of cable and sampler, the load side's NAPI thread on its own CPU",
+        "on a busy machine the cable falls behind, and lab-veth charges receiving to the sender",
+    ),
     ("net_raw", "packets for --capture", "run without --capture"),
 )
 
@@ -74,22 +79,10 @@ def _capabilities() -> list[Check]:
             level: Level = "fail" if name in rights.FEATURES else "note"
             checks.append(Check(capabilities.title(name), level, f"missing: {loss}", capabilities.hint({name: use})))
     if not capabilities.in_first_user_namespace():
-        checks.append(
-            Check(
-                "user namespace",
-                "note",
-                "a rootless container, or unshare: perf and kernel addresses belong to the machine's root",
-                "run on the machine itself for the profile",
-            )
-        )
-    checks.append(
-        Check(
-            "without any",
-            "ok",
-            "compare, report, export, modules, schema, cases, watch, doctor, "
-            "probe --pcap, --model and --vectors, and tune without --apply",
-        )
-    )
+        text = "run, lab, perf and kernel addresses ask for the machine's own capabilities"
+        checks.append(Check("user namespace", "fail", text, "run on the machine, or in a container of its root"))
+    text = "compare, report, export, modules, schema, watch, probe --pcap and --model, and tune without --apply"
+    checks.append(Check("without any", "ok", text))
     return checks
 
 

@@ -17,6 +17,7 @@ def for_run(nic: str, peer: str, *, profile: bool, capture: bool) -> None:
         HostError: a capability is missing; the message names it and what it is for.
         ProfilerError: only the profile is not allowed.
     """
+    _outside_user_namespaces("run")
     own_namespaces = nic in lab.NAMES or peer.startswith(pair.PREFIX)
     needs = FEATURES | (NAMESPACES if own_namespaces else {}) | ({"net_raw": "--capture"} if capture else {})
     capabilities.require("run", needs)
@@ -28,6 +29,7 @@ def for_run(nic: str, peer: str, *, profile: bool, capture: bool) -> None:
 
 def for_namespaces(what: str) -> None:
     """Raise HostError unless this process may make network namespaces and links, as `lab up` does."""
+    _outside_user_namespaces(what)
     capabilities.require(what, FEATURES | NAMESPACES)
     _for_named_namespaces()
 
@@ -35,6 +37,15 @@ def for_namespaces(what: str) -> None:
 def for_sysctls(what: str, namespace: str | None) -> None:
     """Raise HostError unless this process may write net.* values, as `tune` does."""
     capabilities.require(what, {"net_admin": "sets sysctls"} | (NAMESPACES if namespace else {}))
+
+
+def _outside_user_namespaces(what: str) -> None:
+    if not capabilities.in_first_user_namespace():
+        # net/core/net-sysfs.c, store_rps_map: the machine's own CAP_NET_ADMIN, not that of a user namespace
+        raise HostError(
+            f"{what} cannot keep the two ends apart in a user namespace: steering packets to CPUs is the machine's own",
+            "run it on the machine, or in a container that has no user namespace of its own",
+        )
 
 
 def _for_named_namespaces() -> None:

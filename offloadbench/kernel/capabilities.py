@@ -67,7 +67,7 @@ def hint(missing: Mapping[str, str]) -> str:
     """How capabilities come to a process."""
     flags = " ".join(f"--cap-add {name.upper()}" for name in missing)
     if in_first_user_namespace():
-        return f"use sudo; in a container {flags}; `offloadbench doctor` lists what works without"
+        return f"use sudo; in a container {flags}"
     return f"this is a user namespace: run on the machine itself, or in a container of its root with {flags}"
 
 

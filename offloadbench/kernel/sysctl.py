@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from offloadbench.errors import RefusedError
@@ -62,10 +63,10 @@ def write(name: str, value: str, namespace: str | None = None) -> None:
             _path(name).write_text(value)
     except OSError as error:
         where = "" if namespace is None else " in a network namespace"
-        raise RefusedError(
-            f"sysctl {name} = {value!r}{where}: {error.strerror}",
-            "see Documentation/networking/ip-sysctl.rst; values of the whole machine cannot be set in a namespace",
-        ) from error
+        hint = "see Documentation/networking/ip-sysctl.rst; values of the whole machine cannot be set in a namespace"
+        if error.errno == errno.EROFS:
+            hint = "a container has /proc/sys read-only: --security-opt systempaths=unconfined, or --privileged"
+        raise RefusedError(f"sysctl {name} = {value!r}{where}: {error.strerror}", hint) from error
 
 
 def recorded(namespace: str | None = None) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 
 from offloadbench import __version__, commands
 from offloadbench.commands.export import TABLE_NAMES
+from offloadbench.kernel import capabilities
 from tests.conftest import CommandLine
 
 SLOW_TO_IMPORT = {"pandas", "scipy", "seaborn", "matplotlib"}
@@ -63,10 +64,10 @@ def test_the_help_names_every_exit_code(command_line: CommandLine) -> None:
         assert re.search(rf"\b{code} [a-z]", text.partition("exit codes:")[2])
 
 
-def test_run_needs_root(command_line: CommandLine) -> None:
+def test_run_needs_capabilities(command_line: CommandLine) -> None:
     code, told = _run(command_line)
     assert code == 3
-    assert told.startswith("error: run needs root")
+    assert told.startswith("error: run needs CAP_NET_ADMIN ")
     assert "\nhint: " in told
     assert not Path("new.json").exists()
 

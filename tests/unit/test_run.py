@@ -155,7 +155,7 @@ def test_an_existing_output_needs_force(tmp_path: Path) -> None:
 
 def test_nothing_is_measured_without_capabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capabilities, "effective", frozenset)
-    with pytest.raises(HostError, match="run needs CAP_NET_ADMIN .*, CAP_SYS_ADMIN"):
+    with pytest.raises(HostError, match=r"run needs CAP_NET_ADMIN .*, CAP_SYS_ADMIN"):
         engine.execute(_options(tmp_path / "run.json"), _ignore)
     assert list(tmp_path.iterdir()) == []
 
