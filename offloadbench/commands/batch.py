@@ -54,7 +54,7 @@ def _report(folder: Path) -> None:
         return
     path = folder / _REPORT
     try:
-        names = [point.file for point in found.points if (folder / point.file).exists()]
+        names = [sweepfile.describe(point, found) for point in found.points if (folder / point.file).exists()]
         path.write_text(html.page(contents(runs, catalog.profile("linux"), names)), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "choose another --output") from error
