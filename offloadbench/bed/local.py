@@ -60,7 +60,7 @@ def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remembe
     """Make a namespace with these values; it shows as writable only what is its own, so they vanish with it.
 
     Raises:
-        HostError: the kernel refuses a value.
+        RefusedError: the kernel refuses a value.
     """
     remember("namespace", namespace=namespace)
     netns.create(namespace)
