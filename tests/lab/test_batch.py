@@ -67,6 +67,28 @@ def test_a_matrix_is_measured_and_a_refused_value_leaves_the_others(
     assert machine.state() == before
 
 
+def test_the_mtu_of_a_killed_batch_is_put_back_by_restore(
+    machine: Machine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.replace(', "lab-veth"', "").replace("[1500, 4000]", "4000").replace(', "many"', ""))
+    before = machine.state()
+    command = machine.call(sys.executable, "-m", "offloadbench", "batch", str(plan), "--output", str(tmp_path / "out"))
+    batch = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+    assert batch.stderr is not None
+    with batch.stderr:
+        assert any(line.startswith("[1/1]") for line in batch.stderr), "it ended before its trial"
+        batch.kill()
+        batch.wait()
+    shown = subprocess.check_output(machine.call("ip", "link", "show", "port0"), text=True)
+    assert "mtu 4000" in shown
+    words = machine.call(sys.executable, "-m", "offloadbench", "restore")
+    told = subprocess.run(words, check=True, capture_output=True, text=True, env=environment).stdout
+    assert "port0: MTU put back to 1500" in told
+    assert "port1: MTU put back to 1500" in told
+    assert machine.state() == before
+
+
 def test_two_nics_in_turn_make_a_file_each_and_one_report(offloadbench: Offloadbench, tmp_path: Path) -> None:
     done = offloadbench(
         "run", "--nic", "lab-veth,obnone", "--peer", "nic:obnone1", "--cases", "tso", "--workloads", "tcp-stream",
