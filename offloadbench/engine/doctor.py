@@ -43,7 +43,7 @@ _CAPABILITIES = (
         "real-time priority of cable and sampler, the load side's NAPI thread on its own CPU",
         "on a busy machine the cable falls behind, and lab-veth charges receiving to the sender",
     ),
-    ("net_raw", "packets for --capture", "run without --capture"),
+    ("net_raw", "packets for --capture and probe initcwnd --nic", "run without --capture, no live probe"),
 )
 
 

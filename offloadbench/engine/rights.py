@@ -34,6 +34,14 @@ def for_namespaces(what: str) -> None:
     _for_named_namespaces()
 
 
+def for_probe(*, own_namespaces: bool) -> None:
+    """Raise HostError unless this process may probe first flights, on a lab link or past its own TCP."""
+    needs = {"net_admin": "sets routes, rules and neighbours", "net_raw": "speaks TCP past the kernel's own"}
+    capabilities.require("probe initcwnd", needs | (NAMESPACES if own_namespaces else {}))
+    if own_namespaces:
+        _for_named_namespaces()
+
+
 def for_sysctls(what: str, namespace: str | None) -> None:
     """Raise HostError unless this process may write net.* values, as `tune` does."""
     capabilities.require(what, {"net_admin": "sets sysctls"} | (NAMESPACES if namespace else {}))
