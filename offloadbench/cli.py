@@ -51,9 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = _parser().parse_args(run_defaults.expand(typed, os.environ, Path()))
         code: int = chosen.main(chosen)
     except (OffloadbenchError, Interrupted) as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
+        commands.show_error(error)
         return error.exit_code
     except BrokenPipeError:
         # the reader of our output went away, as `| head` does; nothing more can be told it

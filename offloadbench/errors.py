@@ -39,6 +39,10 @@ class HostError(OffloadbenchError):
     exit_code = 3
 
 
+class RefusedError(HostError):
+    """The kernel does not take a value that was asked for; another may do."""
+
+
 class TrafficError(OffloadbenchError):
     """The load could not be driven, or a trial failed its integrity checks."""
 

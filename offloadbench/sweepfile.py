@@ -1,9 +1,9 @@
-"""The index of a sweep: sweep.json in a folder, beside one run file a point; written whole after every point."""
+"""The index of a sweep or batch: sweep.json in a folder, beside one run file a point; written whole after each."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,16 +18,23 @@ INDEX_NAME = "sweep.json"
 FORMAT: Final = "offloadbench-sweep"
 # 1: first version.
 FORMAT_VERSION = 1
-# axes that a bed has, as `BedRecord` and the engine's options name them; every other axis is a workload's parameter
-_TITLES = {"line_rate_bits_per_s": "line rate", "rtt_s": "RTT", "loss_ratio": "loss", "queue_bytes": "queue"}
-BED_AXES = tuple(_TITLES)
+# axes of the emulated cable, as `BedRecord` and the engine's options name them
+CABLE_AXES = ("line_rate_bits_per_s", "rtt_s", "loss_ratio", "queue_bytes")
+# all that the engine's options know by name; an axis that begins with `net.` is a sysctl, every other one a
+# workload's parameter
+BED_AXES = ("nic", *CABLE_AXES, "mtu_bytes", "rx_ring", "tx_ring")
+_TITLES = {
+    "nic": "NIC", "line_rate_bits_per_s": "line rate", "rtt_s": "RTT", "loss_ratio": "loss", "queue_bytes": "queue",
+    "mtu_bytes": "MTU", "rx_ring": "rx ring", "tx_ring": "tx ring",
+}  # fmt: skip
+SYSCTL_PREFIX = "net."
 
 
 class Point(Frozen, frozen=True, kw_only=True):
     """One point of the grid: a run of its own.
 
     Attributes:
-        bed: every bed axis -> value; parameters: parameter -> value as it was written.
+        bed: bed axis -> value; sysctls: name -> value; parameters: parameter -> value as it was written.
         workloads: names, or paths of TOML files, of those that this point tells something new about; a workload that
             does not know a parameter runs once, not once a value.
         file: name of the run file in the sweep's folder.
@@ -39,6 +46,7 @@ class Point(Frozen, frozen=True, kw_only=True):
     parameters: dict[str, str]
     workloads: list[str]
     file: str
+    sysctls: dict[str, str]
     done: bool = False
     problem: str = ""
 
@@ -47,12 +55,14 @@ class Sweep(Frozen, frozen=True, kw_only=True):
     """A sweep and how far it has come.
 
     Attributes:
+        nics: NIC -> its load side, "" where it is both.
+        sysctls: the same at every point.
         axes: axis -> its values, for those with more than one.
     """
 
     format: Literal["offloadbench-sweep"]
     format_version: int
-    nic: str
+    nics: dict[str, str]
     cases: str
     duration_s: int
     warmup_s: float
@@ -66,12 +76,15 @@ class Sweep(Frozen, frozen=True, kw_only=True):
 
 
 def grid(
-    bed: dict[str, list[Any]], parameters: dict[str, list[str]], definitions: Sequence[WorkloadDefinition]
+    bed: dict[str, list[Any]],
+    parameters: dict[str, list[str]],
+    definitions: Sequence[WorkloadDefinition],
+    sysctls: dict[str, list[str]] | None = None,
 ) -> list[Point]:
     """Every combination of the values, each workload only where its own parameters or the bed are new.
 
     Args:
-        bed: every one of `BED_AXES` -> values.
+        bed: each of `BED_AXES` that matters -> values; sysctls: name -> values.
         parameters: parameter -> values, as written.
 
     Raises:
@@ -80,9 +93,10 @@ def grid(
     catalog.override_parameters(list(definitions), [f"{key}={values[0]}" for key, values in parameters.items()])
     seen: set[str] = set()
     points: list[Point] = []
-    for values in itertools.product(*bed.values(), *parameters.values()):
-        place = dict(zip(bed, values, strict=False))
-        chosen = dict(zip(parameters, values[len(bed) :], strict=True))
+    outer = bed | (sysctls or {})
+    for values in itertools.product(*outer.values(), *parameters.values()):
+        place = dict(zip(outer, values, strict=False))
+        chosen = dict(zip(parameters, values[len(outer) :], strict=True))
         fresh = []
         for definition in definitions:
             known = {key: value for key, value in chosen.items() if key in definition.parameters}
@@ -96,7 +110,8 @@ def grid(
             points.append(
                 Point(
                     number=number,
-                    bed=place,
+                    bed={axis: value for axis, value in place.items() if axis in bed},
+                    sysctls={axis: value for axis, value in place.items() if axis not in bed},
                     parameters={key: value for key, value in chosen.items() if key in used},
                     workloads=[definition.name for definition in fresh],
                     file=f"{number:03d}.json",
@@ -123,15 +138,34 @@ def format_value(axis: str, value: float | str | None) -> str:
             return f"{float(value) * 100:g} %"
         case "queue_bytes":
             return format_bytes(float(value)) if value else "no limit"
+        case "mtu_bytes" | "rx_ring" | "tx_ring":
+            return str(value or "as found")
         case _:
             return str(value)
 
 
+def is_parameter(axis: str) -> bool:
+    """Whether an axis is a workload's parameter."""
+    return axis not in BED_AXES and not axis.startswith(SYSCTL_PREFIX)
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Axis -> value as 'RTT 20 ms, sndbuf 16MiB'; a NIC by its name alone."""
+    return ", ".join(
+        str(value) if axis == "nic" else f"{title(axis)} {format_value(axis, value)}" for axis, value in values.items()
+    )
+
+
+def place_of(point: Point, sweep: Sweep) -> dict[str, Any]:
+    """The point's value on each of the sweep's axes that it has."""
+    values = {**point.bed, **point.sysctls, **point.parameters}
+    return {axis: values[axis] for axis in sweep.axes if axis in values}
+
+
 def describe(point: Point, sweep: Sweep) -> str:
     """A point in words: its place on the axes, and its workloads."""
-    values = {**point.bed, **point.parameters}
-    place = [f"{title(axis)} {format_value(axis, values[axis])}" for axis in sweep.axes if axis in values]
-    return ", ".join([*place, *(Path(word).stem for word in point.workloads)])
+    place = place_of(point, sweep)
+    return ", ".join([*([in_words(place)] if place else []), *(Path(word).stem for word in point.workloads)])
 
 
 def save(sweep: Sweep, folder: Path) -> None:

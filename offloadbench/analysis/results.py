@@ -13,6 +13,7 @@ from offloadbench.analysis.attributed import QUANTITIES
 from offloadbench.analysis.flames import Flames, Forest
 from offloadbench.analysis.observations import observe
 from offloadbench.model import Profile, Run
+from offloadbench.sweepfile import in_words
 
 _PROFILED = ("modules", "methods", "seconds", "processes", "cpus")
 PROOF_COLUMNS = ["run", "workload", "case", "repeat", "subject", "verdict", "detail"]
@@ -73,21 +74,37 @@ def _circumstances(run: Run) -> tuple[object, ...]:
         run.bed.loss_ratio,
         run.bed.queue_bytes,
         repr(run.bed.settings.get("sysctls")),
+        run.nic.mtu_bytes,
+        *(run.bed.settings.get(name) for name in ("rx_ring", "tx_ring")),
         tuple(run.bed.dut_cpus),
         run.plan.duration_s,
+        in_words(run.sweep),
         repr([(workload.name, workload.parameters) for workload in run.plan.workloads]),
     )
 
 
 def bench_names(runs: Sequence[Run]) -> dict[str, str]:
-    """run id -> the NIC's name, followed by the run's id where another run of that name is not comparable."""
+    """run id -> the NIC's name, followed by what tells apart runs of that name that are not comparable: the place in
+    their sweep, or the run's id."""
     by_name: dict[str, set[tuple[object, ...]]] = {}
+    by_place: dict[str, set[tuple[object, ...]]] = {}
     for run in runs:
         by_name.setdefault(run.nic.name, set()).add(_circumstances(run))
-    return {
-        run.run_id: run.nic.name if len(by_name[run.nic.name]) == 1 else f"{run.nic.name} ({run.run_id})"
-        for run in runs
-    }
+        by_place.setdefault(_place(run), set()).add(_circumstances(run))
+    names = {}
+    for run in runs:
+        if len(by_name[run.nic.name]) == 1:
+            names[run.run_id] = run.nic.name
+        elif len(by_place[_place(run)]) == 1:
+            names[run.run_id] = _place(run)
+        else:
+            names[run.run_id] = f"{run.nic.name} ({run.run_id})"
+    return names
+
+
+def _place(run: Run) -> str:
+    """`eth1, MTU 9000`: the NIC, and the run's place in its sweep."""
+    return in_words({"nic": run.nic.name} | run.sweep)
 
 
 def _proofs(runs: Sequence[Run]) -> pd.DataFrame:

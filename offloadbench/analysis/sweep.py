@@ -11,7 +11,7 @@ import pandas as pd
 from offloadbench.analysis import limits, module_tables, tables
 from offloadbench.analysis.theory import CONGESTION_WINDOW
 from offloadbench.model import Profile, Run, WorkloadDefinition
-from offloadbench.sweepfile import BED_AXES, format_value, title
+from offloadbench.sweepfile import CABLE_AXES, in_words, is_parameter
 
 FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
 
@@ -43,43 +43,42 @@ def grid(runs: Sequence[Run]) -> Grid | None:
 
 def axis_columns(sweep: Axed) -> list[str]:
     """Columns of `trials` that hold the sweep's axes."""
-    return [axis if axis in BED_AXES else f"set_{axis}" for axis in sweep.axes]
+    return [f"set_{axis}" if is_parameter(axis) else axis for axis in sweep.axes]
 
 
 def trials(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a trial of the sweep: the columns of `tables.trials`, the bed's and the parameters' axes.
+    """One row a trial of the sweep: the columns of `tables.trials`, the bed's, the sysctls' and the parameters' axes.
 
-    Columns: those of `tables.trials`; line_rate_bits_per_s, rtt_s, loss_ratio, queue_bytes; `set_<key>` for each
-    parameter that the sweep varies, as it was written, None where the workload does not know it; setting: the place on
-    every axis but RTT in words, "" without any.
+    Columns: those of `tables.trials`; line_rate_bits_per_s, rtt_s, loss_ratio, queue_bytes; mtu_bytes, rx_ring,
+    tx_ring and sysctls where the sweep varies them; `set_<key>` for each parameter that it varies, as it was written,
+    None where the workload does not know it; setting: the place on every axis but RTT in words, "" without any.
     """
-    keys = [axis for axis in sweep.axes if axis not in BED_AXES]
+    keys = [axis for axis in sweep.axes if is_parameter(axis)]
+    others = [axis for axis in sweep.axes if not is_parameter(axis) and axis not in ("nic", *CABLE_AXES)]
     parts = []
     for run in runs:
         rows = tables.trials([run])
-        for axis in BED_AXES:
+        for axis in CABLE_AXES:
             rows[axis] = getattr(run.bed, axis)
+        for axis in others:
+            rows[axis] = run.sweep.get(axis)
         known = {workload.name: _values(workload, keys) for workload in run.plan.workloads}
         for key in keys:
             rows[f"set_{key}"] = pd.Series(
                 [known[name].get(key) for name in rows["workload"]], index=rows.index, dtype=object
             )
-        place = {axis: getattr(run.bed, axis) for axis in sweep.axes if axis in BED_AXES and axis != "rtt_s"}
-        words = {name: _in_words(place | values) for name, values in known.items()}
+        place = {axis: run.sweep.get(axis) for axis in sweep.axes if not is_parameter(axis) and axis != "rtt_s"}
+        words = {name: in_words(place | values) for name, values in known.items()}
         rows["setting"] = rows["workload"].map(words)
         parts.append(rows)
     if parts:
         return pd.concat(parts, ignore_index=True)
-    columns = [*tables.trials([]).columns, *BED_AXES, *(f"set_{key}" for key in keys), "setting"]
+    columns = [*tables.trials([]).columns, *CABLE_AXES, *others, *(f"set_{key}" for key in keys), "setting"]
     return pd.DataFrame(columns=columns)
 
 
 def _values(workload: WorkloadDefinition, keys: Sequence[str]) -> dict[str, Any]:
     return {key: workload.parameters[key] for key in keys if key in workload.parameters}
-
-
-def _in_words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{title(axis)} {format_value(axis, value)}" for axis, value in values.items())
 
 
 def medians(sweep: Axed, rows: pd.DataFrame) -> pd.DataFrame:

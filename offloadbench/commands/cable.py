@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> No
     )
 
 
-def check_nic(arguments: argparse.Namespace) -> None:
+def check_nic(arguments: argparse.Namespace, nic: str) -> None:
     """Raise UsageError where a cable is asked for that the NIC does not have."""
     asked = [name for name in _DEFAULTS if getattr(arguments, name)]
-    if arguments.nic == "lab-veth" and asked:
+    if nic == "lab-veth" and asked:
         option = asked[0].replace("_", "-")
         raise UsageError(f"--{option}: lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab")
 

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from offloadbench.commands import cable
-from offloadbench.errors import OK, HostError, OffloadbenchError, UsageError
+from offloadbench.errors import OK, OffloadbenchError, UsageError
 from offloadbench.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
@@ -94,16 +94,15 @@ def _account(direction: WireDirection) -> str:
 
 def _exec(arguments: argparse.Namespace) -> None:
     """Become the command. Returns only by raising."""
-    from offloadbench.engine import bench
-    from offloadbench.kernel import processes
+    from offloadbench.engine import bench, rights
+    from offloadbench.kernel import capabilities, processes
 
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words:
         raise UsageError("lab exec: no command", "for example: offloadbench lab exec dut -- ping -c 3 198.18.0.2")
     if shutil.which(words[0]) is None:
         raise UsageError(f"lab exec: no command named {words[0]!r}", "see PATH")
-    if os.geteuid() != 0:
-        raise HostError("lab exec needs root: it enters a network namespace", "use sudo")
+    capabilities.require("lab exec", rights.NAMESPACES)
     found, _ = bench.status(arguments.name)
     end = found.dut if arguments.end == "dut" else found.peer
     os.sched_setaffinity(0, end.cpus)

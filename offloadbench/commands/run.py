@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, progress, run_elsewhere
-from offloadbench.errors import OK, TrafficError, UsageError
+from offloadbench.commands import cable, progress, run_elsewhere, show_error
+from offloadbench.errors import OK, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
 
 if TYPE_CHECKING:
+    from offloadbench.commands.nics import Target
+    from offloadbench.engine.options import Options
     from offloadbench.model import Run
 
 _MAX_REPEATS = 20
@@ -23,13 +25,17 @@ _MAX_REPEATS = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract of `offloadbench run`: others script against it."""
-    parser.add_argument("--nic", metavar="NIC", help="NIC under test; `lab` and `lab-veth` are built for the run")
+    parser.add_argument(
+        "--nic",
+        metavar="NIC",
+        help="NIC under test, or a comma list of NICs, in turn; `lab` and `lab-veth` are built for the run",
+    )
     parser.add_argument(
         "--peer",
         metavar="WHERE",
         default="",
         help="load side of a real NIC: ssh://user@host[:port][?nic=eth1], wait[:port] (prints a line to start there), "
-        "nic:eth2 (a second port, cabled to it)",
+        "nic:eth2 (a second port, cabled to it); one for all NICs, or one for each",
     )
     parser.add_argument(
         "--fleet", metavar="ADDRESS", help="load side: the workers of a Dask scheduler, tcp://host:8786"
@@ -63,7 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-repeats", metavar="N", type=int, help="where --precision gives up (default: 20)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the order (default: drawn, and recorded)")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="run file (default: made from NIC and time)")
+    parser.add_argument(
+        "--output",
+        metavar="FILE|DIR/",
+        default="",
+        help="run file, or a folder for NIC.json; of several NICs x.json becomes x-NIC.json (default: NIC and time)",
+    )
     parser.add_argument("--resume", metavar="FILE", type=Path, help="go on with a run where it stopped")
     parser.add_argument("--dry-run", action="store_true", help="print order, duration and every setting touched")
     parser.add_argument(
@@ -111,15 +122,12 @@ def _at_least(name: str, value: float, low: float) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.analysis import steadiness
-    from offloadbench.engine import run as engine
-    from offloadbench.engine.options import Options
+    from offloadbench.engine.options import check_output
 
     if arguments.dut:
         return run_elsewhere.main(arguments)
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    cable.check_nic(arguments)
     if not arguments.resume and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
     if arguments.call_graph and arguments.no_profile:
@@ -127,26 +135,57 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    asked = [_options(arguments, target) for target in _targets(arguments)]
+    if len(asked) == 1:
+        return _measure(asked[0], dry_run=arguments.dry_run)
+    for options in asked:
+        check_output(options)
+    return _in_turn(asked, dry_run=arguments.dry_run)
+
+
+def _targets(arguments: argparse.Namespace) -> list[Target]:
+    from offloadbench.commands import nics
+
+    if arguments.resume:
+        if arguments.nic and "," in arguments.nic:
+            raise UsageError(
+                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
+            )
+        found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
+    else:
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        found = nics.targets(arguments.nic, arguments.peer, arguments.output, stamp)
+    for target in found:
+        cable.check_nic(arguments, target.nic)
+        if arguments.output.endswith("/"):
+            nics.make_folder(target.output.parent)
+    return found
+
+
+def _options(arguments: argparse.Namespace, target: Target) -> Options:
+    from offloadbench.engine.options import Options
+
     precision_ratio, repeats, max_repeats = _precision(arguments)
     if arguments.fleet and arguments.peer:
         raise UsageError("--fleet is the load side, and so is --peer", "leave one of them out")
     workloads = [name for name in (arguments.workloads or _default_workloads(arguments)).split(",") if name]
     if not workloads:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    options = Options(
-        nic=arguments.nic or "",
-        peer=f"fleet:{arguments.fleet}" if arguments.fleet else arguments.peer,
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().randrange(1, 2**31)
+    return Options(
+        nic=target.nic,
+        peer=f"fleet:{arguments.fleet}" if arguments.fleet else target.peer,
         on_lost_worker=arguments.on_lost_worker,
         cases=arguments.cases or "",
         workloads=workloads,
-        output=(arguments.resume or arguments.output or Path(f"{arguments.nic}-{stamp}.json")).absolute(),
+        output=target.output,
         duration_s=arguments.duration,
         warmup_s=arguments.warmup,
         repeats=repeats,
         precision_ratio=precision_ratio,
         max_repeats=max_repeats,
-        seed=random.SystemRandom().randrange(1, 2**31) if arguments.seed is None else arguments.seed,
+        seed=arguments.seed,
         **cable.settings(arguments),
         settings=arguments.set,
         force=arguments.force,
@@ -159,7 +198,33 @@ def main(arguments: argparse.Namespace) -> int:
         tune=arguments.tune is not None,
         command=["offloadbench", *sys.argv[1:]],
     )
-    if arguments.dry_run:
+
+
+def _in_turn(asked: list[Options], *, dry_run: bool) -> int:
+    """Several NICs, one after the other; what fails of one leaves the others to be measured.
+
+    Returns:
+        The highest of the exit codes.
+    """
+    codes = []
+    for options in asked:
+        print(f"{options.nic}:", flush=True)
+        try:
+            codes.append(_measure(options, dry_run=dry_run))
+        except OffloadbenchError as error:
+            show_error(error)
+            codes.append(error.exit_code)
+    files = [shlex.quote(str(options.output)) for options in asked if options.output.exists()]
+    if len(files) > 1 and not dry_run:
+        print(f"together: offloadbench report {' '.join(files)} --output report.html")
+    return max(codes)
+
+
+def _measure(options: Options, *, dry_run: bool) -> int:
+    from offloadbench.analysis import steadiness
+    from offloadbench.engine import run as engine
+
+    if dry_run:
         print("\n".join(engine.preview(options)))
         return OK
     with progress.show() as emit:

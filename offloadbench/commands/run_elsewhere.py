@@ -14,7 +14,6 @@ import shlex
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 from offloadbench.errors import HostError, UsageError
 
@@ -25,7 +24,7 @@ _TOLD_HERE = ("result: ", "next: ")
 
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.bed.remote import ssh
-    from offloadbench.commands import run_defaults
+    from offloadbench.commands import nics, run_defaults
 
     for name in ("peer", "fleet", "resume", "dry_run"):
         if getattr(arguments, name):
@@ -35,7 +34,9 @@ def main(arguments: argparse.Namespace) -> int:
     if host.nic or host.address:
         raise UsageError(f"--dut {arguments.dut}: its NIC is named by --nic", "drop ?nic= and ?address=")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    output: Path = arguments.output or Path(f"{arguments.nic}-{stamp}.json")
+    if not arguments.nic or "," in arguments.nic:
+        raise UsageError("--dut: one NIC of that host is tested", "name it by --nic")
+    output = nics.targets(arguments.nic, "", arguments.output, stamp)[0].output
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} exists", "choose another --output, or add --force")
     there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     if fetched.returncode == 0:
         output.write_bytes(fetched.stdout)
         subprocess.run(ssh.command(host, ["rm", "-f", there]), check=False)
-        print(f"result: {output.absolute()}")
+        print(f"result: {output}")
         print(f"next: offloadbench report {shlex.quote(str(output))} --output report.html")
     return code
 

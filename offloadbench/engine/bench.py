@@ -22,7 +22,7 @@ import msgspec
 
 from offloadbench.bed import lab
 from offloadbench.ends import python_role
-from offloadbench.engine import undo
+from offloadbench.engine import rights, undo
 from offloadbench.errors import HostError, OffloadbenchError, UsageError
 from offloadbench.kernel import processes
 from offloadbench.model import Frozen, WireReport
@@ -85,11 +85,10 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
 
     Raises:
         UsageError: a bench of this name stands.
-        HostError: not root, no TAP devices, or the keeper ended.
+        HostError: a capability is missing, no TAP devices, or the keeper ended.
     """
     _check_name(name)
-    if os.geteuid() != 0:
-        raise HostError("lab needs root: it makes namespaces and TAP devices", "use sudo")
+    rights.for_namespaces("lab")
     if settings.get("wire") != "netem":
         lab.require_tun()
     if name in names():

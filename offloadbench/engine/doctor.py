@@ -16,12 +16,35 @@ from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.analysis.tcp_tuning import Target
 from offloadbench.bed import cpus, lab
 from offloadbench.cache import cache_folder
+from offloadbench.engine import rights
 from offloadbench.errors import HostError, OffloadbenchError
-from offloadbench.kernel import debuginfo, features, idle, kallsyms, link, nic, perf, route, sysctl, tgt
+from offloadbench.kernel import capabilities, debuginfo, features, idle, kallsyms, link, nic, perf, route, sysctl, tgt
 from offloadbench.units import format_bytes
 
 Level = Literal["ok", "note", "fail"]
 _FILES_BYTES = 1 << 30
+# capability, what it is for, what does not work without
+_CAPABILITIES = (
+    ("net_admin", "sets features, MTU, rings, addresses and sysctls", "run, sweep, batch, lab and tune --apply refuse"),
+    (
+        "sys_admin",
+        "makes and enters network namespaces, mounts tracefs",
+        "no --nic lab or lab-veth, no --peer nic:, no lab; a NIC whose load side is another host can be measured",
+    ),
+    ("perfmon", "the kernel profile, the proof of a toggle by tracepoints", "run only with --no-profile"),
+    ("syslog", "addresses of kernel symbols for the profile", "run only with --no-profile, unless addresses are open"),
+    (
+        "dac_override",
+        "opens what belongs to root: /run/netns, /dev/net/tun, tracefs, /proc/timer_list, /proc/irq",
+        "no namespaces, no TAPs, no tracepoints as proof, CPU time by ticks, interrupts where they are",
+    ),
+    (
+        "sys_nice",
+        "real-time priority of cable and sampler, the load side's NAPI thread on its own CPU",
+        "on a busy machine the cable falls behind, and lab-veth charges receiving to the sender",
+    ),
+    ("net_raw", "packets for --capture and probe initcwnd --nic", "run without --capture, no live probe"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +66,24 @@ class Check:
     source: str = ""
 
 
-def _root() -> Check:
-    if os.geteuid() == 0:
-        return Check("root", "ok", "running as root")
-    return Check("root", "fail", "not root: features, namespaces and the kernel profile need it", "use sudo")
+def _capabilities() -> list[Check]:
+    """One line for each capability that something here needs; only without CAP_NET_ADMIN no run can work."""
+    held = capabilities.effective()
+    checks = []
+    for name, use, loss in _CAPABILITIES:
+        if name == "dac_override" and os.geteuid() == 0:
+            continue
+        if name in held:
+            checks.append(Check(capabilities.title(name), "ok", use))
+        else:
+            level: Level = "fail" if name in rights.FEATURES else "note"
+            checks.append(Check(capabilities.title(name), level, f"missing: {loss}", capabilities.hint({name: use})))
+    if not capabilities.in_first_user_namespace():
+        text = "run, lab, perf and kernel addresses ask for the machine's own capabilities"
+        checks.append(Check("user namespace", "fail", text, "run on the machine, or in a container of its root"))
+    text = "compare, report, export, modules, schema, watch, probe --pcap and --model, and tune without --apply"
+    checks.append(Check("without any", "ok", text))
+    return checks
 
 
 def _perf() -> Check:
@@ -62,6 +99,9 @@ def _perf() -> Check:
 
 
 def _symbols() -> Check:
+    if not capabilities.may_see_addresses():
+        text = "addresses are hidden: no kernel profile here, run --no-profile"
+        return Check("kernel symbols", "note", text, "CAP_SYSLOG, and sysctl kernel.kptr_restrict 0 or 1")
     symbols = SymbolTable(kallsyms.snapshot(), catalog.name_table(catalog.profile("linux")))
     text = f"{len(symbols)} functions with addresses, {symbols.known_ratio:.0%} of the kernel's own known by name"
     if debuginfo.find_vmlinux(os.uname().release):
@@ -85,7 +125,7 @@ def _idle() -> Check:
         "idle clock",
         "note",
         f"{clock.source}: {clock.quantum_s * 1e3:.0f} ms units",
-        "run as root on a CONFIG_NO_HZ kernel",
+        "uid 0 or CAP_DAC_OVERRIDE, and a CONFIG_NO_HZ kernel",
     )
 
 
@@ -114,7 +154,10 @@ def _disk() -> Check:
 
 
 def _tun() -> Check:
-    lab.require_tun()
+    try:
+        lab.require_tun()
+    except HostError as error:
+        return Check("TAP devices", "note", f"{error.message}: no --nic lab", error.hint)
     return Check("TAP devices", "ok", "/dev/net/tun opens: --nic lab works")
 
 
@@ -153,7 +196,6 @@ def _congestion_control() -> Check:
 
 
 _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
-    ("root", _root),
     ("perf", _perf),
     ("kernel symbols", _symbols),
     ("idle clock", _idle),
@@ -174,7 +216,7 @@ def examine(nic_name: str | None = None, target: Target | None = None) -> list[C
     Args:
         target: the path for which TCP's parameters are judged.
     """
-    checks = []
+    checks = _capabilities()
     for name, check in _CHECKS:
         try:
             checks.append(check())

@@ -9,13 +9,18 @@ from typing import Any
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Cable, Wire
-from offloadbench.errors import HostError, UsageError
+from offloadbench.engine import rights
+from offloadbench.errors import UsageError
 from offloadbench.kernel import capture, perf
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `offloadbench run` was asked for."""
+    """What `offloadbench run` was asked for.
+
+    Attributes:
+        mtu_bytes: of both ends; rx_ring, tx_ring: descriptors of the NIC under test; 0 is as found.
+    """
 
     nic: str
     cases: str
@@ -35,6 +40,9 @@ class Options:
     queue_bytes: int = 0
     wire: Wire = "tap"
     sysctls: dict[str, str] = field(default_factory=dict)
+    mtu_bytes: int = 0
+    rx_ring: int = 0
+    tx_ring: int = 0
     settings: list[str] = field(default_factory=list)
     force: bool = False
     resume: bool = False
@@ -70,8 +78,7 @@ def check_output(options: Options) -> None:
 
 
 def check_machine(options: Options) -> None:
-    if os.geteuid() != 0:
-        raise HostError("run needs root: it sets features, makes namespaces and profiles the kernel", "use sudo")
+    rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()
     if options.capture:

@@ -12,7 +12,7 @@ import msgspec
 from offloadbench import ability, catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab, netem
-from offloadbench.engine import blocks, nic_record, tune
+from offloadbench.engine import blocks, nic_record, nic_settings, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
 from offloadbench.engine.nic_record import describe_nic
@@ -136,6 +136,7 @@ def _resumed(options: Options, prior: Run) -> Options:
         queue_bytes=prior.bed.queue_bytes,
         wire="netem" if prior.bed.kind == netem.KIND else "tap",
         sysctls=prior.bed.settings.get("sysctls", {}),
+        **{name: prior.bed.settings.get(name, 0) for name in nic_settings.NAMES},
         seed=prior.plan.seed,
         profile=prior.plan.profile,
         call_graph=prior.plan.call_graph,
@@ -219,6 +220,17 @@ def nic_ability(nic_name: str) -> ability.Ability:
     check_machine(options)
     with open_site(options, lambda _: None) as site:
         return ability.of_nic(describe_nic(site.bed))
+
+
+def touched(options: Options) -> list[str]:
+    """Every setting that the cases of a run would touch, with its present value, as lines."""
+    workloads = prepare_workloads(options)
+    check_machine(options)
+    able = nic_ability(options.nic)
+    planned = _plan(options, able, [definition for definition, _ in workloads.values()])
+    everything = {(trial.repeat, trial.workload, trial.case) for trial in planned.order}
+    # without the lines about what there is to measure
+    return [*plan.describe(planned, options.nic, able.states, everything, able.couplings)[1:-1], *able.limits]
 
 
 def preview(options: Options) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Bed
+from offloadbench.engine import nic_settings
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
@@ -92,6 +93,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 )
                 # it lets go when the journal is empty
                 guarding.callback(Guardian(owner, journal.path, bed).release)
+            nic_settings.apply(bed, options, journal.add)
             os.sched_setaffinity(0, bed.placement.tool)
             yield Site(run_id, bed, journal, folder)
         finally:

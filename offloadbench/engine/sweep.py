@@ -1,4 +1,4 @@
-"""A sweep: one run for every point of a grid, its index saved after each."""
+"""A sweep or a batch: one run for every point of a grid, its index saved after each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from pathlib import Path
 import msgspec
 
 from offloadbench import catalog, sweepfile
+from offloadbench.bed import lab
+from offloadbench.engine import nic_settings
 from offloadbench.engine import run as engine
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.options import Options
-from offloadbench.errors import FeatureError, ProfilerError, RunFileError, TrafficError, UsageError
+from offloadbench.errors import (
+    FeatureError,
+    HostError,
+    OffloadbenchError,
+    ProfilerError,
+    RefusedError,
+    RunFileError,
+    TrafficError,
+    UsageError,
+)
+from offloadbench.kernel import link, rings, sysctl
 from offloadbench.model import Run
 from offloadbench.plan import TRIAL_OVERHEAD_S
 from offloadbench.sweepfile import Point, Sweep, describe, format_value, title
@@ -23,14 +35,15 @@ Execute = Callable[[Options, Emit], Run]
 # building the bed, reading the kernel's symbols, taking everything back
 POINT_OVERHEAD_S = 4.0
 # what one point may fail of while the others go on; anything else would fail them all
-_POINT_ERRORS = (TrafficError, FeatureError, ProfilerError)
+_POINT_ERRORS = (TrafficError, FeatureError, ProfilerError, RefusedError)
 
 
 def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> Options:
     """The options of a point's run."""
-    values = {**point.bed, **point.parameters}
+    nic = point.bed["nic"]
     return Options(
-        nic=sweep.nic,
+        nic=nic,
+        peer=sweep.nics[nic],
         cases=sweep.cases,
         workloads=point.workloads,
         output=folder / point.file,
@@ -39,14 +52,14 @@ def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> 
         repeats=sweep.repeats,
         # an order of its own, and losses of its own
         seed=sweep.seed + point.number,
-        sysctls=sweep.sysctls,
+        sysctls={**sweep.sysctls, **point.sysctls},
         wire=sweep.wire,
         settings=[f"{key}={value}" for key, value in point.parameters.items()],
         resume=(folder / point.file).exists(),
         profile=sweep.profile,
         command=command,
-        sweep={axis: values[axis] for axis in sweep.axes if axis in values},
-        **point.bed,
+        sweep=sweepfile.place_of(point, sweep),
+        **{axis: value for axis, value in point.bed.items() if axis != "nic"},
     )
 
 
@@ -82,6 +95,11 @@ def _grid_of(sweep: Sweep) -> Sweep:
     return msgspec.structs.replace(sweep, points=points, seed=0)
 
 
+def in_order(sweep: Sweep) -> list[Point]:
+    """The points in the order in which they are measured."""
+    return random.Random(sweep.seed).sample(sweep.points, len(sweep.points))  # noqa: S311 - repeatable, no secret
+
+
 def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_run: Execute = engine.execute) -> Sweep:
     """Run every point that is not done, in seeded random order, so that drift is no slope along an axis.
 
@@ -91,8 +109,9 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
     Raises:
         OffloadbenchError: what would fail every point alike.
     """
-    order = random.Random(sweep.seed).sample(sweep.points, len(sweep.points))  # noqa: S311 - repeatable, no secret
-    todo = [point for point in order if not point.done]
+    todo = [point for point in in_order(sweep) if not point.done]
+    # of several NICs one may be missing or in use
+    bearable = (*_POINT_ERRORS, HostError, UsageError) if len(sweep.nics) > 1 else _POINT_ERRORS
     for position, point in enumerate(todo, 1):
         emit(Note(f"point {position} of {len(todo)}: {describe(point, sweep)}"))
         problem = ""
@@ -101,9 +120,9 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
             failed = [trial for trial in run.trials if trial.outcome == "failed"]
             if failed:
                 problem = f"{failed[0].workload} {failed[0].case}: {failed[0].reason}"
-        except _POINT_ERRORS as error:
+        except bearable as error:
             problem = error.message
-            emit(Note(f"failed: {problem}"))
+            emit(Note(f"failed: {problem}" + (f" ({error.hint})" if error.hint else "")))
         result = msgspec.structs.replace(point, done=not problem, problem=problem)
         sweep = msgspec.structs.replace(
             sweep, points=[result if known.number == point.number else known for known in sweep.points]
@@ -123,21 +142,58 @@ def _measure(options: Options, emit: Emit, execute_run: Execute) -> Run:
         return execute_run(dataclasses.replace(options, resume=False, force=True), emit)
 
 
+def touched(sweep: Sweep) -> list[str]:
+    """Every setting of each NIC and its namespace that the points would touch, with its present value, as lines."""
+    lines = []
+    for nic, peer in sweep.nics.items():
+        points = [point for point in sweep.points if point.bed["nic"] == nic]
+        lines.append(f"{nic}, load side {peer}:" if peer else f"{nic}, built for each run:")
+        try:
+            lines += _outside_cases(nic, points)
+            lines += engine.touched(options_of(sweep, points[0], Path(), []))
+        except OffloadbenchError as error:
+            lines.append(f"  cannot be measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return lines
+
+
+def _outside_cases(nic: str, points: list[Point]) -> list[str]:
+    """MTU, rings and sysctls: present value -> values of the points."""
+    asked: dict[str, list[str]] = {}
+    for point in points:
+        set_here = {axis: point.bed.get(axis) for axis in nic_settings.NAMES} | point.sysctls
+        for axis, value in set_here.items():
+            if value and str(value) not in asked.setdefault(axis, []):
+                asked[axis].append(str(value))
+    return [
+        f"  {title(axis)}: {_present(nic, axis)} -> {', '.join(values)}" for axis, values in asked.items() if values
+    ]
+
+
+def _present(nic: str, axis: str) -> str:
+    if axis not in nic_settings.NAMES:
+        return sysctl.read(axis) or "absent"
+    if nic in lab.NAMES:
+        return "as built"
+    if axis == "mtu_bytes":
+        return str(link.read(nic).mtu_bytes)
+    return str(getattr(rings.read(nic), axis.removesuffix("_ring")))
+
+
 def preview(sweep: Sweep) -> list[str]:
-    """The grid and how long it takes, as lines."""
+    """The points in the order of their measurement, and how long that takes, as lines."""
     cases = len(catalog.select_cases(sweep.cases))
     per_trial_s = sweep.duration_s + sweep.warmup_s + TRIAL_OVERHEAD_S
     todo = [point for point in sweep.points if not point.done]
     trials = sum(len(point.workloads) for point in todo) * cases * sweep.repeats
     total_s = trials * per_trial_s + len(todo) * POINT_OVERHEAD_S
     lines = [
-        f"{len(todo)} of {len(sweep.points)} points to measure on {sweep.nic}, {trials} trials, about "
+        f"{len(todo)} of {len(sweep.points)} points to measure on {', '.join(sweep.nics)}, {trials} trials, about "
         f"{format_duration(total_s)}, seed {sweep.seed}"
     ]
     for axis, values in sweep.axes.items():
         lines.append(f"{title(axis)}: {', '.join(format_value(axis, value) for value in values)}")
-    for point in sweep.points:
+    for point in in_order(sweep):
         state = " (done)" if point.done else f" (failed: {point.problem})" if point.problem else ""
         lines.append(f"{point.number:3d}. {describe(point, sweep)}{state}")
-    lines.append("points are measured in seeded random order; each is a run that puts everything back")
+    lines.append("points are measured in this order, drawn from the seed; each is a run that puts everything back")
     return lines

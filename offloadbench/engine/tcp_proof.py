@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from offloadbench.analysis import tcp_proof, tcp_tuning
 from offloadbench.analysis.tcp_proof import Stretch
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
+from offloadbench.engine import rights
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.options import Options
 from offloadbench.engine.site import open_site
 from offloadbench.engine.tcp_tuning import Change, present, set_value
 from offloadbench.engine.trial import WIRE_VOID_RATIO
-from offloadbench.errors import HostError, TrafficError
+from offloadbench.errors import TrafficError
 from offloadbench.traffic.base import Traffic
 
 WORKLOAD = "tcp-stream"
@@ -51,11 +51,10 @@ def prove(target: tcp_tuning.Target, sysctls: Mapping[str, str], emit: Emit) -> 
         sysctls: values to begin with, instead of the lab's own.
 
     Raises:
-        HostError: not root, or no TAP devices.
+        HostError: a capability is missing, or no TAP devices.
         TrafficError: the stream failed, or the emulated cable could not keep up with the rate.
     """
-    if os.geteuid() != 0:
-        raise HostError("tune --prove needs root: it builds a lab link", "use sudo")
+    rights.for_namespaces("tune --prove")
     lab.require_tun()
     needed = tcp_tuning.needs(target)
     options = Options(

@@ -6,7 +6,6 @@ take back every `*.journal` whose run is dead, and a tuned machine is meant to s
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from offloadbench.analysis import tcp_tuning
 from offloadbench.analysis.initcwnd.by_version import version
 from offloadbench.analysis.tcp_tuning import Target
-from offloadbench.engine import undo
+from offloadbench.engine import rights, undo
 from offloadbench.engine.undo_steps import Tell
 from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import netns, sysctl
@@ -63,10 +62,10 @@ def apply(target: Target, namespace: str | None) -> list[Change]:
 
     Raises:
         UsageError: no such namespace, or an earlier --apply stands and more would have to be changed.
-        HostError: not root, or the kernel took another value.
+        HostError: a capability is missing, or the kernel took another value.
     """
+    rights.for_sysctls("tune --apply", namespace)
     _check(namespace)
-    _need_root()
     owner = _owner(namespace)
     lock = undo.NicLock(owner)
     try:
@@ -93,10 +92,10 @@ def undo_applied(namespace: str | None, tell: Tell) -> bool:
     """Put back what `apply` found; False when there is nothing to put back.
 
     Raises:
-        HostError: not root.
+        HostError: a capability is missing.
         RestoreError: some could not be put back; the journal stays.
     """
-    _need_root()
+    rights.for_sysctls("tune --undo", namespace)
     owner = _owner(namespace)
     lock = undo.NicLock(owner)
     try:
@@ -113,10 +112,7 @@ def set_value(journal: undo.Journal, name: str, before: str, value: str, namespa
         HostError: refused, or the kernel took another value.
     """
     journal.add("sysctl", name=name, namespace=namespace, value=before)
-    try:
-        sysctl.write(name, value, namespace)
-    except OSError as error:
-        raise HostError(f"{name}: {value} refused: {error.strerror}", "everything was put back") from error
+    sysctl.write(name, value, namespace)
     after = sysctl.read(name, namespace) or ""
     if after != value:
         raise HostError(f"{name} is {after} after asking for {value}", "everything was put back")
@@ -138,9 +134,4 @@ def _check(namespace: str | None) -> None:
         with netns.entered(namespace):
             pass
     except OSError as error:
-        raise HostError(f"namespace {namespace}: {error.strerror}", "entering one needs root") from error
-
-
-def _need_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("tune --apply and --undo need root: they set sysctls", "use sudo")
+        raise HostError(f"namespace {namespace}: {error.strerror}", "entering one needs CAP_SYS_ADMIN") from error

@@ -20,6 +20,8 @@ from offloadbench.engine.undo_steps import Step, Tell, take_back
 from offloadbench.errors import HostError, RestoreError, UsageError
 from offloadbench.kernel import processes
 
+_ELSEWHERE = "use sudo, or point OFFLOADBENCH_STATE at a folder of yours"
+
 
 def state_folder() -> Path:
     """Where journals and locks lie."""
@@ -51,7 +53,7 @@ class NicLock:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = (folder / f"{nic_name.replace('/', '_')}.lock").open("a+")
         except OSError as error:
-            raise HostError(f"{folder}: {error.strerror}", "run as root") from error
+            raise HostError(f"{folder}: {error.strerror}", _ELSEWHERE) from error
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -81,7 +83,7 @@ class Journal:
         try:
             self._stream = self.path.open("x")
         except OSError as error:
-            raise HostError(f"{self.path}: {error.strerror}", "run as root; see the folder's free space") from error
+            raise HostError(f"{self.path}: {error.strerror}", f"{_ELSEWHERE}; see its free space") from error
         self._append({"run_id": run_id, "nic": nic_name, "boot_id": boot_id(), "pid": os.getpid()})
 
     def _append(self, line: Step) -> None:
@@ -160,7 +162,7 @@ def _is_running(header: Step) -> bool:
     except BlockingIOError:
         return True
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", "run as root") from error
+        raise HostError(f"{path}: {error.strerror}", _ELSEWHERE) from error
     return False
 
 

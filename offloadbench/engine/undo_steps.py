@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.errors import HostError, RestoreError
-from offloadbench.kernel import features, irq, lending, link, mounts, neighbour, netns, open_iscsi, route, sysctl
+from offloadbench.kernel import (
+    features,
+    irq,
+    lending,
+    link,
+    mounts,
+    neighbour,
+    netns,
+    open_iscsi,
+    rings,
+    route,
+    sysctl,
+)
 from offloadbench.kernel.route import Silence
 
 Step = dict[str, Any]
@@ -37,6 +49,23 @@ def _undo_gso_max_segs(step: Step, tell: Tell) -> None:
     if link.read(step["ifname"], step["namespace"]).gso.max_segs != step["max_segs"]:
         link.set_gso_max_segs(step["ifname"], step["max_segs"], step["namespace"])
         tell(f"{step['ifname']}: gso_max_segs put back to {step['max_segs']}")
+
+
+def _undo_mtu(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    if link.read(step["ifname"], step["namespace"]).mtu_bytes != step["mtu_bytes"]:
+        link.set_mtu(step["ifname"], step["mtu_bytes"], step["namespace"])
+        tell(f"{step['ifname']}: MTU put back to {step['mtu_bytes']}")
+
+
+def _undo_rings(step: Step, tell: Tell) -> None:
+    if _nic_is_gone(step, tell):
+        return
+    found = rings.read(step["ifname"], step["namespace"])
+    if {"rx": found.rx, "tx": found.tx} != step["rings"]:
+        rings.write(step["ifname"], step["rings"], step["namespace"])
+        tell(f"{step['ifname']}: rings put back to rx {step['rings']['rx']}, tx {step['rings']['tx']}")
 
 
 def _undo_namespace(step: Step, tell: Tell) -> None:
@@ -130,6 +159,8 @@ def _nic_is_gone(step: Step, tell: Tell) -> bool:
 _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "features": _undo_features,
     "gso_max_segs": _undo_gso_max_segs,
+    "mtu": _undo_mtu,
+    "rings": _undo_rings,
     "namespace": _undo_namespace,
     "folder": _undo_folder,
     "tracefs": _undo_tracefs,
@@ -144,35 +175,42 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
 }
 
 
+def _in_namespace(step: Step) -> str:
+    return f"ip netns exec {step['namespace']} " if step.get("namespace") else ""
+
+
+def _features_command(step: Step) -> str:
+    bits = " ".join(f"{name} {'on' if value else 'off'}" for name, value in step["wanted"].items())
+    return f"ethtool -K {step['ifname']} {bits}"
+
+
+# without the namespace in which they are typed
+_COMMANDS: dict[str, Callable[[Step], str]] = {
+    "features": _features_command,
+    "gso_max_segs": lambda step: f"ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}",
+    "mtu": lambda step: f"ip link set dev {step['ifname']} mtu {step['mtu_bytes']}",
+    "rings": lambda step: f"ethtool -G {step['ifname']} rx {step['rings']['rx']} tx {step['rings']['tx']}",
+    "namespace": lambda step: f"ip netns del {step['namespace']}",
+    "folder": lambda step: f"rm -r {step['path']}",
+    "tracefs": lambda step: "umount /sys/kernel/tracing",
+    "sysctl": lambda step: f"sysctl -w {step['name']}='{step['value']}'",
+    "lent_nic": lambda step: f"ip link set dev {step['ifname']} netns 1",
+    "address": lambda step: f"ip address flush dev {step['ifname']} to {step['address']}",
+    "irq_affinity": lambda step: f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list",
+    "iscsi_sessions": lambda step: "iscsiadm -m session; iscsiadm -m node -T NAME --logout",
+    "route": lambda step: f"ip route del {step['address']}",
+    "neighbour": lambda step: f"ip neigh del {step['address']} dev {step['ifname']}",
+    "rule": lambda step: _silence(step).command,
+}
+
+
 def _command_for(step: Step) -> str:
     """What a person would type to take the step back."""
-    prefix = f"ip netns exec {step['namespace']} " if step.get("namespace") else ""
-    if step["kind"] == "features":
-        bits = " ".join(f"{name} {'on' if value else 'off'}" for name, value in step["wanted"].items())
-        return f"{prefix}ethtool -K {step['ifname']} {bits}"
-    if step["kind"] == "gso_max_segs":
-        return f"{prefix}ip link set dev {step['ifname']} gso_max_segs {step['max_segs']}"
-    if step["kind"] == "namespace":
-        return f"ip netns del {step['namespace']}"
-    if step["kind"] == "folder":
-        return f"rm -r {step['path']}"
-    if step["kind"] == "sysctl":
-        return f"{prefix}sysctl -w {step['name']}='{step['value']}'"
-    if step["kind"] == "lent_nic":
-        return f"{prefix}ip link set dev {step['ifname']} netns 1"
-    if step["kind"] == "address":
-        return f"{prefix}ip address flush dev {step['ifname']} to {step['address']}"
-    if step["kind"] == "irq_affinity":
-        return f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list"
-    if step["kind"] == "iscsi_sessions":
-        return "iscsiadm -m session; iscsiadm -m node -T NAME --logout"
-    if step["kind"] == "route":
-        return f"{prefix}ip route del {step['address']}"
-    if step["kind"] == "neighbour":
-        return f"{prefix}ip neigh del {step['address']} dev {step['ifname']}"
-    if step["kind"] == "rule":
-        return prefix + _silence(step).command
-    return "umount /sys/kernel/tracing" if step["kind"] == "tracefs" else f"undo {json.dumps(step)}"
+    if step.get("kind") not in _COMMANDS:
+        return f"undo {json.dumps(step)}"
+    command = _COMMANDS[step["kind"]](step)
+    # a namespace is removed from outside
+    return command if step["kind"] == "namespace" else _in_namespace(step) + command
 
 
 def take_back(steps: list[Step], tell: Tell) -> RestoreError | None:

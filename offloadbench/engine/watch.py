@@ -129,7 +129,9 @@ def _inside(namespace: str | None) -> Iterator[None]:
         with netns.entered(namespace):
             yield
     except PermissionError as error:
-        raise HostError(f"namespace {namespace}: {error.strerror}", "entering a namespace needs root") from error
+        raise HostError(
+            f"namespace {namespace}: {error.strerror}", "entering a namespace needs CAP_SYS_ADMIN"
+        ) from error
 
 
 def _senders(options: Options) -> list[int]:

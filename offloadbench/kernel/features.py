@@ -147,7 +147,7 @@ def write_wanted(ifname: str, wanted: dict[str, bool], namespace: str | None = N
     except NetlinkError as error:
         names = ", ".join(wanted)
         raise FeatureError(
-            f"{ifname}: cannot set {names}: {error.args[-1]}", "root is needed; see `ethtool -k`"
+            f"{ifname}: cannot set {names}: {error.args[-1]}", "CAP_NET_ADMIN is needed; see `ethtool -k`"
         ) from error
 
 

@@ -18,7 +18,7 @@ def snapshot() -> str:
     lines = [line for line in Path("/proc/kallsyms").read_text().splitlines() if line[17:18] in "tTwW"]
     if not any(line[:16].strip("0") for line in lines[:1000]):
         raise ProfilerError(
-            "/proc/kallsyms shows no addresses", "run as root, and set sysctl kernel.kptr_restrict to 0 or 1"
+            "/proc/kallsyms shows no addresses", "CAP_SYSLOG is needed, and sysctl kernel.kptr_restrict 0 or 1"
         )
     return "\n".join(lines) + "\n"
 

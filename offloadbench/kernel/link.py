@@ -149,11 +149,32 @@ def set_gso_max_segs(ifname: str, max_segs: int, namespace: str | None = None) -
         except NetlinkError as error:
             raise FeatureError(
                 f"{ifname}: gso_max_segs {max_segs} refused: {error.args[-1]}",
-                "root and Linux 4.16 are needed",
+                "CAP_NET_ADMIN and Linux 4.16 are needed",
             ) from error
     taken = read(ifname, namespace).gso.max_segs
     if taken != max_segs:
         raise FeatureError(f"{ifname}: gso_max_segs is {taken} after asking for {max_segs}", "see `ip -d link`")
+
+
+def set_mtu(ifname: str, mtu_bytes: int, namespace: str | None = None) -> None:
+    """Set the MTU, and read it back. A driver may reset its link for it.
+
+    Raises:
+        FeatureError: the driver refuses it, or takes another.
+    """
+    with netns.entered(namespace), IPRoute() as ipr:
+        message = _find(ipr, ifname)
+        try:
+            ipr.link("set", index=message["index"], mtu=mtu_bytes)
+        except NetlinkError as error:
+            least, most = message.get_attr("IFLA_MIN_MTU") or 0, message.get_attr("IFLA_MAX_MTU") or 0
+            raise FeatureError(
+                f"{ifname}: MTU {mtu_bytes} refused: {error.args[-1]}",
+                f"the driver takes {least} to {most or 'any'}" if least else "see `ip -d link`",
+            ) from error
+    taken = read(ifname, namespace).mtu_bytes
+    if taken != mtu_bytes:
+        raise FeatureError(f"{ifname}: the MTU is {taken} after asking for {mtu_bytes}", "see `ip -d link`")
 
 
 def create_veth(ifname: str, namespace: str, peer_ifname: str, peer_namespace: str) -> None:

@@ -41,7 +41,7 @@ def _ip_netns(action: str, name: str) -> None:
         sh.ip("netns", action, name)
     except sh.ErrorReturnCode as error:
         raise HostError(
-            f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "root is needed"
+            f"namespace {name}: {error.stderr.decode(errors='replace').strip()}", "CAP_SYS_ADMIN is needed"
         ) from error
     except sh.CommandNotFound as error:
         raise HostError("ip is not installed", "apt-get install iproute2") from error

@@ -45,13 +45,16 @@ def poll_on(ifname: str, cpus: frozenset[int], namespace: str | None) -> None:
     sends it a wake-up interrupt a packet; here that was 37 % of the sender's CPU time. Needs Linux 5.13.
 
     Raises:
-        HostError: this kernel has no threaded NAPI.
+        HostError: this kernel has no threaded NAPI, or its thread may not be moved.
     """
     _write(ifname, "threaded", "1", namespace)
     _write(ifname, "gro_flush_timeout", str(POLL_INTERVAL_NS), namespace)
     _write(ifname, "napi_defer_hard_irqs", str(_EMPTY_POLLS), namespace)
-    for pid in _threads(ifname):
-        os.sched_setaffinity(pid, cpus)
+    try:
+        for pid in _threads(ifname):
+            os.sched_setaffinity(pid, cpus)
+    except PermissionError as error:
+        raise HostError(f"{ifname}: its NAPI thread cannot be moved", "CAP_SYS_NICE is needed") from error
 
 
 def _threads(ifname: str) -> list[int]:

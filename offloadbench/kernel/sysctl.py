@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+from offloadbench.errors import RefusedError
 from offloadbench.kernel import netns
 
 # what decides how TCP, the queues and the profiler behave; recorded with every run
@@ -51,8 +53,20 @@ def writable(name: str, namespace: str | None = None) -> bool:
 
 
 def write(name: str, value: str, namespace: str | None = None) -> None:
-    with netns.entered(namespace):
-        _path(name).write_text(value)
+    """Set a value.
+
+    Raises:
+        RefusedError: there is no such sysctl here, it is read-only, or it does not take the value.
+    """
+    try:
+        with netns.entered(namespace):
+            _path(name).write_text(value)
+    except OSError as error:
+        where = "" if namespace is None else " in a network namespace"
+        hint = "see Documentation/networking/ip-sysctl.rst; values of the whole machine cannot be set in a namespace"
+        if error.errno == errno.EROFS:
+            hint = "a container has /proc/sys read-only: --security-opt systempaths=unconfined, or --privileged"
+        raise RefusedError(f"sysctl {name} = {value!r}{where}: {error.strerror}", hint) from error
 
 
 def recorded(namespace: str | None = None) -> dict[str, str]:

@@ -33,7 +33,7 @@ def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> li
         nics: the NICs that transmit and receive for it: itself, or the devices below a VLAN or a bond.
 
     Raises:
-        ProfilerError: tracepoints are not to be had (no tracefs, no root).
+        ProfilerError: tracepoints are not to be had (no tracefs, or none that may be read).
     """
     data = folder / "evidence.perf.data"
     arguments = ["record", "-a", "-o", str(data)]
@@ -48,7 +48,7 @@ def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> li
         reason = (folder / "evidence.log").read_text(errors="replace").strip().splitlines()
         raise ProfilerError(
             f"tracepoints cannot be recorded: {reason[-1] if reason else 'no message'}",
-            "run as root, mount tracefs",
+            "CAP_PERFMON is needed, and a tracefs that you may read",
         ) from error
     finally:
         data.unlink(missing_ok=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from offloadbench.analysis.initcwnd.story import EXPLANATION
 from offloadbench.cli import _parser
+from offloadbench.commands import batch_plan
+from offloadbench.model.batch import BatchPlan
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -55,3 +59,15 @@ def test_the_pictures_are_there() -> None:
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert pictures
     assert all((Path(__file__).parents[2] / name).is_file() for name in pictures)
+
+
+def test_the_plan_of_a_batch_is_one_that_it_reads_and_shows_every_key(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    path = tmp_path / "plan.toml"
+    path.write_text(example[1])
+    sweep = batch_plan.read(path)
+    # iscsi-write knows sndbuf too: no workload has nothing new at a point
+    assert len(sweep.points) == math.prod(len(values) for values in sweep.axes.values())
+    for field in msgspec.structs.fields(BatchPlan):
+        assert re.search(rf"\b{field.name}\b", example[1]), field.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from offloadbench.commands import cable
 from offloadbench.engine import bench, undo
 from offloadbench.engine.bench import Bench, BenchEnd, Reply
 from offloadbench.errors import RestoreError, UsageError
+from offloadbench.kernel import capabilities
 from offloadbench.model import WireDirection, WireReport
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
@@ -99,7 +99,7 @@ def test_without_a_bench_status_says_so_and_the_others_are_usage_errors(
     machine: Machine, command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del machine
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(capabilities, "effective", lambda: frozenset({"net_admin", "sys_admin"}))
     assert command_line("lab", "status").out == "no bench stands\n"
     for words in (["down"], ["exec", "dut", "--", "true"]):
         finished = command_line("lab", *words)
@@ -139,7 +139,7 @@ def test_a_bench_whose_keeper_was_killed_is_told_and_taken_back(
 
 def test_a_second_bench_of_the_name_is_refused(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     del keeper
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(capabilities, "effective", lambda: frozenset({"net_admin", "sys_admin"}))
     monkeypatch.setattr(lab, "require_tun", lambda: None)
     with pytest.raises(UsageError, match="stands already"):
         bench.up("slow", {})
@@ -163,11 +163,11 @@ def test_exec_without_a_command_is_a_usage_error(command_line: CommandLine, word
 
 
 @pytest.mark.parametrize("name", ["up", "exec"])
-def test_a_bench_needs_root(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+def test_a_bench_needs_capabilities(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(capabilities, "effective", frozenset)
     finished = command_line("lab", name, *(["dut", "--", "true"] if name == "exec" else []))
     assert finished.code == 3
-    assert "needs root" in finished.err
+    assert "CAP_SYS_ADMIN" in finished.err
 
 
 def test_options_of_the_cable() -> None:

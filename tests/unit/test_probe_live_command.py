@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from offloadbench.engine.probe import session
 from offloadbench.engine.probe.lab import Matrix, writes_bytes
 from offloadbench.engine.probe.remote import Target, target
 from offloadbench.errors import HostError, UsageError
+from offloadbench.kernel import capabilities
 from tests.conftest import CommandLine
 
 MSS = 1448
@@ -59,10 +59,10 @@ def test_the_veth_pair_has_no_cable_and_a_file_is_not_overwritten(command_line: 
     assert (done.code, path.read_text()) == (2, "mine")
 
 
-def test_root_is_needed(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+def test_capabilities_are_needed(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "effective", frozenset)
     done = command_line("probe", "initcwnd", "--nic", "lab")
-    assert (done.code, "needs root" in done.err) == (HostError.exit_code, True)
+    assert (done.code, "CAP_NET_RAW" in done.err) == (HostError.exit_code, True)
 
 
 def test_a_list_of_windows_is_for_the_lab_only(command_line: CommandLine) -> None:

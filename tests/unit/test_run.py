@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
 from offloadbench.engine.options import Options
 from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import kallsyms, perf
+from offloadbench.kernel import capabilities, kallsyms, perf
 from offloadbench.model import PlannedCase, PlannedTrial, Run, Trial
 from offloadbench.plan import draw_order, make_plan
 from tests.unit import builders, repeats
@@ -154,9 +153,9 @@ def test_an_existing_output_needs_force(tmp_path: Path) -> None:
         engine.execute(_options(output), _ignore)
 
 
-def test_nothing_is_measured_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 65534)
-    with pytest.raises(HostError, match="needs root"):
+def test_nothing_is_measured_without_capabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "effective", frozenset)
+    with pytest.raises(HostError, match=r"run needs CAP_NET_ADMIN .*, CAP_SYS_ADMIN"):
         engine.execute(_options(tmp_path / "run.json"), _ignore)
     assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,7 @@ from tests.conftest import CommandLine
 from tests.unit import builders
 
 BED: dict[str, list[Any]] = {
+    "nic": ["lab"],
     "line_rate_bits_per_s": [10**9],
     "rtt_s": [0.0, 0.02],
     "loss_ratio": [0.0],
@@ -34,7 +35,7 @@ def _sweep(**parameters: list[str]) -> Sweep:
     return Sweep(
         format=sweepfile.FORMAT,
         format_version=sweepfile.FORMAT_VERSION,
-        nic="lab",
+        nics={"lab": ""},
         cases="tso",
         duration_s=2,
         warmup_s=0.0,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from offloadbench.engine import undo
-from offloadbench.errors import RestoreError
-from offloadbench.kernel import netns, sysctl
+from offloadbench.errors import RefusedError, RestoreError
+from offloadbench.kernel import capabilities, netns, sysctl
 from tests.conftest import CommandLine
 from tests.unit.test_tcp_tuning import DEFAULTS
 
@@ -34,7 +34,7 @@ class Sysctls:
     def _write(self, name: str, value: str, namespace: str | None = None) -> None:
         del namespace
         if name in self.failing:
-            raise OSError(22, os.strerror(22))
+            raise RefusedError(f"sysctl {name} = {value!r}: Invalid argument")
         if name not in self.deaf:
             self.values[name] = value
 
@@ -42,7 +42,7 @@ class Sysctls:
 @pytest.fixture
 def sysctls(monkeypatch: pytest.MonkeyPatch, state: Path) -> Sysctls:
     del state
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(capabilities, "effective", lambda: frozenset({"net_admin", "sys_admin"}))
     return Sysctls(monkeypatch)
 
 
@@ -174,13 +174,13 @@ def test_after_a_restart_there_is_nothing_to_put_back(
 
 
 @pytest.mark.parametrize("arguments", [(*PATH, "--apply"), ("--undo",)])
-def test_changing_needs_root(
+def test_changing_needs_a_capability(
     command_line: CommandLine, sysctls: Sysctls, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(capabilities, "effective", frozenset)
     done = command_line("tune", *arguments)
     assert done.code == 3
-    assert "root" in done.err
+    assert "CAP_NET_ADMIN" in done.err
     assert sysctls.values == DEFAULTS
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
 
 from offloadbench.bed import lab as lab_bed
+from offloadbench.engine import rights
 from offloadbench.engine.events import Emit
 from offloadbench.engine.options import Options
 from offloadbench.engine.probe.lab import Laboratory, Matrix
 from offloadbench.engine.probe.remote import Remote, Target
 from offloadbench.engine.site import open_journal, open_site
-from offloadbench.errors import HostError, TrafficError
+from offloadbench.errors import TrafficError
 from offloadbench.kernel import host, link, nic
 from offloadbench.model import PROBE_FORMAT, PROBE_FORMAT_VERSION, FlightTrial, Probe
 from offloadbench.version import __version__
 
 Seen = Callable[[FlightTrial, int, int], None]
-
-
-def _need_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("probe initcwnd needs root: it speaks TCP past the kernel's own", "use sudo")
 
 
 def _probe(
@@ -60,10 +55,10 @@ def in_the_lab(options: Options, matrix: Matrix, seen: Seen, emit: Emit) -> Prob
     """Both ends are ours.
 
     Raises:
-        HostError: not root, or no lab can be built here.
+        HostError: a capability is missing, or no lab can be built here.
         UsageError: an algorithm or a case that is not to be had.
     """
-    _need_root()
+    rights.for_probe(own_namespaces=True)
     if options.nic == lab_bed.LAB:
         lab_bed.require_tun()
     with open_site(options, emit) as site:
@@ -97,11 +92,11 @@ def from_outside(
     """The server is not ours.
 
     Raises:
-        HostError: not root, no such NIC, no route.
+        HostError: a capability is missing, no such NIC, no route.
         UsageError: another NIC leads there.
         TrafficError: no flight could be observed at all.
     """
-    _need_root()
+    rights.for_probe(own_namespaces=False)
     link.read(ifname)
     trials = []
     with open_journal(ifname, emit) as journal:

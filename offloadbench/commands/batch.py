@@ -1,0 +1,61 @@
+"""Measure a matrix told by a plan file: NICs, sysctls, MTU, rings, workloads and their parameters, cases."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from offloadbench.commands import sweeping
+from offloadbench.errors import UsageError
+
+_REPORT = "report.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """README describes the plan; `sweep --show FOLDER` prints the result again."""
+    parser.add_argument("plan", metavar="PLAN.toml", type=Path, nargs="?", help="the plan; --resume needs none")
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, help="sweep.json, a run file a point, the report (default: PLAN)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the batch in the folder; retry what failed")
+    parser.add_argument("--dry-run", action="store_true", help="print order, duration and every setting touched")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.commands import batch_plan
+
+    if not arguments.plan and not (arguments.resume and arguments.output):
+        raise UsageError("a plan is needed", "offloadbench batch plan.toml, or --resume --output FOLDER")
+    wanted = batch_plan.read(arguments.plan) if arguments.plan else None
+    folder = arguments.output or Path(arguments.plan.stem)
+    code = sweeping.measure(
+        wanted,
+        folder,
+        resume=arguments.resume,
+        dry_run=arguments.dry_run,
+        again=f"offloadbench batch --resume --output {shlex.quote(str(folder))}",
+        touched=True,
+    )
+    if not arguments.dry_run:
+        _report(folder)
+    return code
+
+
+def _report(folder: Path) -> None:
+    """One report over all points that were measured."""
+    from offloadbench import catalog, sweepfile
+    from offloadbench.report import html
+    from offloadbench.report.contents import contents
+
+    found = sweepfile.load(folder)
+    runs = sweepfile.load_runs(found, folder)
+    if not any(trial.outcome == "ok" for run in runs for trial in run.trials):
+        return
+    path = folder / _REPORT
+    try:
+        names = [sweepfile.describe(point, found) for point in found.points if (folder / point.file).exists()]
+        path.write_text(html.page(contents(runs, catalog.profile("linux"), names)), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "choose another --output") from error
+    print(f"report: {path}")
