@@ -36,7 +36,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     @contextlib.contextmanager
     def site(options: object, emit: object) -> Iterator[Any]:
         del options, emit
-        yield SimpleNamespace(run_id="r1", bed=None, journal=None, folder=Path())
+        yield SimpleNamespace(run_id="r1", bed=SimpleNamespace(peer=None), journal=None, folder=Path())
 
     def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
