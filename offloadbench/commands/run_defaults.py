@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offloadbench.commands import run
+from offloadbench.commands.run_arguments import add_arguments
 from offloadbench.errors import UsageError
 
 FILE = "offloadbench.toml"
@@ -42,7 +42,7 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
 def _actions() -> dict[str, argparse.Action]:
     """Option without its dashes -> what argparse knows of it."""
     parser = argparse.ArgumentParser(add_help=False)
-    run.add_arguments(parser)
+    add_arguments(parser)
     return {option.removeprefix("--"): action for action in parser._actions for option in action.option_strings}
 
 

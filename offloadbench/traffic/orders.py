@@ -6,6 +6,7 @@ import json
 import os
 import select
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -35,3 +36,26 @@ def read_orders() -> list[str] | None:
     """
     text = os.read(sys.stdin.fileno(), 1 << 16)
     return [json.loads(line)["do"] for line in text.splitlines()] if text else None
+
+
+def serve(wake: int, look: Callable[[], None], follow: Callable[[dict[str, Any]], None]) -> None:
+    """Follow orders until the engine is gone.
+
+    Args:
+        wake: read end of a pipe into which other threads of the role write a byte; `look` is called for it.
+        follow: called with every order.
+    """
+    stdin = sys.stdin.fileno()
+    text = b""
+    while True:
+        readable = select.select([stdin, wake], [], [])[0]
+        if wake in readable:
+            os.read(wake, 4096)
+            look()
+        if stdin in readable:
+            data = os.read(stdin, 1 << 16)
+            if not data:
+                return
+            *lines, text = (text + data).split(b"\n")
+            for line in lines:
+                follow(json.loads(line))

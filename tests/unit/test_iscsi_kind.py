@@ -238,13 +238,13 @@ def test_latencies_are_those_of_the_window() -> None:
     session = InstantSession()
     load, _ = _load(session)
     session.complete()
-    opened_ns = load._done_ns[-1]
+    opened_ns = load.completions._done_ns[-1]
     session.complete()
-    closed_ns = load._done_ns[-1]
+    closed_ns = load.completions._done_ns[-1]
     session.complete()
-    inside = load.latencies_ns(opened_ns, closed_ns)
+    inside = load.completions.latencies_ns(opened_ns, closed_ns)
     assert len(inside) == 1
-    assert inside[0] == load._latency_ns[1] >= 0
+    assert inside[0] == load.completions._latency_ns[1] >= 0
 
 
 def test_no_two_pages_of_different_transfers_bear_the_same_number() -> None:

@@ -9,13 +9,10 @@ import mmap
 import os
 import threading
 import time
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from offloadbench.traffic.iscsi.counts import Completions
 from offloadbench.traffic.iscsi.load import pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError
 
@@ -62,12 +59,11 @@ class BlockLoad:
         self._stopping = False
         self._threads = [threading.Thread(target=self._write, daemon=True) for _ in range(queue_depth)]
         self.failure = ""
-        self._done_ns = array("q")
-        self._latency_ns = array("q")
+        self.completions = Completions()
 
     @property
     def complete(self) -> int:
-        return len(self._done_ns)
+        return len(self.completions)
 
     @property
     def payload_bytes(self) -> int:
@@ -118,18 +114,11 @@ class BlockLoad:
         self._on_change()
 
     def _ended(self, began_ns: int) -> None:
-        now_ns = time.monotonic_ns()
         with self._lock:
-            self._done_ns.append(now_ns)
-            self._latency_ns.append(now_ns - began_ns)
+            self.completions.add(began_ns)
             first_queue = self.complete == self._queue_depth
         if first_queue:
             self._on_change()
-
-    def latencies_ns(self, opened_ns: int, closed_ns: int) -> npt.NDArray[np.int64]:
-        """Times from submission to completion of the writes that ended between two moments."""
-        done, latency = np.array(self._done_ns), np.array(self._latency_ns)
-        return latency[(done > opened_ns) & (done <= closed_ns)]
 
     def verify(self) -> int:
         """Read back every transfer and compare it with what was written there last.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +21,28 @@ _TCP_INFO_COUNTERS = {
     "tcp_rwnd_limited_us": 176,
     "tcp_sndbuf_limited_us": 184,
 }
+
+
+class Completions:
+    """When each command ended, and how long it took from its submission."""
+
+    def __init__(self) -> None:
+        self._done_ns = array("q")
+        self._latency_ns = array("q")
+
+    def __len__(self) -> int:
+        return len(self._done_ns)
+
+    def add(self, submitted_ns: int) -> None:
+        """A command that was submitted then ends now."""
+        now_ns = time.monotonic_ns()
+        self._latency_ns.append(now_ns - submitted_ns)
+        self._done_ns.append(now_ns)
+
+    def latencies_ns(self, opened_ns: int, closed_ns: int) -> npt.NDArray[np.int64]:
+        """Of those that ended between two moments; shape (commands,)."""
+        done, latency = np.array(self._done_ns), np.array(self._latency_ns)
+        return latency[(done > opened_ns) & (done <= closed_ns)]
 
 
 def tcp_counters(infos: Iterable[bytes]) -> dict[str, int]:

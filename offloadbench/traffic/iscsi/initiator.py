@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import select
 import socket
 import struct
 import sys
@@ -25,14 +24,10 @@ from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.session import Session
+from offloadbench.traffic.orders import answer, serve
 
 COMM = "ob-initiator"
 LUN = 1
-
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
 
 
 class Initiator:
@@ -132,21 +127,7 @@ class Initiator:
 
     def run(self) -> None:
         """Follow orders until finished or until the engine is gone."""
-        stdin = sys.stdin.fileno()
-        text = b""
-        while True:
-            readable = select.select([stdin, self._wake_read], [], [])[0]
-            if self._wake_read in readable:
-                os.read(self._wake_read, 4096)
-                self._look()
-            if stdin in readable:
-                # unbuffered: a line that stayed in a buffer would never wake the select again
-                data = os.read(stdin, 1 << 16)
-                if not data:
-                    return
-                *lines, text = (text + data).split(b"\n")
-                for line in lines:
-                    self._follow(json.loads(line))
+        serve(self._wake_read, self._look, self._follow)
 
     def _look(self) -> None:
         for number, session in enumerate(self._sessions):
@@ -154,16 +135,16 @@ class Initiator:
                 raise IscsiError(f"session {number + 1}: {session.failure.message}", session.failure.hint)
         if not self._told_ready and all(load.flowing for load in self._loads):
             self._told_ready = True
-            _answer({"event": "ready", "settings": self._settings()})
+            answer({"event": "ready", "settings": self._settings()})
         if self._draining and all(load.drained for load in self._loads):
             self._draining = False
-            _answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
+            answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
 
     def _follow(self, order: dict[str, Any]) -> None:
         if order["do"] == "mark":
             totals = self._totals()
             self._marks[totals["t_ns"]] = self._tcp_counters()
-            _answer({"event": "mark", **totals})
+            answer({"event": "mark", **totals})
         elif order["do"] == "drain":
             for load in self._loads:
                 load.stop()
@@ -174,7 +155,7 @@ class Initiator:
             for session in self._sessions:
                 session.logout()
             window = self._window(order["opened_ns"], order["closed_ns"])
-            _answer({"event": "finished", "verified_bytes": compared, **window})
+            answer({"event": "finished", "verified_bytes": compared, **window})
 
     def _totals(self) -> dict[str, Any]:
         return {
@@ -188,7 +169,7 @@ class Initiator:
 
     def _window(self, opened_ns: int, closed_ns: int) -> dict[str, Any]:
         """What the commands and the sockets did between two marks."""
-        latencies_ns = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads])
+        latencies_ns = np.concatenate([load.completions.latencies_ns(opened_ns, closed_ns) for load in self._loads])
         return counts.window(latencies_ns, self._marks[opened_ns], self._marks[closed_ns])
 
     def _tcp_counters(self) -> dict[str, int]:
@@ -232,7 +213,7 @@ def main() -> None:
         initiator.open()
         initiator.run()
     except IscsiError as error:
-        _answer({"event": "error", "message": error.message, "hint": error.hint})
+        answer({"event": "error", "message": error.message, "hint": error.hint})
     finally:
         initiator.close()
 

@@ -7,9 +7,7 @@ Orders as of initiator.py, which is the tool's own initiator: the configuration,
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -25,7 +23,7 @@ from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.orders import answer, read_configuration
+from offloadbench.traffic.orders import answer, read_configuration, serve
 
 COMM = "ob-initiator"
 _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
@@ -97,20 +95,7 @@ class KernelInitiator:
 
     def run(self) -> None:
         """Follow orders until finished or until the engine is gone."""
-        stdin = sys.stdin.fileno()
-        text = b""
-        while True:
-            readable = select.select([stdin, self._wake_read], [], [])[0]
-            if self._wake_read in readable:
-                os.read(self._wake_read, 4096)
-                self._look()
-            if stdin in readable:
-                data = os.read(stdin, 1 << 16)
-                if not data:
-                    return
-                *lines, text = (text + data).split(b"\n")
-                for line in lines:
-                    self._follow(json.loads(line))
+        serve(self._wake_read, self._look, self._follow)
 
     def _look(self) -> None:
         for load in self._loads:
@@ -138,7 +123,7 @@ class KernelInitiator:
         elif order["do"] == "finish":
             compared = sum(load.verify() for load in self._loads) if self._config["verify"] else 0
             opened_ns, closed_ns = order["opened_ns"], order["closed_ns"]
-            latencies = np.concatenate([load.latencies_ns(opened_ns, closed_ns) for load in self._loads])
+            latencies = np.concatenate([load.completions.latencies_ns(opened_ns, closed_ns) for load in self._loads])
             window = counts.window(latencies, self._marks[opened_ns], self._marks[closed_ns])
             self._log_out()
             answer({"event": "finished", "verified_bytes": compared, **window})

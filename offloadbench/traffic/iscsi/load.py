@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from mmap import mmap
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from offloadbench.traffic.iscsi import scsi
 from offloadbench.traffic.iscsi.command import Command
+from offloadbench.traffic.iscsi.counts import Completions
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.session import Session
 
@@ -87,13 +87,11 @@ class Load:
         self._issued = 0
         self._stopping = False
         self.payload_bytes = 0
-        # of every command: when its status came, and how long after its submission
-        self._done_ns = array("q")
-        self._latency_ns = array("q")
+        self.completions = Completions()
 
     @property
     def complete(self) -> int:
-        return len(self._done_ns)
+        return len(self.completions)
 
     @property
     def flowing(self) -> bool:
@@ -138,20 +136,13 @@ class Load:
             verb = "WRITE(16)" if self._shape.write else "READ(16)"
             block = int.from_bytes(command.cdb[2:10], "big")
             raise IscsiError(f"{verb} of {self._blocks} blocks at {block}: {failure}", "see the target's log and disk")
-        now_ns = time.monotonic_ns()
-        self._done_ns.append(now_ns)
-        self._latency_ns.append(now_ns - command.submitted_ns)
+        self.completions.add(command.submitted_ns)
         self.payload_bytes += self._shape.transfer_bytes
         slot = self._slots.pop(id(command))
         if not self._stopping:
             self._submit(slot)
         if self.complete == self._shape.queue_depth or self.drained:
             self._on_change()
-
-    def latencies_ns(self, opened_ns: int, closed_ns: int) -> npt.NDArray[np.int64]:
-        """Times from submission to status of the commands that ended between two moments."""
-        done, latency = np.array(self._done_ns), np.array(self._latency_ns)
-        return latency[(done > opened_ns) & (done <= closed_ns)]
 
     def verify(self) -> int:
         """Read back every transfer that was written and compare it with what was written there last.
