@@ -84,7 +84,8 @@ def _new_run(options: Options, site: Site, found: Nic, definitions: list[Workloa
         warnings=[*site.bed.problems, *able.limits],
         sweep=options.sweep,
         definitions=_definition_hashes(planned),
-        route=route.to(site.bed.peer.address, site.bed.dut.namespace),
+        # a fleet is many hosts, and has no address of its own
+        route=route.to(site.bed.peer.address, site.bed.dut.namespace) if site.bed.peer.address else None,
     )
 
 

@@ -225,6 +225,9 @@ def log_out(prefix: str) -> list[str]:
         interface = line.partition(" ")[0]
         if interface.startswith(_interface(prefix)):
             _admin("iface", "-I", interface, "-o", "delete")
+    left = _sessions(prefix)
+    if left:
+        raise TrafficError(f"the kernel keeps {', '.join(left)}", "iscsiadm -m session -P 1; iscsiadm -m session -u")
     return names
 
 

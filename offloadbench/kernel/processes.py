@@ -35,24 +35,44 @@ def of_run(run_id: str) -> list[int]:
     return found
 
 
-def end_of_run(run_id: str, grace_s: float = 2.0) -> list[str]:
-    """End every process of the run: SIGTERM, then SIGKILL by pid after the grace. Returns what was ended."""
-    ended = []
+def end_of_run(run_id: str, grace_s: float = 12.0) -> list[str]:
+    """End every process of the run: SIGTERM to those that no other one keeps, SIGKILL by pid after the grace.
+
+    A role ends what it keeps (tgtd, iscsid) in order, which may take it a logout.
+
+    Returns:
+        What was ended.
+    """
+    told: dict[int, str] = {}
     deadline = time.monotonic() + grace_s
-    for pid in of_run(run_id):
-        try:
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-            os.kill(pid, signal.SIGTERM)
-        except (OSError, ProcessLookupError):
-            continue
-        ended.append(f"{name} (pid {pid})")
     while (left := of_run(run_id)) and time.monotonic() < deadline:
+        for pid in left:
+            called = name(pid)
+            if pid not in told and _parent(pid) not in left and _signal(pid, signal.SIGTERM):
+                told[pid] = f"{called} (pid {pid})"
         time.sleep(0.05)
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
     while of_run(run_id) and time.monotonic() < deadline + grace_s:
         time.sleep(0.05)
-    return ended
+    return list(told.values())
+
+
+def _parent(pid: int) -> int:
+    """Pid of the parent (proc_pid_stat(5); the name before it may hold anything); 0 for a process that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _signal(pid: int, number: int) -> bool:
+    """False where the process has ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def holding_socket(inode: int) -> list[int]:

@@ -30,6 +30,7 @@ _SO_RCVBUFFORCE = 33
 _START_TIMEOUT_S = 10.0
 _ADMIN_S = 30.0
 _END_TIMEOUT_S = 3.0
+_LOGOUT_S = 8.0
 _LOG_TAIL_BYTES = 4096
 # program -> Debian package
 TOOLS = {"tgtd": "tgt", "tgtadm": "tgt", "setpriv": "util-linux"}
@@ -202,6 +203,12 @@ class Daemon:
         """Bytes that the sessions that are logged in have read from and written to the LUN, as tgtd counts them."""
         return count_moved_bytes(self._admin("--mode", "target", "--op", "stat", "--tid", _TARGET_ID))
 
+    def _wait_for_logout(self) -> None:
+        """Let an initiator go first: one in the kernel that loses its target keeps its session and tries again."""
+        deadline = time.monotonic() + _LOGOUT_S
+        while time.monotonic() < deadline and _connected(self.port):
+            time.sleep(0.05)
+
     def close(self) -> None:
         """End it: in order if it listens, else by force; it ignores SIGTERM while it has a target. Safe to call twice.
 
@@ -209,6 +216,7 @@ class Daemon:
             TrafficError: it is still there.
         """
         if self.running():
+            self._wait_for_logout()
             with contextlib.suppress(TrafficError):
                 self._admin("--mode", "target", "--op", "delete", "--force", "--tid", _TARGET_ID)
                 self._admin("--mode", "system", "--op", "delete")
@@ -222,6 +230,12 @@ class Daemon:
                 raise TrafficError(f"tgtd (pid {self.pid}) does not end", f"kill -9 {self.pid}") from error
         self._log.close()
         self._folder.cleanup()
+
+
+def _connected(port: int) -> bool:
+    """Whether a connection is established at a local port of this namespace (proc_net(5): state 01)."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return any(int(row[1].rpartition(":")[2], 16) == port and row[3] == "01" for row in rows)
 
 
 def count_moved_bytes(table: str) -> dict[str, int]:

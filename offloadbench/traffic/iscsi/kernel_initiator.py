@@ -157,13 +157,16 @@ class KernelInitiator:
         }
 
     def _log_out(self) -> None:
+        # first out, then close: a write to a target that is gone ends only with its session
         for load in self._loads:
-            load.close()
-        self._loads = []
+            load.stop()
         for connection in self._sockets:
             connection.close()
         self._sockets = []
         open_iscsi.log_out(self._portal.target_name)
+        for load in self._loads:
+            load.close()
+        self._loads = []
 
     def close(self) -> None:
         try:
