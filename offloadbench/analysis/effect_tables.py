@@ -121,8 +121,13 @@ def sentences(found: Sequence[Effect], parts: Sequence[Share]) -> list[str]:
     return lines
 
 
+def _three(value: float) -> str:
+    """Three significant figures without an exponent."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
 def _range(low: float, high: float) -> str:
-    return "no interval" if math.isnan(low) else f"{100 * low:.3g} to {100 * high:.3g}"
+    return "no interval" if math.isnan(low) else f"{_three(100 * low)} to {_three(100 * high)}"
 
 
 def _cpu(effect: Effect) -> str:
@@ -132,7 +137,7 @@ def _cpu(effect: Effect) -> str:
     verdict = judgement.verdict
     saves = ratio < 1
     ends = (1 - high, 1 - low) if saves else (low - 1, high - 1)
-    said = f"{'saves' if saves else 'costs'} {abs(100 * (1 - ratio)):.3g} % of CPU per GB ({_range(*ends)})"
+    said = f"{'saves' if saves else 'costs'} {_three(abs(100 * (1 - ratio)))} % of CPU per GB ({_range(*ends)})"
     if verdict == CHANGED:
         return said
     if verdict == INDICATION:
@@ -151,7 +156,7 @@ def _throughput(effect: Effect) -> str:
     ratio, low, high = effect.judgement.ratios()
     verb = "raises" if ratio > 1 else "lowers"
     ends = (low - 1, high - 1) if ratio > 1 else (1 - high, 1 - low)
-    return f" and {verb} throughput by {abs(100 * (ratio - 1)):.3g} % ({_range(*ends)})"
+    return f" and {verb} throughput by {_three(abs(100 * (ratio - 1)))} % ({_range(*ends)})"
 
 
 def _modules(effect: Effect, parts: Sequence[Share]) -> str:

@@ -15,6 +15,7 @@ from offloadbench.model import Profile, Run
 from offloadbench.report import machine, views
 from offloadbench.report.contents import ROWS, Contents, contents
 from offloadbench.report.flame import flame
+from offloadbench.report.plot import draw_all
 from offloadbench.report.plots import style
 from offloadbench.report.templates import content_hash, environment, own, script
 
@@ -69,4 +70,5 @@ def page(found: Contents) -> str:
         machines=[machine.machine(run) for run in results.runs],
     )
     with style.drawing():
+        draw_all(plots.every())
         return environment().get_template("report.html.j2").render(values)

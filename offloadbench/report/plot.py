@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
 from functools import partial
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from offloadbench.report.svg import inline, printable
+
+WIDE, NARROW = "wide", "narrow"
+# pictures for which starting a process pays
+_WORTH_A_PROCESS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Plot:
     draw: partial[Figure]
     label: str
     caption: str
+    drawn: dict[str, Markup] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -33,16 +42,43 @@ class Plot:
 
     @property
     def wide(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("wide")
+        """SVG."""
+        return self.inline(WIDE)
 
     @property
     def narrow(self) -> Markup:
-        """SVG, drawn now."""
-        return self._inline("narrow")
+        """SVG."""
+        return self.inline(NARROW)
 
-    def _inline(self, css_class: str) -> Markup:
-        drawn = self.draw(narrow=css_class == "narrow")
-        return Markup(  # noqa: S704 escaped by ElementTree
-            inline(drawn, f"p{self.number}{css_class}-", printable(self.label), css_class)
-        )
+    def inline(self, css_class: str) -> Markup:
+        """SVG for one of the pages, drawn when it is first asked for."""
+        if css_class not in self.drawn:
+            figure = self.draw(narrow=css_class == NARROW)
+            text = inline(figure, f"p{self.number}{css_class}-", printable(self.label), css_class)
+            self.drawn[css_class] = Markup(text)  # noqa: S704 escaped by ElementTree
+        return self.drawn[css_class]
+
+
+def draw_all(plots: Sequence[Plot]) -> None:
+    """Draw every plot for both pages, a process a CPU: pictures know nothing of each other, and take most of the time.
+
+    Forked, so that what is drawn need not be sent to the processes; few plots are drawn here.
+    """
+    wanted = [(plot, css_class) for plot in plots for css_class in (WIDE, NARROW)]
+    processes = min(len(os.sched_getaffinity(0)), len(wanted) // _WORTH_A_PROCESS)
+    if processes < 2:
+        return
+    with futures.ProcessPoolExecutor(
+        processes, multiprocessing.get_context("fork"), initializer=_LENT.extend, initargs=(wanted,)
+    ) as pool:
+        for (plot, css_class), text in zip(wanted, pool.map(_drawn, range(len(wanted))), strict=True):
+            plot.drawn[css_class] = Markup(text)  # noqa: S704 drawn by `Plot.inline`
+
+
+def _drawn(number: int) -> str:
+    plot, css_class = _LENT[number]
+    return str(plot.inline(css_class))
+
+
+# what a forked process is to draw; empty in the one that forks
+_LENT: list[tuple[Plot, str]] = []
