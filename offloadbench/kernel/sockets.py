@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -41,16 +42,29 @@ def connected(pid: int, remote: tuple[str, int]) -> list[socket.socket]:
     return _duplicates(pid, wanted)
 
 
+def _duplicate(process: int, entry: Path) -> int | None:
+    """Our duplicate of a process's file descriptor; None where it is no socket, or has been closed since."""
+    try:
+        if not str(entry.readlink()).startswith("socket:"):
+            return None
+    except FileNotFoundError:
+        return None
+    number: int = _libc.syscall(_PIDFD_GETFD, process, int(entry.name), 0)
+    if number >= 0:
+        return number
+    if ctypes.get_errno() == errno.EBADF:
+        return None
+    raise OSError(ctypes.get_errno(), f"pidfd_getfd of {entry.parent}")
+
+
 def _duplicates(pid: int, wanted: Callable[[socket.socket], bool]) -> list[socket.socket]:
     process = os.pidfd_open(pid)
     found = []
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            if not str(entry.readlink()).startswith("socket:"):
+            number = _duplicate(process, entry)
+            if number is None:
                 continue
-            number = _libc.syscall(_PIDFD_GETFD, process, int(entry.name), 0)
-            if number < 0:
-                raise OSError(ctypes.get_errno(), f"pidfd_getfd of process {pid}")
             candidate = socket.socket(fileno=number)
             if candidate.family == socket.AF_INET and wanted(candidate):
                 found.append(candidate)
