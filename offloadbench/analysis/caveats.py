@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, metrics, proof, steadiness
+from offloadbench.analysis import contamination, counting, proof, steadiness
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
@@ -28,11 +28,12 @@ class Caveat:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A trial with the words that name it."""
+    """A trial with the words that name it, and its row of `quality.quality`."""
 
     run: Run
     trial: Trial
     name: str
+    quality: Mapping[Hashable, float]
 
 
 def _names(found: list[str]) -> str:
@@ -70,23 +71,19 @@ def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
 
 
 def _losses(seen: list[_Seen]) -> Iterator[str]:
+    # nothing is above a bound where it was not measured: NaN compares as false
     for item in seen:
-        samples = item.trial.samples
-        if samples is None:
-            continue
-        total = {name: sum(column) for name, column in samples.counters.items()}
-        segments, packets = total["tcp_out_segments"], total["tx_packets"]
-        if segments and total["tcp_retrans_segments"] / segments > _LOSS_RATIO:
-            share = percent(total["tcp_retrans_segments"] / segments)
-            yield f"{item.name}: {share} of the segments were sent again; loss costs CPU and throughput of its own."
-        if packets and total["tx_dropped"] / packets > _LOSS_RATIO:
-            yield f"{item.name}: the NIC dropped {percent(total['tx_dropped'] / packets)} of its packets when sending."
-        if total["tcp_in_csum_errors"]:
-            count = f"{total['tcp_in_csum_errors']:.0f}"
-            yield f"{item.name}: {count} received segments had a wrong checksum: data may be damaged on the way."
-        tool = item.trial.tool
-        used = (tool.cpu_s + tool.perf_cpu_s) / (sum(samples.interval_s) * len(item.run.bed.dut_cpus)) if tool else 0.0
-        if tool and tool.on_dut_cpus and used > _TOOL_RATIO:
+        again, dropped, damaged, used = (
+            item.quality[name] for name in ("retrans_ratio", "tx_dropped_ratio", "csum_errors", "tool_cpu_ratio")
+        )
+        if again > _LOSS_RATIO:
+            text = f"{percent(again)} of the segments were sent again; loss costs CPU and throughput of its own."
+            yield f"{item.name}: {text}"
+        if dropped > _LOSS_RATIO:
+            yield f"{item.name}: the NIC dropped {percent(dropped)} of its packets when sending."
+        if damaged > 0:
+            yield f"{item.name}: {damaged:.0f} received segments had a wrong checksum: data may be damaged on the way."
+        if used > _TOOL_RATIO:
             yield f"{item.name}: offloadbench itself used {percent(used)} of the CPU it measured."
 
 
@@ -127,7 +124,7 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
             "no hardware counter was to be had. Samples that fell due while interrupts were off land on the "
             "instruction after; those are kept apart as irq_shadow."
         )
-    yield from _clocks(results, seen)
+    yield from _clocks(seen)
 
 
 def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
@@ -160,22 +157,12 @@ def _foreign(results: Results) -> dict[tuple[str, str], str]:
     return found
 
 
-def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:
+def _clocks(seen: list[_Seen]) -> Iterator[str]:
     """The profiler's busy time against the idle clock's."""
-    table = results.modules
-    timed = table[(table["quantity"] == "kernel_cpu_time_ns") & table["share_ratio"].notna()]
-    key = ["run", "workload", "case", "repeat"]
-    sums: dict[tuple[object, ...], float] = {
-        (row.run, row.workload, row.case, row.repeat): float(str(row.value)) / 1e9
-        for row in timed.groupby(key)["value"].sum().reset_index().itertuples()
-    }
     apart = []
     for item in seen:
-        if item.trial.samples is None:
-            continue
-        sampled = sums.get((item.run.run_id, item.trial.workload, item.trial.case, item.trial.repeat))
-        busy = metrics.busy_s(item.trial.samples, len(item.run.bed.dut_cpus))
-        if sampled is not None and busy > 0 and abs(sampled / busy - 1) > _DISAGREE_RATIO:
+        sampled, busy = item.quality["profile_busy_s"], item.quality["busy_s"]
+        if busy > 0 and abs(sampled / busy - 1) > _DISAGREE_RATIO:
             apart.append(f"{item.name}: {sampled:.2f} s against {busy:.2f} s")
     if apart:
         yield (
@@ -188,17 +175,15 @@ def _clocks(results: Results, seen: list[_Seen]) -> Iterator[str]:
 
 def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
     for item in seen:
-        wire = item.trial.wire
-        if wire is None:
-            continue
-        if wire.asleep_ratio is not None and wire.asleep_ratio < _WIRE_MARGIN_RATIO:
-            margin = percent(wire.asleep_ratio)
-            yield f"{item.name}: the emulated cable was idle only {margin} of the time: little margin."
-        if wire.behind_s is not None and wire.behind_s > _LOSS_RATIO * wire.interval_s:
-            yield f"{item.name}: the emulated cable fell {wire.behind_s:.2f} s behind: its throughput is too low."
-        dropped = wire.to_peer.dropped
-        if dropped > _LOSS_RATIO * max(1, wire.to_peer.frames):
-            yield f"{item.name}: the emulated cable dropped {dropped} of {wire.to_peer.frames} frames."
+        idle, behind_s, frames, dropped = (
+            item.quality[f"wire_{name}"] for name in ("idle_ratio", "behind_s", "frames", "dropped_frames")
+        )
+        if idle < _WIRE_MARGIN_RATIO:
+            yield f"{item.name}: the emulated cable was idle only {percent(idle)} of the time: little margin."
+        if item.trial.wire and behind_s > _LOSS_RATIO * item.trial.wire.interval_s:
+            yield f"{item.name}: the emulated cable fell {behind_s:.2f} s behind: its throughput is too low."
+        if dropped > _LOSS_RATIO * max(1, frames):
+            yield f"{item.name}: the emulated cable dropped {dropped:.0f} of {frames:.0f} frames."
     for run in results.runs:
         nic = results.benches[run.run_id]
         if run.bed.kind.startswith("lab"):
@@ -225,10 +210,15 @@ def _methods(results: Results, seen: list[_Seen]) -> Iterator[str]:
 
 def collect(results: Results) -> list[Caveat]:
     """Every caveat, each once, the gravest kind first."""
+    trials = [(run, trial) for run in results.runs for trial in run.trials]
     seen = [
-        _Seen(run, trial, f"{results.benches[run.run_id]}, {trial.workload}, case {trial.case}, repeat {trial.repeat}")
-        for run in results.runs
-        for trial in run.trials
+        _Seen(
+            run,
+            trial,
+            f"{results.benches[run.run_id]}, {trial.workload}, case {trial.case}, repeat {trial.repeat}",
+            measured,
+        )
+        for (run, trial), measured in zip(trials, results.quality.to_dict("records"), strict=True)
     ]
     texts = [
         *_outcomes(results, seen),

@@ -9,10 +9,10 @@ import numpy as np
 from scipy import special
 
 from offloadbench.analysis.effects import CONTRASTS, Blocks, Contrast, blocks_of
-from offloadbench.analysis.module_costs import ModuleCosts, module_costs
+from offloadbench.analysis.module_costs import ModuleCosts
 from offloadbench.analysis.observations import Observation, observations
 from offloadbench.analysis.statistics import ALPHA, Values
-from offloadbench.model import Profile, Run
+from offloadbench.model import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ def _jackknife(savings: Values) -> Values:
     return np.array(count * whole / whole.sum() - (count - 1) * shares)
 
 
-def shares(run: Run, profile: Profile) -> list[Share]:
+def shares(run: Run, costs: ModuleCosts) -> list[Share]:
     """Every module's share in every contrast that the run holds, the largest saving first."""
-    seen, costs = observations(run), module_costs([run], profile)
+    seen = observations(run)
     found: list[Share] = []
     for workload in seen.workloads():
         for contrast in CONTRASTS:

@@ -10,6 +10,7 @@ import pandas as pd
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, cells
+from offloadbench.analysis.module_costs import module_costs
 from offloadbench.model import Profile, Run
 from offloadbench.units import format_change, format_ratio
 
@@ -96,7 +97,7 @@ def share_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
             "share_high": share.share_high,
         }
         for run in runs
-        for share in shares(run, profile)
+        for share in shares(run, module_costs([run], profile))
     ]
     return pd.DataFrame(rows, columns=SHARE_COLUMNS)
 

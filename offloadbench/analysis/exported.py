@@ -6,14 +6,26 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from offloadbench.analysis import effect_tables, finding_tables, limits, module_tables, tables, write_commands
+from offloadbench.analysis import (
+    effect_tables,
+    finding_tables,
+    limits,
+    module_tables,
+    quality,
+    tables,
+    write_commands,
+)
 from offloadbench.model import Profile, Run
 
 TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "trials": lambda runs, profile: tables.trials(runs),
     "samples": lambda runs, profile: tables.samples(runs),
     "features": lambda runs, profile: tables.features(runs),
+    "proofs": lambda runs, profile: tables.proofs(runs),
     "statistics": lambda runs, profile: tables.statistics(runs),
+    "quality": lambda runs, profile: quality.quality(runs, module_tables.modules(runs, profile)),
+    "counts": lambda runs, profile: quality.counts(runs),
+    "doubts": lambda runs, profile: quality.doubts(runs),
     "modules": module_tables.modules,
     "methods": module_tables.methods,
     "module_seconds": module_tables.seconds,

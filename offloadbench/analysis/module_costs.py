@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from offloadbench.analysis import metrics
 from offloadbench.analysis.attributed import QUANTITIES, attributed
 from offloadbench.analysis.attribution import IDLE
 from offloadbench.analysis.observations import Observation
 from offloadbench.model import Profile, Run, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Key = tuple[str, str, str, int]
 
@@ -42,6 +46,22 @@ class ModuleCosts:
 
 def _quantities(run: Run) -> set[str]:
     return {event.quantity for trial in run.trials if trial.profile for event in trial.profile.events}
+
+
+def of_table(run: Run, modules: pd.DataFrame) -> ModuleCosts:
+    """The costs of a run whose trials are attributed already.
+
+    Args:
+        modules: see `module_tables.modules`; rows of other runs are passed over.
+    """
+    mine = modules[(modules["run"] == run.run_id) & (modules["module"] != IDLE)]
+    quantity = next((name for name in QUANTITIES if name in set(mine["quantity"])), "")
+    chosen = mine[(mine["quantity"] == quantity) & mine["value_per_byte"].notna()]
+    by_trial: dict[_Key, dict[str, float]] = {}
+    columns = (chosen[name] for name in ("workload", "case", "repeat", "module", "value_per_byte"))
+    for workload, case, repeat, module, cost in zip(*columns, strict=True):
+        by_trial.setdefault((run.run_id, workload, case, repeat), {})[module] = cost
+    return ModuleCosts(quantity, [], by_trial)
 
 
 def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
-from offloadbench.analysis import module_tables, proof, tables
+from offloadbench.analysis import module_tables, quality, tables
 from offloadbench.analysis.attributed import QUANTITIES
 from offloadbench.analysis.flames import Flames, Forest
 from offloadbench.analysis.observations import observe
@@ -16,7 +16,6 @@ from offloadbench.model import Profile, Run
 from offloadbench.sweepfile import in_words
 
 _PROFILED = ("modules", "methods", "seconds", "processes", "cpus")
-PROOF_COLUMNS = ["run", "workload", "case", "repeat", "subject", "verdict", "detail"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Results:
         trials: `tables.trials` and usable: ok, with figures, and not contradicted by its own packets.
         samples, modules, methods, seconds, processes, cpus: of usable trials only.
         flames: call stacks of usable trials; None where none were recorded.
+        quality: see `quality.quality`, of every trial.
         proofs: one row per subject of every trial: subject, verdict, detail.
         cases: names in ladder order.
         benches: run id -> name of the bench: the NIC, told apart when runs of one name are not comparable.
@@ -42,6 +42,7 @@ class Results:
     cpus: pd.DataFrame
     flames: Flames | None
     features: pd.DataFrame
+    quality: pd.DataFrame
     proofs: pd.DataFrame
     cases: list[str]
     benches: dict[str, str]
@@ -107,16 +108,6 @@ def _place(run: Run) -> str:
     return in_words({"nic": run.nic.name} | run.sweep)
 
 
-def _proofs(runs: Sequence[Run]) -> pd.DataFrame:
-    rows = [
-        (run.run_id, trial.workload, trial.case, trial.repeat, item.subject, item.verdict, item.detail)
-        for run in runs
-        for trial in run.trials
-        for item in proof.judge(trial, counts_super_packets=run.bed.counts_super_packets)
-    ]
-    return pd.DataFrame(rows, columns=PROOF_COLUMNS)
-
-
 def gather(runs: Sequence[Run], profile: Profile) -> Results:
     """Every table of the runs; each run counts once."""
     runs = unique_runs(runs)
@@ -143,7 +134,8 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
         **{name: named(table) for name, table in profiled.items()},
         flames=forest.flames(runs, cases),
         features=named(tables.features(runs)),
-        proofs=named(_proofs(runs)),
+        quality=quality.quality(runs, profiled["modules"]),
+        proofs=named(tables.proofs(runs)),
         cases=cases,
         benches=benches,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,11 +42,17 @@ class Trouble(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One trouble at one place."""
+    """One trouble at one place.
+
+    Attributes:
+        what: in words.
+        figures: what the words rest on, by name.
+    """
 
     trouble: Trouble
     where: str
     what: str
+    figures: Mapping[str, float]
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.trouble.value}"
@@ -86,16 +92,19 @@ def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
         change = _trend(series)
         spread = float(series.std(ddof=1)) / mean if len(series) > 2 and mean else 0.0
         if change:
-            yield Doubt(Trouble.TREND, where, f"{name} moved by {change:+.0%} in a line over the window")
+            what = f"{name} moved by {change:+.0%} in a line over the window"
+            yield Doubt(Trouble.TREND, where, what, {f"{name} over the window": change})
         elif spread > _UNSTEADY_RATIO:
             what = f"{name} was not steady: its seconds differ by {spread:.0%} (standard deviation over mean)"
-            yield Doubt(Trouble.UNSTEADY, where, what)
+            yield Doubt(Trouble.UNSTEADY, where, what, {f"{name}, seconds": spread})
     if seen.figures.steal_ratio > _STEAL_RATIO:
         what = f"the hypervisor took {seen.figures.steal_ratio:.1%} of the CPU time away"
-        yield Doubt(Trouble.STEAL, where, what)
+        yield Doubt(Trouble.STEAL, where, what, {"steal_ratio": seen.figures.steal_ratio})
     if seen.trial.profile:
         for text in contamination.warnings(seen.trial.profile):
-            yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX))
+            shares = contamination.foreign_shares(seen.trial.profile)
+            figures = {"all processes of others": sum(shares.values())} | shares
+            yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
 
 
 def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
@@ -104,14 +113,16 @@ def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
         found = np.array(values(trials, metric))
         change = _trend(found)
         if change:
-            yield Doubt(Trouble.TREND, where, f"{_WORDS[metric]} moved by {change:+.0%} in a line over the repeats")
+            what = f"{_WORDS[metric]} moved by {change:+.0%} in a line over the repeats"
+            yield Doubt(Trouble.TREND, where, what, {f"{_WORDS[metric]} over the repeats": change})
         if len(found) < _OUTLIER_FEWEST:
             continue
         index = _outlier(np.log(found))
         away = found[index] / float(np.median(found)) - 1 if index is not None else 0.0
         if abs(away) > _OUTLIER_RATIO:
-            what = f"repeat {trials[index or 0].trial.repeat} stands out: {_WORDS[metric]} {away:+.0%}"
-            yield Doubt(Trouble.OUTLIER, where, what)
+            repeat = trials[index or 0].trial.repeat
+            what = f"repeat {repeat} stands out: {_WORDS[metric]} {away:+.0%}"
+            yield Doubt(Trouble.OUTLIER, where, what, {f"{_WORDS[metric]}, repeat {repeat}": away})
 
 
 def _outlier(logs: Values) -> int | None:
@@ -126,7 +137,7 @@ def _outlier(logs: Values) -> int | None:
 def _frequency(run: Run, trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
     if run.host.governor not in _STEADY_GOVERNORS:
         what = f"the governor {run.host.governor} changes the CPU's frequency"
-        yield Doubt(Trouble.FREQUENCY, where, what)
+        yield Doubt(Trouble.FREQUENCY, where, what, {"governor": math.nan})
     rates = []
     for seen in trials:
         cycles = seen.trial.profile.counted.get("cycles") if seen.trial.profile else None
@@ -136,7 +147,8 @@ def _frequency(run: Run, trials: Sequence[Observation], where: str) -> Iterator[
             rates.append(cycles / busy)
     if rates and max(rates) / min(rates) - 1 > _FREQUENCY_RATIO:
         what = f"busy CPUs ran at {min(rates) / 1e9:.2f} to {max(rates) / 1e9:.2f} GHz from trial to trial"
-        yield Doubt(Trouble.FREQUENCY, where, what)
+        figures = {"lowest busy frequency, Hz": min(rates), "highest busy frequency, Hz": max(rates)}
+        yield Doubt(Trouble.FREQUENCY, where, what, figures)
 
 
 def doubts(run: Run, name: str = "") -> list[Doubt]:

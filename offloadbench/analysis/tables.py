@@ -1,4 +1,4 @@
-"""Tidy tables of runs: trials, samples, features. `export` prints them, reports draw from them.
+"""Tidy tables of runs: trials, samples, features, proofs. `export` prints them, reports draw from them.
 
 The columns named in the README are a contract; more may follow, these stay.
 """
@@ -215,3 +215,17 @@ def statistics(runs: Sequence[Run]) -> pd.DataFrame:
     ]
     columns = ["run", "workload", "case", "repeat", "device", "driver", "statistic", "growth", "growth_per_s"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def proofs(runs: Sequence[Run]) -> pd.DataFrame:
+    """Whether packets and counters show what a case asked for: one row per subject of every trial.
+
+    Columns: run, workload, case, repeat, subject (an offload), verdict (see `proof`), detail (in words).
+    """
+    rows = [
+        (run.run_id, trial.workload, trial.case, trial.repeat, item.subject, item.verdict, item.detail)
+        for run in runs
+        for trial in run.trials
+        for item in proof.judge(trial, counts_super_packets=run.bed.counts_super_packets)
+    ]
+    return pd.DataFrame(rows, columns=["run", "workload", "case", "repeat", "subject", "verdict", "detail"])

@@ -123,11 +123,14 @@ class Netem:
 
     def _read(self) -> tuple[float, dict[str, dict[str, int]]]:
         """When, and the totals of both directions."""
+        to_peer, to_dut = qdisc.read([_port(self.peer), _port(self.dut)], self._hop)
         now_s = time.monotonic()
-        return now_s, {"to_peer": self._totals(self.dut, self.peer), "to_dut": self._totals(self.peer, self.dut)}
+        return now_s, {
+            "to_peer": self._totals(self.dut, self.peer, to_peer),
+            "to_dut": self._totals(self.peer, self.dut, to_dut),
+        }
 
-    def _totals(self, source: LocalEnd, target: LocalEnd) -> dict[str, int]:
-        line = qdisc.read(_port(target), self._hop)
+    def _totals(self, source: LocalEnd, target: LocalEnd, line: qdisc.Totals) -> dict[str, int]:
         sent = counters.nic(source.ifname, source.namespace)
         # a veth counts as dropped what the other end's CPU had no room for
         dropped = sent["tx_dropped"] + counters.nic(_port(target), self._hop)["tx_dropped"]

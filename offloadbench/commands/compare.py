@@ -74,8 +74,9 @@ def _effects(run: Run, profile: Profile) -> list[str]:
     if not found:
         return []
     from offloadbench.analysis import effect_shares, effect_tables
+    from offloadbench.analysis.module_costs import module_costs
 
-    return effect_tables.sentences(found, effect_shares.shares(run, profile))
+    return effect_tables.sentences(found, effect_shares.shares(run, module_costs([run], profile)))
 
 
 def main(arguments: argparse.Namespace) -> int:

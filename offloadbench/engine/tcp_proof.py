@@ -91,8 +91,8 @@ def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
         bed.mark()
         opened = session.mark()
         time.sleep(_WINDOW_S)
-        closed = session.mark()
         wire = bed.report()
+        closed = session.mark()
         load = session.finish(opened, closed)
     finally:
         session.close()

@@ -241,8 +241,10 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         opened = session.mark()
         with Sampler(read, seconds, each) as sampler:
             _attend(sampler, bed)
+        # the cable first: the load's processes may take their time to answer, and it would carry less meanwhile
+        capture.wire = bed.report()
         closed = session.mark()
-        capture.wire, capture.peer = bed.report(), bed.peer_report()
+        capture.peer = bed.peer_report()
         perf_cpu_s = profiler.disable()
         capture.tool = ToolCost(
             cpu_s=processes.cpu_s() - tool_cpu_s,

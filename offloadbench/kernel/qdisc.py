@@ -6,15 +6,17 @@ hands them on (tbf_segment in net/sched/sch_tbf.c); its own rate is far above ev
 it knows when the packet before ends, to the nanosecond, and a late timer is caught up. Then netem with delay and loss:
 what is lost has taken its time on the line.
 
-By tc(8): pyroute2 0.9 sends a netem's rate as an estimator's (TCA_RATE), which the kernel refuses.
+Set up by tc(8): pyroute2 0.9 sends a netem's rate as an estimator's (TCA_RATE), which the kernel refuses. Read by
+rtnetlink: starting tc takes a slow machine half a second, and a count must be of the moment that its rate is taken for.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sh
+from pyroute2 import IPRoute
 
 from offloadbench.errors import HostError
 from offloadbench.kernel import netns
@@ -23,7 +25,7 @@ from offloadbench.kernel import netns
 # headers, which makes the smallest 1568.
 _CUTTER = ["tbf", "rate", "200gbit", "burst", "1540", "limit", "1gb"]
 _NO_LIMIT_PACKETS = 1_000_000
-_CUTTER_HANDLE, _RATE_HANDLE, _DELAY_HANDLE = "1:", "2:", "3:"
+_CUTTER_HANDLE, _RATE_HANDLE, _DELAY_HANDLE = 1, 2, 3
 _UNKNOWN = "qdisc kind is unknown"
 
 
@@ -72,10 +74,10 @@ def emulate(ifname: str, line: Line, namespace: str | None) -> None:
     delay = ["netem", "delay", f"{line.delay_s * 1e6:.0f}us", "limit", str(_NO_LIMIT_PACKETS)]
     loss = ["loss", "random", f"{line.loss_ratio * 100:.6f}%"] if line.loss_ratio else []
     add = ["qdisc", "add", "dev", ifname]
-    _tc([*add, "root", "handle", _CUTTER_HANDLE, *_CUTTER], namespace)
+    _tc([*add, "root", "handle", f"{_CUTTER_HANDLE}:", *_CUTTER], namespace)
     limit = ["limit", str(line.queue_packets or _NO_LIMIT_PACKETS)]
-    _tc([*add, "parent", f"{_CUTTER_HANDLE}1", "handle", _RATE_HANDLE, *rate, *limit], namespace)
-    _tc([*add, "parent", f"{_RATE_HANDLE}1", "handle", _DELAY_HANDLE, *delay, *loss], namespace)
+    _tc([*add, "parent", f"{_CUTTER_HANDLE}:1", "handle", f"{_RATE_HANDLE}:", *rate, *limit], namespace)
+    _tc([*add, "parent", f"{_RATE_HANDLE}:1", "handle", f"{_DELAY_HANDLE}:", *delay, *loss], namespace)
 
 
 def _tc(words: list[str], namespace: str | None) -> str:
@@ -92,14 +94,39 @@ def _tc(words: list[str], namespace: str | None) -> str:
         raise HostError(f"tc {' '.join(words)}: {reason}", "use --wire tap") from error
 
 
-def read(ifname: str, namespace: str | None) -> Totals:
-    """The line's own counters; what the inner one drops, its parents count too."""
-    rows = json.loads(_tc(["-s", "-j", "qdisc", "show", "dev", ifname], namespace))
-    found = {row["handle"]: row for row in rows}
-    whole, lost = found[_CUTTER_HANDLE], found[_DELAY_HANDLE]["drops"]
-    return Totals(
-        packets=whole["packets"],
-        l2_bytes=whole["bytes"],
-        lost_packets=lost,
-        overflow_packets=found[_RATE_HANDLE]["drops"] - lost,
-    )
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one queueing discipline counted."""
+
+    packets: int
+    l2_bytes: int
+    drops: int
+
+
+def read(ifnames: Sequence[str], namespace: str | None) -> list[Totals]:
+    """The lines' own counters, all of one moment.
+
+    Raises:
+        KeyError: one of these devices is gone, or is no line.
+    """
+    with netns.entered(namespace), IPRoute() as ipr:
+        places = {message["index"]: message.get_attr("IFLA_IFNAME") for message in ipr.link("dump")}
+        messages = list(ipr.get_qdiscs())
+    found: dict[str, dict[int, Counts]] = {}
+    for message in messages:
+        stats = message.get_attr("TCA_STATS2")
+        basic, queue = stats.get_attr("TCA_STATS_BASIC"), stats.get_attr("TCA_STATS_QUEUE")
+        found.setdefault(places[message["index"]], {})[message["handle"] >> 16] = Counts(
+            basic["packets"], basic["bytes"], queue["drops"]
+        )
+    return [totals(found[ifname]) for ifname in ifnames]
+
+
+def totals(found: Mapping[int, Counts]) -> Totals:
+    """Of one line: what the inner one drops, its parents count too.
+
+    Args:
+        found: handle (its major number) -> what that discipline counted.
+    """
+    whole, lost = found[_CUTTER_HANDLE], found[_DELAY_HANDLE].drops
+    return Totals(whole.packets, whole.l2_bytes, lost, found[_RATE_HANDLE].drops - lost)

@@ -9,6 +9,7 @@ from offloadbench.analysis import effect_shares, effect_tables
 from offloadbench.analysis.compare import Comparison, Row, between
 from offloadbench.analysis.compatibility import obstacles
 from offloadbench.analysis.effects import Effect, effects
+from offloadbench.analysis.module_costs import of_table
 from offloadbench.analysis.results import Results
 from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
@@ -35,7 +36,7 @@ class RunChanges:
     sentences: list[str]
 
 
-def run_effects(results: Results, profile: Profile) -> tuple[list[RunEffects], list[str]]:
+def run_effects(results: Results) -> tuple[list[RunEffects], list[str]]:
     """Every run and workload with an effect that can be told; and sentences on runs whose test cannot be made."""
     found, problems = [], []
     for run in results.runs:
@@ -46,7 +47,8 @@ def run_effects(results: Results, profile: Profile) -> tuple[list[RunEffects], l
         except StatisticError as error:
             problems.append(f"{name}: no effects are shown: {error.message}.")
             continue
-        shares = effect_shares.shares(run, profile) if any(effect.judgement for effect in told) else []
+        estimable = any(effect.judgement for effect in told)
+        shares = effect_shares.shares(run, of_table(run, results.modules)) if estimable else []
         for workload in dict.fromkeys(effect.workload for effect in told):
             mine = [effect for effect in told if effect.workload == workload]
             if any(effect.judgement for effect in mine):

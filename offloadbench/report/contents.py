@@ -111,7 +111,7 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
     headlines = findings.headlines(found)
     by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
     changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
-    effects, effect_problems = change_views.run_effects(results, profile)
+    effects, effect_problems = change_views.run_effects(results)
     pictures = Pictures(results, profile)
     limits, theory = limit_views.watched(results)
     cpus, single_cpus = profile_views.cpus(results)

@@ -1,7 +1,10 @@
-"""The lab's cable by netem: delay, and that segments are lost and not super-packets. Needs a kernel with sch_netem."""
+"""The lab's cable by netem: delay, and that segments are lost and not super-packets. Needs a kernel with sch_netem,
+all but the test of the counters, which reads those of token buckets.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import statistics
@@ -15,7 +18,7 @@ import pytest
 
 from offloadbench.bed.base import Cable
 from offloadbench.bed.netem import Netem
-from offloadbench.kernel import netns, qdisc
+from offloadbench.kernel import link, netns, qdisc
 from offloadbench.model import WireDirection
 from tests.lab.beds import forget
 
@@ -98,3 +101,41 @@ def test_what_finds_the_queue_full_is_counted_apart_from_losses(open_netem: Open
     ahead, _, _ = _sent(bed, 3_000_000)
     assert ahead.overflow_segments > 0
     assert ahead.lost_segments == 0
+
+
+def test_the_counters_are_those_that_tc_prints() -> None:
+    """One token bucket inside the other, in place of netem; what the last one's short queue has no room for is lost."""
+    namespace = f"offloadbench-{secrets.token_hex(4)}-hop"
+    netns.create(namespace)
+    try:
+        link.create_veth("here", namespace, "there", namespace)
+        bucket = ["tbf", "rate", "1mbit", "burst", "1540", "limit"]
+        with netns.entered(namespace):
+            add = ["tc", "qdisc", "add", "dev", "here"]
+            subprocess.run([*add, "root", "handle", "1:", *bucket, "1mb"], check=True)
+            subprocess.run([*add, "parent", "1:1", "handle", "2:", *bucket, "1mb"], check=True)
+            subprocess.run([*add, "parent", "2:1", "handle", "3:", *bucket, "4000"], check=True)
+            subprocess.run(["ip", "addr", "add", "198.18.0.1/30", "dev", "here"], check=True)
+            for ifname in ("here", "there"):
+                subprocess.run(["ip", "link", "set", ifname, "up"], check=True)
+            neighbour = ["ip", "neigh", "add", "198.18.0.2", "lladdr", "02:00:00:00:00:02", "dev", "here"]
+            subprocess.run(neighbour, check=True)
+            sender = (
+                "import socket; s = socket.socket(2, 2)\nfor _ in range(50): s.sendto(bytes(1400), ('198.18.0.2', 9))"
+            )
+            subprocess.run([sys.executable, "-c", sender], check=True)
+            show = ["tc", "-s", "-j", "qdisc", "show", "dev", "here"]
+            # nothing may pass while the two are read
+            for _ in range(100):
+                before = subprocess.check_output(show, text=True)
+                (found,) = qdisc.read(["here"], namespace)
+                if before == subprocess.check_output(show, text=True):
+                    break
+                time.sleep(0.1)
+            rows = {row["handle"]: row for row in json.loads(before)}
+    finally:
+        netns.remove(namespace)
+    assert found.packets == rows["1:"]["packets"] > 0
+    assert found.l2_bytes == rows["1:"]["bytes"]
+    assert found.lost_packets == rows["3:"]["drops"]
+    assert found.overflow_packets == rows["2:"]["drops"] - rows["3:"]["drops"]

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from offloadbench import catalog
-from offloadbench.analysis import effect_shares, effect_tables, effects
+from offloadbench.analysis import effect_shares, effect_tables, effects, module_tables
 from offloadbench.analysis.effects import Effect
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
+from offloadbench.analysis.module_costs import module_costs, of_table
 from offloadbench.model import Profile, Run
 from tests.unit.repeats import ABLE, FIXED_OFF, measured, noise, repeated
 
@@ -132,21 +133,34 @@ def test_one_block_is_an_indication_and_few_are_too_few(sample_run: Run) -> None
         assert {e.judgement.verdict for e in found.values() if e.judgement} == {verdict}
 
 
+def _shares(run: Run, profile: Profile) -> list[effect_shares.Share]:
+    return effect_shares.shares(run, module_costs([run], profile))
+
+
+def test_costs_are_the_same_from_samples_and_from_the_table_of_modules(sample_run: Run, linux_profile: Profile) -> None:
+    run = _factorial(sample_run)
+    anew, known = module_costs([run], linux_profile), of_table(run, module_tables.modules([run], linux_profile))
+    assert known.quantity == anew.quantity
+    assert known.by_trial.keys() == anew.by_trial.keys() and len(known.by_trial) == len(run.trials)
+    for trial, costs in anew.by_trial.items():
+        assert known.by_trial[trial] == pytest.approx(costs)
+
+
 def test_shares_of_the_saving_sum_to_one_and_have_intervals(sample_run: Run, linux_profile: Profile) -> None:
-    parts = effect_shares.shares(_factorial(sample_run), linux_profile)
+    parts = _shares(_factorial(sample_run), linux_profile)
     mine = [p for p in parts if (p.contrast.on, p.contrast.off) == ("tso", "gso")]
     assert sum(p.share for p in mine) == pytest.approx(1)
     gso = next(p for p in mine if p.module == "gso")
     assert gso.share == pytest.approx(0.6, abs=0.03)
     assert gso.share_low < gso.share < gso.share_high
     assert gso.saved_low < gso.saved_per_byte < gso.saved_high
-    single = effect_shares.shares(_factorial(sample_run, 1), linux_profile)
+    single = _shares(_factorial(sample_run, 1), linux_profile)
     assert all(p.saved_low != p.saved_low for p in single)
 
 
 def test_a_sentence_names_the_saving_its_interval_and_its_modules(sample_run: Run, linux_profile: Profile) -> None:
     run = _factorial(sample_run)
-    lines = effect_tables.sentences(effects.effects(run), effect_shares.shares(run, linux_profile))
+    lines = effect_tables.sentences(effects.effects(run), _shares(run, linux_profile))
     first = next(line for line in lines if "(tso against gso)" in line)
     assert first.startswith("ftp-get: TSO (tso against gso) saves ")
     assert " % of CPU per GB (" in first

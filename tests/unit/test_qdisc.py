@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 import sh
 
@@ -58,11 +55,10 @@ def test_a_refusal_says_what_is_missing(said: str, kind: type[HostError], monkey
     assert type(caught.value) is kind
 
 
-def test_what_the_inner_one_drops_is_lost_and_the_rest_found_the_queue_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows: list[dict[str, Any]] = [
-        {"kind": "tbf", "handle": "1:", "packets": 2375, "bytes": 3545731, "drops": 54},
-        {"kind": "netem", "handle": "2:", "packets": 2375, "bytes": 3545731, "drops": 54},
-        {"kind": "netem", "handle": "3:", "packets": 2372, "bytes": 3545521, "drops": 30},
-    ]
-    _tc(monkeypatch, answer=json.dumps(rows))
-    assert qdisc.read("hop", None) == qdisc.Totals(2375, 3545731, lost_packets=30, overflow_packets=24)
+def test_what_the_inner_one_drops_is_lost_and_the_rest_found_the_queue_full() -> None:
+    found = {
+        1: qdisc.Counts(packets=2375, l2_bytes=3545731, drops=54),
+        2: qdisc.Counts(packets=2375, l2_bytes=3545731, drops=54),
+        3: qdisc.Counts(packets=2372, l2_bytes=3545521, drops=30),
+    }
+    assert qdisc.totals(found) == qdisc.Totals(2375, 3545731, lost_packets=30, overflow_packets=24)

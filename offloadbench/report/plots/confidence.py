@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -31,17 +32,17 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
     height = len(here) * _BAR_PX + _AXIS_PX + legend_rows * _LEGEND_PX
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
     axes = figure.add_subplot()
-    for row, case in enumerate(here):
-        left = 0.0
-        for name in classes:
-            share, colour = float(str(shares.loc[case, name])), style.confidence_colour(name)
-            axes.barh(row, share, left=left, height=0.7, color=colour, edgecolor=style.PAPER, linewidth=1.0)
+    lefts = np.zeros(len(here))
+    for name in classes:
+        found, colour = shares.loc[here, name].to_numpy(dtype=float), style.confidence_colour(name)
+        axes.barh(range(len(here)), found, left=lefts, height=0.7, color=colour, edgecolor=style.PAPER, linewidth=1.0)
+        for row, (left, share) in enumerate(zip(lefts, found, strict=True)):
             if share > (0.14 if narrow else 0.05):
                 axes.text(
                     left + share / 2, row, percent(share), ha="center", va="center",
                     color=style.on_colour(colour), fontsize=style.SMALL_PX,
                 )  # fmt: skip
-            left += share
+        lefts = lefts + found
     axes.set_yticks(range(len(here)), here)
     axes.set_ylim(len(here) - 0.45, -0.55)
     axes.set_xlim(0, 1)

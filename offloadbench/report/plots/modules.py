@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -63,19 +64,19 @@ def _panel(axes: Axes, stack: _Stack, cases: Sequence[str], smallest: float) -> 
     """`smallest`: share of the longest bar from which a part has room for its figure."""
     here = [case for case in cases if case in stack.values.index]
     largest = float(stack.values.sum(axis=1).max()) or 1.0
-    for row, case in enumerate(here):
-        left = 0.0
-        for part, cost in stack.values.loc[case].items():
-            value = float(str(cost))
-            colour = stack.colours[str(part)]
-            axes.barh(row, value, left=left, height=0.72, color=colour, edgecolor=style.PAPER, linewidth=1.2)
+    lefts = np.zeros(len(here))
+    for part, costs in stack.values.loc[here].items():
+        values, colour = costs.to_numpy(dtype=float), stack.colours[str(part)]
+        axes.barh(range(len(here)), values, left=lefts, height=0.72, color=colour, edgecolor=style.PAPER, linewidth=1.2)
+        for row, (left, value) in enumerate(zip(lefts, values, strict=True)):
             if value > largest * smallest:
                 axes.text(
                     left + value / 2, row, rounded(value), ha="center", va="center",
                     color=style.on_colour(colour), fontsize=style.SMALL_PX,
                 )  # fmt: skip
-            left += value
-        axes.text(left + largest * 0.015, row, rounded(left), va="center", fontweight="bold")
+        lefts = lefts + values
+    for row, total in enumerate(lefts):
+        axes.text(total + largest * 0.015, row, rounded(total), va="center", fontweight="bold")
     axes.set_yticks(range(len(here)), here)
     axes.set_ylim(len(here) - 0.45, -0.55)
     axes.set_xlim(0, largest * 1.13)

@@ -46,11 +46,10 @@ def has_interval(trials: pd.DataFrame, metric: str) -> bool:
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
     values = {case: chosen[metric].to_numpy(dtype=float) for case, chosen in trials.groupby("case") if case in cases}
     medians = [float(np.median(values[case])) for case in cases]
-    sns.barplot(
-        data=trials, x=metric, y="case", order=cases, hue="case", hue_order=cases,
-        palette={case: style.case_colour(case) for case in cases},
-        estimator="median", errorbar=None, saturation=1, width=0.68, legend=False, ax=axes,
-    )  # fmt: skip
+    sns.barplot(data=trials, x=metric, y="case", order=cases, estimator="median", errorbar=None, width=0.68, ax=axes)
+    # a palette would have seaborn draw case by case, which takes six times as long
+    for bar, case in zip(axes.patches, cases, strict=True):
+        bar.set_facecolor(style.case_colour(case))
     axes.set(xlabel="", ylabel="")
     largest = float(trials[metric].max()) or 1.0
     ends = []
