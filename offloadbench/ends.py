@@ -22,6 +22,8 @@ from typing import Any, Protocol
 
 from offloadbench.errors import TrafficError
 
+# an emulated machine took more than 30 s to start Python and numpy beside a full load
+_ANSWER_S = 60.0
 Message = dict[str, Any]
 
 
@@ -67,7 +69,7 @@ class Role(ABC):
             )
         return message
 
-    def request(self, message: Message, event: str, timeout_s: float = 30.0) -> Message:
+    def request(self, message: Message, event: str, timeout_s: float = _ANSWER_S) -> Message:
         self.send(message)
         return self.receive(event, timeout_s)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from offloadbench.analysis import theory, waits
+from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Gap, Queue, State, gap_ratio, queue
 from offloadbench.analysis.suspects import Known, Limit, percent, suspects
 from offloadbench.model import TcpTrace, Waits
@@ -45,6 +46,7 @@ class Diagnosis:
     Attributes:
         sentence: one, with its most telling figures.
         evidence: the figures that it rests on, as clauses.
+        figures: of sentence and evidence, by name; those of theory are in the bounds.
         shares: of the ticks, by what the sender waited for.
         bounds: the theory, the lowest first.
         gaps: times in which nothing was sent; `gap_ratio` is their share of the time.
@@ -53,6 +55,7 @@ class Diagnosis:
     limit: Limit
     sentence: str
     evidence: list[str]
+    figures: Figures
     shares: dict[State, float]
     bounds: list[theory.Bound]
     gaps: list[Gap]
@@ -91,7 +94,9 @@ def diagnose(
     """
     queues = [queue(trace) for trace in traces if trace.rows > 1]
     if not queues:
-        return Diagnosis(Limit.NOTHING_FOUND, "Nothing found: no connection was watched.", [], {}, [], [], 0.0)
+        return Diagnosis(
+            Limit.NOTHING_FOUND, "Nothing found: no connection was watched.", [], Figures(), {}, [], [], 0.0
+        )
     busiest = max(queues, key=lambda one: one.change("sent_bytes"))
     known = _known(busiest, facts or {}, waited)
     around = _Surroundings(sum(one.goodput_bits_per_s for one in queues), cpu_busy_ratio, wire_bits_per_s)
@@ -104,12 +109,15 @@ def diagnose(
         ratio=busiest.payload_ratio,
     )
     gaps = busiest.gaps(theory.line_rate(known.path).bits_per_s)
-    limit, reason = _judge(known, around)
+    told = Figures()
+    limit, reason = _judge(known, around, told)
     head = "Nothing found" if limit is Limit.NOTHING_FOUND else f"Limited by the {limit}"
+    goodput = told.tell("sender_goodput_bits_per_s", around.goodput_bits_per_s, format_rate)
     return Diagnosis(
         limit=limit,
-        sentence=f"{head} at {format_rate(around.goodput_bits_per_s)}: {reason}.",
-        evidence=_evidence(known, around, gaps, bounds),
+        sentence=f"{head} at {goodput}: {reason}.",
+        evidence=_evidence(known, around, gaps, bounds, told),
+        figures=told,
         shares={state: busiest.share(state) for state in State},
         bounds=bounds,
         gaps=gaps,
@@ -123,10 +131,10 @@ def _known(busiest: Queue, facts: Mapping[str, Any], waited: Waits | None) -> Kn
     return Known(busiest, path, theory.exchange_of(facts), waits.share(waited) if waited else None)
 
 
-def _judge(known: Known, around: _Surroundings) -> tuple[Limit, str]:
+def _judge(known: Known, around: _Surroundings, told: Figures) -> tuple[Limit, str]:
     if around.goodput_bits_per_s < _SILENT_BITS_PER_S:
         return Limit.NOTHING_FOUND, "it sent next to nothing"
-    full = _line_is_full(known, around)
+    full = _line_is_full(known, around, told)
     if full:
         return Limit.LINK, full
     found = suspects(known)
@@ -134,21 +142,24 @@ def _judge(known: Known, around: _Surroundings) -> tuple[Limit, str]:
     busy = around.cpu_busy_ratio or 0.0
     if busy >= _BUSY_RATIO and (best.score < _ENOUGH or not best.firm):
         reason = (
-            f"the sender's CPU is busy {percent(busy)} of the time, and neither windows nor buffer explain the rate"
+            f"the sender's CPU is busy {told.tell('cpu_busy_ratio', busy, percent)} of the time, and neither windows "
+            "nor buffer explain the rate"
         )
         return Limit.CPU, reason
     # while a receiver's window is closed nothing is in flight: no queue on the path is behind that
     if best.limit is not Limit.TARGET and _queue_stands(known):
-        in_flight, needed = format_bytes(float(known.queue.flight_bytes.mean())), format_bytes(_bdp_bytes(known))
+        in_flight = told.tell("mean_flight_bytes", float(known.queue.flight_bytes.mean()), format_bytes)
+        needed = told.tell("bdp_bytes", _bdp_bytes(known), format_bytes)
         return Limit.LINK, (
             f"{in_flight} are in flight where {needed} would do at this rate and RTT, so a queue stands on the path"
         )
+    told.update(best.figures)
     if best.score < _ENOUGH:
         return Limit.NOTHING_FOUND, f"no limit explains the rate; nearest is the {best.limit}: {best.reason}"
     return best.limit, best.reason
 
 
-def _line_is_full(known: Known, around: _Surroundings) -> str:
+def _line_is_full(known: Known, around: _Surroundings, told: Figures) -> str:
     """How full the line is, where its rate is known and nearly reached; "" otherwise."""
     rate = known.path.line_rate_bits_per_s
     if not rate:
@@ -156,9 +167,15 @@ def _line_is_full(known: Known, around: _Surroundings) -> str:
     line = theory.line_rate(known.path)
     if around.goodput_bits_per_s >= _LINE_RATIO * line.bits_per_s:
         ratio = around.goodput_bits_per_s / line.bits_per_s
-        return f"it reaches {percent(ratio)} of what the line carries, {format_rate(line.bits_per_s)} ({line.formula})"
+        return (
+            f"it reaches {told.tell('of_line_ratio', ratio, percent)} of what the line carries, "
+            f"{format_rate(line.bits_per_s)} ({line.formula})"
+        )
     if around.wire_bits_per_s and around.wire_bits_per_s >= _LINE_RATIO * rate:
-        return f"all traffic together fills the line: {format_rate(around.wire_bits_per_s)} of {format_rate(rate)}"
+        filled = told.tell("wire_bits_per_s", around.wire_bits_per_s, format_rate)
+        return (
+            f"all traffic together fills the line: {filled} of {told.tell('line_rate_bits_per_s', rate, format_rate)}"
+        )
     return ""
 
 
@@ -172,28 +189,48 @@ def _queue_stands(known: Known) -> bool:
     return needed > 0 and filled and float(flight.mean()) >= _QUEUED_FACTOR * needed
 
 
-def _evidence(known: Known, around: _Surroundings, gaps: Sequence[Gap], bounds: Sequence[theory.Bound]) -> list[str]:
+def _evidence(
+    known: Known, around: _Surroundings, gaps: Sequence[Gap], bounds: Sequence[theory.Bound], told: Figures
+) -> list[str]:
     one = known.queue
     fill = np.median(one["wmem_queued_bytes"] / np.maximum(one["sndbuf_bytes"], 1))
+    medians = {
+        "median_send_queue_segments": np.median(one.segments),
+        "median_cwnd_segments": np.median(one["snd_cwnd_segments"]),
+    }
+    queued, cwnd = (told.tell(name, value, whole) for name, value in medians.items())
     duration_us = max(one.duration_s * 1e6, 1.0)
     kernel = {name: one.change(f"{name}_us") / duration_us for name in ("busy", "rwnd_limited", "sndbuf_limited")}
     found = [
-        "it waits for " + ", ".join(f"{name} {percent(one.share(state))}" for state, name in _WAITS_FOR.items()),
-        f"medians: send queue {np.median(one.segments):.0f}, cwnd {np.median(one['snd_cwnd_segments']):.0f} segments, "
-        f"sk_wmem_queued {percent(float(fill))} of sk_sndbuf, srtt {np.median(one['srtt_us']) / 1e3:.1f} ms; "
-        f"shortest RTT {one.min_rtt_s * 1e3:.1f} ms",
-        "the kernel's own account: " + ", ".join(f"{name} {percent(ratio)}" for name, ratio in kernel.items()),
+        "it waits for "
+        + ", ".join(
+            f"{name} {told.tell(f'{state.name.lower()}_ratio', one.share(state), percent)}"
+            for state, name in _WAITS_FOR.items()
+        ),
+        f"medians: send queue {queued}, cwnd {cwnd} segments, "
+        f"sk_wmem_queued {told.tell('median_fill_ratio', fill, percent)} of sk_sndbuf, "
+        f"srtt {told.tell('median_srtt_s', np.median(one['srtt_us']) * 1e-6, _milliseconds)}; "
+        f"shortest RTT {told.tell('min_rtt_s', one.min_rtt_s, _milliseconds)}",
+        "the kernel's own account: "
+        + ", ".join(f"{name} {told.tell(f'kernel_{name}_ratio', ratio, percent)}" for name, ratio in kernel.items()),
     ]
     if gaps:
         median = float(np.median([gap.length_rtts for gap in gaps]))
-        share = percent(gap_ratio(gaps, one.duration_s))
         found.append(
-            f"gaps without sending: {len(gaps)} in {one.duration_s:.1f} s, {share} of the time, median {median:.2f} RTT"
+            f"gaps without sending: {told.tell('gap_count', len(gaps), whole)} in "
+            f"{told.tell('watched_s', one.duration_s, '{:.1f}'.format)} s, "
+            f"{told.tell('gap_ratio', gap_ratio(gaps, one.duration_s), percent)} of the time, median "
+            f"{told.tell('median_gap_rtts', median, '{:.2f}'.format)} RTT"
         )
     if known.waited_ratio is not None:
-        found.append(f"stacks: {percent(known.waited_ratio)} of the time in {waits.SEND_MEMORY}")
+        waited = told.tell("stacks_waiting_ratio", known.waited_ratio, percent)
+        found.append(f"stacks: {waited} of the time in {waits.SEND_MEMORY}")
     if around.cpu_busy_ratio is not None:
-        found.append(f"the sender's CPU is busy {percent(around.cpu_busy_ratio)}")
+        found.append(f"the sender's CPU is busy {told.tell('cpu_busy_ratio', around.cpu_busy_ratio, percent)}")
     if bounds and bounds[0].bits_per_s < _FAR * around.goodput_bits_per_s:
         found.append(f"theory: at most {bounds[0]}")
     return found
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from offloadbench.analysis import (
+    bench_table,
     effect_tables,
     finding_tables,
     limits,
@@ -18,6 +19,7 @@ from offloadbench.analysis import (
 from offloadbench.model import Profile, Run
 
 TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
+    "benches": lambda runs, profile: bench_table.benches(runs),
     "trials": lambda runs, profile: tables.trials(runs),
     "samples": lambda runs, profile: tables.samples(runs),
     "features": lambda runs, profile: tables.features(runs),
@@ -34,6 +36,7 @@ TABLES: dict[str, Callable[[Sequence[Run], Profile], pd.DataFrame]] = {
     "stacks": module_tables.stacks,
     "limits": lambda runs, profile: limits.limits(runs),
     "bounds": lambda runs, profile: limits.bounds(runs),
+    "evidence": lambda runs, profile: limits.evidence(runs),
     "gaps": lambda runs, profile: limits.gaps(runs),
     "write_commands": lambda runs, profile: write_commands.table(runs),
     "effects": lambda runs, profile: effect_tables.effect_rows(runs),

@@ -1,6 +1,7 @@
 """What limited each trial, from what the run knows of link and workload and what the sender's TCP told.
 
-One row a trial: the diagnosis; one row a bound: the theory beside the measurement; one row a gap in sending.
+One row a trial: the diagnosis; one row a figure of its evidence; one row a bound: the theory beside the measurement;
+one row a gap in sending.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _STATES = [f"{state.name.lower()}_ratio" for state in State]
 LIMIT_COLUMNS = [*_TRIAL, "limit", "sentence", "evidence", "goodput_bits_per_s", "bound_bits_per_s", "bound"]
 LIMIT_COLUMNS += ["segments_per_command", "gap_count", "gap_ratio", *_STATES]
 BOUND_COLUMNS = [*_TRIAL, "bound", "bound_bits_per_s", "formula", "source", "goodput_bits_per_s", "of_bound_ratio"]
+EVIDENCE_COLUMNS = [*_TRIAL, "limit", "figure", "value"]
 GAP_COLUMNS = [*_TRIAL, "start_s", "length_s", "length_rtts"]
 
 
@@ -132,6 +134,19 @@ def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.Dat
         for bound in verdict.bounds
     ]
     return pd.DataFrame(rows, columns=BOUND_COLUMNS)
+
+
+def evidence(runs: Sequence[Run]) -> pd.DataFrame:
+    """The figures of sentence and evidence: one row each of every watched trial; those of theory are in `bounds`.
+
+    Columns: run, nic, workload, case, repeat, limit, figure (its name, with its unit), value.
+    """
+    rows = [
+        {**names, "limit": str(verdict.limit), "figure": figure, "value": value}
+        for names, _, verdict, _ in judged(runs)
+        for figure, value in verdict.figures.items()
+    ]
+    return pd.DataFrame(rows, columns=EVIDENCE_COLUMNS)
 
 
 def gaps(runs: Sequence[Run]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ _CLOCK = "kernel_cpu_time_ns"
 QUALITY_COLUMNS = [*_TRIAL, "window_s", "retrans_ratio", "tx_dropped_ratio", "csum_errors", "tool_cpu_ratio", "busy_s"]
 QUALITY_COLUMNS += ["profile_busy_s", "profile_samples", "profile_lost_samples", "profile_throttled"]
 QUALITY_COLUMNS += ["wire_idle_ratio", "wire_behind_s", "wire_frames", "wire_dropped_frames"]
-COUNT_COLUMNS = [*_TRIAL, "event", "quantity", "sampled", "counted", "gap_ratio"]
+COUNT_COLUMNS = [*_TRIAL, "event", "quantity", "sampled", "counted", "relative_gap"]
 DOUBT_COLUMNS = ["run", "trouble", "where", "what", "figure", "value", "remedy"]
 Key = tuple[str, str, str, int]
 
@@ -90,7 +90,7 @@ def counts(runs: Sequence[Run]) -> pd.DataFrame:
     """The samples of a profile beside a plain count of the same window: one row an event of every trial with both.
 
     Columns: run, workload, case, repeat, event, quantity, sampled, counted (both in the event's unit, idle included),
-    gap_ratio (how much more was sampled than counted).
+    relative_gap (how much more was sampled than counted).
     """
     rows = [
         _named(run, trial)
@@ -99,7 +99,7 @@ def counts(runs: Sequence[Run]) -> pd.DataFrame:
             "quantity": gap.quantity,
             "sampled": gap.sampled,
             "counted": gap.counted,
-            "gap_ratio": gap.ratio,
+            "relative_gap": gap.ratio,
         }
         for run in runs
         for trial in run.trials

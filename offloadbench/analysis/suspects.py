@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from offloadbench.analysis import theory
+from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
 from offloadbench.units import format_bytes, format_rate
 
@@ -26,6 +27,8 @@ _TURN_RTTS = (0.6, 2.0)
 _BURST_FACTOR = 1.5
 _LOSS_RATIO = 1e-4
 _PACED_RATIO = 0.9
+STATE_RATIO = "waiting_ratio"
+"""The share of the time in the state that a suspect is about."""
 
 
 class Limit(StrEnum):
@@ -72,12 +75,14 @@ class Suspect:
 
     Attributes:
         score: 0 to 1, how much of time and throughput it explains.
+        figures: of the reason, by name.
         firm: a window, a buffer or a bound says so; otherwise a busy CPU may be behind it.
     """
 
     limit: Limit
     score: float
     reason: str
+    figures: Figures
     firm: bool = True
 
 
@@ -102,34 +107,38 @@ def percent(ratio: float) -> str:
 def _send_buffer(known: Known, share: float) -> Suspect:
     one, state = known.queue, State.SEND_BUFFER
     if known.waited_ratio is not None and known.waited_ratio < _SOME_RATIO:
-        return Suspect(Limit.SEND_BUFFER, 0.0, "the sender's stacks show no wait for send memory")
+        return Suspect(Limit.SEND_BUFFER, 0.0, "the sender's stacks show no wait for send memory", Figures())
     sndbuf = known.mean("sndbuf_bytes", state)
     bound = theory.send_buffer(known.path, sndbuf, one.payload_ratio) if known.path.rtt_s else None
     chosen = one.states == state
     room = np.median(one.cwnd_room_bytes[chosen] // np.maximum(one["snd_mss_bytes"][chosen], 1))
-    window = format_bytes(float(np.median(one.window_room_bytes[chosen])))
+    window = float(np.median(one.window_room_bytes[chosen]))
+    told = Figures()
     reason = (
-        f"{percent(share)} of the time its unsent queue is empty and data on their way take up the "
-        f"{format_bytes(sndbuf)} of sk_sndbuf, while the congestion window has room for {room:.0f} segments and the "
-        f"receiver for {window}"
+        f"{told.tell(STATE_RATIO, share, percent)} of the time its unsent queue is empty and data on their way take up "
+        f"the {told.tell('mean_sndbuf_bytes', sndbuf, format_bytes)} of sk_sndbuf, while the congestion window has "
+        f"room for {told.tell('median_cwnd_room_segments', room, whole)} segments and the receiver for "
+        f"{told.tell('median_window_room_bytes', window, format_bytes)}"
     )
-    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + _allows(bound))
+    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + _allows(bound), told)
 
 
 def _receive_window(known: Known, share: float) -> Suspect:
     one, state = known.queue, State.RECEIVE_WINDOW
     chosen = one.states == state
     closed = float((one["snd_wnd_bytes"] < one["snd_mss_bytes"])[chosen].mean())
+    told = Figures()
+    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for the receiver's window"
     if closed >= _CLOSED_RATIO:
         reason = (
-            f"{percent(share)} of the time data wait for the receiver's window, closed in {percent(closed)} of these "
-            "ticks: the receiving process does not read fast enough"
+            f"{waiting}, closed in {told.tell('window_closed_ratio', closed, percent)} of these ticks: the receiving "
+            "process does not read fast enough"
         )
-        return Suspect(Limit.TARGET, share, reason)
+        return Suspect(Limit.TARGET, share, reason, told)
     window = known.mean("snd_wnd_bytes", state)
     bound = theory.window(known.path, window) if known.path.rtt_s else None
-    reason = f"{percent(share)} of the time data wait for the receiver's window of {format_bytes(window)}"
-    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + _allows(bound))
+    reason = f"{waiting} of {told.tell('mean_window_bytes', window, format_bytes)}"
+    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + _allows(bound), told)
 
 
 def _congestion_window(known: Known, share: float) -> Suspect:
@@ -137,44 +146,54 @@ def _congestion_window(known: Known, share: float) -> Suspect:
     segments = known.mean("snd_cwnd_segments", state)
     window = segments * known.path.mss_bytes
     bound = theory.window(known.path, window, theory.CONGESTION_WINDOW) if known.path.rtt_s else None
-    reason = f"{percent(share)} of the time data wait for a congestion window of {segments:.0f} segments"
+    told = Figures()
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for a congestion window of "
+        f"{told.tell('mean_cwnd_segments', segments, whole)} segments"
+    )
     again = one.change("total_retrans_segments")
     if again > _LOSS_RATIO * one.change("data_out_segments"):
-        reason += f", which losses keep small ({again} segments were sent again)"
+        reason += f", which losses keep small ({told.tell('retrans_segments', again, whole)} segments were sent again)"
     elif one["snd_cwnd_segments"].min() == one["snd_cwnd_segments"].max():
         reason += ", which never moves (is it clamped by a route's cwnd?)"
-    return Suspect(Limit.CONGESTION_WINDOW, share * known.near(bound), reason + _allows(bound))
+    return Suspect(Limit.CONGESTION_WINDOW, share * known.near(bound), reason + _allows(bound), told)
 
 
 def _lower_layers(known: Known, share: float) -> Suspect:
     pacing = known.mean("pacing_rate_bytes_per_s", State.LOWER_LAYERS) * 8
-    waiting = f"{percent(share)} of the time data wait although both windows have room"
+    told = Figures()
+    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait although both windows have room"
     if pacing > 0 and _PACED_RATIO * pacing <= known.queue.goodput_bits_per_s:
-        return Suspect(Limit.CONGESTION_WINDOW, share, f"{waiting}, paced at {format_rate(pacing)}")
-    return Suspect(Limit.LINK, share, f"{waiting}: queues below TCP hold them back", firm=False)
+        reason = f"{waiting}, paced at {told.tell('mean_pacing_bits_per_s', pacing, format_rate)}"
+        return Suspect(Limit.CONGESTION_WINDOW, share, reason, told)
+    return Suspect(Limit.LINK, share, f"{waiting}: queues below TCP hold them back", told, firm=False)
 
 
 def _application(known: Known, share: float) -> Suspect:
-    idle = f"{percent(share)} of the time its queue is empty and it does not wait for memory"
+    told = Figures()
+    idle = f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty and it does not wait for memory"
     burst_bytes, turn_rtts = rhythm(known.queue)
     if burst_bytes:
-        idle += f": it sends about {format_bytes(burst_bytes)} at a time and then waits {turn_rtts:.1f} RTT"
+        idle += (
+            f": it sends about {told.tell('burst_bytes', burst_bytes, format_bytes)} at a time and then waits "
+            f"{told.tell('median_turn_rtts', turn_rtts, '{:.1f}'.format)} RTT"
+        )
     exchange, path = known.exchange, known.path
     if exchange is None or not path.rtt_s:
-        return Suspect(Limit.APPLICATION, share, idle, firm=False)
+        return Suspect(Limit.APPLICATION, share, idle, told, firm=False)
     if exchange.rounds:
         bound = theory.r2t_rounds(path, exchange)
         in_turns = (
             _TURN_RTTS[0] <= turn_rtts <= _TURN_RTTS[1] and burst_bytes <= _BURST_FACTOR * exchange.max_burst_bytes
         )
         if in_turns or known.near(bound) >= _EXCHANGE_RATIO:
-            asked = f"{idle}; the target asks {exchange.rounds} times a block"
-            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + _allows(bound)), bound)
+            asked = f"{idle}; the target asks {told.tell('r2t_rounds', exchange.rounds, whole)} times a block"
+            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + _allows(bound), told), bound)
     else:
         bound = theory.queue_depth(path, exchange)
         if known.near(bound) >= _EXCHANGE_RATIO:
-            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + _allows(bound)), bound)
-    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{_allows(bound)}", firm=False)
+            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + _allows(bound), told), bound)
+    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{_allows(bound)}", told, firm=False)
 
 
 def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:

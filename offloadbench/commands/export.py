@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_NAMES = (
+    "benches",
     "trials",
     "samples",
     "features",
+    "proofs",
     "statistics",
+    "quality",
+    "counts",
+    "doubts",
     "modules",
     "methods",
     "module_seconds",
@@ -26,6 +31,7 @@ TABLE_NAMES = (
     "stacks",
     "limits",
     "bounds",
+    "evidence",
     "gaps",
     "write_commands",
     "effects",

@@ -24,14 +24,15 @@ ROWS = {
     "findings": ("findings",),
     "effects": ("effects", "effect_modules"),
     "where": ("waterfall", "modules"),
-    "sure": ("methods",),
+    "sure": ("methods", "counts"),
     "functions": ("stacks",),
-    "limits": ("limits", "bounds"),
+    "limits": ("limits", "bounds", "evidence"),
     "seconds": ("samples", "module_seconds"),
-    "proven": ("features",),
+    "proven": ("features", "proofs"),
     "trials": ("trials",),
     "modules": ("modules",),
     "processes": ("processes", "cpus"),
+    "caveats": ("benches", "trials", "quality", "counts", "doubts", "proofs", "processes"),
 }
 """Section -> the tables of `offloadbench export` that its sentences and pictures rest on."""
 

@@ -130,7 +130,7 @@ def render(found: Contents) -> str:
         *_tables("Trials", [views.trials(results)], "trials"),
         *_tables("Modules", found.modules, "modules", attributed),
         *_tables("Processes and CPUs", [*found.processes, *found.cpus], "processes", work),
-        *_section("Caveats", [caveat.text for caveat in found.caveats]),
+        *_section("Caveats", [caveat.text for caveat in found.caveats], "caveats"),
         *_methods(found),
     ]
     return "\n".join(printable(line) for line in lines).rstrip() + "\n"

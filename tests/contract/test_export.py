@@ -19,6 +19,9 @@ COLUMNS = {
     "saved_ratio throughput_bits_per_s_on throughput_bits_per_s_off throughput_change_ratio sentence basis command",
     "waterfall": "nic workload dearer cheaper quantity module dearer_per_byte cheaper_per_byte change_per_byte "
     "share_of_change",
+    "benches": "run created_utc tool_version nic driver mtu_bytes speed_bits_per_s kernel cpu_model cpus bed "
+    "line_rate_bits_per_s rtt_s loss_ratio dut_cpus shared_cpus duration_s trials_planned trials trials_missing "
+    "warnings",
     "trials": "run repeat nic driver kernel workload case outcome reason throughput_bits_per_s goodput_bits_per_s "
     "cpu_busy_ratio cpu_softirq_ratio cpu_s_per_gb packets_per_s bytes_per_packet retrans_segments csum_errors "
     "tool_cpu_ratio steal_ratio toggle_proven",
@@ -27,6 +30,12 @@ COLUMNS = {
     "modules": "workload case repeat module floor ko event value value_per_byte share_ratio method",
     "features": "workload case repeat feature requested active dragged refused fixed",
     "statistics": "run workload case repeat device driver statistic growth growth_per_s",
+    "proofs": "run workload case repeat subject verdict detail",
+    "quality": "run workload case repeat window_s retrans_ratio tx_dropped_ratio csum_errors busy_s "
+    "profile_busy_s profile_samples profile_lost_samples profile_throttled wire_idle_ratio wire_behind_s wire_frames "
+    "wire_dropped_frames",
+    "counts": "run workload case repeat event quantity sampled counted relative_gap",
+    "doubts": "run trouble where what figure value remedy",
     "methods": "workload case repeat event quantity method value share_ratio samples",
     "module_seconds": "workload case repeat second event module value share_ratio samples",
     "processes": "workload case repeat process own event value share_ratio user_ratio samples",
@@ -35,6 +44,7 @@ COLUMNS = {
     "limits": "run nic workload case repeat limit sentence evidence goodput_bits_per_s bound_bits_per_s bound "
     "gap_count gap_ratio",
     "bounds": "run nic workload case repeat bound bound_bits_per_s formula source goodput_bits_per_s of_bound_ratio",
+    "evidence": "run nic workload case repeat limit figure value",
     "gaps": "run nic workload case repeat start_s length_s length_rtts",
     "write_commands": "run nic workload case repeat command start_s end_s packets segments payload_bytes",
     "effects": "run nic workload factor on off metric value_on value_off ratio ratio_low ratio_high ratio_low_95 "
@@ -44,7 +54,7 @@ COLUMNS = {
     "share_of_saving share_low share_high",
 }
 # the two cases of the sample run differ in more than one factor, and nobody watched its senders
-UNFILLED = {"effects", "effect_modules", "limits", "bounds", "gaps", "write_commands"}
+UNFILLED = {"counts", "effects", "effect_modules", "limits", "bounds", "evidence", "gaps", "write_commands"}
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS.keys() - UNFILLED))

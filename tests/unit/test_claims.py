@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from offloadbench import runfile
+from offloadbench.analysis import effect_shares, effect_tables
 from offloadbench.analysis.exported import TABLES
 from offloadbench.analysis.findings import figure, percent
+from offloadbench.analysis.module_costs import module_costs
 from offloadbench.model import Profile, Run
 from offloadbench.report import markdown
 from offloadbench.report.contents import ROWS, Contents, contents
@@ -21,6 +24,10 @@ from offloadbench.units import format_change, format_rate, format_ratio
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 # confidence of every interval, the unit of CPU s/GB
 _CONSTANTS = {"95", "9", "10"}
+# how a caveat about one trial begins
+_ABOUT_A_TRIAL = re.compile(r"[^,;(]+, ([^,]+), case ([^,]+), repeat (\d+): ")
+# columns that hold what the report says
+_SENTENCES = ["sentence", "evidence", "what"]
 
 
 def _renderings(value: float) -> Iterator[str]:
@@ -34,15 +41,35 @@ def _renderings(value: float) -> Iterator[str]:
         yield format_rate(value)
 
 
-def _known(run: Run, profile: Profile, section: str) -> set[str]:
-    """Every number that the rows of a section's tables can become."""
-    found = set(_CONSTANTS)
-    for name in ROWS[section]:
-        table = TABLES[name]([run], profile)
-        numbers: Iterable[float] = table.select_dtypes("number").to_numpy().ravel().tolist()
-        for value in numbers:
-            found |= {number for text in _renderings(float(value)) for number in _NUMBER.findall(text)}
-    return found
+class Rows:
+    """The tables that a section of the report names.
+
+    Args:
+        where: column -> value; rows of others are left out, of the tables that have such a column.
+    """
+
+    def __init__(self, run: Run, profile: Profile, section: str, **where: object) -> None:
+        self._tables = [TABLES[name]([run], profile) for name in ROWS[section]]
+        for column, value in where.items():
+            self._tables = [table[table[column] == value] if column in table else table for table in self._tables]
+
+    def numbers(self) -> set[str]:
+        """Every number that their figures can become."""
+        found = set(_CONSTANTS)
+        for table in self._tables:
+            values: Iterable[float] = table.select_dtypes("number").to_numpy().ravel().tolist()
+            found |= {
+                number for value in values for text in _renderings(float(value)) for number in _NUMBER.findall(text)
+            }
+        return found
+
+    def words(self) -> set[str]:
+        """Every number in their words (formulas, reasons, warnings), but for those that are the report's sentences."""
+        found: set[str] = set()
+        for table in self._tables:
+            words = table.select_dtypes(exclude="number").drop(columns=_SENTENCES, errors="ignore").astype(str)
+            found |= {number for column in words for text in words[column] for number in _NUMBER.findall(text)}
+        return found
 
 
 def _untraced(sentences: Iterable[str], known: set[str]) -> list[tuple[str, str]]:
@@ -62,7 +89,7 @@ def found(real: Run, linux_profile: Profile) -> Contents:
 def test_figures_of_findings_are_in_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
     sentences = [finding.sentence for finding in (*found.headlines, *found.others)]
     assert sentences and all(_NUMBER.search(text) for text in sentences)
-    assert _untraced(sentences, _known(real, linux_profile, "findings")) == []
+    assert _untraced(sentences, Rows(real, linux_profile, "findings").numbers()) == []
 
 
 def test_figures_of_where_it_is_saved_are_in_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
@@ -74,15 +101,71 @@ def test_figures_of_where_it_is_saved_are_in_their_rows(real: Run, found: Conten
     for _, way in rows.groupby(["nic", "workload", "dearer", "cheaper"]):
         whole = way["module"] == "all modules"
         assert way.loc[whole, "change_per_byte"].item() == pytest.approx(way.loc[~whole, "change_per_byte"].sum())
-    known = _known(real, linux_profile, "where") | {figure(abs(v)) for v in named["change_per_byte"]}
+    known = Rows(real, linux_profile, "where").numbers() | {figure(abs(v)) for v in named["change_per_byte"]}
     rest = [text for text in ", ".join(labels).split(", ") if not text.startswith("other modules")]
     assert _untraced(rest, known) == []
     sources = [finding.sources for finding in found.headlines]
     assert _untraced(sources, known) == []
 
 
+def test_figures_of_effects_are_in_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
+    told = 0
+    for one in found.effects:
+        for effect in (effect for effect in one.effects if effect.metric == "cpu_s_per_gb"):
+            contrast = effect.contrast
+            (sentence,) = effect_tables.sentences(
+                [other for other in one.effects if other.contrast == contrast],
+                effect_shares.shares(real, module_costs([real], linux_profile)),
+            )
+            assert sentence in one.sentences
+            names = {"workload": effect.workload, "factor": contrast.factor, "on": contrast.on, "off": contrast.off}
+            assert _untraced([sentence], Rows(real, linux_profile, "effects", **names).numbers()) == []
+            told += bool(_NUMBER.search(sentence))
+    assert told
+
+
+def test_figures_of_why_the_sender_waits_are_in_their_rows(real: Run, linux_profile: Profile) -> None:
+    watched = [trial for trial in real.trials if trial.tcp]
+    rows = TABLES["limits"]([real], linux_profile)
+    assert len(rows) == len(watched)
+    for told in rows.to_dict("records"):
+        names = {name: told[name] for name in ("workload", "case", "repeat")}
+        mine = Rows(real, linux_profile, "limits", **names)
+        assert _NUMBER.search(str(told["evidence"]))
+        assert _untraced([str(told["sentence"]), str(told["evidence"])], mine.numbers() | mine.words()) == []
+
+
+def test_figures_of_how_sure_it_is_are_sums_of_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
+    told = [sentence for _, sentences in found.plots.confidence for _, sentence in sentences]
+    assert told
+    rows = TABLES["methods"]([real], linux_profile)
+    shares = rows[rows["share_ratio"].notna()].groupby(["workload", "case", "repeat", "event", "method"])["share_ratio"]
+    means = shares.sum().groupby(["workload", "case", "event", "method"]).mean()
+    known = set(_CONSTANTS) | {"0.1"}
+    for _, mine in means.groupby(["workload", "case", "event"]):
+        by_method = dict(zip(mine.index.get_level_values("method"), mine.tolist(), strict=True))
+        lost = by_method.pop("irq_shadow", 0.0)
+        known |= set(_NUMBER.findall(percent(lost)))
+        # two methods at most stand behind one phrase
+        parts = [*by_method.values(), *(a + b for a, b in itertools.combinations(by_method.values(), 2))]
+        known |= {number for part in parts for number in _NUMBER.findall(f"{100 * part / (1 - lost):.1f}")}
+    assert _untraced(told, known) == []
+    gaps = TABLES["counts"]([real], linux_profile)["relative_gap"].abs()
+    assert _untraced([found.counted], {n for gap in gaps for n in _NUMBER.findall(percent(gap))} | {"2"}) == []
+
+
+def test_figures_of_caveats_are_in_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
+    assert found.caveats
+    for text in (caveat.text for caveat in found.caveats):
+        trial = _ABOUT_A_TRIAL.match(text)
+        names = {"workload": trial[1], "case": trial[2], "repeat": int(trial[3])} if trial else {}
+        rows = Rows(real, linux_profile, "caveats", **names)
+        # the origin's window, and the repeats that are advised
+        assert _untraced([text], rows.numbers() | rows.words() | {"60", "5"}) == []
+
+
 def test_a_number_that_is_in_no_row_is_noticed(real: Run, linux_profile: Profile) -> None:
-    assert _untraced(["it saves 123.45 CPU seconds"], _known(real, linux_profile, "findings")) != []
+    assert _untraced(["it saves 123.45 CPU seconds"], Rows(real, linux_profile, "findings").numbers()) != []
 
 
 def test_every_section_names_tables_that_are_exported(found: Contents) -> None:
