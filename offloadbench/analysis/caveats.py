@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis import contamination, counting, proof, steadiness
@@ -96,9 +96,8 @@ def _warnings(seen: list[_Seen]) -> Iterator[str]:
                 yield f"{item.name}: {warning}"
 
 
-def _steadiness(results: Results) -> Iterator[str]:
+def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterator[str]:
     """Doubts about a steady state, each with its remedy; `foreign` says more of the trials that it names."""
-    named = set(_foreign(results))
     for run in results.runs:
         doubts = steadiness.doubts(run, results.benches[run.run_id])
         yield from steadiness.told(
@@ -132,13 +131,8 @@ def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
     yield from (f"{name}: {sentence}" for sentence in counting.warnings(counts))
 
 
-def foreign(results: Results) -> list[str]:
-    """A sentence for every trial whose modules describe the work of other programs too."""
-    return [f"{where}: {text}" for (_, where), text in _foreign(results).items()]
-
-
-def _foreign(results: Results) -> dict[tuple[str, str], str]:
-    """(run id, the words that name a trial) -> what others' work there means."""
+def foreign(results: Results) -> dict[tuple[str, str], str]:
+    """Trials whose modules describe the work of other programs too: (run id, words that name it) -> a sentence."""
     keys = ["nic", "workload", "case", "repeat", "run"]
     found = {}
     for group, rows in results.processes.groupby(keys, sort=False):
@@ -150,9 +144,10 @@ def _foreign(results: Results) -> dict[tuple[str, str], str]:
             names = ", ".join(
                 f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
             )
-            found[str(run), f"{nic}, {workload}, case {case}, repeat {repeat}"] = (
-                f"{percent(share)} of the busy weight was the work of other processes ({names}); its modules describe "
-                "them too. Repeat it on an idle machine."
+            where = f"{nic}, {workload}, case {case}, repeat {repeat}"
+            found[str(run), where] = (
+                f"{where}: {percent(share)} of the busy weight was the work of other processes ({names}); its modules "
+                "describe them too. Repeat it on an idle machine."
             )
     return found
 
@@ -208,8 +203,12 @@ def _methods(results: Results, seen: list[_Seen]) -> Iterator[str]:
         yield "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
 
 
-def collect(results: Results) -> list[Caveat]:
-    """Every caveat, each once, the gravest kind first."""
+def collect(results: Results, others: Mapping[tuple[str, str], str]) -> list[Caveat]:
+    """Every caveat, each once, the gravest kind first.
+
+    Args:
+        others: see `foreign`.
+    """
     trials = [(run, trial) for run in results.runs for trial in run.trials]
     seen = [
         _Seen(
@@ -225,8 +224,8 @@ def collect(results: Results) -> list[Caveat]:
         *_proofs(results, (proof.CONTRADICTED, proof.NOT_SHOWN)),
         *_losses(seen),
         *_warnings(seen),
-        *foreign(results),
-        *_steadiness(results),
+        *others.values(),
+        *_steadiness(results, others),
         *_methods(results, seen),
         *_proofs(results, (proof.NO_EFFECT, proof.FIXED)),
         *_profiles(results, seen),

@@ -85,8 +85,10 @@ def shares(run: Run, costs: ModuleCosts) -> list[Share]:
                 continue
             saved = savings.mean(axis=0)
             reach = _reach(savings)
-            share = saved / saved.sum()
-            pseudo = _reach(_jackknife(savings)) if len(savings) > 2 else np.full(len(modules), math.nan)
+            # modules that cost the same on both sides have no shares: 0 / 0 is NaN
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = saved / saved.sum()
+                pseudo = _reach(_jackknife(savings)) if len(savings) > 2 else np.full(len(modules), math.nan)
             found += [
                 Share(
                     run=run.run_id,

@@ -9,12 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from offloadbench.analysis import contamination, metrics, proof
 from offloadbench.model import Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
+_SECOND_COLUMNS = ["t_s", "interval_s", "late_s", "tx_bits_per_s", "rx_bits_per_s", "cpu_busy_ratio"]
+_SECOND_COLUMNS += [*(f"cpu_{kind}_ratio" for kind in _SAMPLE_RATIOS)]
+_SECOND_COLUMNS += ["packets_per_s", "context_switches_per_s", "retrans_segments"]
 
 
 def trials(runs: Sequence[Run]) -> pd.DataFrame:
@@ -88,51 +93,43 @@ def samples(runs: Sequence[Run]) -> pd.DataFrame:
     counts), cpu_busy_ratio, cpu_user_ratio, cpu_system_ratio, cpu_softirq_ratio, packets_per_s, context_switches_per_s,
     retrans_segments.
     """
-    parts = [_sample_rows(run, trial) for run in runs for trial in run.trials if trial.samples]
-    columns = [
-        "run",
-        "workload",
-        "case",
-        "repeat",
-        "t_s",
-        "interval_s",
-        "late_s",
-        "tx_bits_per_s",
-        "rx_bits_per_s",
-    ]
-    columns += ["cpu_busy_ratio", *(f"cpu_{kind}_ratio" for kind in _SAMPLE_RATIOS)]
-    columns += ["packets_per_s", "context_switches_per_s", "retrans_segments"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    named = [(run, trial, len(trial.samples.t_s)) for run in runs for trial in run.trials if trial.samples]
+    counts = [count for *_, count in named]
+    keys = {
+        "run": np.repeat([run.run_id for run, *_ in named], counts),
+        "workload": np.repeat([trial.workload for _, trial, _ in named], counts),
+        "case": np.repeat([trial.case for _, trial, _ in named], counts),
+        "repeat": np.repeat([trial.repeat for _, trial, _ in named], counts),
+    }
+    parts = [_seconds(run, trial) for run, trial, _ in named]
+    figures = {name: np.concatenate([part[name] for part in parts]) for name in _SECOND_COLUMNS} if parts else {}
+    return pd.DataFrame(keys | figures, columns=[*keys, *_SECOND_COLUMNS])
 
 
-def _sample_rows(run: Run, trial: Trial) -> pd.DataFrame:
+def _seconds(run: Run, trial: Trial) -> dict[str, npt.NDArray[np.float64]]:
+    """The figures of a trial's samples, each of shape (seconds,)."""
     assert trial.samples is not None
-    rows = pd.DataFrame(trial.samples.counters)
-    interval = pd.Series(trial.samples.interval_s)
+    rows = {name: np.array(column, dtype=float) for name, column in trial.samples.counters.items()}
+    interval = np.array(trial.samples.interval_s, dtype=float)
     cpus = len(run.bed.dut_cpus)
     segments = rows["tcp_out_segments"] + rows["tcp_retrans_segments"]
     on_cable = rows["tx_bytes"]
     if metrics.counts_super_packets(run, rows["tx_bytes"].sum(), rows["tx_packets"].sum()):
-        on_cable = on_cable + (segments - rows["tx_packets"]).clip(lower=0) * metrics.SEGMENT_HEADER_BYTES
-    ticks = rows["cpu_ticks_s"].where(rows["cpu_ticks_s"] > 0)
+        on_cable = on_cable + np.maximum(segments - rows["tx_packets"], 0) * metrics.SEGMENT_HEADER_BYTES
+    ticks = np.where(rows["cpu_ticks_s"] > 0, rows["cpu_ticks_s"], math.nan)
     busy = interval * cpus - rows["cpu_idle_exact_s"] - rows["cpu_steal_s"]
-    table = {
-        "run": run.run_id,
-        "workload": trial.workload,
-        "case": trial.case,
-        "repeat": trial.repeat,
-        "t_s": trial.samples.t_s,
+    return {
+        "t_s": np.array(trial.samples.t_s, dtype=float),
         "interval_s": interval,
-        "late_s": trial.samples.late_s,
+        "late_s": np.array(trial.samples.late_s, dtype=float),
         "tx_bits_per_s": on_cable * 8 / interval,
         "rx_bits_per_s": rows["rx_bytes"] * 8 / interval,
-        "cpu_busy_ratio": busy.clip(lower=0) / (interval * cpus),
+        "cpu_busy_ratio": np.maximum(busy, 0) / (interval * cpus),
         **{f"cpu_{kind}_ratio": rows[f"cpu_{kind}_s"] / ticks for kind in _SAMPLE_RATIOS},
         "packets_per_s": rows["tx_packets"] / interval,
         "context_switches_per_s": rows["context_switches"] / interval,
         "retrans_segments": rows["tcp_retrans_segments"],
     }
-    return pd.DataFrame(table)
 
 
 _SUBJECTS = {

@@ -15,7 +15,7 @@ from offloadbench.kernel.capture import Capture
 from offloadbench.model import PacketTrace, Plan, TcpTrace, Waits
 
 # in a run file, of one workload: about 5 MB; four trials of a minute at 1 kHz keep every row
-_TRACE_ROWS = 240_000
+_TRACE_ROWS = 180_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
     pictures = Pictures(results, profile)
     limits, theory = limit_views.watched(results)
     cpus, single_cpus = profile_views.cpus(results)
+    others = caveats.foreign(results)
     return Contents(
         results=results,
         profile=profile,
@@ -134,8 +135,8 @@ def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Con
         processes=profile_views.processes(results),
         cpus=cpus,
         single_cpus=single_cpus,
-        foreign=list(caveats.foreign(results)),
-        caveats=caveats.collect(results),
+        foreign=list(others.values()),
+        caveats=caveats.collect(results, others),
         plots=Plots(
             changes=pictures.changes(changes),
             rtt=pictures.rtt(),

@@ -64,7 +64,8 @@ def draw_all(plots: Sequence[Plot]) -> None:
 
     Forked, so that what is drawn need not be sent to the processes; few plots are drawn here.
     """
-    wanted = [(plot, css_class) for plot in plots for css_class in (WIDE, NARROW)]
+    # the last of a page are the largest, and begun last they would be waited for
+    wanted = [(plot, css_class) for plot in reversed(plots) for css_class in (WIDE, NARROW)]
     processes = min(len(os.sched_getaffinity(0)), len(wanted) // _WORTH_A_PROCESS)
     if processes < 2:
         return

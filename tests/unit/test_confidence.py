@@ -24,7 +24,7 @@ def gathered(*runs: Run) -> results.Results:
 
 
 def text_of(found: results.Results) -> str:
-    return "\n".join(caveat.text for caveat in caveats.collect(found))
+    return "\n".join(caveat.text for caveat in caveats.collect(found, caveats.foreign(found)))
 
 
 def captured(counts: ProfileCounts, **changes: object) -> Trial:

@@ -42,7 +42,7 @@ def case(run: Run, name: str) -> Trial:
 
 
 def text_of(found: results.Results) -> str:
-    return "\n".join(caveat.text for caveat in caveats.collect(found))
+    return "\n".join(caveat.text for caveat in caveats.collect(found, caveats.foreign(found)))
 
 
 def test_sentence_holds_the_figures_of_the_table(run: Run) -> None:

@@ -13,7 +13,8 @@ from offloadbench.analysis.confidence import CLASSES
 from offloadbench.analysis.findings import percent
 from offloadbench.report.plots import style
 
-_BAR_PX, _AXIS_PX, _LEGEND_PX = 24, 34, 20
+_BAR_PX, _HEAD_PX, _FOOT_PX, _LEGEND_PX = 24, 12, 10, 20
+_RIGHT_PX, _NAMES_EDGE_PX = 8, 14
 
 
 def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = False) -> Figure:
@@ -29,9 +30,10 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
     classes = [name for name in CLASSES if name in shares.columns]
     columns = 1 if narrow else 2
     legend_rows = -(-len(classes) // columns)
-    height = len(here) * _BAR_PX + _AXIS_PX + legend_rows * _LEGEND_PX
+    height = len(here) * _BAR_PX + _HEAD_PX + _FOOT_PX + legend_rows * _LEGEND_PX
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
-    axes = figure.add_subplot()
+    left_px = style.text_px(here, style.TEXT_PX) + _NAMES_EDGE_PX
+    axes = style.place(figure, left_px, legend_rows * _LEGEND_PX + _HEAD_PX, _RIGHT_PX, len(here) * _BAR_PX)
     lefts = np.zeros(len(here))
     for name in classes:
         found, colour = shares.loc[here, name].to_numpy(dtype=float), style.confidence_colour(name)
@@ -53,5 +55,4 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
         handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
         handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.4,
     )  # fmt: skip
-    figure.tight_layout(rect=(0, 0, 1, 1 - (legend_rows * _LEGEND_PX + 6) / height))
     return figure

@@ -15,6 +15,7 @@ from offloadbench.report.plots import style
 from offloadbench.units import format_ratio
 
 _ROW_PX, _NARROW_ROW_PX, _EDGE_PX, _MARKER = 30, 40, 76, 7
+_HEAD_PX, _NARROW_HEAD_PX, _RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 34, 46, 8, 26, 14
 # ratios that a logarithmic scale may be marked at, the more telling ones first
 _MARKS: tuple[float, ...] = (1, 0.5, 2, 0.1, 5, 10, 0.2, 0.75, 1.5, 0.33, 3, 20, 0.05)
 _MARKS += (0.9, 1.1, 1.2, 0.95, 1.05, 0.98, 1.02, 0.99, 1.01, 0.995, 1.005)
@@ -120,8 +121,13 @@ def intervals(labels: Sequence[str], panels: Sequence[Panel], *, narrow: bool = 
     count = len(panels)
     rows_px = len(labels) * (_NARROW_ROW_PX if narrow else _ROW_PX) + _EDGE_PX
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows_px * (count if narrow else 1))
-    grid = figure.subplots(*((count, 1) if narrow else (1, count)), squeeze=False).ravel()
     shown = [style.short(label).replace(": ", ":\n" if narrow else ": ") for label in labels]
+    lines = [line for label in shown for line in label.split("\n")]
+    names_px = style.text_px(lines, style.SMALL_PX if narrow else style.TEXT_PX) + _NAMES_EDGE_PX
+    head_px = _NARROW_HEAD_PX if narrow else _HEAD_PX
+    margins = style.Margins(names_px, _RIGHT_PX, head_px, _EDGE_PX - head_px, _BETWEEN_PX, _EDGE_PX)
+    rows = style.grid(figure, *((count, 1) if narrow else (1, count)), margins)
+    grid = [axes for row in rows for axes in row]
     for number, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
         told = [_ends(judgement) for judgement in panel.changes if judgement]
         low = min([0.98, *(end for end, _ in told)])
@@ -131,5 +137,4 @@ def intervals(labels: Sequence[str], panels: Sequence[Panel], *, narrow: bool = 
         axes.set_yticks(range(len(labels)), shown if narrow or not number else [])
         if narrow:
             axes.tick_params(axis="y", labelsize=style.SMALL_PX)
-    figure.tight_layout(h_pad=2.0, w_pad=2.5)
     return figure

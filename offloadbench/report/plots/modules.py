@@ -23,7 +23,8 @@ _LAST = (SHADOW, "everything else")
 FLOORS = ("transport", "netdev", "driver", "other")
 _OWN, _CALLERS = "value_per_byte", "caller_value_per_byte"
 VIEWS = {_OWN: "In the module of the function itself", _CALLERS: "Generic work charged to its caller"}
-_BAR_PX, _HEAD_PX, _TITLE_PX, _LEGEND_PX = 38, 58, 18, 22
+_BAR_PX, _HEAD_PX, _TITLE_PX, _LEGEND_PX, _AXIS_PX = 38, 8, 28, 19, 44
+_RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 8, 26, 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +110,22 @@ def modules(
     width = style.NARROW_PX if narrow else style.WIDE_PX
     columns = style.legend_columns([label for _, label in labels.values()], narrow=narrow)
     legend_px = -(-len(labels) // columns) * _LEGEND_PX + 8
-    panel_px = len(stacks[0][1].values) * _BAR_PX + _HEAD_PX + (_TITLE_PX if len(stacks) > 1 else 0)
-    height = panel_px * (len(stacks) if narrow else 1) + legend_px
-    figure = style.new_figure(width, height)
-    grid = figure.subplots(*((len(stacks), 1) if narrow else (1, len(stacks))), squeeze=False, sharex=True).ravel()
+    head_px = _TITLE_PX if len(stacks) > 1 else _HEAD_PX
+    panel_px = head_px + len(stacks[0][1].values) * _BAR_PX + _AXIS_PX
+    figure = style.new_figure(width, panel_px * (len(stacks) if narrow else 1) + legend_px)
+    names_px = style.text_px([style.short(case) for case in cases], style.TEXT_PX) + _NAMES_EDGE_PX
+    margins = style.Margins(names_px, _RIGHT_PX, legend_px + head_px, _AXIS_PX, _BETWEEN_PX, head_px + _AXIS_PX)
+    rows = style.grid(figure, *((len(stacks), 1) if narrow else (1, len(stacks))), margins)
+    grid = [axes for row in rows for axes in row]
     smallest = 0.115 if narrow else 0.045 * len(stacks)
     for axes, (title, stack) in zip(grid, stacks, strict=True):
         _panel(axes, stack, cases, smallest)
         axes.set_title(title, loc="left")
     unit = unit_per_byte(str(table["quantity"].iloc[0])) + " of payload"
-    for axes in grid[-1:] if narrow else grid:
-        axes.set_xlabel(unit)
+    largest = max(axes.get_xlim()[1] for axes in grid)
+    for axes in grid:
+        axes.set_xlim(0, largest)
+        style.name_axes(axes, x=unit)
     for axes in [] if narrow else grid[1:]:
         axes.set_yticklabels([])
     figure.legend(
@@ -127,5 +133,4 @@ def modules(
         loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
         handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
     )  # fmt: skip
-    figure.tight_layout(rect=(0, 0, 1, 1 - legend_px / height), w_pad=2.0)
     return figure

@@ -12,6 +12,7 @@ from offloadbench.report.plots import style
 
 SENT_COLOUR, ACKED_COLOUR = "#882255", "#009e73"
 _PANEL_PX, _HEAD_PX = 220, 40
+_MARGINS = style.Margins(left=74, right=10, top=26, bottom=40, across=62, down=64)
 _POINTS_MAX = 3000
 _BYTES_PER_MB = 1e6
 
@@ -32,17 +33,18 @@ def packets_over_time(
     count = len(traces)
     width, height = (style.NARROW_PX, count * _PANEL_PX) if narrow else (style.WIDE_PX, _PANEL_PX)
     figure = style.new_figure(width, height + _HEAD_PX)
-    grid = figure.subplots(count if narrow else 1, 1 if narrow else count, squeeze=False).ravel()
+    rows = style.grid(figure, count if narrow else 1, 1 if narrow else count, _MARGINS)
+    grid = [axes for row in rows for axes in row]
     for index, (axes, (title, one)) in enumerate(zip(grid, traces, strict=True)):
         chosen = slice(None)
         if stretches:
             start_s, length_s = stretches[index]
             first, last = np.searchsorted(one.t_us * 1e-6, (start_s, start_s + length_s))
             chosen = slice(int(first), max(int(last), int(first) + 2))
-        rows = np.arange(len(one.t_us))[chosen]
-        shown = rows[:: max(1, len(rows) // _POINTS_MAX)]
+        within = np.arange(len(one.t_us))[chosen]
+        shown = within[:: max(1, len(within) // _POINTS_MAX)]
         t_s = one.t_us[shown] * 1e-6
-        begin = one.acked_bytes[rows[0]] if len(rows) else 0
+        begin = one.acked_bytes[within[0]] if len(within) else 0
         for values, colour, label in (
             (one.sent_bytes, SENT_COLOUR, "sent"),
             (one.acked_bytes, ACKED_COLOUR, "acknowledged"),
@@ -50,11 +52,9 @@ def packets_over_time(
             megabytes = (values[shown] - begin) / _BYTES_PER_MB
             axes.plot(t_s, megabytes, color=colour, linewidth=1.3, drawstyle="steps-post", label=label)
         axes.set_title(style.short(title), loc="left")
-        axes.set_xlabel("seconds of the window")
-        axes.set_ylabel("MB" if narrow or index == 0 else "")
+        style.name_axes(axes, x="seconds of the window", y="MB" if narrow or index == 0 else "")
         axes.margins(x=0)
         axes.locator_params(axis="both", nbins=5)
         style.clean(axes, "y")
     grid[0].legend(loc="upper left", ncols=2, frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1)
-    figure.tight_layout(w_pad=1.8)
     return figure

@@ -68,7 +68,7 @@ class Panels:
             axes.set_xlim(0, self._across * self._pitch - self.seconds * _GAP)
             axes.tick_params(labelsize=style.SMALL_PX)
             axes.locator_params(axis="y", nbins=4)
-            axes.set_xticks([begin + mark for begin in begins for mark in marks], [])
+            axes.set_xticks([])
             for begin in begins[1:]:
                 axes.axvspan(begin - self.seconds * _GAP, begin, facecolor=style.PAPER, edgecolor="none", zorder=0.9)
             if len(chunk) < self._across:
@@ -79,7 +79,8 @@ class Panels:
             axes.spines["bottom"].set_visible(False)
         for begin, case in zip(begins, chunk, strict=True):
             stack[0].text(begin, 1.05, style.short(case), transform=stack[0].get_xaxis_transform(), va="bottom")
-        stack[-1].set_xticklabels([f"{mark:g}" for _ in begins for mark in marks])
+        ticks = [begin + mark for begin in begins for mark in marks]
+        stack[-1].set_xticks(ticks, [f"{mark:g}" for _ in begins for mark in marks])
         for label, at in zip(stack[-1].get_xticklabels(), [mark for _ in begins for mark in range(3)], strict=True):
             label.set_horizontalalignment(("left", "center", "right")[at])
         stack[-1].set_xlabel("seconds of the window", loc="left")

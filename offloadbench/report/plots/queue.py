@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from offloadbench.report.plots import style
 
 QUEUE_COLOUR, CWND_COLOUR, BUFFER_COLOUR, SENT_COLOUR = "#0072b2", "#009e73", "#d55e00", "#882255"
 _PANEL_PX, _HEAD_PX = 190, 40
+_MARGINS = style.Margins(left=74, right=10, top=26, bottom=40, across=62, down=14)
+# one trial below the other: room for the title of the next one
+_NARROW_DOWN_PX = 52
+_SECONDS = "seconds of the window"
 # more points than this would be too much for a page: the queue is drawn as the range of each bin then
 _POINTS_MAX, _BINS = 1200, 300
 # how much of a window the magnified view shows
@@ -89,11 +94,11 @@ def queue_over_time(
     count = len(queues)
     if narrow:
         figure = style.new_figure(style.NARROW_PX, count * (2 * _PANEL_PX + _HEAD_PX))
-        grid = figure.subplots(2 * count, 1, squeeze=False)
+        grid = style.grid(figure, 2 * count, 1, replace(_MARGINS, down=_NARROW_DOWN_PX))
         panels = [(grid[2 * index][0], grid[2 * index + 1][0]) for index in range(count)]
     else:
         figure = style.new_figure(style.WIDE_PX, 2 * _PANEL_PX + _HEAD_PX)
-        grid = figure.subplots(2, count, squeeze=False)
+        grid = style.grid(figure, 2, count, _MARGINS)
         panels = [(grid[0][index], grid[1][index]) for index in range(count)]
     sent_tops = []
     for index, ((title, one), (upper, lower)) in enumerate(zip(queues, panels, strict=True)):
@@ -104,10 +109,10 @@ def queue_over_time(
         sent_tops.append(float(sent.max()))
         upper.set_title(style.short(title), loc="left")
         upper.tick_params(labelbottom=False)
-        lower.set_xlabel("seconds of the window")
+        style.name_axes(lower, x=_SECONDS)
         if narrow or index == 0:
-            upper.set_ylabel("segments")
-            lower.set_ylabel("segments sent")
+            style.name_axes(upper, y="segments")
+            style.name_axes(lower, y="segments sent")
     for upper, lower in panels:
         lower.set_ylim(0, max(sent_tops) * 1.05 or 1)
         for axes in (upper, lower):
@@ -116,8 +121,6 @@ def queue_over_time(
             axes.tick_params(labelsize=style.SMALL_PX)
             style.clean(axes, "y")
     panels[0][0].legend(loc="upper right", ncols=3, frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1)
-    figure.align_ylabels()
-    figure.tight_layout(h_pad=0.8, w_pad=1.8)
     return figure
 
 

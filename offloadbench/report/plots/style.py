@@ -9,10 +9,10 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -100,6 +100,8 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.linewidth": 0.8,
+    # a title's place is not looked for: that measures every label of its axes
+    "axes.titley": 1.0,
     "grid.color": INK,
     "grid.alpha": 0.14,
     "grid.linewidth": 1.0,
@@ -134,6 +136,53 @@ def place(figure: Figure, left_px: float, top_px: float, right_px: float, height
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Room around and between axes, in px.
+
+    Attributes:
+        across, down: between columns and between rows, labels and titles included.
+    """
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    across: float = 0.0
+    down: float = 0.0
+
+
+def grid(figure: Figure, rows: int, columns: int, margins: Margins) -> list[list[Axes]]:
+    """Rows of axes of one size that fill the figure but for the margins; see `place`."""
+    width, height = (float(inches) * 72 for inches in figure.get_size_inches())
+    inner_px = (width - margins.left - margins.right - (columns - 1) * margins.across) / columns
+    height_px = (height - margins.top - margins.bottom - (rows - 1) * margins.down) / rows
+    return [
+        [
+            place(
+                figure,
+                margins.left + column * (inner_px + margins.across),
+                margins.top + row * (height_px + margins.down),
+                width - margins.left - column * (inner_px + margins.across) - inner_px,
+                height_px,
+            )
+            for column in range(columns)
+        ]
+        for row in range(rows)
+    ]
+
+
+def name_axes(axes: Axes, *, x: str = "", y: str = "", below_px: float = 21, left_px: float = 56) -> None:
+    """Labels of the axes, at a distance that is not measured."""
+    box = axes.get_window_extent()
+    if x:
+        axes.set_xlabel(x)
+        axes.xaxis.set_label_coords(0.5, -below_px / box.height)
+    if y:
+        axes.set_ylabel(y)
+        axes.yaxis.set_label_coords(-left_px / box.width, 0.5)
+
+
 def text_px(texts: Sequence[str], size_px: float) -> float:
     """About how wide the longest of these is."""
     return max(map(len, texts), default=0) * size_px * _LETTER_RATIO
@@ -147,7 +196,7 @@ def legend_columns(labels: Sequence[str], *, narrow: bool) -> int:
 
 def clean(axes: Axes, grid: str) -> None:
     """No frame; grid lines along one axis, behind the data."""
-    sns.despine(ax=axes, left=grid == "x", bottom=grid == "x")
+    axes.spines[["top", "right", *(["left", "bottom"] if grid == "x" else [])]].set_visible(False)
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
     axes.set_axisbelow(True)
     axes.tick_params(length=0)

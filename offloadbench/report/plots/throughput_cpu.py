@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -43,7 +42,10 @@ def has_interval(trials: pd.DataFrame, metric: str) -> bool:
     return len(trials) >= FEWEST and trials["run"].nunique() == 1 and bool((trials[metric] > 0).all())
 
 
-def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) -> None:
+def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: list[str], *, named: bool) -> None:
+    # its import takes as long as drawing this plot: the process that draws it pays
+    import seaborn as sns
+
     values = {case: chosen[metric].to_numpy(dtype=float) for case, chosen in trials.groupby("case") if case in cases}
     medians = [float(np.median(values[case])) for case in cases]
     sns.barplot(data=trials, x=metric, y="case", order=cases, estimator="median", errorbar=None, width=0.68, ax=axes)
@@ -52,25 +54,30 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: Sequence[str]) 
         bar.set_facecolor(style.case_colour(case))
     axes.set(xlabel="", ylabel="")
     largest = float(trials[metric].max()) or 1.0
-    ends = []
-    for row, case in enumerate(cases):
-        found = values[case]
-        end = float(found.max())
-        if len(found) > 1:
-            # repeats one below the other, so that equal ones are both seen
-            spread = np.linspace(-_SPREAD, _SPREAD, len(found))
-            axes.plot(found, row + spread, "o", color=style.INK, markersize=4.2, markeredgecolor=style.PAPER, mew=0.8)
-        if has_interval(trials[trials["case"] == case], metric):
-            mean, low, high = mean_interval(found)
-            high = min(high, _FARTHEST * largest)
-            axes.errorbar(
-                mean, row, xerr=[[mean - low], [high - mean]],
-                fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
-            )  # fmt: skip
-            end = max(end, high)
-        ends.append(end)
+    ends = [float(values[case].max()) for case in cases]
+    # repeats one below the other, so that equal ones are both seen
+    dots = [
+        (found, row + np.linspace(-_SPREAD, _SPREAD, len(found)))
+        for row, found in enumerate(values[case] for case in cases)
+        if len(found) > 1
+    ]
+    if dots:
+        x, y = (np.concatenate(part) for part in zip(*dots, strict=True))
+        axes.plot(x, y, "o", color=style.INK, markersize=4.2, markeredgecolor=style.PAPER, mew=0.8)
+    tested = {case for case, chosen in trials.groupby("case") if has_interval(chosen, metric)}
+    intervals = {row: mean_interval(values[case]) for row, case in enumerate(cases) if case in tested}
+    if intervals:
+        rows, (means, lows, highs) = list(intervals), np.array(list(intervals.values())).T
+        highs = np.minimum(highs, _FARTHEST * largest)
+        axes.errorbar(
+            means, rows, xerr=[means - lows, highs - means],
+            fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
+        )  # fmt: skip
+        reach = dict(zip(rows, highs.tolist(), strict=True))
+        ends = [max(end, reach.get(row, end)) for row, end in enumerate(ends)]
+    for row, end in enumerate(ends):
         axes.text(end + largest * 0.04, row, rounded(medians[row]), va="center")
-    axes.set_yticks(range(len(cases)), list(cases))
+    axes.set_yticks(range(len(cases)) if named else [], cases if named else [])
     axes.set_ylim(len(cases) - 0.5, -0.5)
     axes.set_xlim(0, max(largest, *ends) * 1.2)
     axes.locator_params(axis="x", nbins=4)
@@ -102,12 +109,10 @@ def throughput_cpu(trials: pd.DataFrame, cases: Sequence[str], *, narrow: bool =
             left_px = names_px if narrow else names_px + number * panel_px
             inner_px = panel_px if narrow else panel_px - _BETWEEN_PX
             axes = style.place(figure, left_px, top_px + _HEAD_PX, width - left_px - inner_px, len(here) * _BAR_PX)
-            _panel(axes, shown, metric, here)
-            heading = f"{title}, {unit}" if number == 0 else title
             first = narrow or number == 0
+            _panel(axes, shown, metric, here, named=first)
+            heading = f"{title}, {unit}" if number == 0 else title
             axes.set_title(f"{name}\n{heading}" if first else heading, loc="left", pad=8)
-            if not first:
-                axes.set_yticklabels([])
             if narrow or number == len(_METRICS) - 1:
                 top_px += _HEAD_PX + len(here) * _BAR_PX + _AXIS_PX
     return figure

@@ -11,7 +11,8 @@ from offloadbench.analysis.waterfall import Fall
 from offloadbench.report.plots import style
 from offloadbench.report.plots.modules import REST
 
-_ROW_PX, _EDGE_PX = 30, 66
+_ROW_PX, _HEAD_PX, _FOOT_PX = 30, 8, 44
+_RIGHT_PX, _NAMES_EDGE_PX = 8, 14
 _BAR = 0.66
 _MINUS = "\N{MINUS SIGN}"
 
@@ -27,6 +28,14 @@ def _total(axes: Axes, row: int, value: float, room: float) -> None:
     axes.text(value + room, row, rounded(value), va="center", fontweight="bold")
 
 
+def _highest(found: Fall) -> float:
+    """The level that the bars reach on their way."""
+    levels = [found.start]
+    for step in found.steps:
+        levels.append(levels[-1] + step.change)
+    return max(levels)
+
+
 def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
     """Outlined bars are the totals of the two cases; each filled one begins where the one above it ended.
 
@@ -34,10 +43,15 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
         narrow: for a narrow page.
     """
     rows = len(found.steps) + 2
-    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows * _ROW_PX + _EDGE_PX)
-    axes = figure.subplots()
-    highest, level = found.start, found.start
+    labels = [module_label(step.module) if step.module else REST for step in found.steps]
+    names = [f"case {found.dearer}", *labels, f"case {found.cheaper}"]
+    names_px = style.text_px(names, style.SMALL_PX if narrow else style.TEXT_PX) + _NAMES_EDGE_PX
+    figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows * _ROW_PX + _HEAD_PX + _FOOT_PX)
+    axes = style.place(figure, names_px, _HEAD_PX, _RIGHT_PX, rows * _ROW_PX)
+    level = found.start
     room = found.start * (0.02 if narrow else 0.01)
+    farthest = _highest(found) * (1.22 if narrow else 1.16)
+    inner_px = (style.NARROW_PX if narrow else style.WIDE_PX) - names_px - _RIGHT_PX
     _total(axes, 0, found.start, room)
     for row, step in enumerate(found.steps, 1):
         after = level + step.change
@@ -46,21 +60,19 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
         axes.plot([level, level], [row - 1 + _BAR / 2, row - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
         share = percent(step.change / (found.end - found.start)).replace("-", _MINUS)
         low, high = sorted((level, after))
-        # a narrow page has no room to the right of the first bars
-        before = narrow and low > 0.6 * found.start
-        at, side = (low - room, "right") if before else (high + room, "left")
-        axes.text(at, row, f"{signed(step.change)} ({share})", va="center", ha=side)
-        highest, level = max(highest, after), after
+        words = f"{signed(step.change)} ({share})"
+        fits = (farthest - high - room) / farthest * inner_px >= style.text_px([words], style.TEXT_PX)
+        at, side = (high + room, "left") if fits else (low - room, "right")
+        axes.text(at, row, words, va="center", ha=side)
+        level = after
     axes.plot([level, level], [rows - 2 + _BAR / 2, rows - 1 - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
     _total(axes, rows - 1, found.end, room)
-    labels = [module_label(step.module) if step.module else REST for step in found.steps]
-    axes.set_yticks(range(rows), [f"case {found.dearer}", *labels, f"case {found.cheaper}"])
+    axes.set_yticks(range(rows), names)
     if narrow:
         axes.tick_params(axis="y", labelsize=style.SMALL_PX)
     axes.set_ylim(rows - 0.4, -0.6)
-    axes.set_xlim(0, highest * (1.22 if narrow else 1.16))
+    axes.set_xlim(0, farthest)
     axes.locator_params(axis="x", nbins=5 if narrow else 8)
-    axes.set_xlabel(f"{unit_per_byte(found.quantity)} of payload")
+    style.name_axes(axes, x=f"{unit_per_byte(found.quantity)} of payload")
     style.clean(axes, "x")
-    figure.tight_layout()
     return figure

@@ -15,6 +15,7 @@ from offloadbench.report.plots import style
 
 COMMAND_COLOUR, MIDDLE_COLOUR = "#0072b2", "#882255"
 _PANEL_PX, _HEAD_PX = 200, 40
+_MARGINS = style.Margins(left=86, right=10, top=26, bottom=40, across=62, down=62)
 # commands drawn one over the other, from the middle of the window
 _SHOWN = 20
 _POINTS_MAX = 2000
@@ -31,22 +32,20 @@ def write_commands(traces: Sequence[tuple[str, Packets, int]], *, narrow: bool =
     columns = 1 if narrow else count
     rows = 2 * count // columns
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows * _PANEL_PX + _HEAD_PX)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = style.grid(figure, rows, columns, _MARGINS)
     for index, (title, one, mss) in enumerate(traces):
         upper, lower = (grid[2 * index][0], grid[2 * index + 1][0]) if narrow else (grid[0][index], grid[1][index])
         _counts(upper, one, mss)
         _course(lower, one, mss)
         upper.set_title(style.short(title), loc="left")
         if narrow or index == 0:
-            upper.set_ylabel("segments\na command")
-            lower.set_ylabel("segments\nso far")
-    for axes in grid.ravel():
+            style.name_axes(upper, y="segments\na command")
+            style.name_axes(lower, y="segments\nso far")
+    for axes in (axes for row in grid for axes in row):
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=style.SMALL_PX)
         style.clean(axes, "y")
-    figure.align_ylabels()
-    figure.tight_layout(h_pad=0.8, w_pad=1.8)
     return figure
 
 
@@ -55,7 +54,7 @@ def _counts(axes: Axes, one: Packets, mss: int) -> None:
     shown = table.iloc[:: max(1, len(table) // _POINTS_MAX)]
     axes.plot(shown["end_s"], shown["segments"], ".", color=COMMAND_COLOUR, markersize=4)
     axes.set_ylim(0, float(table["segments"].max()) * 1.15)
-    axes.set_xlabel("seconds of the window")
+    style.name_axes(axes, x="seconds of the window")
 
 
 def _course(axes: Axes, one: Packets, mss: int) -> None:
@@ -72,4 +71,4 @@ def _course(axes: Axes, one: Packets, mss: int) -> None:
             color=MIDDLE_COLOUR if middle else COMMAND_COLOUR, linewidth=1.6 if middle else 0.6,
             alpha=1 if middle else 0.5, zorder=3 if middle else 2,
         )  # fmt: skip
-    axes.set_xlabel("ms since the response before")
+    style.name_axes(axes, x="ms since the response before")
