@@ -33,6 +33,8 @@ SHARE_COLUMNS = ["run", "nic", "workload", "factor", "on", "off", "module", "qua
 SHARE_COLUMNS += ["saved_low", "saved_high", "share_of_saving", "share_low", "share_high"]
 _MODULES_NAMED = 3
 _WORTH_NAMING = 0.05
+# modules that move against each other by more than the change itself are no parts of it
+_CANCELLED = 1.5
 
 
 def effect_rows(runs: Sequence[Run]) -> pd.DataFrame:
@@ -167,5 +169,10 @@ def _modules(effect: Effect, parts: Sequence[Share]) -> str:
     if effect.judgement.verdict not in (CHANGED, INDICATION) or (saving > 0) != (effect.judgement.ratios()[0] < 1):
         return ""
     named = sorted((p for p in parts if p.share >= _WORTH_NAMING), key=lambda part: -part.share)[:_MODULES_NAMED]
+    if sum(part.share for part in parts if part.share > 0) > _CANCELLED:
+        dearer = sorted((p for p in parts if p.share <= -_WORTH_NAMING), key=lambda part: part.share)[:_MODULES_NAMED]
+        words = ("less", "more") if saving > 0 else ("more", "less")
+        sides = zip(words, (named, dearer), strict=True)
+        return "; " + "; ".join(f"{word} in {', '.join(p.module for p in side)}" for word, side in sides if side)
     first, *others = [f"{100 * part.share:.0f} % of it in {part.module}" for part in named] or [""]
     return "; " + ", ".join([first, *(text.replace(" of it", "") for text in others)]) if first else ""

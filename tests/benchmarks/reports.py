@@ -24,7 +24,7 @@ import numpy as np
 
 from offloadbench import catalog, runfile
 from offloadbench.engine.account import trace_rows
-from offloadbench.model import CaseDefinition, ProfileCounts, Run, Samples, TcpTrace, Trial
+from offloadbench.model import CaseDefinition, ProfileCounts, Run, Samples, TcpTrace, Trial, WireReport
 from offloadbench.packed import pack_columns, pack_profile, unpack_profile, unpack_tcp
 from offloadbench.plan import effective_state
 from tests.unit.repeats import ABLE, noise, records, repeated
@@ -34,11 +34,16 @@ COMPARED = 1000
 replace = msgspec.structs.replace
 
 
-def _samples(samples: Samples, factor: float, seed: int) -> Samples:
-    """A minute of these samples, each second of its own."""
+def _samples(samples: Samples, cpus: int, factor: float, seed: int) -> Samples:
+    """A minute of these samples, each second of its own, `factor` times as busy."""
     drawn = np.random.default_rng(seed)
     at = [second % len(samples.t_s) for second in range(SECONDS)]
     scatter = np.exp(drawn.normal(0, 0.01, SECONDS))
+    idle = [
+        max(0.0, spent * cpus - (spent * cpus - idle) * factor)
+        for spent, idle in zip(samples.interval_s, samples.counters["cpu_idle_exact_s"], strict=True)
+    ]
+    counters = samples.counters | {"cpu_idle_exact_s": idle}
     return replace(
         samples,
         t_s=[second + 1 + round(late, 6) for second, late in enumerate((scatter * 1e-3).tolist())],
@@ -46,12 +51,10 @@ def _samples(samples: Samples, factor: float, seed: int) -> Samples:
         late_s=[samples.late_s[second] for second in at],
         counters={
             name: [
-                round(
-                    column[second] * float(scale) * (factor if name.startswith("cpu_") and "idle" not in name else 1), 6
-                )
+                round(column[second] * (1.0 if "idle" in name else float(scale)), 6)
                 for second, scale in zip(at, scatter, strict=True)
             ]
-            for name, column in samples.counters.items()
+            for name, column in counters.items()
         },
     )
 
@@ -88,15 +91,23 @@ def _trace(trace: TcpTrace, rows_max: int) -> TcpTrace:
     )  # fmt: skip
 
 
-def _enlarged(trial: Trial, factor: float, seed: int) -> Trial:
+def _carried(wire: WireReport, scale: float, seed: int) -> WireReport:
+    """What the cable carried in a minute; no two trials carry the same."""
+    varied = scale * float(np.random.default_rng(seed).normal(1, 1e-4))
+    way = replace(wire.to_peer, l2_bytes=round(wire.to_peer.l2_bytes * varied))
+    return replace(wire, interval_s=wire.interval_s * scale, to_peer=way)
+
+
+def _enlarged(trial: Trial, cpus: int, factor: float, seed: int) -> Trial:
     """The trial as if it had lasted a minute, its costs changed by `factor`."""
-    assert trial.samples and trial.load and trial.evidence
+    assert trial.samples and trial.load and trial.evidence and trial.wire
     scale = SECONDS / trial.window_s
     load = trial.load
     return replace(
         trial,
         window_s=float(SECONDS),
-        samples=_samples(trial.samples, factor, seed),
+        samples=_samples(trial.samples, cpus, factor, seed),
+        wire=_carried(trial.wire, scale, seed),
         load=replace(load, payload_bytes=round(load.payload_bytes * scale), interval_s=float(SECONDS)),
         profile=_profile(trial.profile, trial.window_s) if trial.profile else None,
         # packets of another case would contradict this one's name, and the trial would not be drawn
@@ -115,13 +126,13 @@ def _alike(case: CaseDefinition) -> str:
 
 
 def _trials(run: Run, cases: int, repeats: int) -> Iterator[Trial]:
-    """Trials under the names of the first cases; cost grows from case to case as it does without offloads."""
+    """Trials under the names of the first cases."""
     for workload in dict.fromkeys(trial.workload for trial in run.trials):
         real = {trial.case: trial for trial in run.trials if trial.workload == workload and trial.outcome == "ok"}
         for number, case in enumerate(catalog.all_cases()[:cases]):
             for repeat, factor in enumerate(noise(repeats, 0.02, number), 1):
                 seed = number * repeats + repeat
-                trial = _enlarged(real[_alike(case)], factor * (1 + 0.1 * number), seed)
+                trial = _enlarged(real[_alike(case)], len(run.bed.dut_cpus), factor, seed)
                 yield replace(trial, case=case.name, repeat=repeat, also_named=[], features=records(case, ABLE))
 
 

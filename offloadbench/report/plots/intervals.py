@@ -15,7 +15,7 @@ from offloadbench.report.plots import style
 from offloadbench.units import format_ratio
 
 _ROW_PX, _NARROW_ROW_PX, _EDGE_PX, _MARKER = 30, 40, 76, 7
-_HEAD_PX, _NARROW_HEAD_PX, _RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 34, 46, 8, 26, 14
+_HEAD_PX, _NARROW_HEAD_PX, _RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 34, 46, 22, 26, 14
 # ratios that a logarithmic scale may be marked at, the more telling ones first
 _MARKS: tuple[float, ...] = (1, 0.5, 2, 0.1, 5, 10, 0.2, 0.75, 1.5, 0.33, 3, 20, 0.05)
 _MARKS += (0.9, 1.1, 1.2, 0.95, 1.05, 0.98, 1.02, 0.99, 1.01, 0.995, 1.005)

@@ -12,7 +12,7 @@ from offloadbench.report.plots import style
 from offloadbench.report.plots.modules import REST
 
 _ROW_PX, _HEAD_PX, _FOOT_PX = 30, 8, 44
-_RIGHT_PX, _NAMES_EDGE_PX = 8, 14
+_RIGHT_PX, _NAMES_EDGE_PX = 8, 20
 _BAR = 0.66
 _MINUS = "\N{MINUS SIGN}"
 
@@ -44,8 +44,11 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
     """
     rows = len(found.steps) + 2
     labels = [module_label(step.module) if step.module else REST for step in found.steps]
+    if narrow:
+        labels = [label.split(" (")[0] for label in labels]
     names = [f"case {found.dearer}", *labels, f"case {found.cheaper}"]
-    names_px = style.text_px(names, style.SMALL_PX if narrow else style.TEXT_PX) + _NAMES_EDGE_PX
+    type_px = style.SMALL_PX if narrow else style.TEXT_PX
+    names_px = style.text_px(names, type_px) + _NAMES_EDGE_PX
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, rows * _ROW_PX + _HEAD_PX + _FOOT_PX)
     axes = style.place(figure, names_px, _HEAD_PX, _RIGHT_PX, rows * _ROW_PX)
     level = found.start
@@ -61,15 +64,14 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
         share = percent(step.change / (found.end - found.start)).replace("-", _MINUS)
         low, high = sorted((level, after))
         words = f"{signed(step.change)} ({share})"
-        fits = (farthest - high - room) / farthest * inner_px >= style.text_px([words], style.TEXT_PX)
+        fits = (farthest - high - room) / farthest * inner_px >= style.text_px([words], type_px)
         at, side = (high + room, "left") if fits else (low - room, "right")
-        axes.text(at, row, words, va="center", ha=side)
+        axes.text(at, row, words, va="center", ha=side, fontsize=type_px)
         level = after
     axes.plot([level, level], [rows - 2 + _BAR / 2, rows - 1 - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
     _total(axes, rows - 1, found.end, room)
     axes.set_yticks(range(rows), names)
-    if narrow:
-        axes.tick_params(axis="y", labelsize=style.SMALL_PX)
+    axes.tick_params(axis="y", labelsize=type_px)
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, farthest)
     axes.locator_params(axis="x", nbins=5 if narrow else 8)
