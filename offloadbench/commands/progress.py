@@ -25,7 +25,6 @@ from offloadbench.engine.events import (
     TrialEnded,
     TrialStarted,
 )
-from offloadbench.model import Trial
 from offloadbench.plan import expected_s
 from offloadbench.units import format_duration, format_rate
 
@@ -48,15 +47,15 @@ def wrapped(lines: list[str], stream: TextIO) -> list[str]:
     return [part for line in lines for part in indented.wrap(line) or [""]]
 
 
-def summary(trial: Trial) -> str:
+def summary(ended: TrialEnded) -> str:
     """One line about a trial that ended."""
+    trial, figures = ended.trial, ended.figures
     name = f"{trial.workload} {trial.case}" + (f" (= {', '.join(trial.also_named)})" if trial.also_named else "")
     head = f"repeat {trial.repeat}: {name}: {trial.outcome}"
-    if trial.outcome != "ok" or trial.samples is None or trial.load is None:
+    if trial.outcome != "ok" or figures is None:
         return f"{head}: {trial.reason}"
-    goodput = trial.load.payload_bytes * 8 / trial.load.interval_s
-    busy = trial.window_s - sum(trial.samples.counters["cpu_idle_exact_s"]) - sum(trial.samples.counters["cpu_steal_s"])
-    return f"{head}: goodput {format_rate(goodput)}, CPU busy {busy / trial.window_s:.1%} of one CPU"
+    of = "one CPU" if ended.cpus == 1 else f"{ended.cpus} CPUs"
+    return f"{head}: goodput {format_rate(figures.goodput_bits_per_s)}, CPU busy {figures.cpu_busy_ratio:.1%} of {of}"
 
 
 class _Plain:
@@ -73,8 +72,8 @@ class _Plain:
                 self._line(f"{len(plan.order) - done} trials, about {format_duration(expected_s(plan, done))}")
             case TrialStarted(trial, number, total):
                 self._line(f"[{number}/{total}] {trial.workload} {trial.case}, repeat {trial.repeat}")
-            case TrialEnded(trial):
-                self._line(f"  {summary(trial)}")
+            case TrialEnded() as ended:
+                self._line(f"  {summary(ended)}")
             case _:
                 pass
 
@@ -126,10 +125,10 @@ class _Live:
             case Sampled(_, rate, busy):
                 self._rates.append(rate)
                 self._busy.append(busy)
-            case TrialEnded(trial):
+            case TrialEnded() as ended:
                 self._done += 1
                 self._title = ""
-                self._console.print(summary(trial), markup=False, highlight=False)
+                self._console.print(summary(ended), markup=False, highlight=False)
         self._draw()
 
     def _draw(self) -> None:

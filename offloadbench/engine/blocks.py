@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from offloadbench import plan
-from offloadbench.analysis import precision
+from offloadbench.analysis import metrics, precision
 from offloadbench.analysis.method_weights import method_weights
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, PlanExtended, TrialEnded, TrialStarted
@@ -43,7 +43,7 @@ def _planned(run: Run, setting: trials.Setting, kinds: Mapping[str, Traffic], sa
         trial = msgspec.structs.replace(trial, method_weights=method_weights(run, trial))
         run = msgspec.structs.replace(run, trials=[*run.trials, trial])
         save(run)
-        setting.emit(TrialEnded(trial))
+        setting.emit(TrialEnded(trial, metrics.of_trial(run, trial), len(run.bed.dut_cpus)))
     return run
 
 

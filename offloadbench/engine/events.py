@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from offloadbench.analysis.metrics import Metrics
 from offloadbench.model import Plan, PlannedTrial, Trial
 
 
@@ -56,7 +57,11 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class TrialEnded:
+    """`figures` are of `cpus` CPUs under test; None for a trial that captured no window."""
+
     trial: Trial
+    figures: Metrics | None
+    cpus: int
 
 
 Event = Note | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded

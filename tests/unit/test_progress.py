@@ -1,0 +1,27 @@
+"""What a run says of each trial: its figures are those of the file."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from offloadbench.analysis import metrics
+from offloadbench.commands.progress import summary
+from offloadbench.engine.events import TrialEnded
+from offloadbench.model import Run
+
+
+@pytest.mark.parametrize(("cpus", "words"), [([0], "of one CPU"), ([0, 1, 2, 3], "of 4 CPUs")])
+def test_a_trial_is_told_with_the_busy_share_of_all_its_cpus(sample_run: Run, cpus: list[int], words: str) -> None:
+    run = msgspec.structs.replace(sample_run, bed=msgspec.structs.replace(sample_run.bed, dut_cpus=cpus))
+    trial = run.trials[0]
+    figures = metrics.of_trial(run, trial)
+    assert figures is not None
+    line = summary(TrialEnded(trial, figures, len(cpus)))
+    assert line.endswith(f"CPU busy {figures.cpu_busy_ratio:.1%} {words}")
+    assert 0 <= figures.cpu_busy_ratio <= 1
+
+
+def test_a_trial_without_a_window_is_told_with_its_reason(sample_run: Run) -> None:
+    failed = msgspec.structs.replace(sample_run.trials[0], outcome="failed", reason="no carrier", samples=None)
+    assert summary(TrialEnded(failed, None, 1)).endswith("failed: no carrier")
