@@ -123,14 +123,24 @@ class Daemon:
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
+        refused = False
         while time.monotonic() < deadline and self.running():
-            with contextlib.suppress(OSError):
+            try:
                 with self._listeners() as listeners:
                     up = bool(listeners)
+                refused = False
                 if up:
                     self._admin("--mode", "system", "--op", "show")
                     return
+            except OSError as error:
+                # a process that is about to become the daemon may refuse for a moment
+                refused = isinstance(error, PermissionError)
             time.sleep(0.02)
+        if refused and self.running():
+            raise TrafficError(
+                "the sockets of tgtd may not be looked into: pidfd_getfd(2) is refused",
+                "in a container: --cap-add SYS_PTRACE",
+            )
         raise TrafficError(
             f"tgtd does not listen on {self.address}:{self.port}: {self.words() or 'it says nothing'}",
             "is the address there?",

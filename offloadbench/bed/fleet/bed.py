@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PREFIX = "fleet:"
+# rows of the table that Dask warns with
+_PACKAGE = re.compile(r"^\| (\w[\w.-]*) +\|", re.MULTILINE)
+# what Dask compares besides itself; the roles need none of them
+_UNUSED = frozenset({"numpy", "pandas", "lz4"})
 FAIL, SHRINK = "fail", "shrink"
 _CONNECT_S = 15.0
 _CALL_S = 20.0
@@ -232,9 +238,21 @@ def _connect(scheduler: str) -> Client:
     for module in (shard, child, host_facts):
         cloudpickle.register_pickle_by_value(module)
     try:
-        # actors look for their client among the defaults
-        return Client(scheduler, timeout=_CONNECT_S)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            # actors look for their client among the defaults
+            client = Client(scheduler, timeout=_CONNECT_S)
     except (OSError, ValueError, TypeError) as error:
         raise HostError(
             f"--fleet {scheduler}: {error}", "dask scheduler starts one; see Dask's docs for TLS"
         ) from error
+    for warning in said:
+        if not only_unused(str(warning.message)):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return client
+
+
+def only_unused(warning: str) -> bool:
+    """Whether Dask's table of mismatched versions names only packages that load hosts do not need."""
+    named = set(_PACKAGE.findall(warning)) - {"Package"}
+    return bool(named) and named <= _UNUSED
