@@ -12,13 +12,15 @@ import pytest
 
 from offloadbench import runfile
 from offloadbench.analysis import effect_shares, effect_tables
+from offloadbench.analysis.diagnosis import diagnose
 from offloadbench.analysis.exported import TABLES
 from offloadbench.analysis.findings import figure, percent
 from offloadbench.analysis.module_costs import module_costs
 from offloadbench.model import Profile, Run
 from offloadbench.report import markdown
 from offloadbench.report.contents import ROWS, Contents, contents
-from offloadbench.units import format_change, format_rate, format_ratio
+from offloadbench.units import format_bytes, format_change, format_rate, format_ratio
+from tests.unit.test_diagnosis import RECORDED, recorded
 
 # a number that is no part of a word, such as x of `tx0` or the digits of a version
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
@@ -38,7 +40,7 @@ def _renderings(value: float) -> Iterator[str]:
         yield from (figure(one), percent(one), f"{100 * abs(one):.3g}", f"{100 * abs(one):.0f}", format_change(one))
     yield from (f"{value + 1:.2g}", f"{value:.0f}", format_ratio(value))
     if value > 0:
-        yield format_rate(value)
+        yield from (format_rate(value), format_bytes(value), f"{value * 1e3:.1f}", f"{value:.1f}", f"{value:.2f}")
 
 
 class Rows:
@@ -124,15 +126,26 @@ def test_figures_of_effects_are_in_their_rows(real: Run, found: Contents, linux_
     assert told
 
 
-def test_figures_of_why_the_sender_waits_are_in_their_rows(real: Run, linux_profile: Profile) -> None:
-    watched = [trial for trial in real.trials if trial.tcp]
-    rows = TABLES["limits"]([real], linux_profile)
-    assert len(rows) == len(watched)
+def test_figures_of_why_the_sender_waits_are_in_their_rows(data: Path, linux_profile: Profile) -> None:
+    run = runfile.load(data / "report-lab-watched.json")
+    rows = TABLES["limits"]([run], linux_profile)
+    assert len(rows) == len(run.trials) == 2
     for told in rows.to_dict("records"):
         names = {name: told[name] for name in ("workload", "case", "repeat")}
-        mine = Rows(real, linux_profile, "limits", **names)
+        mine = Rows(run, linux_profile, "limits", **names)
         assert _NUMBER.search(str(told["evidence"]))
         assert _untraced([str(told["sentence"]), str(told["evidence"])], mine.numbers() | mine.words()) == []
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_diagnosis_keeps_the_figures_that_it_tells(name: str) -> None:
+    one = recorded(name)
+    found = diagnose([one.trace], one.facts, cpu_busy_ratio=one.cpu_busy_ratio)
+    values = [*found.figures.values(), *(bound.bits_per_s for bound in found.bounds)]
+    known = {number for value in values for text in _renderings(value) for number in _NUMBER.findall(text)}
+    known |= {number for bound in found.bounds for number in _NUMBER.findall(f"{bound.name} {bound.formula}")}
+    known |= {number for bound in found.bounds for number in _NUMBER.findall(bound.source)}
+    assert _untraced([found.sentence, *found.evidence], known) == []
 
 
 def test_figures_of_how_sure_it_is_are_sums_of_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
