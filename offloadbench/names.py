@@ -19,14 +19,22 @@ from offloadbench.errors import UsageError
 FORMAT = "#offloadbench-names 1"
 # what compilers and the build append to or put before the name of a function
 _SUFFIX = re.compile(r"(\.(isra|constprop|part|cold|llvm)(\.\d+)*|\.\d+|_noprof)+$")
-_PREFIX = re.compile(r"^(__pfx_|__pi_|__cfi_)")
+_PREFIXES = ("__pfx_", "__pi_", "__cfi_")
 # labels that are no functions, mangled Rust (its hashes change with every build), names that every module has
 _NO_FUNCTION = re.compile(r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$)")
 
 
 def base_name(name: str) -> str:
     """`tcp_ack.isra.0` -> `tcp_ack`; `__pi_memcpy` -> `memcpy`; `kmalloc_noprof` -> `kmalloc`."""
-    return _PREFIX.sub("", _SUFFIX.sub("", name)) or name
+    base = name
+    # most names of the 100,000 of a kernel have none of these, and a search is dearer than these questions
+    if "." in name or name.endswith("_noprof"):
+        base = _SUFFIX.sub("", name)
+    for prefix in _PREFIXES:
+        if base.startswith(prefix):
+            base = base[len(prefix) :]
+            break
+    return base or name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,10 @@ class NameTable:
         """Name -> the paths that use it, in alphabetical order."""
         found: dict[str, tuple[str, ...]] = {}
         for path in sorted(self.files):
-            here = (path,)
-            for name in self.files[path]:
-                known = found.get(name)
-                found[name] = here if known is None else known + here
+            names = self.files[path]
+            several = [(name, (*found[name], path)) for name in names & found.keys()]
+            found |= dict.fromkeys(names, (path,))
+            found |= several
         return found
 
     @cached_property

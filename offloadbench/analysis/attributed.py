@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.types import union_categoricals
 
 from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, verdicts_for
 from offloadbench.model import Profile, Run, Trial
@@ -18,11 +17,8 @@ from offloadbench.packed import unpack_chains
 
 # up to here a table of all cells is quicker than sorting the rows
 _COUNTED_CELLS = 1 << 18
-# what tables are made of: columns of `attribution.attribute`
-_SUMMED = (
-    "event", "quantity", "cpu", "second", "comm", "ko", "leaf", "floor", "module", "method", "caller", "samples",
-    "weight",
-)  # fmt: skip
+# trials that are attributed and summed at once: many passes over small tables take ten times as long
+_TOGETHER = 64
 QUANTITIES = ("instructions", "cycles", "kernel_cpu_time_ns")
 """What a weight can mean, from what tells most about the work to what tells least."""
 
@@ -74,40 +70,47 @@ class Attributed:
         return [indexes[begin:end][::-1] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def attributed(run: Run, trial: Trial, profile: Profile) -> pd.DataFrame:
-    """The trial's samples with their leaves, see `attribution.attribute`; only for a trial with a profile."""
-    assert trial.profile is not None
-    return attribute(trial.profile, verdicts_for(run.kallsyms, profile))
-
-
 @dataclass(frozen=True)
 class Batch:
-    """Trials of one run that are summed together."""
+    """Trials of one run that are attributed and summed together.
 
-    items: list[Attributed]
+    Attributes:
+        trials: those with a profile.
+        rows: see `attribution.attribute`; `trial` is the place among the trials.
+    """
 
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """The samples of all trials, see `attribution.attribute`, and `trial`: the place among the items."""
-        frames = [item.rows for item in self.items]
-        columns: dict[str, Any] = {"trial": np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])}
-        for name in _SUMMED:
-            parts = [frame[name] for frame in frames]
-            if isinstance(parts[0].dtype, pd.CategoricalDtype):
-                columns[name] = union_categoricals(parts, sort_categories=True)
-            else:
-                columns[name] = np.concatenate([part.to_numpy() for part in parts])
-        return pd.DataFrame(columns)
+    run: Run
+    trials: list[Trial]
+    profile: Profile
+    rows: pd.DataFrame
+
+    @property
+    def verdicts(self) -> Verdicts:
+        return verdicts_for(self.run.kallsyms, self.profile)
 
     @cached_property
     def busy(self) -> pd.DataFrame:
         """The rows that are not idle: what shares are of."""
         return self.rows[self.rows["leaf"] != IDLE]
 
+    @cached_property
+    def items(self) -> list[Attributed]:
+        """Trial by trial."""
+        ends = np.searchsorted(self.rows["trial"], np.arange(len(self.trials)), side="right").tolist()
+        return [
+            Attributed(self.run, trial, self.profile, self.rows.iloc[begin:end])
+            for trial, begin, end in zip(self.trials, [0, *ends], ends, strict=False)
+        ]
 
-def whole_by(rows: pd.DataFrame) -> list[str]:
-    """What tells apart the wholes that shares are of: the event, and the trial where there are several."""
-    return [name for name in ("trial", "event", "quantity") if name in rows]
+
+def batches(run: Run, profile: Profile) -> Iterator[Batch]:
+    """The trials of the run that have a profile, attributed."""
+    verdicts = verdicts_for(run.kallsyms, profile)
+    profiled = [(trial, trial.profile) for trial in run.trials if trial.profile is not None]
+    for first in range(0, len(profiled), _TOGETHER):
+        chosen = profiled[first : first + _TOGETHER]
+        rows = attribute([counts for _, counts in chosen], verdicts)
+        yield Batch(run, [trial for trial, _ in chosen], profile, rows)
 
 
 def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

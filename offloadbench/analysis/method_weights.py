@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offloadbench import catalog
-from offloadbench.analysis.attributed import attributed
+from offloadbench.analysis.attribution import attribute, verdicts_for
 from offloadbench.analysis.module_tables import by_method
 from offloadbench.model import Run, Trial
 
@@ -14,7 +14,8 @@ def method_weights(run: Run, trial: Trial) -> dict[str, dict[str, int]]:
     """event -> method -> weight of its samples in the event's unit, by the shipped profile; empty without a profile."""
     if trial.profile is None:
         return {}
-    table = by_method(attributed(run, trial, catalog.profile(PROFILE)))
+    verdicts = verdicts_for(run.kallsyms, catalog.profile(PROFILE))
+    table = by_method(attribute([trial.profile], verdicts))
     found: dict[str, dict[str, int]] = {}
     for event, method, value in zip(table["event"], table["method"], table["value"].tolist(), strict=True):
         found.setdefault(str(event), {})[str(method)] = int(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offloadbench.analysis import metrics
-from offloadbench.analysis.attributed import QUANTITIES, attributed
+from offloadbench.analysis.attributed import QUANTITIES, Batch, batches, summed
 from offloadbench.analysis.attribution import IDLE
 from offloadbench.analysis.observations import Observation
 from offloadbench.model import Profile, Run, Trial
@@ -74,18 +74,19 @@ def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
         for run, quantities in zip(runs, counted, strict=True)
         if quantity not in quantities
     ]
-    by_trial = {
-        _key(run, trial): _costs(run, trial, profile, quantity)
-        for run in runs
-        for trial in run.trials
-        if trial.profile and any(event.quantity == quantity for event in trial.profile.events)
-    }
-    return ModuleCosts(quantity, problems, {key: costs for key, costs in by_trial.items() if costs})
+    by_trial: dict[_Key, dict[str, float]] = {}
+    for run in runs:
+        for batch in batches(run, profile):
+            by_trial |= _costs(batch, quantity)
+    return ModuleCosts(quantity, problems, by_trial)
 
 
-def _costs(run: Run, trial: Trial, profile: Profile, quantity: str) -> dict[str, float]:
-    payload = metrics.payload_bytes(trial)
-    rows = attributed(run, trial, profile)
-    busy = rows[(rows["quantity"] == quantity) & (rows["leaf"] != IDLE)]
-    sums = busy.groupby("module", observed=True)["weight"].sum()
-    return {str(name): float(weight) / payload for name, weight in sums.items()} if payload else {}
+def _costs(batch: Batch, quantity: str) -> dict[_Key, dict[str, float]]:
+    """Of the trials that moved data and have samples of the quantity."""
+    sums = summed(batch.busy[batch.busy["quantity"] == quantity], ["trial", "module"])
+    found: dict[_Key, dict[str, float]] = {}
+    for place, module, weight in zip(sums["trial"].tolist(), sums["module"], sums["value"].tolist(), strict=True):
+        trial = batch.trials[place]
+        if payload := metrics.payload_bytes(trial):
+            found.setdefault(_key(batch.run, trial), {})[str(module)] = weight / payload
+    return found

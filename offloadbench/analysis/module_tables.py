@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 
 from offloadbench.analysis import contamination, metrics
-from offloadbench.analysis.attributed import Attributed, Batch, attributed, summed, whole_by
+from offloadbench.analysis.attributed import Attributed, Batch, batches, summed
 from offloadbench.analysis.attribution import IDLE, METHODS, OTHER, SHADOW, USER
 from offloadbench.model import Profile, Run
 
 _Z95 = 1.959964
 _TRIAL = ["run", "workload", "case", "repeat"]
 _EVENT = ["event", "quantity"]
-# trials whose samples are summed at once: one pass over many small tables takes a tenth of the time of many passes
-_TOGETHER = 64
+# what tells apart the wholes that shares are of
+_WHOLE = ["trial", *_EVENT]
 CALLER = "caller"
 """The method of a clock sample of irq_shadow that its call chain put into a module."""
 
@@ -49,19 +49,15 @@ def build(
     """
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for run in runs:
-        profiled = [trial for trial in run.trials if trial.profile is not None]
-        for first in range(0, len(profiled), _TOGETHER):
-            chosen = profiled[first : first + _TOGETHER]
-            items = [Attributed(run, trial, profile, attributed(run, trial, profile)) for trial in chosen]
-            batch = Batch(items)
+        for batch in batches(run, profile):
             for name, found in parts.items():
                 rows = _TABLES[name][0](batch)
                 for key in _TRIAL[1:]:
-                    named = pd.Series([getattr(trial, key) for trial in chosen])
+                    named = pd.Series([getattr(trial, key) for trial in batch.trials])
                     rows[key] = named.take(rows["trial"].to_numpy()).array
                 found.append(rows.assign(run=run.run_id))
             if also is not None:
-                for item in items:
+                for item in batch.items:
                     also(item)
     return {name: _joined(found, [*_TRIAL, *_TABLES[name][1]]) for name, found in parts.items()}
 
@@ -84,22 +80,21 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 
 def _module_rows(batch: Batch) -> pd.DataFrame:
-    chained = np.array([bool((item.rows["chain"] >= 0).any()) for item in batch.items], dtype=bool)
+    chained = np.bincount(batch.rows["trial"], batch.rows["chain"] >= 0, minlength=len(batch.trials)) > 0
     table = by_module(batch.rows, _caller_sums(batch) if chained.any() else None)
     table["caller_value"] = table["caller_value"].where(chained[table["trial"]])
-    payload = np.array([metrics.payload_bytes(item.trial) or math.nan for item in batch.items])[table["trial"]]
+    payload = np.array([metrics.payload_bytes(trial) or math.nan for trial in batch.trials])[table["trial"]]
     return table.assign(value_per_byte=table["value"] / payload, caller_value_per_byte=table["caller_value"] / payload)
 
 
 def by_module(rows: pd.DataFrame, callers: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Attributed samples summed by module and event, as in `modules` but for what is per byte.
+    """Attributed samples summed by trial, module and event, as in `modules` but for what is per byte.
 
     Args:
         rows: see `attribution.attribute`.
         callers: the same sums with generic work charged to the module that called for it.
     """
-    whole = whole_by(rows)
-    by = [*whole, "module", "floor"]
+    by = [*_WHOLE, "module", "floor"]
     table, found_by = summed(rows, by), summed(rows, [*by, "method"])
     heaviest = found_by.sort_values("value", kind="stable").drop_duplicates(by, keep="last")
     # both are in the order of `by`
@@ -117,7 +112,7 @@ def by_module(rows: pd.DataFrame, callers: pd.DataFrame | None = None) -> pd.Dat
         table["ko"] = ""
     else:
         table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
-    totals = table[whole].merge(summed(rows[rows["leaf"] != IDLE], whole), on=whole, how="left")
+    totals = table[_WHOLE].merge(summed(rows[rows["leaf"] != IDLE], _WHOLE), on=_WHOLE, how="left")
     share = (table["value"] / totals["value"]).where(table["module"] != IDLE)
     counted = totals["samples"].fillna(0)
     bounds = [wilson_interval(s, n) for s, n in zip(share, counted, strict=True)]
@@ -133,7 +128,7 @@ def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
     """Of each row's module; both events were sampled over the same window, each weighted by its own period."""
     if not {"instructions", "cycles"} <= set(table["quantity"]):
         return pd.Series(math.nan, index=table.index)
-    by = [name for name in ("trial", "module") if name in table]
+    by = ["trial", "module"]
     sums = table.pivot_table(index=by, columns="quantity", values="value", aggfunc="sum")
     ratio = (sums["instructions"] / sums["cycles"].where(sums["cycles"] > 0)).rename("ratio")
     return table[by].join(ratio, on=by)["ratio"]
@@ -141,9 +136,8 @@ def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
 
 def _caller_sums(batch: Batch) -> pd.DataFrame:
     """The sums by module, generic work charged to the module that called it."""
-    first = batch.items[0]
-    groups = {leaf: group for group, leaves in first.profile.groups.items() for leaf in leaves}
-    floors = first.verdicts.rules.floors
+    groups = {leaf: group for group, leaves in batch.profile.groups.items() for leaf in leaves}
+    floors = batch.verdicts.rules.floors
     callers = batch.rows["caller"]
     leaves = callers.cat.categories
 
@@ -156,7 +150,7 @@ def _caller_sums(batch: Batch) -> pd.DataFrame:
         module=renamed([groups.get(leaf, leaf) for leaf in leaves]),
         floor=renamed([floors.get(leaf, OTHER) for leaf in leaves]),
     )
-    return summed(moved, [*whole_by(moved), "module", "floor"])
+    return summed(moved, [*_WHOLE, "module", "floor"])
 
 
 def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
@@ -169,18 +163,16 @@ def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 
 def by_method(rows: pd.DataFrame) -> pd.DataFrame:
-    """Attributed samples summed by method and event, as in `methods`."""
-    whole = whole_by(rows)
-    table = summed(rows, [*whole, "method", "leaf"])
+    """Attributed samples summed by trial, method and event, as in `methods`."""
+    table = summed(rows, [*_WHOLE, "method", "leaf"])
     leaf, method = table["leaf"].to_numpy(), table["method"].to_numpy()
     by_chain = (method == SHADOW) & (leaf != SHADOW)
     table["method"] = np.where(leaf == IDLE, IDLE, np.where(by_chain, CALLER, method))
-    table = table.groupby([*whole, "method"], as_index=False)[["value", "samples"]].sum()
-    totals = table[whole].merge(summed(rows[rows["leaf"] != IDLE], whole), on=whole, how="left")
+    table = table.groupby([*_WHOLE, "method"], as_index=False)[["value", "samples"]].sum()
+    totals = table[_WHOLE].merge(summed(rows[rows["leaf"] != IDLE], _WHOLE), on=_WHOLE, how="left")
     table["share_ratio"] = (table["value"] / totals["value"]).where(table["method"] != IDLE)
     place = table["method"].map([*METHODS, CALLER].index)
-    by = [name for name in ("trial",) if name in table]
-    return table.assign(place=place).sort_values([*by, "place"], kind="stable").drop(columns="place")
+    return table.assign(place=place).sort_values(["trial", "place"], kind="stable").drop(columns="place")
 
 
 def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:

@@ -122,13 +122,13 @@ def _address(item: str) -> int | None:
 
 def _print_run(profile: Profile, path: Path) -> int:
     from offloadbench import runfile
-    from offloadbench.analysis.attributed import attributed
+    from offloadbench.analysis.attributed import batches
 
     run = runfile.load(path)
-    for trial in run.trials:
-        if trial.profile:
-            title = f"{trial.workload}, case {trial.case}, repeat {trial.repeat}"
-            _print_table(title, attributed(run, trial, profile))
+    for batch in batches(run, profile):
+        for item in batch.items:
+            trial = item.trial
+            _print_table(f"{trial.workload}, case {trial.case}, repeat {trial.repeat}", item.rows)
     if not any(trial.profile for trial in run.trials):
         raise ProfilerError(f"{path}: no trial has a profile", "run without --no-profile")
     return OK
@@ -154,7 +154,7 @@ def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int
     counts = perf.read_all(recording, verdicts.symbols.addresses)
     if recording.total_lost:
         sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
-    _print_table(str(path), attribute(counts, verdicts))
+    _print_table(str(path), attribute([counts], verdicts))
     return OK
 
 

@@ -144,11 +144,11 @@ def _weights(path: Path | None, profile_name: str) -> dict[str, float]:
     import pandas as pd
 
     from offloadbench import catalog, runfile
-    from offloadbench.analysis.attributed import attributed
+    from offloadbench.analysis.attributed import batches
     from offloadbench.names import base_name
 
     run, profile = runfile.load(path), catalog.profile(profile_name)
-    parts = [attributed(run, trial, profile) for trial in run.trials if trial.profile]
+    parts = [batch.rows for batch in batches(run, profile)]
     if not parts:
         raise UsageError(f"{path}: no trial has a profile", "give a run with profiles")
     rows = pd.concat(parts)

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from offloadbench.report.svg import inline, printable
 
 WIDE, NARROW = "wide", "narrow"
-# pictures for which starting a process pays
-_WORTH_A_PROCESS = 8
+_PAGES = (WIDE, NARROW)
+# plots for which starting a process pays
+_WORTH_A_PROCESS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +63,23 @@ class Plot:
 def draw_all(plots: Sequence[Plot]) -> None:
     """Draw every plot for both pages, a process a CPU: pictures know nothing of each other, and take most of the time.
 
-    Forked, so that what is drawn need not be sent to the processes; few plots are drawn here.
+    Forked, so that what is drawn need not be sent to the processes; few plots are drawn here. A process draws a plot
+    for both pages, so that only one pays for what the plot imports.
     """
-    # the last of a page are the largest, and begun last they would be waited for
-    wanted = [(plot, css_class) for plot in reversed(plots) for css_class in (WIDE, NARROW)]
-    processes = min(len(os.sched_getaffinity(0)), len(wanted) // _WORTH_A_PROCESS)
+    processes = min(len(os.sched_getaffinity(0)), len(plots) // _WORTH_A_PROCESS)
     if processes < 2:
         return
     with futures.ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_LENT.extend, initargs=(wanted,)
+        processes, multiprocessing.get_context("fork"), initializer=_LENT.extend, initargs=(plots,)
     ) as pool:
-        for (plot, css_class), text in zip(wanted, pool.map(_drawn, range(len(wanted))), strict=True):
-            plot.drawn[css_class] = Markup(text)  # noqa: S704 drawn by `Plot.inline`
+        for plot, texts in zip(plots, pool.map(_drawn, range(len(plots))), strict=True):
+            for css_class, text in zip(_PAGES, texts, strict=True):
+                plot.drawn[css_class] = Markup(text)  # noqa: S704 drawn by `Plot.inline`
 
 
-def _drawn(number: int) -> str:
-    plot, css_class = _LENT[number]
-    return str(plot.inline(css_class))
+def _drawn(number: int) -> list[str]:
+    return [str(_LENT[number].inline(css_class)) for css_class in _PAGES]
 
 
 # what a forked process is to draw; empty in the one that forks
-_LENT: list[tuple[Plot, str]] = []
+_LENT: list[Plot] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -249,7 +250,7 @@ ROWS = [
 
 
 def test_every_row_of_a_profile_gets_its_leaf_floor_and_method() -> None:
-    frame = attribute(profile_counts(ROWS, [CLOCK, INSTRUCTIONS], ("swapper", "python")), _verdicts())
+    frame = attribute([profile_counts(ROWS, [CLOCK, INSTRUCTIONS], ("swapper", "python"))], _verdicts())
     assert frame["leaf"].tolist() == ["tcp", "irq_shadow", "lock", "user", "idle", "driver"]
     assert frame["floor"].tolist() == ["transport", "other", "other", "other", "other", "driver"]
     assert frame["method"].tolist() == ["table", "irq_shadow", "table", "user", "idle", "module"]
@@ -271,7 +272,7 @@ def test_with_call_chains_a_shadow_and_generic_work_are_charged_to_the_caller() 
         (tcp + 8, "K", 0, 0, 0, 1, 1),
     ]
     chains = [[spin, tcp], [idle], [tcp], [], [idle]]
-    frame = attribute(profile_counts(rows, [CLOCK, INSTRUCTIONS], chains=chains), _verdicts())
+    frame = attribute([profile_counts(rows, [CLOCK, INSTRUCTIONS], chains=chains)], _verdicts())
     assert frame["leaf"].tolist() == ["tcp", "idle", "lock", "irq_shadow", "tcp"]
     assert frame["method"].tolist() == ["irq_shadow", "irq_shadow", "table", "irq_shadow", "table"]
     assert frame["caller"].tolist() == ["tcp", "idle", "tcp", "irq_shadow", "tcp"]
@@ -289,17 +290,34 @@ def test_a_group_is_shown_in_the_place_of_its_leaves() -> None:
         function_folders=PROFILE.function_folders,
         groups={"tcpip.sys": ["tcp", "lock"], "rest": ["user", "other"]},
     )
-    frame = attribute(profile_counts(ROWS, [CLOCK, INSTRUCTIONS], ("a", "b")), _verdicts(profile=grouped))
+    frame = attribute([profile_counts(ROWS, [CLOCK, INSTRUCTIONS], ("a", "b"))], _verdicts(profile=grouped))
     assert frame["module"].tolist() == ["tcpip.sys", "tcpip.sys", "tcpip.sys", "rest", "idle", "driver"]
 
 
 def test_a_user_address_is_never_looked_up_in_the_kernel() -> None:
     counts = profile_counts([(0xFFFFFFFF81000110, "U", 0, 0, 0, 1, 1)], [CLOCK])
-    assert attribute(counts, _verdicts())["leaf"].tolist() == ["user"]
+    assert attribute([counts], _verdicts())["leaf"].tolist() == ["user"]
+
+
+def test_profiles_attributed_together_get_what_they_get_alone() -> None:
+    spin, tcp = 0xFFFFFFFF81000308, 0xFFFFFFFF81000108
+    shadowed = [(spin, "K", 0, 0, 0, 1, 7), (tcp, "K", 1, 0, 0, 2, 9)]
+    profiles = [
+        profile_counts(ROWS, [CLOCK, INSTRUCTIONS], ("swapper", "python")),
+        profile_counts(shadowed, [CLOCK], ("a", "swapper"), chains=[[tcp], []]),
+        profile_counts([], [CLOCK]),
+        profile_counts(shadowed, [INSTRUCTIONS], ("b", "c"), chains=[[], [spin, tcp]]),
+    ]
+    together = attribute(profiles, _verdicts())
+    assert together["trial"].tolist() == [0] * len(ROWS) + [1, 1, 3, 3]
+    for place, profile in enumerate(profiles):
+        alone = attribute([profile], _verdicts()).drop(columns="trial").astype(object)
+        mine = together[together["trial"] == place].drop(columns="trial").astype(object).reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, alone)
 
 
 def test_a_profile_without_samples_has_no_rows() -> None:
-    assert attribute(profile_counts([], [CLOCK]), _verdicts()).empty
+    assert attribute([profile_counts([], [CLOCK])], _verdicts()).empty
 
 
 # Debian's kernels by their debug information: where these functions live (net/..., mm/..., kernel/...)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from offloadbench.analysis import exported, module_tables, tables
-from offloadbench.analysis.attributed import attributed
+from offloadbench.analysis.attributed import batches
 from offloadbench.model import Profile, Run
 from tests.unit.builders import CLOCK, INSTRUCTIONS, feature, load, profile_counts, run, samples, trial
 
@@ -152,8 +152,9 @@ def test_at_sixty_thousand_samples_a_share_of_one_percent_is_known_to_a_tenth_of
 
 
 def test_the_sample_runs_symbols_cover_its_kernel_samples(sample_run: Run, linux_profile: Profile) -> None:
-    for captured in sample_run.trials:
-        rows = attributed(sample_run, captured, linux_profile)
-        kernel = rows[rows["mode"] == "K"]
+    items = [item for batch in batches(sample_run, linux_profile) for item in batch.items]
+    assert [item.trial for item in items] == sample_run.trials
+    for item in items:
+        kernel = item.rows[item.rows["mode"] == "K"]
         assert not kernel.empty
         assert (kernel["symbol"] != "").all()

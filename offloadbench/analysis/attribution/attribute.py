@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, R
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
-from offloadbench.packed import unpack_chains, unpack_profile, unpack_text
+from offloadbench.packed import Columns, unpack_chains, unpack_profile, unpack_text
 
 Indexes = npt.NDArray[np.intp]
 # what interrupts a function or guards it says nothing about whose work a shadowed sample was
@@ -69,27 +70,59 @@ class _Judge:
         return ""
 
 
-def attribute(counts: ProfileCounts, verdicts: Verdicts) -> pd.DataFrame:
-    """Every row of a profile with its leaf.
+class _Stacked:
+    """The columns of profiles, one profile below the other.
+
+    Attributes:
+        trial: the place of each row's profile.
+    """
+
+    def __init__(self, profiles: Sequence[ProfileCounts]) -> None:
+        self._unpacked = [_with_chain(unpack_profile(counts), counts.rows) for counts in profiles]
+        self.trial = np.repeat(np.arange(len(profiles)), [counts.rows for counts in profiles])
+
+    def raw(self, name: str) -> npt.NDArray[np.generic]:
+        return np.concatenate([columns[name] for columns in self._unpacked])
+
+    def column(self, name: str) -> npt.NDArray[np.int64]:
+        return self.raw(name).astype(np.int64)
+
+    def numbered(self, name: str, lengths: list[int]) -> npt.NDArray[np.int64]:
+        """An index into a list of each profile, as one into these lists, which have these lengths, put together."""
+        firsts: npt.NDArray[np.int64] = np.cumsum([0, *lengths[:-1]])
+        return self.column(name) + firsts[self.trial]
+
+
+def _with_chain(columns: Columns, rows: int) -> Columns:
+    return {"chain": np.full(rows, -1, dtype=np.int64)} | columns
+
+
+def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataFrame:
+    """Every row of the profiles with its leaf; together they take a fraction of the time of one by one.
 
     Returns:
-        One row per row of `counts`. Columns: event, quantity, cpu, second, comm, mode, symbol (as the kernel names it),
-        ko, leaf, floor, module (the leaf, or the profile's group of it), method, caller (the leaf that generic work is
-        charged to; the leaf itself without call chains), chain (index into the chains, -1 without), samples, weight
-        (in the event's unit).
+        One row per row of each of `profiles`, in their order. Columns: trial (the place among `profiles`), event,
+        quantity, cpu, second, comm, mode, symbol (as the kernel names it), ko, leaf, floor, module (the leaf, or the
+        profile's group of it), method, caller (the leaf that generic work is charged to; the leaf itself without call
+        chains), chain (index into the chains of its own profile, -1 without), samples, weight (in the event's unit).
     """
-    columns = unpack_profile(counts)
+    stacked = _Stacked(profiles)
+    trial = stacked.trial
     table = verdicts.symbols
-    chain = columns["chain"].astype(np.int64) if "chain" in columns else np.full(counts.rows, -1, dtype=np.int64)
-    judge = _Judge(verdicts, [table.lookup(frames) for frames in unpack_chains(counts)])
-    clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in counts.events], dtype=bool)
-    events = columns["event"].astype(np.int64)
-    user = np.isin(columns["mode"], (b"U", b"u"))
+    chains = [unpack_chains(counts) for counts in profiles]
+    firsts = np.cumsum([0, *(len(one) for one in chains)])
+    judge = _Judge(verdicts, [table.lookup(frames) for one in chains for frames in one])
+    listed = [event for counts in profiles for event in counts.events]
+    clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in listed], dtype=bool)
+    events = stacked.numbered("event", [len(counts.events) for counts in profiles])
+    chain, mode = stacked.column("chain"), stacked.raw("mode")
+    user = np.isin(mode, (b"U", b"u"))
     # user addresses name no kernel symbol: all user samples are one kind
-    index = np.where(user, -2, table.lookup(columns["address"].astype(np.uint64)))
+    index = np.where(user, -2, table.lookup(stacked.raw("address").astype(np.uint64)))
     # one number for every (symbol, chain, clock): sorting numbers is ten times as fast as sorting rows
-    chains_and_none = counts.chain_count + 1
-    keys = ((index + 2) * chains_and_none + np.where(user, 0, chain + 1)) * 2 + clocked[events]
+    chains_and_none = int(firsts[-1]) + 1
+    of = np.where(user | (chain < 0), 0, chain + firsts[trial] + 1)
+    keys = ((index + 2) * chains_and_none + of) * 2 + clocked[events]
     distinct, kind = np.unique(keys, return_inverse=True)
     kinds = zip(
         (distinct // 2 // chains_and_none - 2).tolist(),
@@ -109,12 +142,16 @@ def attribute(counts: ProfileCounts, verdicts: Verdicts) -> pd.DataFrame:
 
     return pd.DataFrame(
         {
-            "event": _named([event.name for event in counts.events], events),
-            "quantity": _named([event.quantity for event in counts.events], events),
-            "cpu": columns["cpu"].astype(np.int64),
-            "second": columns["second"].astype(np.int64),
-            "comm": _named(counts.comms, columns["process"].astype(np.int64)),
-            "mode": columns["mode"].astype(str),
+            "trial": trial,
+            "event": _named([event.name for event in listed], events),
+            "quantity": _named([event.quantity for event in listed], events),
+            "cpu": stacked.column("cpu"),
+            "second": stacked.column("second"),
+            "comm": _named(
+                [comm for counts in profiles for comm in counts.comms],
+                stacked.numbered("process", [len(counts.comms) for counts in profiles]),
+            ),
+            "mode": mode.astype(str),
             "symbol": spread([name for _, _, name in judged]),
             "ko": spread([verdict.module for verdict, _, _ in judged]),
             "leaf": spread([verdict.leaf for verdict, _, _ in judged]),
@@ -123,8 +160,8 @@ def attribute(counts: ProfileCounts, verdicts: Verdicts) -> pd.DataFrame:
             "method": spread([verdict.method for verdict, _, _ in judged]),
             "caller": spread([caller for _, caller, _ in judged]),
             "chain": chain,
-            "samples": columns["count"].astype(np.int64),
-            "weight": columns["weight"].astype(np.int64),
+            "samples": stacked.column("count"),
+            "weight": stacked.column("weight"),
         }
     )
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -60,23 +62,19 @@ class SymbolTable:
     def __init__(self, kallsyms: str, names: NameTable, sources: str = "") -> None:
         lines = kallsyms.splitlines()
         rows = []
-        for line, path in zip(lines, sources.split("\n") if sources else [""] * len(lines), strict=False):
+        for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
             address, kind, rest = line.split(" ", 2)
             if kind in TEXT_TYPES:
                 name, _, module = rest.partition("\t")
-                rows.append((int(address, 16), name, module.strip("[]"), path))
-        rows.sort(key=lambda row: row[0])
-        self.addresses: npt.NDArray[np.uint64] = np.array([row[0] for row in rows], dtype=np.uint64)
-        self.raw_names = [row[1] for row in rows]
-        self._modules = [row[2] for row in rows]
-        self._exact = [row[3] for row in rows]
-        self._base_names = [base_name(row[1]) for row in rows]
+                rows.append((int(address, 16), name, module.strip("[]") if module else "", path))
+        rows.sort(key=itemgetter(0))
+        addresses, raw_names, modules, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
+        self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)
+        self.raw_names = list(raw_names)
+        self._modules = list(modules)
+        self._exact = list(exact)
+        self._base_names = [base_name(name) for name in raw_names]
         self._names = names
-        self._hot = {
-            self._base_names[index]: index
-            for index in reversed(range(len(rows)))
-            if not self._modules[index] and ".cold" not in self.raw_names[index]
-        }
         self._link_order()
 
     def __len__(self) -> int:
@@ -85,6 +83,14 @@ class SymbolTable:
     def lookup(self, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
         """Index of the symbol that covers each address; -1 below the first."""
         return np.searchsorted(self.addresses, addresses, side="right") - 1
+
+    @cached_property
+    def _hot(self) -> dict[str, int]:
+        """Name of each function of the kernel itself -> index of its part that is not .cold."""
+        columns = zip(range(len(self)), self._base_names, self._modules, self.raw_names, strict=True)
+        return {
+            base: index for index, base, module, raw in reversed(list(columns)) if not module and ".cold" not in raw
+        }
 
     @cached_property
     def by_name(self) -> dict[str, int]:
@@ -98,11 +104,9 @@ class SymbolTable:
         files: dict[str, int] = {}
         file_of = np.full(len(self), -1, dtype=np.int64)
         for index, (name, module) in enumerate(zip(self._base_names, self._modules, strict=True)):
-            # compilers move .cold parts away from their function
-            if module or ".cold" in self.raw_names[index]:
-                continue
             paths = known.get(name, ())
-            if len(paths) == 1:
+            # compilers move .cold parts away from their function
+            if len(paths) == 1 and not module and ".cold" not in self.raw_names[index]:
                 file_of[index] = files.setdefault(paths[0], len(files))
         self._files = list(files)
         positions = np.arange(len(self))
