@@ -7,11 +7,9 @@ on standard input and out on standard output. It ends when its input closes, so 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from offloadbench.errors import TrafficError
+from offloadbench.kernel import processes
 
 # an emulated machine took more than 30 s to start Python and numpy beside a full load
 _ANSWER_S = 60.0
@@ -146,16 +145,8 @@ class ProcessRole(Role):
     def close(self, grace_s: float = 5.0) -> None:
         if self._stderr.closed:
             return
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                self._process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_s)
-                break
+        processes.end(self._process, grace_s)
         self._process.stdout.close()
         self._stderr.close()
 

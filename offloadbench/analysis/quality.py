@@ -113,7 +113,8 @@ def doubts(runs: Sequence[Run]) -> pd.DataFrame:
     """What speaks against a steady state: one row a figure of every doubt.
 
     Columns: run, trouble (`steadiness.Trouble`, in lower case), where (the trial, the case or the NIC), what (the
-    doubt in words), figure (what the value is of), value, remedy.
+    doubt in words), figure (what the value is of), value (NaN for the governor: its
+    name stands in `benches`), remedy.
     """
     rows = [
         {

@@ -137,12 +137,7 @@ class Initiator:
     def close(self) -> None:
         """End the iscsid that was started here. Safe to call twice."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(3.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            processes.end(self._process, 3.0)
             self._folder.cleanup()
             self._process = None
         self._log.close()

@@ -5,8 +5,10 @@ Standard library only: roles at a load host use this too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -56,6 +58,21 @@ def end_of_run(run_id: str, grace_s: float = 12.0) -> list[str]:
     while of_run(run_id) and time.monotonic() < deadline + grace_s:
         time.sleep(0.05)
     return list(told.values())
+
+
+def end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """End a child: close its input where we hold it, then SIGTERM, then SIGKILL, each with this time to work."""
+    numbers = [int(signal.SIGTERM), int(signal.SIGKILL)]
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        # signal 0 does nothing: a closed input asks enough
+        numbers.insert(0, 0)
+    for number in numbers:
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
+            return
 
 
 def _parent(pid: int) -> int:

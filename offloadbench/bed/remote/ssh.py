@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from offloadbench.bed.remote import sources
 from offloadbench.bed.remote.connection import Connection
 from offloadbench.errors import HostError, TrafficError, UsageError
+from offloadbench.kernel import processes
 
 PREFIX = "ssh://"
 # as git's GIT_SSH_COMMAND: another ssh, or options that do not belong into ~/.ssh/config
@@ -151,12 +151,4 @@ class _Ssh:
         return said[-1] if said else f"ssh ended with status {self._process.poll()}"
 
     def close(self) -> None:
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                self._process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_END_S)
-                return
+        processes.end(self._process, _END_S)
