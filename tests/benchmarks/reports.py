@@ -10,6 +10,7 @@ rounds, and seconds by the clock; sizes are of the files.
 
 from __future__ import annotations
 
+import argparse
 import math
 import resource
 import subprocess
@@ -188,4 +189,8 @@ def main(path: Path, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN", type=Path)
+    parser.add_argument("rounds", metavar="ROUNDS", type=int, nargs="?", default=3)
+    arguments = parser.parse_args()
+    main(arguments.run, arguments.rounds)

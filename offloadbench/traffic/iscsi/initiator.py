@@ -1,54 +1,42 @@
-"""The iSCSI initiator under test, as a role (see offloadbench.ends): one process, two threads a session.
-
-Orders: the configuration, answered by `ready` once every session has had a whole queue of commands completed; then
-`mark`; `drain` (begin no new command, answered when the last one is through); `finish` (read back if asked, log out).
-"""
+"""The tool's own iSCSI initiator under test, as a role (see role.py): one process, two threads a session."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
-import struct
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from offloadbench.traffic.iscsi import connection, counts, scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
+from offloadbench.traffic.iscsi.role import COMM, InitiatorRole, in_force
 from offloadbench.traffic.iscsi.session import Session
-from offloadbench.traffic.orders import answer, serve
+from offloadbench.traffic.orders import answer
 
-COMM = "ob-initiator"
 LUN = 1
 
 
-class Initiator:
-    """All sessions of this process."""
+class Initiator(InitiatorRole):
+    """Sessions of our own."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
-        # threads of the sessions write a byte to wake the main thread, which alone speaks
-        self._wake_read, self._wake_write = os.pipe()
+        super().__init__(config)
         self._sessions: list[Session] = []
-        self._loads: list[Load] = []
-        self._told_ready = self._draining = False
+        self._session_loads: list[Load] = []
         self._product = ""
         self._set_up_bytes = 0
-        self._marks: dict[int, dict[str, int]] = {}
 
-    def _wake(self) -> None:
-        os.write(self._wake_write, b".")
+    @property
+    def _loads(self) -> list[Load]:
+        return self._session_loads
 
     def open(self) -> None:
-        """Log in on every session and start the load."""
         # 48 bits in the random format (RFC 7143, 11.12.5); the last 16 tell the sessions apart
         isid = 0x80 << 40 | secrets.randbits(24) << 16
         for number in range(self._config["sessions"]):
@@ -91,7 +79,7 @@ class Initiator:
         if command.failure():
             raise IscsiError(f"READ CAPACITY(16): {command.failure()}")
         blocks, block_bytes = scsi.decode_capacity(capacity)
-        self._loads.append(self._load_of(session, number, blocks, block_bytes))
+        self._session_loads.append(self._load_of(session, number, blocks, block_bytes))
 
     def _load_of(self, session: Session, number: int, blocks: int, block_bytes: int) -> Load:
         """Each session has a part of the LUN of its own."""
@@ -125,70 +113,36 @@ class Initiator:
             on_change=self._wake,
         )
 
-    def run(self) -> None:
-        """Follow orders until finished or until the engine is gone."""
-        serve(self._wake_read, self._look, self._follow)
-
-    def _look(self) -> None:
+    def _check(self) -> None:
         for number, session in enumerate(self._sessions):
             if session.failure:
                 raise IscsiError(f"session {number + 1}: {session.failure.message}", session.failure.hint)
-        if not self._told_ready and all(load.flowing for load in self._loads):
-            self._told_ready = True
-            answer({"event": "ready", "settings": self._settings()})
-        if self._draining and all(load.drained for load in self._loads):
-            self._draining = False
-            answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
 
-    def _follow(self, order: dict[str, Any]) -> None:
-        if order["do"] == "mark":
-            totals = self._totals()
-            self._marks[totals["t_ns"]] = self._tcp_counters()
-            answer({"event": "mark", **totals})
-        elif order["do"] == "drain":
-            for load in self._loads:
-                load.stop()
-            self._draining = True
-            self._look()
-        elif order["do"] == "finish":
-            compared = sum(load.verify() for load in self._loads) if self._config["verify"] else 0
-            for session in self._sessions:
-                session.logout()
-            window = self._window(order["opened_ns"], order["closed_ns"])
-            answer({"event": "finished", "verified_bytes": compared, **window})
+    def _drained(self) -> bool:
+        return all(load.drained for load in self._loads)
 
-    def _totals(self) -> dict[str, Any]:
+    def _log_out(self) -> None:
+        for session in self._sessions:
+            session.logout()
+
+    def _carried(self) -> dict[str, int]:
         return {
-            "t_ns": time.monotonic_ns(),
-            "payload_bytes": sum(load.payload_bytes for load in self._loads),
-            "complete": sum(load.complete for load in self._loads),
             "sent_bytes": sum(session.sent_bytes for session in self._sessions),
             "received_bytes": sum(session.received_bytes for session in self._sessions) - self._set_up_bytes,
             "set_up_bytes": self._set_up_bytes,
         }
 
-    def _window(self, opened_ns: int, closed_ns: int) -> dict[str, Any]:
-        """What the commands and the sockets did between two marks."""
-        latencies_ns = np.concatenate([load.completions.latencies_ns(opened_ns, closed_ns) for load in self._loads])
-        return counts.window(latencies_ns, self._marks[opened_ns], self._marks[closed_ns])
-
-    def _tcp_counters(self) -> dict[str, int]:
-        """Counters of all sessions' sockets, added up."""
-        return counts.tcp_counters(
-            session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
-            for session in self._sessions
-        )
+    def _tcp_infos(self) -> Iterator[bytes]:
+        for session in self._sessions:
+            yield session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
 
     def _settings(self) -> dict[str, Any]:
-        """What is in force, for the record."""
         session = self._sessions[0]
         size = session.connection.option(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)
         congestion_control = session.connection.option(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         limits = session.negotiated
-        return {
+        return in_force(size, congestion_control) | {
             "target_product": self._product,
-            "send_buffer_in_force_bytes": struct.unpack("=i", size)[0],
-            "congestion_control_in_force": congestion_control.rstrip(b"\0").decode(),
             "negotiated": {
                 name: getattr(limits, name)
                 for name in limits.__dataclass_fields__

@@ -1,21 +1,18 @@
-"""The kernel's initiator under test, as a role (see offloadbench.ends): open-iscsi logs in, threads write to the disks.
+"""The kernel's initiator under test, as a role (see role.py): open-iscsi logs in, threads write to the disks.
 
-Orders as of initiator.py, which is the tool's own initiator: the configuration, answered by `ready`; `mark`; `drain`;
-`finish`. When it ends, in whatever order, it logs out.
+When it ends, in whatever order, it logs out.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import open_iscsi
@@ -23,9 +20,9 @@ from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.orders import answer, read_configuration, serve
+from offloadbench.traffic.iscsi.role import COMM, InitiatorRole, in_force
+from offloadbench.traffic.orders import answer, read_configuration
 
-COMM = "ob-initiator"
 _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
 
 
@@ -48,25 +45,22 @@ def record(config: dict[str, Any]) -> dict[str, str]:
     }
 
 
-class KernelInitiator:
+class KernelInitiator(InitiatorRole):
     """Sessions of the kernel, and the load on their disks."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
+        super().__init__(config)
         self._portal = open_iscsi.Portal(config["target_name"], config["address"], config["port"])
-        self._wake_read, self._wake_write = os.pipe()
         self._open_iscsi: open_iscsi.Initiator | None = None
         self._sockets: list[socket.socket] = []
-        self._loads: list[BlockLoad] = []
-        self._told_ready = self._draining = False
+        self._disk_loads: list[BlockLoad] = []
         self._largest_command_bytes = 0
-        self._marks: dict[int, dict[str, int]] = {}
 
-    def _wake(self) -> None:
-        os.write(self._wake_write, b".")
+    @property
+    def _loads(self) -> list[BlockLoad]:
+        return self._disk_loads
 
     def open(self) -> None:
-        """Log in, find the disks, start the load."""
         config = self._config
         self._open_iscsi = open_iscsi.Initiator()
         self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config))
@@ -79,7 +73,7 @@ class KernelInitiator:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
         for disk in open_iscsi.disks(self._portal.target_name):
             self._largest_command_bytes = open_iscsi.send_whole(disk, config["transfer_bytes"])
-            self._loads.append(
+            self._disk_loads.append(
                 BlockLoad(
                     disk,
                     transfer_bytes=config["transfer_bytes"],
@@ -93,65 +87,29 @@ class KernelInitiator:
         for load in self._loads:
             load.start()
 
-    def run(self) -> None:
-        """Follow orders until finished or until the engine is gone."""
-        serve(self._wake_read, self._look, self._follow)
-
-    def _look(self) -> None:
+    def _check(self) -> None:
         for load in self._loads:
             if load.failure:
                 raise IscsiError(load.failure, "see dmesg, and the target's log")
-        if not self._told_ready and all(load.flowing for load in self._loads):
-            self._told_ready = True
-            answer({"event": "ready", "settings": self._settings()})
-        if self._draining:
-            self._draining = False
-            # a thread that has told of its end may not have ended yet
-            while not all(load.drained for load in self._loads):
-                time.sleep(0.001)
-            answer({"event": "drained", "tcp": self._tcp_counters(), **self._totals()})
 
-    def _follow(self, order: dict[str, Any]) -> None:
-        if order["do"] == "mark":
-            totals = self._totals()
-            self._marks[totals["t_ns"]] = self._tcp_counters()
-            answer({"event": "mark", **totals})
-        elif order["do"] == "drain":
-            for load in self._loads:
-                load.stop()
-            self._draining = True
-        elif order["do"] == "finish":
-            compared = sum(load.verify() for load in self._loads) if self._config["verify"] else 0
-            opened_ns, closed_ns = order["opened_ns"], order["closed_ns"]
-            latencies = np.concatenate([load.completions.latencies_ns(opened_ns, closed_ns) for load in self._loads])
-            window = counts.window(latencies, self._marks[opened_ns], self._marks[closed_ns])
-            self._log_out()
-            answer({"event": "finished", "verified_bytes": compared, **window})
+    def _drained(self) -> bool:
+        # a thread that has told of its end may not have ended yet, and will not tell again
+        while not all(load.drained for load in self._loads):
+            time.sleep(0.001)
+        return True
 
-    def _totals(self) -> dict[str, Any]:
-        return {
-            "t_ns": time.monotonic_ns(),
-            "payload_bytes": sum(load.payload_bytes for load in self._loads),
-            "complete": sum(load.complete for load in self._loads),
-            "sent_bytes": sum(load.sent_bytes for load in self._loads),
-            "received_bytes": 0,
-            "set_up_bytes": 0,
-        }
+    def _carried(self) -> dict[str, int]:
+        return {"sent_bytes": sum(load.sent_bytes for load in self._loads), "received_bytes": 0, "set_up_bytes": 0}
 
-    def _tcp_counters(self) -> dict[str, int]:
-        return counts.tcp_counters(
-            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
-            for connection in self._sockets
-        )
+    def _tcp_infos(self) -> Iterator[bytes]:
+        for connection in self._sockets:
+            yield connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
 
     def _settings(self) -> dict[str, Any]:
-        """What is in force, for the record."""
         first = self._sockets[0]
-        return {
-            "send_buffer_in_force_bytes": first.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
-            "congestion_control_in_force": first.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
-            .rstrip(b"\0")
-            .decode(),
+        size = first.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)
+        congestion_control = first.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        return in_force(size, congestion_control) | {
             "largest_command_bytes": self._largest_command_bytes,
             "negotiated": open_iscsi.negotiated(self._portal.target_name),
         }
@@ -166,7 +124,7 @@ class KernelInitiator:
         open_iscsi.log_out(self._portal.target_name)
         for load in self._loads:
             load.close()
-        self._loads = []
+        self._disk_loads = []
 
     def close(self) -> None:
         try:
