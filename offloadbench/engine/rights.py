@@ -73,5 +73,5 @@ def _for_profile() -> None:
     if not capabilities.may_see_addresses():
         raise ProfilerError(
             "the kernel profile needs the addresses of /proc/kallsyms, which CAP_SYSLOG shows",
-            "add it, set kernel.kptr_restrict to 0 or 1, or run --no-profile",
+            "add it (and kernel.kptr_restrict may be 1 at most), or run --no-profile",
         )

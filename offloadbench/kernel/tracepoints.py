@@ -45,13 +45,18 @@ def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> li
     except sh.CommandNotFound as error:
         raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian)") from error
     except sh.ErrorReturnCode as error:
-        reason = (folder / "evidence.log").read_text(errors="replace").strip().splitlines()
         raise ProfilerError(
-            f"tracepoints cannot be recorded: {reason[-1] if reason else 'no message'}",
+            f"tracepoints cannot be recorded: {reason((folder / 'evidence.log').read_text(errors='replace'))}",
             "CAP_PERFMON is needed, and a tracefs that you may read",
         ) from error
     finally:
         data.unlink(missing_ok=True)
+
+
+def reason(said: str) -> str:
+    """Why perf record refused, of all that it said: its error, not the usage that it prints below."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
+    return next((line.removeprefix("Error:").strip() for line in lines if line.startswith("Error:")), lines[-1])
 
 
 def count_shapes(lines: Iterable[str]) -> list[PacketShapes]:

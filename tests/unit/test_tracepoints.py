@@ -31,3 +31,22 @@ def test_a_super_packet_keeps_its_segment_size(data: Path) -> None:
     line = real.replace("len=74 data_len=0", "len=65226 data_len=65160").replace("gso_size=0", "gso_size=1448")
     assert line != real
     assert tracepoints.count_shapes([line, "# noise", line])[0].shapes == [[65226, 1448, 3, 2]]
+
+
+def test_of_what_perf_says_when_it_refuses_its_error_is_the_reason() -> None:
+    # perf 6.1, whose caller may not enter tracefs
+    said = """event syntax error: 'net:net_dev_queue'
+                     \\___ can't access trace events
+
+Error:\tNo permissions to read /sys/kernel/tracing/events/net/net_dev_queue
+Hint:\tTry 'sudo mount -o remount,mode=755 /sys/kernel/tracing/'
+
+Run 'perf list' for a list of valid events
+
+ Usage: perf record [<options>] [<command>]
+
+    -e, --event <event>   event selector. use 'perf list' to list available events
+"""
+    assert tracepoints.reason(said) == "No permissions to read /sys/kernel/tracing/events/net/net_dev_queue"
+    assert tracepoints.reason("failed to open evidence.perf.data\n") == "failed to open evidence.perf.data"
+    assert tracepoints.reason("") == "no message"
