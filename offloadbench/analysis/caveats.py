@@ -135,7 +135,11 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
     """Trials whose modules describe the work of other programs too: (run id, words that name it) -> a sentence."""
     keys = ["nic", "workload", "case", "repeat", "run"]
     found = {}
-    for group, rows in results.processes.groupby(keys, sort=False):
+    table = results.processes
+    others = table[~table["own"].astype(bool)]
+    shares = others.groupby([*keys, "event"])["share_ratio"].sum()
+    suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
+    for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
         nic, workload, case, repeat, run = group
         chosen = rows[rows["event"] == primary_event(rows)]
         foreign = chosen[~chosen["own"].astype(bool)]

@@ -31,14 +31,13 @@ def _process_table(results: Results, bench: str, means: pd.DataFrame) -> Table:
     )
     order = pd.DataFrame(sums["share_ratio"]).max(axis=1).sort_values(ascending=False, kind="stable").index
     named = names_server(means["process"])
+    figures = sums.to_dict("index")
     rows = []
     for process, own in order[:_PROCESSES]:
         badges = () if own or not named else (Badge("not the benchmark's", "bad"),)
         row = [Cell(str(process), str(process), badges)]
         for case in cases:
-            share, value, user = (
-                float(str(sums.loc[(process, own), (name, case)])) for name in ("share_ratio", "value", "user")
-            )
+            share, value, user = (figures[process, own][name, case] for name in ("share_ratio", "value", "user"))
             mode = user / value if value else float("nan")
             row += [number(share, percent(share)), number(mode, percent(mode))]
         rows.append(row)

@@ -202,21 +202,24 @@ def modules(results: Results, floors: dict[str, str]) -> list[Table]:
     """Per nic and workload: cost and share of each module in each case, and instructions per cycle where counted."""
     tables = []
     table = busy_modules(results.modules)
-    speed = instructions_per_cycle(results.modules)
+    per_cycle = instructions_per_cycle(results.modules)
+    speed = dict(zip(map(tuple, per_cycle.index), per_cycle.tolist(), strict=True))
     for (nic, workload), found in table.groupby(["nic", "workload"], sort=False):
         cases = [case for case in results.cases if case in set(found["case"])]
         cost = found.pivot_table(index=["module", "floor"], columns="case", values="value_per_byte", aggfunc="sum")
         share = found.pivot_table(index=["module", "floor"], columns="case", values="share_ratio", aggfunc="sum")
         order = cost.sum(axis=1).sort_values(ascending=False).index
-        here = [(nic, workload, case) in speed.index for case in cases]
+        costs, shares = cost.to_dict("index"), share.to_dict("index")
+        counted_cases = {place[:3] for place in speed}
+        here = [(nic, workload, case) in counted_cases for case in cases]
         rows = []
         for module, floor in order:
             row = [Cell(module_label(str(module)))]
             for case, counted in zip(cases, here, strict=True):
-                value, ratio = float(cost.loc[(module, floor), case]), float(share.loc[(module, floor), case])
+                value, ratio = costs[module, floor][case], shares[module, floor][case]
                 row += [number(value, figure(value)), number(ratio, percent(ratio))]
                 if counted:
-                    rate = float(speed.get((nic, workload, case, module), math.nan))
+                    rate = speed.get((nic, workload, case, module), math.nan)
                     row.append(number(rate, figure(rate)))
             rows.append([*row, Cell(_first_words(floors.get(str(floor), str(floor))))])
         unit = unit_per_byte(str(found["quantity"].iloc[0]))
