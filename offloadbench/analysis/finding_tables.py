@@ -8,7 +8,7 @@ import pandas as pd
 
 from offloadbench.analysis import findings
 from offloadbench.analysis.findings import Finding
-from offloadbench.analysis.results import Results, busy_modules, gather
+from offloadbench.analysis.results import Results, gather
 from offloadbench.analysis.waterfall import Fall, fall
 from offloadbench.model import Profile, Run
 
@@ -62,7 +62,7 @@ def _finding(found: Finding) -> dict[str, object]:
 
 def falls(results: Results, found: Sequence[Finding]) -> Iterator[tuple[Finding, Fall]]:
     """The way of each finding that says something and whose cases were profiled and differ, module by module."""
-    modules = busy_modules(results.modules)
+    modules = results.busy_modules
     benches = dict(iter(modules.groupby(["nic", "workload"], sort=False)))
     for finding in found:
         rows = benches.get((finding.nic, finding.workload))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from offloadbench.analysis import lasting, proof
-from offloadbench.analysis.results import Results, busy_modules
+from offloadbench.analysis.results import Results
 from offloadbench.units import format_rate
 
 # below this a difference of two trials is not worth a sentence of advice
@@ -258,7 +258,7 @@ def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd
 def find(results: Results) -> list[Finding]:
     """Every finding, the biggest saving or cost first."""
     found: list[Finding] = []
-    modules = busy_modules(results.modules)
+    modules = results.busy_modules
     trials = results.trials
     for nic, workload in trials[["nic", "workload"]].drop_duplicates().itertuples(index=False):
         here = trials[(trials["nic"] == nic) & (trials["workload"] == workload)]

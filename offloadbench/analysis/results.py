@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import pandas as pd
@@ -46,6 +47,16 @@ class Results:
     proofs: pd.DataFrame
     cases: list[str]
     benches: dict[str, str]
+
+    @cached_property
+    def busy_modules(self) -> pd.DataFrame:
+        """Mean figures of each module over the trials of a case, for the primary event of each nic, without idle.
+
+        Columns: nic, workload, case, event, quantity, module, floor, value_per_byte, caller_value_per_byte (NaN unless
+        every trial recorded call chains), share_ratio.
+        """
+        figures = ["value_per_byte", "caller_value_per_byte", "share_ratio"]
+        return case_means(self.modules[self.modules["share_ratio"].notna()], ["module", "floor"], figures)
 
     def run_of(self, nic: str) -> Run:
         """The first run of a bench."""
@@ -108,8 +119,34 @@ def _place(run: Run) -> str:
     return in_words({"nic": run.nic.name} | run.sweep)
 
 
-def gather(runs: Sequence[Run], profile: Profile) -> Results:
-    """Every table of the runs; each run counts once."""
+@dataclass(frozen=True)
+class Profiled:
+    """What the samples of the usable trials say: tables by name, and call stacks."""
+
+    tables: dict[str, pd.DataFrame]
+    forest: Forest
+
+
+def profiled(runs: Sequence[Run], profile: Profile) -> Profiled:
+    """Attribute every sample of the runs; each run counts once."""
+    forest = Forest()
+    return Profiled(module_tables.build(_usable(unique_runs(runs)), profile, _PROFILED, forest.add), forest)
+
+
+def _usable(runs: Sequence[Run]) -> list[Run]:
+    """The runs with their usable trials only."""
+    return [
+        msgspec.structs.replace(run, trials=[trial for trial in run.trials if observe(run, trial) is not None])
+        for run in runs
+    ]
+
+
+def gather(runs: Sequence[Run], profile: Profile, sampled: Callable[[], Profiled] | None = None) -> Results:
+    """Every table of the runs; each run counts once.
+
+    Args:
+        sampled: gives what `profiled` does, where that is done already or elsewhere.
+    """
     runs = unique_runs(runs)
     benches = bench_names(runs)
     order = {case.definition.name: case.definition.order for run in runs for case in run.plan.cases}
@@ -120,22 +157,21 @@ def gather(runs: Sequence[Run], profile: Profile) -> Results:
     def named(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(nic=table["run"].map(benches))
 
+    good = _usable(runs)
+    trials, samples = named(tables.trials(runs)), named(tables.samples(good))
+    features, proofs = named(tables.features(runs)), named(tables.proofs(runs))
     usable = [observe(run, trial) is not None for run in runs for trial in run.trials]
-    trials = named(tables.trials(runs))
-    verdicts = iter(usable)
-    good = [msgspec.structs.replace(run, trials=[t for t in run.trials if next(verdicts)]) for run in runs]
-    forest = Forest()
-    profiled = module_tables.build(good, profile, _PROFILED, forest.add)
     cases = sorted(order, key=lambda name: order[name])
+    found = sampled() if sampled else profiled(runs, profile)
     return Results(
         runs=runs,
         trials=trials.assign(usable=pd.Series(usable, index=trials.index, dtype=bool)),
-        samples=named(tables.samples(good)),
-        **{name: named(table) for name, table in profiled.items()},
-        flames=forest.flames(runs, cases),
-        features=named(tables.features(runs)),
-        quality=quality.quality(runs, profiled["modules"]),
-        proofs=named(tables.proofs(runs)),
+        samples=samples,
+        **{name: named(table) for name, table in found.tables.items()},
+        flames=found.forest.flames(runs, cases),
+        features=features,
+        quality=quality.quality(runs, found.tables["modules"]),
+        proofs=proofs,
         cases=cases,
         benches=benches,
     )
@@ -173,17 +209,6 @@ def case_means(table: pd.DataFrame, by: list[str], figures: list[str]) -> pd.Dat
             sums[name] = (sums[name] / sums["trials"]).where(sums[f"{name} known"])
         parts.append(sums[[*keys, *figures]])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*keys, *figures])
-
-
-def busy_modules(modules: pd.DataFrame) -> pd.DataFrame:
-    """Mean figures of each module over the trials of a case, for the primary event of each nic, without idle.
-
-    Returns:
-        Columns: nic, workload, case, event, quantity, module, floor, value_per_byte, caller_value_per_byte (NaN unless
-        every trial recorded call chains), share_ratio.
-    """
-    figures = ["value_per_byte", "caller_value_per_byte", "share_ratio"]
-    return case_means(modules[modules["share_ratio"].notna()], ["module", "floor"], figures)
 
 
 def instructions_per_cycle(modules: pd.DataFrame) -> pd.Series:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
+    from offloadbench.report.contents import Contents
     from offloadbench.report.plot import Plot
 
 
@@ -54,18 +55,32 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callable[[], str], Callable[[], list[Plot]]]:
     """What writes the text in the format asked for, and what makes the plots, of either kind of file."""
-    from offloadbench import catalog, probefile, runfile
-    from offloadbench.report import html, markdown, probe_page
-    from offloadbench.report.contents import contents
+    from offloadbench import probefile
 
     names = [path.name for path in files]
     as_html = arguments.format == "html"
     of_probes = [probefile.is_probe(path) for path in files]
     if all(of_probes):
+        from offloadbench.report import probe_page
+
         probes = [probefile.load(path) for path in files]
         page = partial(probe_page.page, probes, names)
         return page if as_html else partial(probe_page.markdown, probes), partial(probe_page.plots, probes)
     if any(of_probes):
         raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
-    found = contents([runfile.load(path) for path in files], catalog.profile(arguments.profile), names)
+    found = _contents(files, names, arguments.profile)
+    from offloadbench.report import html, markdown
+
     return partial(html.page if as_html else markdown.render, found), found.plots.every
+
+
+def _contents(files: list[Path], names: list[str], profile_name: str) -> Contents:
+    from offloadbench import catalog, forked, runfile
+    from offloadbench.analysis import results
+
+    runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name)
+    with forked.beside(partial(results.profiled, runs, profile)) as sampled:
+        # what draws takes as long to import as the samples take to be attributed
+        from offloadbench.report.contents import contents
+
+        return contents(runs, profile, names, sampled)

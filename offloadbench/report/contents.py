@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis import caveats, confidence, findings
 from offloadbench.analysis.caveats import Caveat
 from offloadbench.analysis.findings import Finding
-from offloadbench.analysis.results import Results, gather
+from offloadbench.analysis.results import Profiled, Results, gather, unique_runs
 from offloadbench.model import Profile, Run
 from offloadbench.report import change_views, limit_views, profile_views, views
 from offloadbench.report.change_views import RunChanges, RunEffects
@@ -101,20 +101,23 @@ class Contents:
         return len(self.results.trials[["nic", "workload"]].drop_duplicates()) > 1
 
 
-def contents(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> Contents:
+def contents(
+    runs: Sequence[Run], profile: Profile, names: Sequence[str], sampled: Callable[[], Profiled] | None = None
+) -> Contents:
     """Everything that the runs say.
 
     Args:
         names: of the run files, as they were given.
+        sampled: see `gather`.
     """
-    results = gather(runs, profile)
+    limits, theory = limit_views.watched(unique_runs(runs))
+    results = gather(runs, profile, sampled)
     found = findings.find(results)
     headlines = findings.headlines(found)
     by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
     changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
     effects, effect_problems = change_views.run_effects(results)
     pictures = Pictures(results, profile)
-    limits, theory = limit_views.watched(results)
     cpus, single_cpus = profile_views.cpus(results)
     others = caveats.foreign(results)
     return Contents(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +11,7 @@ from offloadbench.analysis import limits, write_commands
 from offloadbench.analysis.packets import Packets, packets
 from offloadbench.analysis.queue import Queue, queue
 from offloadbench.analysis.results import Results
+from offloadbench.model import Run
 from offloadbench.report.views import Cell, Head, Table
 from offloadbench.units import format_rate
 
@@ -27,12 +28,12 @@ class Verdict:
     evidence: str
 
 
-def watched(results: Results) -> tuple[list[Verdict], Table]:
+def watched(runs: Sequence[Run]) -> tuple[list[Verdict], Table]:
     """The verdicts in the order of the trials, and the theory beside them."""
-    found = limits.judged(results.runs)
-    told = limits.limits(results.runs, found).to_dict("records")
+    found = limits.judged(runs)
+    told = limits.limits(runs, found).to_dict("records")
     verdicts = [Verdict(_title(row), str(row["sentence"]), str(row["evidence"])) for row in told]
-    return verdicts, _theory(limits.bounds(results.runs, found))
+    return verdicts, _theory(limits.bounds(runs, found))
 
 
 def _title(row: Mapping[Hashable, object]) -> str:
@@ -83,8 +84,10 @@ def accounts(results: Results) -> list[Account]:
     for run in results.runs:
         for trial in run.trials:
             key = (run.run_id, trial.workload, trial.case)
+            if key in found or len(found) == _PICTURES_MAX:
+                continue
             traces = [queue(trace) for trace in trial.tcp if trace.rows > 1]
-            if traces and key not in found:
+            if traces:
                 busiest = max(traces, key=lambda one: one.change("sent_bytes"))
                 captured = packets(trial.packets) if trial.packets else None
                 found[key] = Account(
@@ -94,4 +97,4 @@ def accounts(results: Results) -> list[Account]:
                     write_commands.mss_bytes(trial),
                     write_commands.has_commands(trial),
                 )
-    return list(found.values())[:_PICTURES_MAX]
+    return list(found.values())

@@ -12,7 +12,7 @@ from offloadbench.analysis import confidence, findings, sweep
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
-from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.analysis.results import Results, case_means
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall
 from offloadbench.analysis.write_commands import ends
@@ -51,7 +51,7 @@ class Pictures:
         self._results = results
         self._profile = profile
         self._usable = results.trials[results.trials["usable"]]
-        self._modules = busy_modules(results.modules)
+        self._modules = results.busy_modules
         self._count = 0
 
     def _plot(self, draw: partial[Figure], label: str, caption: str) -> Plot:

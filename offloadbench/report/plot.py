@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent import futures
 from dataclasses import dataclass, field
 from functools import partial
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from offloadbench import forked
 from offloadbench.report.svg import inline, printable
 
 WIDE, NARROW = "wide", "narrow"
@@ -63,23 +61,11 @@ class Plot:
 def draw_all(plots: Sequence[Plot]) -> None:
     """Draw every plot for both pages, a process a CPU: pictures know nothing of each other, and take most of the time.
 
-    Forked, so that what is drawn need not be sent to the processes; few plots are drawn here. A process draws a plot
-    for both pages, so that only one pays for what the plot imports.
+    Few plots are drawn here.
     """
-    processes = min(len(os.sched_getaffinity(0)), len(plots) // _WORTH_A_PROCESS)
+    processes = min(forked.cpus(), len(plots) // _WORTH_A_PROCESS)
     if processes < 2:
         return
-    with futures.ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_LENT.extend, initargs=(plots,)
-    ) as pool:
-        for plot, texts in zip(plots, pool.map(_drawn, range(len(plots))), strict=True):
-            for css_class, text in zip(_PAGES, texts, strict=True):
-                plot.drawn[css_class] = Markup(text)  # noqa: S704 drawn by `Plot.inline`
-
-
-def _drawn(number: int) -> list[str]:
-    return [str(_LENT[number].inline(css_class)) for css_class in _PAGES]
-
-
-# what a forked process is to draw; empty in the one that forks
-_LENT: list[Plot] = []
+    works = [partial(plot.inline, css_class) for plot in plots for css_class in _PAGES]
+    for number, drawn in enumerate(forked.each(works, processes)):
+        plots[number // len(_PAGES)].drawn[_PAGES[number % len(_PAGES)]] = drawn

@@ -6,7 +6,7 @@ import pandas as pd
 
 from offloadbench.analysis.contamination import FOREIGN_RATIO, names_server
 from offloadbench.analysis.findings import module_label, percent
-from offloadbench.analysis.results import Results, busy_modules, case_means
+from offloadbench.analysis.results import Results, case_means
 from offloadbench.report.plots.modules import REST, top_modules
 from offloadbench.report.views import Badge, Cell, Head, Table, number
 
@@ -59,7 +59,7 @@ def _process_table(results: Results, bench: str, means: pd.DataFrame) -> Table:
 def cpus(results: Results) -> tuple[list[Table], list[str]]:
     """Tables for the nics that were measured on several CPUs, sentences for those with one."""
     tables, sentences = [], []
-    bars = busy_modules(results.modules)
+    bars = results.busy_modules
     means = case_means(results.cpus, ["cpu", "module"], ["value"])
     for (nic, workload), rows in means.groupby(["nic", "workload"], sort=False):
         bench = f"{nic}, {workload}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from offloadbench.analysis import proof
 from offloadbench.analysis.findings import figure, module_label, percent, unit_per_byte
-from offloadbench.analysis.results import Results, busy_modules, instructions_per_cycle
+from offloadbench.analysis.results import Results, instructions_per_cycle
 from offloadbench.units import format_rate
 
 _GOOD, _BAD, _PLAIN = "good", "bad", "plain"
@@ -201,7 +201,7 @@ def features(results: Results) -> list[Table]:
 def modules(results: Results, floors: dict[str, str]) -> list[Table]:
     """Per nic and workload: cost and share of each module in each case, and instructions per cycle where counted."""
     tables = []
-    table = busy_modules(results.modules)
+    table = results.busy_modules
     per_cycle = instructions_per_cycle(results.modules)
     speed = dict(zip(map(tuple, per_cycle.index), per_cycle.tolist(), strict=True))
     for (nic, workload), found in table.groupby(["nic", "workload"], sort=False):

@@ -133,7 +133,7 @@ def test_a_lock_taken_from_the_idle_loop_stays_busy_in_both_views(sample_run: Ru
 
 
 def test_both_views_have_the_same_sum() -> None:
-    table = results.busy_modules(gathered(runfile.load(DATA)).modules)
+    table = gathered(runfile.load(DATA)).busy_modules
     sums = table.groupby("case")[["value_per_byte", "caller_value_per_byte"]].sum()
     assert sums["value_per_byte"].tolist() == pytest.approx(sums["caller_value_per_byte"].tolist())
 

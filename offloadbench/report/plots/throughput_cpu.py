@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -43,9 +44,6 @@ def has_interval(trials: pd.DataFrame, metric: str) -> bool:
 
 
 def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: list[str], *, named: bool) -> None:
-    # its import takes as long as drawing this plot: the process that draws it pays
-    import seaborn as sns
-
     values = {case: chosen[metric].to_numpy(dtype=float) for case, chosen in trials.groupby("case") if case in cases}
     medians = [float(np.median(values[case])) for case in cases]
     sns.barplot(data=trials, x=metric, y="case", order=cases, estimator="median", errorbar=None, width=0.68, ax=axes)
