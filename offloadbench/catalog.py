@@ -147,6 +147,7 @@ def drivers() -> dict[str, Driver]:
     return {path.stem: _load(path, Driver) for path in sorted(folder.glob("*.toml"))}
 
 
+@lru_cache(maxsize=64)
 def driver(kernel_name: str) -> Driver | None:
     """What is known of a driver by the kernel's name of it; None where nothing is."""
     return next((known for known in drivers().values() if kernel_name in known.kernel_names), None)

@@ -10,7 +10,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, progress, run_elsewhere, show_error
+from offloadbench.commands import cable, run_elsewhere, show_error
 from offloadbench.commands.run_arguments import add_arguments
 from offloadbench.errors import OK, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
@@ -148,6 +148,7 @@ def _in_turn(asked: list[Options], *, dry_run: bool) -> int:
 
 def _measure(options: Options, *, dry_run: bool) -> int:
     from offloadbench.analysis import steadiness
+    from offloadbench.commands import progress
     from offloadbench.engine import run as engine
 
     if dry_run:

@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import datetime
 import os
-import secrets
 import shlex
 import subprocess
 import sys
@@ -23,6 +22,8 @@ _TOLD_HERE = ("result: ", "next: ")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    import secrets
+
     from offloadbench.bed.remote import ssh
     from offloadbench.commands import nics, run_defaults
 

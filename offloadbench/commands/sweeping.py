@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from offloadbench.commands import progress
 from offloadbench.errors import OK, TrafficError
 from offloadbench.units import format_rate
 
@@ -46,6 +43,8 @@ def make(
     Raises:
         UsageError: a definition, a case or a value is wrong.
     """
+    import msgspec
+
     from offloadbench import catalog, sweepfile, traffic
 
     # definitions by path are found again by it, from wherever the sweep is resumed
@@ -89,6 +88,7 @@ def measure(
         again: the command that goes on where points have failed.
         touched: the dry run looks at the NICs and tells every setting that would be touched.
     """
+    from offloadbench.commands import progress
     from offloadbench.engine import sweep as engine
 
     folder = output.absolute()
