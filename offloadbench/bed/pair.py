@@ -5,7 +5,6 @@ Both stacks run on this machine, so its CPUs are divided: each NIC's interrupts 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from offloadbench.bed import cpus, reach
@@ -16,6 +15,12 @@ from offloadbench.kernel import irq, lending, link, netns, sysctl
 from offloadbench.model import PeerReport, WireReport
 
 PREFIX = "nic:"
+
+
+def _interrupts(ifname: str) -> list[int]:
+    """Of a NIC, or of those that a VLAN or a bond sends through."""
+    nics = link.below(ifname).leaves or [ifname]
+    return [number for nic in nics for number in irq.of_device(irq.device_of(nic))]
 
 
 class Pair:
@@ -39,7 +44,7 @@ class Pair:
     def _build(self) -> None:
         namespace = self.peer.namespace
         assert namespace is not None
-        devices = {end.ifname: irq.device_of(end.ifname) for end in (self.dut, self.peer)}
+        interrupts = {end.ifname: _interrupts(end.ifname) for end in (self.dut, self.peer)}
         self._remember("namespace", namespace=namespace)
         netns.create(namespace)
         sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
@@ -55,13 +60,12 @@ class Pair:
         self._remember("address", ifname=self.dut.ifname, namespace=None, address=self.dut.address, up=state.up)
         link.configure(self.dut.ifname, self.dut.address, PREFIX_LENGTH, None)
         for end in (self.dut, self.peer):
-            self._steer(end, devices[end.ifname])
+            self._steer(end, interrupts[end.ifname])
         self.settle()
 
-    def _steer(self, end: LocalEnd, device: Path | None) -> None:
-        """Let the CPUs of an end serve its NIC."""
+    def _steer(self, end: LocalEnd, numbers: list[int]) -> None:
+        """Let the CPUs of an end serve its interrupts."""
         wanted = irq.cpu_list(end.server_cpus)
-        numbers = irq.of_device(device)
         if not numbers:
             self.problems.append(f"{end.ifname} has no interrupts of its own: its work is done where the kernel likes")
         for number in numbers:
