@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
@@ -42,7 +43,15 @@ def beside(work: Callable[[], _Result]) -> Iterator[Callable[[], _Result]]:
 
 def _pool(works: Sequence[Callable[[], _Result]], processes: int) -> futures.ProcessPoolExecutor:
     context = multiprocessing.get_context("fork")
-    return futures.ProcessPoolExecutor(processes, context, initializer=_LENT.extend, initargs=(works,))
+    return futures.ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(works,))
+
+
+def _begin(works: Sequence[Callable[[], Any]]) -> None:
+    # Ctrl-C goes to all processes of a terminal: the one that forked takes back what is not begun, and speaks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    _LENT.extend(works)
 
 
 def _do(number: int) -> Any:

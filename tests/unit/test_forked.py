@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -42,3 +45,35 @@ def test_an_error_of_the_work_reaches_who_asks_for_the_result(cpus: int, monkeyp
     assert caught.value.hint == "build it again"
     with pytest.raises(UsageError, match="names: damaged"):
         list(forked.each([os.getpid, _fails], 2))
+
+
+_SCRIPT = """
+import os, time
+from offloadbench import forked
+
+def work():
+    os.write(1, b"begun\\n")
+    time.sleep(0.5)
+
+try:
+    list(forked.each([work] * 8, 2))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_an_interrupt_of_all_processes_is_told_by_the_one_that_forked() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+    os.killpg(process.pid, signal.SIGINT)
+    said, complaints = process.communicate(timeout=30)
+    assert complaints == ""
+    assert said.endswith("stopped\n")
+    assert said.count("begun") < 8 - 2
