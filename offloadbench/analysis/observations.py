@@ -39,9 +39,7 @@ class Observation:
         sent = samples.counters["tx_bytes"]
         if metric == "throughput_bits_per_s":
             return batches(sent, samples.interval_s)
-        cpus = len(self.run.bed.dut_cpus)
-        busy = [metrics.busy_s(samples, cpus, slice(row, row + 1)) for row in range(len(samples.t_s))]
-        return batches(busy, sent)
+        return batches(metrics.busy_by_second(samples, len(self.run.bed.dut_cpus)).tolist(), sent)
 
 
 def observe(run: Run, trial: Trial) -> Observation | None:

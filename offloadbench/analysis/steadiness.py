@@ -19,7 +19,8 @@ from offloadbench.model import Run, Samples
 _TREND_RATIO, _TREND_EXPLAINS, _TREND_P = 0.05, 0.5, 0.01
 _TREND_FEWEST = 5
 _UNSTEADY_RATIO = 0.1
-_STEAL_RATIO = 0.01
+# of the CPU time, and of the busy time that it leaves open
+_STEAL_RATIO, _STEAL_OF_BUSY_RATIO = 0.01, 0.1
 _FREQUENCY_RATIO = 0.03
 # of the test for one outlier; smaller distances from the other trials are not worth a word
 _OUTLIER_P, _OUTLIER_RATIO, _OUTLIER_FEWEST = 0.01, 0.05, 5
@@ -76,10 +77,9 @@ def _trend(series: Values) -> float:
 def _seconds(samples: Samples, cpus: int) -> dict[str, Values]:
     """Throughput (as the NIC counts bytes) and busy CPUs of every second."""
     interval = np.array(samples.interval_s)
-    idle, steal = (np.array(samples.counters[name]) for name in ("cpu_idle_exact_s", "cpu_steal_s"))
     return {
         "throughput": np.array(samples.counters["tx_bytes"]) * 8 / interval,
-        "CPU busy": np.clip(interval * cpus - idle - steal, 0, None) / (interval * cpus),
+        "CPU busy": metrics.busy_by_second(samples, cpus) / (interval * cpus),
     }
 
 
@@ -97,9 +97,14 @@ def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
         elif spread > _UNSTEADY_RATIO:
             what = f"{name} was not steady: its seconds differ by {spread:.0%} (standard deviation over mean)"
             yield Doubt(Trouble.UNSTEADY, where, what, {f"{name}, seconds": spread})
-    if seen.figures.steal_ratio > _STEAL_RATIO:
-        what = f"the hypervisor took {seen.figures.steal_ratio:.1%} of the CPU time away"
-        yield Doubt(Trouble.STEAL, where, what, {"steal_ratio": seen.figures.steal_ratio})
+    steal, low, high = (seen.value(name) for name in ("steal_ratio", "cpu_busy_low_ratio", "cpu_busy_high_ratio"))
+    if steal > _STEAL_RATIO or high - low > _STEAL_OF_BUSY_RATIO * seen.value("cpu_busy_ratio"):
+        what = (
+            f"the hypervisor took {steal:.1%} of the CPU time away, idle or busy: "
+            f"CPU busy lies between {low:.1%} and {high:.1%}"
+        )
+        bounds = {"steal_ratio": steal, "cpu_busy_low_ratio": low, "cpu_busy_high_ratio": high}
+        yield Doubt(Trouble.STEAL, where, what, bounds)
     if seen.trial.profile:
         for text in contamination.warnings(seen.trial.profile):
             shares = contamination.foreign_shares(seen.trial.profile)

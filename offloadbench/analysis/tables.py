@@ -117,14 +117,14 @@ def _seconds(run: Run, trial: Trial) -> dict[str, npt.NDArray[np.float64]]:
     if metrics.counts_super_packets(run, rows["tx_bytes"].sum(), rows["tx_packets"].sum()):
         on_cable = on_cable + np.maximum(segments - rows["tx_packets"], 0) * metrics.SEGMENT_HEADER_BYTES
     ticks = np.where(rows["cpu_ticks_s"] > 0, rows["cpu_ticks_s"], math.nan)
-    busy = interval * cpus - rows["cpu_idle_exact_s"] - rows["cpu_steal_s"]
+    busy = metrics.busy_by_second(trial.samples, cpus)
     return {
         "t_s": np.array(trial.samples.t_s, dtype=float),
         "interval_s": interval,
         "late_s": np.array(trial.samples.late_s, dtype=float),
         "tx_bits_per_s": on_cable * 8 / interval,
         "rx_bits_per_s": rows["rx_bytes"] * 8 / interval,
-        "cpu_busy_ratio": np.maximum(busy, 0) / (interval * cpus),
+        "cpu_busy_ratio": busy / (interval * cpus),
         **{f"cpu_{kind}_ratio": rows[f"cpu_{kind}_s"] / ticks for kind in _SAMPLE_RATIOS},
         "packets_per_s": rows["tx_packets"] / interval,
         "context_switches_per_s": rows["context_switches"] / interval,

@@ -214,7 +214,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         )
 
     def each(t_s: float, difference: Reading, interval_s: float) -> None:
-        busy = 1 - (difference["cpu_idle_exact_s"] + difference["cpu_steal_s"]) / (interval_s * len(cpus))
+        available_s = interval_s * len(cpus)
+        busy_s = metrics.busy(available_s, difference["cpu_idle_exact_s"], difference["cpu_steal_s"])
         segments = difference["tcp_out_segments"] + difference["tcp_retrans_segments"]
         on_cable = metrics.cable_bytes(
             difference["tx_bytes"],
@@ -222,7 +223,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             segments,
             counts_super_packets=setting.counts_super_packets,
         )
-        setting.emit(Sampled(t_s, on_cable * 8 / interval_s, busy))
+        setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)

@@ -36,17 +36,30 @@ def _metrics(sample_run: Run, *, counts_super_packets: bool = False, mtu_bytes: 
     return found
 
 
-def test_busy_is_what_is_neither_idle_nor_stolen(sample_run: Run) -> None:
+def test_busy_is_what_is_not_idle_without_its_share_of_what_was_stolen(sample_run: Run) -> None:
     figures = _metrics(sample_run)
-    assert metrics.busy_s(_SAMPLES, 1) == pytest.approx(4 * 0.25)
-    assert figures.cpu_busy_ratio == pytest.approx(0.25)
+    assert metrics.busy_s(_SAMPLES, 1) == pytest.approx(4 * 0.3 * 0.95)
+    assert figures.cpu_busy_ratio == pytest.approx(0.3 * 0.95)
+    assert (figures.cpu_busy_low_ratio, figures.cpu_busy_high_ratio) == pytest.approx((0.25, 0.3))
     assert figures.steal_ratio == pytest.approx(0.05)
+
+
+def test_steal_of_a_cpu_that_is_all_but_idle_leaves_its_busy_time() -> None:
+    # a second of a real trial: more was stolen than the CPU was awake, most of it while it was being woken
+    second = samples(rows=1, interval_s=1.0, cpu_idle_exact_s=0.919, cpu_steal_s=0.13)
+    assert metrics.busy_s(second, 1) == pytest.approx(0.081 * 0.87)
+    assert metrics.busy_bounds_s(second, 1) == pytest.approx((0.0, 0.081))
+
+
+@pytest.mark.parametrize("stolen", [0.0, 0.3, 1.0])
+def test_all_steal_of_a_cpu_that_is_never_idle_is_taken_off(stolen: float) -> None:
+    assert float(metrics.busy(1.0, 0.0, stolen)) == pytest.approx(1 - stolen)
 
 
 def test_cpu_seconds_per_gb_is_busy_time_over_payload(sample_run: Run) -> None:
     payload = 50_000_000 / 5.0 * 4.0
     figures = _metrics(sample_run)
-    assert figures.cpu_s_per_gb == pytest.approx(1.0 / (payload / 1e9))
+    assert figures.cpu_s_per_gb == pytest.approx(4 * 0.3 * 0.95 / (payload / 1e9))
     assert figures.goodput_bits_per_s == pytest.approx(payload * 8 / 4.0)
 
 
@@ -92,7 +105,7 @@ def test_a_trial_without_load_has_no_cost_per_gb(sample_run: Run) -> None:
     assert figures is not None
     assert math.isnan(figures.cpu_s_per_gb)
     assert math.isnan(figures.goodput_bits_per_s)
-    assert figures.cpu_busy_ratio == pytest.approx(0.25)
+    assert figures.cpu_busy_ratio == pytest.approx(0.3 * 0.95)
 
 
 def test_a_nic_that_sent_nothing_has_no_packet_size(sample_run: Run) -> None:

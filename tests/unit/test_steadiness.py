@@ -65,7 +65,7 @@ def test_a_window_that_drifts_is_a_trend_and_one_that_jumps_is_unsteady(sample_r
 def test_stolen_time_is_told_with_its_remedy(sample_run: Run) -> None:
     found = doubts(_changed(_steady(sample_run), cpu_steal_s=[0.05] * SECONDS))
     assert [doubt.trouble for doubt in found][:1] == [Trouble.STEAL]
-    assert "the hypervisor took 5.0% of the CPU time away. Use a machine" in str(found[0])
+    assert "took 5.0% of the CPU time away, idle or busy: CPU busy lies between 7.6% and 12.6%. Use a" in str(found[0])
 
 
 def test_repeats_that_climb_are_a_trend(sample_run: Run) -> None:
@@ -123,3 +123,11 @@ def test_many_alike_are_told_once_with_their_number(sample_run: Run) -> None:
     assert "repeat 2" in texts[0]
     assert "repeat 3" not in texts[0]
     assert texts[0].endswith(f"and 4 more alike. {Trouble.STEAL.value}")
+
+
+@pytest.mark.parametrize(("idle_s", "told"), [(0.85, False), (0.95, True)])
+def test_less_than_a_hundredth_of_steal_is_told_where_it_leaves_the_busy_time_open(
+    sample_run: Run, idle_s: float, told: bool
+) -> None:
+    run = _changed(_steady(sample_run, 1), cpu_idle_exact_s=[idle_s] * SECONDS, cpu_steal_s=[0.009] * SECONDS)
+    assert [doubt.trouble for doubt in doubts(run)] == ([Trouble.STEAL] if told else [])
