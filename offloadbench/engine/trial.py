@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from offloadbench.analysis import contamination, counting, driver_counters, metrics, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine import offloads
@@ -69,6 +71,7 @@ class _Capture:
 
     applied: offloads.Applied = field(default_factory=offloads.Applied)
     statistics: list[DriverStatistics] = field(default_factory=list)
+    recorded: Path | None = None
     evidence: Evidence | None = None
     samples: Samples | None = None
     profile: ProfileCounts | None = None
@@ -119,6 +122,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
     finally:
         with uninterrupted():
             problem = _take_back(setting.journal, mark, session)
+    _read_evidence(capture, setting.emit)
     if problem:
         outcome, reason = "failed", "; ".join(filter(None, (reason, problem)))
     return Trial(
@@ -183,12 +187,23 @@ def _warm_up(setting: Setting, capture: _Capture) -> None:
     nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
     mtu = link.read(nic, namespace).mtu_bytes
     try:
-        packets = tracepoints.record(nic, capture.applied.leaves or [nic], EVIDENCE_S, setting.folder)
-        capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=packets)
+        capture.recorded = tracepoints.record(nic, capture.applied.leaves or [nic], EVIDENCE_S, setting.folder)
+        capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=[])
     except ProfilerError as error:
         capture.evidence = Evidence(window_s=0.0, mtu_bytes=mtu, packets=[], problem=error.message)
         setting.emit(Note(f"no evidence from tracepoints: {error.message}"))
     time.sleep(max(0.0, ends_s - time.monotonic()))
+
+
+def _read_evidence(capture: _Capture, emit: Emit) -> None:
+    """Only when the load has ended: beside it, on a full CPU, perf took twenty seconds for what takes it one."""
+    if capture.recorded is None or capture.evidence is None:
+        return
+    try:
+        capture.evidence = replace(capture.evidence, packets=tracepoints.shapes(capture.recorded))
+    except ProfilerError as error:
+        capture.evidence = replace(capture.evidence, window_s=0.0, problem=error.message)
+        emit(Note(f"no evidence from tracepoints: {error.message}"))
 
 
 def _attend(sampler: Sampler, bed: Bed) -> None:

@@ -25,8 +25,8 @@ _LINE = re.compile(r"^\s*(?P<event>net:\w+):\s+(?P<trace>.*)$")
 _FIELD = re.compile(r"\b(len|gso_size|ip_summed)=(\d+)")
 
 
-def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> list[PacketShapes]:
-    """Record for some tenths of a second, on all CPUs, packets of these devices only.
+def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> Path:
+    """Record for some tenths of a second, on all CPUs, packets of these devices only; `shapes` reads it.
 
     Args:
         ifname: the device under test, to which the stack hands down.
@@ -36,12 +36,12 @@ def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> li
         ProfilerError: tracepoints are not to be had (no tracefs, or none that may be read).
     """
     data = folder / "evidence.perf.data"
-    arguments = ["record", "-a", "-o", str(data)]
+    # without build ids: perf would read its whole recording again for them
+    arguments = ["record", "-a", "--no-buildid", "--no-buildid-cache", "-o", str(data)]
     for event, names in ((QUEUE, [ifname]), *((event, nics) for event in (TRANSMIT, *RECEIVE))):
         arguments += ["-e", event, "--filter", " || ".join(f'name == "{name}"' for name in names)]
     try:
         sh.perf(*arguments, "--", "sleep", str(seconds), _out=str(folder / "evidence.log"), _err_to_out=True)
-        return count_shapes(perf.script(data, "event,trace"))
     except sh.CommandNotFound as error:
         raise ProfilerError("perf is not installed", "apt-get install linux-perf (Debian)") from error
     except sh.ErrorReturnCode as error:
@@ -49,6 +49,17 @@ def record(ifname: str, nics: Sequence[str], seconds: float, folder: Path) -> li
             f"tracepoints cannot be recorded: {reason((folder / 'evidence.log').read_text(errors='replace'))}",
             "CAP_PERFMON is needed, and a tracefs that you may read",
         ) from error
+    return data
+
+
+def shapes(data: Path) -> list[PacketShapes]:
+    """The packets of a recording, which is removed.
+
+    Raises:
+        ProfilerError: perf cannot read it.
+    """
+    try:
+        return count_shapes(perf.script(data, "event,trace"))
     finally:
         data.unlink(missing_ok=True)
 

@@ -30,7 +30,10 @@ def test_a_trial_that_goes_well_captures_everything_and_is_put_back(stage: Stage
     assert None not in (trial.evidence, trial.profile, trial.load, trial.wire, trial.tool)
     assert trial.gso_max_segs == 1
     stage.assert_put_back()
-    assert stage.done[-1] == "close"
+    # perf reads its recording when no load is disturbed by it
+    assert stage.done[-2:] == ["close", "read evidence"]
+    assert trial.evidence is not None
+    assert trial.evidence.packets == stage.evidence
     assert [e.name for e in stage.events if isinstance(e, Phase)] == ["preparing", "warm-up", "measuring", "finishing"]
     assert sum(isinstance(event, Sampled) for event in stage.events) == 2
 
@@ -128,6 +131,8 @@ def test_a_late_failure_keeps_what_was_captured(stage: Stage) -> None:
     trial = stage.run()
     assert trial.outcome == "failed"
     assert None not in (trial.evidence, trial.samples, trial.profile)
+    assert trial.evidence is not None
+    assert trial.evidence.packets == stage.evidence
     assert trial.load is None
 
 
@@ -206,6 +211,16 @@ def test_a_machine_without_tracepoints_runs_on_without_evidence(stage: Stage) ->
     assert trial.evidence is not None
     assert (trial.evidence.packets, trial.evidence.problem) == ([], "no tracefs")
     assert any(isinstance(event, Note) and "no tracefs" in event.text for event in stage.events)
+
+
+def test_evidence_that_cannot_be_read_is_said_and_ends_no_trial(stage: Stage) -> None:
+    stage.failing["read evidence"] = ProfilerError("perf cannot read its own recording")
+    trial = stage.run()
+    assert trial.outcome == "ok"
+    assert trial.evidence is not None
+    assert (trial.evidence.packets, trial.evidence.window_s) == ([], 0.0)
+    assert trial.evidence.problem == "perf cannot read its own recording"
+    assert any(isinstance(event, Note) and "cannot read" in event.text for event in stage.events)
 
 
 def test_without_profile_no_recorder_is_started(stage: Stage) -> None:
