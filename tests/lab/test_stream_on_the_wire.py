@@ -101,8 +101,7 @@ def test_a_short_queue_drops_and_the_sender_adapts(open_bed: OpenBed) -> None:
     assert report.to_peer.lost_segments == 0
     on_cable = (report.to_peer.l2_bytes + 24 * report.to_peer.segments) * 8 / report.interval_s
     assert on_cable <= 1.01 * GBIT
-    # a sender that adapts keeps most of it; 0.52 was left while the hypervisor had a third of the CPU
-    assert load.payload_bytes * 8 / load.interval_s >= 0.4 * GBIT * PAYLOAD_RATIO
+    assert load.payload_bytes * 8 / load.interval_s >= 0.7 * GBIT * PAYLOAD_RATIO
 
 
 def test_sysctls_are_set_on_both_ends_recorded_and_not_outside(open_bed: OpenBed) -> None:
