@@ -78,7 +78,8 @@ def busy(available_s: npt.ArrayLike, idle_s: npt.ArrayLike, steal_s: npt.ArrayLi
     """
     available, idle = np.asarray(available_s, dtype=float), np.asarray(idle_s, dtype=float)
     awake = np.maximum(available - idle, 0.0)
-    return np.asarray(awake * (1 - np.asarray(steal_s, dtype=float) / available))
+    # steal comes in ticks: a second may hold more than one of it
+    return np.asarray(awake * np.maximum(1 - np.asarray(steal_s, dtype=float) / available, 0.0))
 
 
 def busy_by_second(samples: Samples, cpus: int) -> npt.NDArray[np.float64]:

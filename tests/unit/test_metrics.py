@@ -51,9 +51,9 @@ def test_steal_of_a_cpu_that_is_all_but_idle_leaves_its_busy_time() -> None:
     assert metrics.busy_bounds_s(second, 1) == pytest.approx((0.0, 0.081))
 
 
-@pytest.mark.parametrize("stolen", [0.0, 0.3, 1.0])
-def test_all_steal_of_a_cpu_that_is_never_idle_is_taken_off(stolen: float) -> None:
-    assert float(metrics.busy(1.0, 0.0, stolen)) == pytest.approx(1 - stolen)
+@pytest.mark.parametrize(("stolen", "left"), [(0.0, 1.0), (0.3, 0.7), (1.0, 0.0), (1.01, 0.0)])
+def test_all_steal_of_a_cpu_that_is_never_idle_is_taken_off(stolen: float, left: float) -> None:
+    assert float(metrics.busy(1.0, 0.0, stolen)) == pytest.approx(left)
 
 
 def test_cpu_seconds_per_gb_is_busy_time_over_payload(sample_run: Run) -> None:
