@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from offloadbench import catalog, runfile
-from offloadbench.analysis import counting, limits, metrics, module_tables, packets
+from offloadbench.analysis import counting, limits, module_tables, packets
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -84,7 +84,4 @@ def test_call_chains_find_the_module_of_what_interrupts_hid(offloadbench: Offloa
     (counts,) = (trial.profile for trial in run.trials)
     assert counts is not None
     (gap,) = counting.gaps(counts)
-    figures = metrics.of_trial(run, run.trials[0])
-    assert figures is not None
-    # the timer that samples stands still while the hypervisor has the CPU, and the count goes on
-    assert abs(gap.ratio) < 0.1 + figures.steal_ratio
+    assert abs(gap.ratio) < 0.1
