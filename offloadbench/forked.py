@@ -21,29 +21,25 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def each(works: Sequence[Callable[[], _Result]], processes: int) -> Iterator[_Result]:
-    """The results in order, of works that know nothing of each other; errors are raised in their place."""
-    with _pool(works, processes) as pool:
-        yield from pool.map(_do, range(len(works)))
-
-
 @contextmanager
-def beside(work: Callable[[], _Result]) -> Iterator[Callable[[], _Result]]:
-    """Do the work while the caller does something else.
+def beside(works: Sequence[Callable[[], _Result]]) -> Iterator[list[Callable[[], _Result]]]:
+    """Do works that know nothing of each other, in this order, while the caller does something else: a process a CPU.
+
+    What is not begun when the caller leaves is not done.
 
     Yields:
-        What waits for the result, or raises the work's error; it may be called again. With one CPU it does the work.
+        For each work what waits for its result, or raises its error; it may be called again. With one CPU it does the
+        work.
     """
-    if cpus() < 2:
-        yield cache(work)
+    if cpus() < 2 or not works:
+        yield [cache(work) for work in works]
         return
-    with _pool([work], 1) as pool:
-        yield pool.submit(_do, 0).result
-
-
-def _pool(works: Sequence[Callable[[], _Result]], processes: int) -> futures.ProcessPoolExecutor:
     context = multiprocessing.get_context("fork")
-    return futures.ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(works,))
+    pool = futures.ProcessPoolExecutor(min(cpus(), len(works)), context, initializer=_begin, initargs=(works,))
+    try:
+        yield [pool.submit(_do, number).result for number in range(len(works))]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin(works: Sequence[Callable[[], Any]]) -> None:

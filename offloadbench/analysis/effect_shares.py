@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from offloadbench.analysis import student_t
 from offloadbench.analysis.effects import CONTRASTS, Blocks, Contrast, blocks_of
 from offloadbench.analysis.module_costs import ModuleCosts
 from offloadbench.analysis.observations import Observation, observations
@@ -60,7 +60,7 @@ def _reach(deviations: Values) -> Values:
     count = len(deviations)
     if count < 2:
         return np.full(deviations.shape[1], math.nan)
-    quantile = float(special.stdtrit(count - 1, 1 - ALPHA / 2))
+    quantile = student_t.quantile(count - 1, 1 - ALPHA / 2)
     return np.array(quantile * deviations.std(axis=0, ddof=1) / math.sqrt(count))
 
 

@@ -10,8 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
+from offloadbench.analysis import student_t
 from offloadbench.analysis.statistics import ALPHA, BATCHES, Estimate
 
 POWER = 0.8
@@ -92,7 +91,7 @@ def trials_needed(tests: int) -> int:
 
 def _reach(level: float, degrees: float) -> float:
     """The smallest detectable change in standard errors (Bloom, H. S. (1995), Evaluation Review 19: 547)."""
-    return float(special.stdtrit(degrees, (1 + level) / 2) + special.stdtrit(degrees, POWER))
+    return student_t.quantile(degrees, (1 + level) / 2) + student_t.quantile(degrees, POWER)
 
 
 def cells(judgement: Judgement) -> dict[str, object]:

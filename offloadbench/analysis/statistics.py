@@ -3,7 +3,7 @@
 Inside a run, two cases are paired within blocks: Student's t on the logarithms of their ratios. Between runs: Welch's t
 on logarithms (Welch 1947); its standard error is widened where successive trials resemble each other (effective sample
 size from the lag-1 autocorrelation with Kendall's correction of bias; Zwiers and von Storch 1995). Changes of modules,
-which may be zero, are tested on the raw scale. The t distribution is scipy's.
+which may be zero, are tested on the raw scale.
 
 The interval of a difference is the ratio's, at the baseline's level: the two never disagree about zero.
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
+from offloadbench.analysis import student_t
 from offloadbench.errors import StatisticError
 
 ALPHA = 0.05
@@ -61,11 +61,11 @@ class Estimate:
         """Two-sided p of "no change"; NaN without an interval."""
         if self.standard_error == 0:
             return 1.0
-        return float(2 * special.stdtr(self.degrees, -abs(self.change / self.standard_error)))
+        return 2 * student_t.below(self.degrees, -abs(self.change / self.standard_error))
 
     def interval(self, level: float = 1 - ALPHA) -> tuple[float, float]:
         """The change's interval at this confidence, on the scale of the test."""
-        reach = float(special.stdtrit(self.degrees, (1 + level) / 2)) * self.standard_error
+        reach = student_t.quantile(self.degrees, (1 + level) / 2) * self.standard_error
         return self.change - reach, self.change + reach
 
     def ratio(self, change: float) -> float:
@@ -202,7 +202,7 @@ def mean_interval(values: Sequence[float] | Values, level: float = 1 - ALPHA) ->
     count, mean = len(logs), float(logs.mean())
     if count < 2:
         return math.exp(mean), math.nan, math.nan
-    reach = float(special.stdtrit(count - 1, (1 + level) / 2)) * float(logs.std(ddof=1)) / math.sqrt(count)
+    reach = student_t.quantile(count - 1, (1 + level) / 2) * float(logs.std(ddof=1)) / math.sqrt(count)
     # few trials that differ much reach farther than a float does
     return math.exp(mean), math.exp(mean - reach), math.exp(min(mean + reach, 700.0))
 

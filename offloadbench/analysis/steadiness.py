@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
-from offloadbench.analysis import contamination, metrics
+from offloadbench.analysis import contamination, metrics, student_t
 from offloadbench.analysis.observations import HEADLINES, Observation, observations, values
 from offloadbench.analysis.statistics import Values
 from offloadbench.model import Run, Samples
@@ -71,7 +70,7 @@ def _trend(series: Values) -> float:
     if explained <= _TREND_EXPLAINS or abs(change) <= _TREND_RATIO:
         return 0.0
     t = math.inf if explained >= 1 else abs(correlation) * math.sqrt((count - 2) / (1 - explained))
-    return change if 2 * float(special.stdtr(count - 2, -t)) < _TREND_P else 0.0
+    return change if 2 * student_t.below(count - 2, -t) < _TREND_P else 0.0
 
 
 def _seconds(samples: Samples, cpus: int) -> dict[str, Values]:
@@ -134,7 +133,7 @@ def _outlier(logs: Values) -> int | None:
     """The position of the one value that does not belong to the others (Grubbs 1969), if there is one."""
     count, spread = len(logs), float(logs.std(ddof=1))
     away = np.abs(logs - logs.mean())
-    t = float(special.stdtrit(count - 2, 1 - _OUTLIER_P / (2 * count)))
+    t = student_t.quantile(count - 2, 1 - _OUTLIER_P / (2 * count))
     limit = (count - 1) / math.sqrt(count) * math.sqrt(t**2 / (count - 2 + t**2))
     return int(away.argmax()) if float(away.max()) > limit * spread > 0 else None
 

@@ -46,7 +46,6 @@ def _report(folder: Path) -> None:
     """One report over all points that were measured."""
     from offloadbench import catalog, sweepfile
     from offloadbench.report import html
-    from offloadbench.report.contents import contents
 
     found = sweepfile.load(folder)
     runs = sweepfile.load_runs(found, folder)
@@ -55,7 +54,7 @@ def _report(folder: Path) -> None:
     path = folder / _REPORT
     try:
         names = [sweepfile.describe(point, found) for point in found.points if (folder / point.file).exists()]
-        path.write_text(html.page(contents(runs, catalog.profile("linux"), names)), encoding="utf-8")
+        path.write_text(html.render(runs, catalog.profile("linux"), names), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "choose another --output") from error
     print(f"report: {path}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
-    from offloadbench.report.contents import Contents
+    from offloadbench.report.contents import Material
     from offloadbench.report.plot import Plot
 
 
@@ -68,19 +68,22 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
         return page if as_html else partial(probe_page.markdown, probes), partial(probe_page.plots, probes)
     if any(of_probes):
         raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
-    found = _contents(files, names, arguments.profile)
+    material = _material(files, names, arguments.profile)
     from offloadbench.report import html, markdown
 
-    return partial(html.page if as_html else markdown.render, found), found.plots.every
+    def plots() -> list[Plot]:
+        return material.contents.plots.every()
+
+    return partial(html.page if as_html else markdown.render, material), plots
 
 
-def _contents(files: list[Path], names: list[str], profile_name: str) -> Contents:
+def _material(files: list[Path], names: list[str], profile_name: str) -> Material:
     from offloadbench import catalog, forked, runfile
     from offloadbench.analysis import results
 
     runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name)
-    with forked.beside(partial(results.profiled, runs, profile)) as sampled:
+    with forked.beside([partial(results.profiled, runs, profile)]) as (sampled,):
         # what draws takes as long to import as the samples take to be attributed
-        from offloadbench.report.contents import contents
+        from offloadbench.report.contents import collect
 
-        return contents(runs, profile, names, sampled)
+        return collect(runs, profile, names, sampled)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from offloadbench.analysis import caveats, confidence, findings
 from offloadbench.analysis.caveats import Caveat
@@ -39,18 +40,22 @@ ROWS = {
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """The plots in the order of the page, those with sentences beside them; none is drawn before it is asked for."""
+    """The plots, some with sentences beside them; none is drawn before it is asked for.
 
-    changes: Told
+    Attributes:
+        changes, effects, waterfalls: of what was found, which takes a while; the others show what was measured.
+    """
+
     rtt: Plot | None
     throughput_cpu: Plot | None
-    effects: Told
-    waterfalls: list[Plot]
     modules: list[Plot]
     floors: list[Plot]
     confidence: list[tuple[Plot, list[tuple[str, str]]]]
     queues: list[Plot]
     series: list[Plot]
+    changes: Told = field(default_factory=list)
+    effects: Told = field(default_factory=list)
+    waterfalls: list[Plot] = field(default_factory=list)
 
     def every(self) -> list[Plot]:
         """All of them, in the order of the page."""
@@ -101,10 +106,33 @@ class Contents:
         return len(self.results.trials[["nic", "workload"]].drop_duplicates()) > 1
 
 
-def contents(
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of: the tables of the runs and the plots of what was measured.
+
+    Attributes:
+        names: of the run files, as they were given; `run_names` those of the runs in `results`.
+    """
+
+    results: Results
+    profile: Profile
+    names: list[str]
+    run_names: list[str]
+    limits: list[Verdict]
+    theory: Table
+    pictures: Pictures
+    plots: Plots
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Everything that the runs say."""
+        return _contents(self)
+
+
+def collect(
     runs: Sequence[Run], profile: Profile, names: Sequence[str], sampled: Callable[[], Profiled] | None = None
-) -> Contents:
-    """Everything that the runs say.
+) -> Material:
+    """What a report of these runs is made of.
 
     Args:
         names: of the run files, as they were given.
@@ -112,26 +140,41 @@ def contents(
     """
     limits, theory = limit_views.watched(unique_runs(runs))
     results = gather(runs, profile, sampled)
+    pictures = Pictures(results, profile)
+    plots = Plots(
+        rtt=pictures.rtt(),
+        throughput_cpu=pictures.throughput_cpu(),
+        modules=pictures.modules(),
+        floors=pictures.floors(),
+        confidence=pictures.confidence(),
+        queues=pictures.queues(),
+        series=pictures.series(),
+    )
+    by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
+    run_names = [by_id[run.run_id] for run in results.runs]
+    return Material(results, profile, list(names), run_names, limits, theory, pictures, plots)
+
+
+def _contents(material: Material) -> Contents:
+    results, profile, pictures = material.results, material.profile, material.pictures
     found = findings.find(results)
     headlines = findings.headlines(found)
-    by_id = {run.run_id: name for run, name in zip(runs, names, strict=True)}
-    changes, remarks = change_views.run_changes(results.runs, [by_id[run.run_id] for run in results.runs], profile)
+    changes, remarks = change_views.run_changes(results.runs, material.run_names, profile)
     effects, effect_problems = change_views.run_effects(results)
-    pictures = Pictures(results, profile)
     cpus, single_cpus = profile_views.cpus(results)
     others = caveats.foreign(results)
     return Contents(
         results=results,
         profile=profile,
-        names=list(names),
+        names=material.names,
         headlines=headlines,
         others=[finding for finding in found if all(finding is not other for other in headlines)],
         changes=changes,
         remarks=remarks,
         effects=effects,
         effect_problems=effect_problems,
-        limits=limits,
-        theory=theory,
+        limits=material.limits,
+        theory=material.theory,
         counted=confidence.counted(results.runs),
         features=views.features(results),
         modules=views.modules(results, profile.floors),
@@ -140,16 +183,10 @@ def contents(
         single_cpus=single_cpus,
         foreign=list(others.values()),
         caveats=caveats.collect(results, others),
-        plots=Plots(
+        plots=replace(
+            material.plots,
             changes=pictures.changes(changes),
-            rtt=pictures.rtt(),
-            throughput_cpu=pictures.throughput_cpu(),
             effects=pictures.effects(effects),
             waterfalls=pictures.waterfalls(headlines),
-            modules=pictures.modules(),
-            floors=pictures.floors(),
-            confidence=pictures.confidence(),
-            queues=pictures.queues(),
-            series=pictures.series(),
         ),
     )

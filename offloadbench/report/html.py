@@ -13,9 +13,9 @@ from markupsafe import Markup
 from offloadbench.analysis import findings
 from offloadbench.model import Profile, Run
 from offloadbench.report import machine, views
-from offloadbench.report.contents import ROWS, Contents, contents
+from offloadbench.report.contents import ROWS, Contents, Material, collect
 from offloadbench.report.flame import flame
-from offloadbench.report.plot import draw_all
+from offloadbench.report.plot import ahead
 from offloadbench.report.plots import style
 from offloadbench.report.templates import content_hash, environment, own, script
 
@@ -29,14 +29,19 @@ def render(runs: Sequence[Run], profile: Profile, names: Sequence[str]) -> str:
     Returns:
         An HTML document that needs nothing but itself.
     """
-    return page(contents(runs, profile, names))
+    return page(collect(runs, profile, names))
 
 
-def page(found: Contents) -> str:
-    """The document of these contents."""
+def page(material: Material) -> str:
+    """The document made of this."""
+    with style.drawing(), ahead(material.plots.every()):
+        return environment().get_template("report.html.j2").render(_values(material.contents))
+
+
+def _values(found: Contents) -> dict[str, object]:
     results, profile, plots = found.results, found.profile, found.plots
     css, graph = own("report.css"), flame(results)
-    values = dict(
+    return dict(
         css=Markup(css),  # noqa: S704 our own file
         css_hash=content_hash(css),
         scripts=[script(name) for name in ("report.js", *(["flame.js"] if graph else []))],
@@ -69,6 +74,3 @@ def page(found: Contents) -> str:
         methods=[machine.methods(run) for run in results.runs],
         machines=[machine.machine(run) for run in results.runs],
     )
-    with style.drawing():
-        draw_all(plots.every())
-        return environment().get_template("report.html.j2").render(values)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from offloadbench.analysis.findings import Finding
 from offloadbench.report import machine, views
 from offloadbench.report.comparison import escape_markdown
-from offloadbench.report.contents import ROWS, Contents
+from offloadbench.report.contents import ROWS, Contents, Material
 from offloadbench.report.machine import Group
 from offloadbench.report.svg import printable
 from offloadbench.report.views import Cell, Table
@@ -105,8 +105,9 @@ def _changes(found: Contents) -> list[str]:
     return _section("What changed between the runs", [*found.remarks, *sentences])
 
 
-def render(found: Contents) -> str:
+def render(material: Material) -> str:
     """The whole report."""
+    found = material.contents
     results = found.results
     benches = ", ".join(dict.fromkeys(results.benches.values()))
     effects = [text for one in found.effects for text in one.sentences]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -14,8 +15,8 @@ from offloadbench.report.svg import inline, printable
 
 WIDE, NARROW = "wide", "narrow"
 _PAGES = (WIDE, NARROW)
-# plots for which starting a process pays
-_WORTH_A_PROCESS = 4
+# plots for which starting processes pays
+_WORTH_PROCESSES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,14 @@ class Plot:
         number: of this plot in its report, which keeps the ids of one page apart.
         draw: called with `narrow`, inside `style.drawing`.
         label: what a reader who cannot see the plot is told.
+        drawn: page -> what gives the picture that was drawn already, or waits for it.
     """
 
     number: int
     draw: partial[Figure]
     label: str
     caption: str
-    drawn: dict[str, Markup] = field(default_factory=dict, compare=False, repr=False)
+    drawn: dict[str, Callable[[], Markup]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -52,20 +54,23 @@ class Plot:
     def inline(self, css_class: str) -> Markup:
         """SVG for one of the pages, drawn when it is first asked for."""
         if css_class not in self.drawn:
-            figure = self.draw(narrow=css_class == NARROW)
-            text = inline(figure, f"p{self.number}{css_class}-", printable(self.label), css_class)
-            self.drawn[css_class] = Markup(text)  # noqa: S704 escaped by ElementTree
-        return self.drawn[css_class]
+            self.drawn[css_class] = cache(partial(self._inline, css_class))
+        return self.drawn[css_class]()
+
+    def _inline(self, css_class: str) -> Markup:
+        figure = self.draw(narrow=css_class == NARROW)
+        text = inline(figure, f"p{self.number}{css_class}-", printable(self.label), css_class)
+        return Markup(text)  # noqa: S704 escaped by ElementTree
 
 
-def draw_all(plots: Sequence[Plot]) -> None:
-    """Draw every plot for both pages, a process a CPU: pictures know nothing of each other, and take most of the time.
+@contextmanager
+def ahead(plots: Sequence[Plot]) -> Iterator[None]:
+    """Draw these for both pages while the caller writes what stands beside them: they take most of a report's time.
 
-    Few plots are drawn here.
+    Few plots are drawn when they are asked for.
     """
-    processes = min(forked.cpus(), len(plots) // _WORTH_A_PROCESS)
-    if processes < 2:
-        return
-    works = [partial(plot.inline, css_class) for plot in plots for css_class in _PAGES]
-    for number, drawn in enumerate(forked.each(works, processes)):
-        plots[number // len(_PAGES)].drawn[_PAGES[number % len(_PAGES)]] = drawn
+    asked = [(plot, css_class) for plot in plots for css_class in _PAGES] if len(plots) >= _WORTH_PROCESSES else []
+    with forked.beside([partial(plot.inline, css_class) for plot, css_class in asked]) as results:
+        for (plot, css_class), result in zip(asked, results, strict=True):
+            plot.drawn[css_class] = result
+        yield

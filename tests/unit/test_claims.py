@@ -18,7 +18,7 @@ from offloadbench.analysis.findings import figure, percent
 from offloadbench.analysis.module_costs import module_costs
 from offloadbench.model import Profile, Run
 from offloadbench.report import markdown
-from offloadbench.report.contents import ROWS, Contents, contents
+from offloadbench.report.contents import ROWS, Contents, collect
 from offloadbench.units import format_bytes, format_change, format_rate, format_ratio
 from tests.unit.test_diagnosis import RECORDED, recorded
 
@@ -85,7 +85,7 @@ def real(request: pytest.FixtureRequest, data: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def found(real: Run, linux_profile: Profile) -> Contents:
-    return contents([real], linux_profile, ["real.json"])
+    return collect([real], linux_profile, ["real.json"]).contents
 
 
 def test_figures_of_findings_are_in_their_rows(real: Run, found: Contents, linux_profile: Profile) -> None:
@@ -181,8 +181,8 @@ def test_a_number_that_is_in_no_row_is_noticed(real: Run, linux_profile: Profile
     assert _untraced(["it saves 123.45 CPU seconds"], Rows(real, linux_profile, "findings").numbers()) != []
 
 
-def test_every_section_names_tables_that_are_exported(found: Contents) -> None:
-    text = markdown.render(found)
+def test_every_section_names_tables_that_are_exported(real: Run, linux_profile: Profile) -> None:
+    text = markdown.render(collect([real], linux_profile, ["real.json"]))
     named = set(re.findall(r"offloadbench export --table (\w+)", text))
     assert {name for names in ROWS.values() for name in names} <= set(TABLES)
     assert {"findings", "trials", "modules", "features", "methods"} <= named <= set(TABLES)

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +25,10 @@ def _fails() -> int:
     raise UsageError("names: damaged", "build it again")
 
 
-def test_results_come_in_order_and_from_other_processes() -> None:
-    found = list(forked.each([partial(_numbered, number) for number in range(20)], 2))
+def test_results_come_in_order_and_from_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forked, "cpus", lambda: 2)
+    with forked.beside([partial(_numbered, number) for number in range(20)]) as results:
+        found = [result() for result in results]
     assert [number for number, _ in found] == list(range(20))
     assert os.getpid() not in {pid for _, pid in found}
 
@@ -31,7 +36,7 @@ def test_results_come_in_order_and_from_other_processes() -> None:
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_work_beside_is_done_once(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forked, "cpus", lambda: cpus)
-    with forked.beside(lambda: (os.getpid(), object())) as result:
+    with forked.beside([lambda: (os.getpid(), object())]) as (result,):
         pid, made = result()
         assert result() == (pid, made)
     assert (pid == os.getpid()) == (cpus == 1)
@@ -40,11 +45,35 @@ def test_work_beside_is_done_once(cpus: int, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_an_error_of_the_work_reaches_who_asks_for_the_result(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forked, "cpus", lambda: cpus)
-    with forked.beside(_fails) as result, pytest.raises(UsageError, match="names: damaged") as caught:
-        result()
+    with (
+        forked.beside([os.getpid, _fails]) as (well, badly),
+        pytest.raises(UsageError, match="names: damaged") as caught,
+    ):
+        assert well()
+        badly()
     assert caught.value.hint == "build it again"
-    with pytest.raises(UsageError, match="names: damaged"):
-        list(forked.each([os.getpid, _fails], 2))
+
+
+def test_no_work_is_done_in_no_process() -> None:
+    none: list[Callable[[], None]] = []
+    with forked.beside(none) as results:
+        assert results == []
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_what_is_not_begun_when_the_caller_leaves_is_not_done(
+    cpus: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(forked, "cpus", lambda: cpus)
+    works = [partial(_slowly_written, tmp_path / str(number)) for number in range(30)]
+    with pytest.raises(UsageError), forked.beside(works):
+        _fails()
+    assert len(list(tmp_path.iterdir())) < len(works)
+
+
+def _slowly_written(path: Path) -> None:
+    path.touch()
+    time.sleep(0.05)
 
 
 _SCRIPT = """
@@ -56,7 +85,9 @@ def work():
     time.sleep(0.5)
 
 try:
-    list(forked.each([work] * 8, 2))
+    with forked.beside([work] * 8) as results:
+        for result in results:
+            result()
 except KeyboardInterrupt:
     print("stopped")
 """

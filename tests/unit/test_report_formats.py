@@ -13,7 +13,7 @@ from offloadbench import runfile
 from offloadbench.errors import UsageError
 from offloadbench.model import Profile, Run
 from offloadbench.report import markdown
-from offloadbench.report.contents import contents
+from offloadbench.report.contents import collect
 from tests.conftest import CommandLine
 
 replace = msgspec.structs.replace
@@ -31,7 +31,7 @@ def paper(paper_path: Path) -> Run:
 
 
 def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, linux_profile: Profile) -> None:
-    text = markdown.render(contents([paper], linux_profile, ["paper.json"]))
+    text = markdown.render(collect([paper], linux_profile, ["paper.json"]))
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings == [
         "Findings",
@@ -50,7 +50,7 @@ def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, l
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(paper: Run, linux_profile: Profile) -> None:
-    text = markdown.render(contents([paper], linux_profile, ["paper.json"]))
+    text = markdown.render(collect([paper], linux_profile, ["paper.json"]))
     tables = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", text, re.M)]
     assert len(tables) >= 3
     for lines in tables:
@@ -60,7 +60,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(paper: Run, linux_pr
 def test_hostile_names_stay_text_in_markdown(paper: Run, linux_profile: Profile) -> None:
     words = "<script>alert(1)</script> | [x](http://x) \n# big `\x1b"
     hostile = replace(paper, nic=replace(paper.nic, name=words, ifname=words), warnings=[words])
-    text = markdown.render(contents([hostile], linux_profile, [words]))
+    text = markdown.render(collect([hostile], linux_profile, [words]))
     outside = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
     # a code span shows what is in it
     assert not re.search(r"(?<!\\)<script", re.sub(r"(?<!\\)`[^`\n]*`", "", outside))
@@ -69,7 +69,7 @@ def test_hostile_names_stay_text_in_markdown(paper: Run, linux_profile: Profile)
 
 
 def test_without_any_trial_markdown_still_stands(paper: Run, linux_profile: Profile) -> None:
-    text = markdown.render(contents([replace(paper, trials=[])], linux_profile, ["paper.json"]))
+    text = markdown.render(collect([replace(paper, trials=[])], linux_profile, ["paper.json"]))
     assert "No two cases can be compared here." in text
 
 
