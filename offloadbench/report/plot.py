@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from offloadbench import forked
+from offloadbench.report.plots import ticks
 from offloadbench.report.svg import inline, printable
 
 WIDE, NARROW = "wide", "narrow"
@@ -41,6 +42,12 @@ class Plot:
         """Words for a file's name."""
         return self.draw.func.__name__.replace("_", "-")
 
+    def figure(self, css_class: str) -> Figure:
+        """Drawn for one of the pages, to be saved."""
+        figure = self.draw(narrow=css_class == NARROW)
+        ticks.lighten(figure)
+        return figure
+
     @property
     def wide(self) -> Markup:
         """SVG."""
@@ -58,8 +65,7 @@ class Plot:
         return self.drawn[css_class]()
 
     def _inline(self, css_class: str) -> Markup:
-        figure = self.draw(narrow=css_class == NARROW)
-        text = inline(figure, f"p{self.number}{css_class}-", printable(self.label), css_class)
+        text = inline(self.figure(css_class), f"p{self.number}{css_class}-", printable(self.label), css_class)
         return Markup(text)  # noqa: S704 escaped by ElementTree
 
 

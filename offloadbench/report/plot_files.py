@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from offloadbench.report.plot import Plot
+from offloadbench.report.plot import WIDE, Plot
 from offloadbench.report.plots import style
 
 _PNG_DPI = 144
@@ -23,7 +23,7 @@ def write(plots: Sequence[Plot], folder: Path) -> Iterator[Path]:
     for number, plot in enumerate(plots, 1):
         stem = f"{number:02}-{plot.name}"
         with style.drawing():
-            figure = plot.draw(narrow=False)
+            figure = plot.figure(WIDE)
             for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": _PNG_DPI})):
                 path = folder / f"{stem}.{ending}"
                 figure.savefig(path, facecolor="white", **options)

@@ -37,7 +37,7 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
     lefts = np.zeros(len(here))
     for name in classes:
         found, colour = shares.loc[here, name].to_numpy(dtype=float), style.confidence_colour(name)
-        axes.barh(range(len(here)), found, left=lefts, height=0.7, color=colour, edgecolor=style.PAPER, linewidth=1.0)
+        style.bars(axes, range(len(here)), lefts, found, height=0.7, colours=colour, linewidth=1.0)
         for row, (left, share) in enumerate(zip(lefts, found, strict=True)):
             if share > (0.14 if narrow else 0.05):
                 axes.text(
@@ -45,8 +45,7 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
                     color=style.on_colour(colour), fontsize=style.SMALL_PX,
                 )  # fmt: skip
         lefts = lefts + found
-    axes.set_yticks(range(len(here)), here)
-    axes.set_ylim(len(here) - 0.45, -0.55)
+    style.name_rows(axes, here)
     axes.set_xlim(0, 1)
     axes.set_xticks([])
     style.clean(axes, "x")

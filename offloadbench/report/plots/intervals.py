@@ -105,7 +105,6 @@ def _draw(axes: Axes, panel: Panel, low: float, high: float, *, narrow: bool) ->
     axes.xaxis.set_major_locator(FixedLocator(_marks(low, right, _MARKS_NARROW if narrow else _MARKS_WIDE)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _mark(round(value, 6))))
-    axes.set_ylim(len(panel.changes) - 0.4, -0.6)
     axes.set_title(panel.title.replace(" (", "\n(" if narrow else " ("), loc="left", pad=8)
     axes.tick_params(axis="x", labelsize=style.SMALL_PX)
     style.clean(axes, "x")
@@ -134,7 +133,8 @@ def intervals(labels: Sequence[str], panels: Sequence[Panel], *, narrow: bool = 
         high = max([1.02, *(end for _, end in told)])
         room = (high / low) ** 0.05
         _draw(axes, panel, low / room, high * room, narrow=narrow)
-        axes.set_yticks(range(len(labels)), shown if narrow or not number else [])
-        if narrow:
-            axes.tick_params(axis="y", labelsize=style.SMALL_PX)
+        style.name_rows(axes, shown)
+        axes.tick_params(
+            axis="y", labelleft=narrow or not number, labelsize=style.SMALL_PX if narrow else style.TEXT_PX
+        )
     return figure

@@ -14,7 +14,7 @@ from offloadbench.report.plots import style
 from offloadbench.report.plots.modules import REST
 from offloadbench.report.plots.panels import Panels, joined
 
-_AXES_PX, _LEGEND_PX = 120, 22
+_AXES_PX, _LEGEND_PX, _NAME_PX = 120, 22, 42
 # quantity -> factor and unit of a second's sum
 _UNITS = {"kernel_cpu_time_ns": (1e-9, "CPU s per second")}
 
@@ -53,7 +53,7 @@ def module_series(
             joined([np.repeat(value, 2, axis=1) for value in values]), colors=colours, linewidth=0,
         )  # fmt: skip
         axes.set_ylim(0, largest * 1.05)
-        axes.set_ylabel(unit)
+        style.name_axes(axes, y=unit, left_px=_NAME_PX)
     handles = [
         Patch(facecolor=colour, label=name if name == REST else module_label(name))
         for name, colour in zip(order, colours, strict=True)

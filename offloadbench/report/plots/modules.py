@@ -68,7 +68,7 @@ def _panel(axes: Axes, stack: _Stack, cases: Sequence[str], smallest: float) -> 
     lefts = np.zeros(len(here))
     for part, costs in stack.values.loc[here].items():
         values, colour = costs.to_numpy(dtype=float), stack.colours[str(part)]
-        axes.barh(range(len(here)), values, left=lefts, height=0.72, color=colour, edgecolor=style.PAPER, linewidth=1.2)
+        style.bars(axes, range(len(here)), lefts, values, height=0.72, colours=colour, linewidth=1.2)
         for row, (left, value) in enumerate(zip(lefts, values, strict=True)):
             if value > largest * smallest:
                 axes.text(
@@ -78,8 +78,7 @@ def _panel(axes: Axes, stack: _Stack, cases: Sequence[str], smallest: float) -> 
         lefts = lefts + values
     for row, total in enumerate(lefts):
         axes.text(total + largest * 0.015, row, rounded(total), va="center", fontweight="bold")
-    axes.set_yticks(range(len(here)), here)
-    axes.set_ylim(len(here) - 0.45, -0.55)
+    style.name_rows(axes, here)
     axes.set_xlim(0, largest * 1.13)
     style.clean(axes, "x")
 
@@ -127,7 +126,7 @@ def modules(
         axes.set_xlim(0, largest)
         style.name_axes(axes, x=unit)
     for axes in [] if narrow else grid[1:]:
-        axes.set_yticklabels([])
+        axes.tick_params(labelleft=False)
     figure.legend(
         handles=[Patch(facecolor=colour, label=label) for colour, label in labels.values()],
         loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,

@@ -17,6 +17,8 @@ from offloadbench.report.plots import style
 _WIDE, _NARROW = 4, 2
 # between two panels, of a panel's width
 _GAP = 0.12
+# from the axes down to their figures and their name
+_PAD_PX, _NAME_PX = 3.5, 19
 _LEFT_PX, _RIGHT_PX, _TITLE_PX, _AXIS_PX, _BETWEEN_PX = 62, 10, 24, 42, 16
 
 
@@ -62,7 +64,6 @@ class Panels:
 
     def _frame(self, chunk: Sequence[str], stack: Sequence[Axes]) -> None:
         begins = [self.offset(position) for position in range(len(chunk))]
-        marks = [0, self.seconds / 2, self.seconds]
         for axes in stack:
             style.clean(axes, "y")
             axes.set_xlim(0, self._across * self._pitch - self.seconds * _GAP)
@@ -77,13 +78,19 @@ class Panels:
                     zorder=0.9,
                 )  # fmt: skip
             axes.spines["bottom"].set_visible(False)
+        below = stack[-1]
+        height_px = below.get_window_extent().height
         for begin, case in zip(begins, chunk, strict=True):
             stack[0].text(begin, 1.05, style.short(case), transform=stack[0].get_xaxis_transform(), va="bottom")
-        ticks = [begin + mark for begin in begins for mark in marks]
-        stack[-1].set_xticks(ticks, [f"{mark:g}" for _ in begins for mark in marks])
-        for label, at in zip(stack[-1].get_xticklabels(), [mark for _ in begins for mark in range(3)], strict=True):
-            label.set_horizontalalignment(("left", "center", "right")[at])
-        stack[-1].set_xlabel("seconds of the window", loc="left")
+            for mark, side in zip((0, self.seconds / 2, self.seconds), ("left", "center", "right"), strict=True):
+                below.text(
+                    begin + mark, -_PAD_PX / height_px, f"{mark:g}", transform=below.get_xaxis_transform(), ha=side,
+                    va="top", fontsize=style.SMALL_PX,
+                )  # fmt: skip
+        below.text(
+            0, -_NAME_PX / height_px, "seconds of the window", transform=below.transAxes, va="top",
+            fontsize=style.SMALL_PX,
+        )  # fmt: skip
 
 
 def joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -56,15 +57,14 @@ def rtt(
     height = (_NARROW_HEIGHT_PX if narrow else _HEIGHT_PX) + _LEGEND_ROW_PX * (legend_rows if narrow else 0)
     figure = style.new_figure(style.NARROW_PX if narrow else style.WIDE_PX, height)
     axes = figure.subplots()
-    for number, line in enumerate(lines):
-        _draw(axes, named[named["line"] == line], line, number)
+    _draw(axes, named, lines)
     colours = {line: _colour(number) for number, line in enumerate(lines)}
     for name, points in theory.items():
         label = f"{name}: theory" if name in colours else name
         x, y = zip(*((rtt_s * 1e3, rate) for rtt_s, rate in points), strict=True)
         axes.plot(x, y, color=colours.get(name, style.INK), linestyle=(0, (4, 3)), linewidth=1.3, label=label)
     _scale(axes, largest, smallest, log=largest > _LOG_FROM_RATIO * smallest if log is None else log)
-    axes.set_xlabel("RTT, ms")
+    axes.set(xlabel="RTT, ms", ylabel="")
     axes.set_xticks(sorted(named["ms"].unique()))
     axes.set_title("Goodput", loc="left")
     axes.tick_params(labelsize=style.SMALL_PX)
@@ -81,17 +81,26 @@ def _colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, name: str, number: int) -> None:
-    medians = rows.groupby("ms")["goodput_bits_per_s"].median()
-    marker = _MARKERS[number % len(_MARKERS)]
-    # when the colours begin again, the markers are hollow
-    face = _colour(number) if number < len(_COLOURS) else "white"
-    axes.plot(
-        medians.index.to_numpy(), medians.to_numpy(),
-        color=_colour(number), marker=marker, markerfacecolor=face, markersize=5, linewidth=1.8, label=name,
+def _draw(axes: Axes, named: pd.DataFrame, lines: Sequence[str]) -> None:
+    """`named`: columns line, ms, goodput_bits_per_s."""
+    # a second of imports (seaborn brings scipy.stats), which only the report of a sweep is to pay
+    import seaborn as sns
+
+    points: dict[str, Any] = {"x": "ms", "y": "goodput_bits_per_s", "hue": "line", "hue_order": lines, "legend": False}
+    points |= {"palette": [_colour(number) for number in range(len(lines))], "ax": axes}
+    markers = [_MARKERS[number % len(_MARKERS)] for number in range(len(lines))]
+    sns.lineplot(
+        data=named, **points, style="line", style_order=lines, markers=markers, dashes=False,
+        estimator="median", errorbar=None, markersize=5, linewidth=1.8,
     )  # fmt: skip
-    if len(rows) > len(medians):
-        axes.scatter(rows["ms"], rows["goodput_bits_per_s"], color=_colour(number), s=10, alpha=0.5, linewidth=0)
+    for number, (drawn, name) in enumerate(zip(axes.lines, lines, strict=True)):
+        drawn.set_label(name)
+        drawn.set_markeredgecolor(_colour(number))
+        # when the colours begin again, the markers are hollow
+        drawn.set_markerfacecolor(_colour(number) if number < len(_COLOURS) else "white")
+    repeated = named[named.duplicated(["line", "ms"], keep=False)]
+    if len(repeated):
+        sns.scatterplot(data=repeated, **points, s=10, alpha=0.5, linewidth=0)
 
 
 def _scale(axes: Axes, largest: float, smallest: float, *, log: bool) -> None:

@@ -13,6 +13,7 @@ from offloadbench.report.plots.panels import Panels, joined
 _AXES_PX, _NARROW_AXES_PX = 110, 96
 # as many points a case can be told apart as dots
 _DOTS_MAX = 120
+_NAME_PX = 42
 
 
 def series(samples: pd.DataFrame, cases: Sequence[str], *, narrow: bool = False) -> Figure:
@@ -42,5 +43,5 @@ def series(samples: pd.DataFrame, cases: Sequence[str], *, narrow: bool = False)
                 dot = "o" if len(x) <= _DOTS_MAX else ""
                 axes.plot(x, y, color=style.case_colour(case), linewidth=1.4, marker=dot, markersize=2.6)
             axes.set_ylim(0, top or 1)
-            axes.set_ylabel(label)
+            style.name_axes(axes, y=label, left_px=_NAME_PX)
     return panels.figure

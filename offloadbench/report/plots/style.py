@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 INK, PAPER = "#0a0b0c", "#fbfcfd"
 # figure sizes are in px of the page: SVG user units
@@ -173,14 +177,39 @@ def grid(figure: Figure, rows: int, columns: int, margins: Margins) -> list[list
 
 
 def name_axes(axes: Axes, *, x: str = "", y: str = "", below_px: float = 21, left_px: float = 56) -> None:
-    """Labels of the axes, at a distance that is not measured."""
+    """Names beside the axes, at a distance that is not measured."""
     box = axes.get_window_extent()
     if x:
-        axes.set_xlabel(x)
-        axes.xaxis.set_label_coords(0.5, -below_px / box.height)
+        axes.text(0.5, -below_px / box.height, x, transform=axes.transAxes, ha="center", va="top", fontsize=SMALL_PX)
     if y:
-        axes.set_ylabel(y)
-        axes.yaxis.set_label_coords(-left_px / box.width, 0.5)
+        axes.text(
+            -left_px / box.width, 0.5, y, transform=axes.transAxes, ha="center", va="bottom", fontsize=SMALL_PX,
+            rotation=90, rotation_mode="anchor",
+        )  # fmt: skip
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Names of the rows, at 0, 1, 2 ... from the top."""
+    axes.yaxis.set_major_locator(FixedLocator(range(len(names))))
+    axes.yaxis.set_major_formatter(FixedFormatter(names))
+    axes.set_ylim(len(names) - 0.45, -0.55)
+
+
+def bars(
+    axes: Axes,
+    rows: npt.ArrayLike,
+    lefts: npt.ArrayLike,
+    widths: npt.ArrayLike,
+    *,
+    height: float,
+    colours: str | Sequence[str],
+    linewidth: float = 0.0,
+) -> None:
+    """Horizontal bars with edges of paper, as one collection: a patch each takes many times as long."""
+    at, left = np.asarray(rows, dtype=float), np.asarray(lefts, dtype=float)
+    right, low, high = left + np.asarray(widths, dtype=float), at - height / 2, at + height / 2
+    corners = np.array([(left, low), (right, low), (right, high), (left, high)]).transpose(2, 0, 1)
+    axes.add_collection(PolyCollection(list(corners), facecolors=colours, edgecolors=PAPER, linewidths=linewidth))
 
 
 def text_px(texts: Sequence[str], size_px: float) -> float:

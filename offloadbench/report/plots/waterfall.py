@@ -70,9 +70,8 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
         level = after
     axes.plot([level, level], [rows - 2 + _BAR / 2, rows - 1 - _BAR / 2], color=style.INK, linewidth=0.8, alpha=0.5)
     _total(axes, rows - 1, found.end, room)
-    axes.set_yticks(range(rows), names)
+    style.name_rows(axes, names)
     axes.tick_params(axis="y", labelsize=type_px)
-    axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, farthest)
     axes.locator_params(axis="x", nbins=5 if narrow else 8)
     style.name_axes(axes, x=f"{unit_per_byte(found.quantity)} of payload")
