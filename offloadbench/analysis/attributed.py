@@ -15,6 +15,7 @@ from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, v
 from offloadbench.model import Profile, Run, Trial
 from offloadbench.packed import unpack_chains
 
+Mask = npt.NDArray[np.bool_]
 # up to here a table of all cells is quicker than sorting the rows
 _COUNTED_CELLS = 1 << 18
 # trials that are attributed and summed at once: many passes over small tables take ten times as long
@@ -89,9 +90,9 @@ class Batch:
         return verdicts_for(self.run.kallsyms, self.profile)
 
     @cached_property
-    def busy(self) -> pd.DataFrame:
-        """The rows that are not idle: what shares are of."""
-        return self.rows[self.rows["leaf"] != IDLE]
+    def busy(self) -> Mask:
+        """Which rows are not idle: what shares are of."""
+        return is_busy(self.rows)
 
     @cached_property
     def items(self) -> list[Attributed]:
@@ -101,6 +102,11 @@ class Batch:
             Attributed(self.run, trial, self.profile, self.rows.iloc[begin:end])
             for trial, begin, end in zip(self.trials, [0, *ends], ends, strict=False)
         ]
+
+
+def is_busy(rows: pd.DataFrame) -> Mask:
+    """Which attributed rows are not idle."""
+    return (rows["leaf"] != IDLE).to_numpy()
 
 
 def batches(run: Run, profile: Profile) -> Iterator[Batch]:
@@ -113,22 +119,28 @@ def batches(run: Run, profile: Profile) -> Iterator[Batch]:
         yield Batch(run, [trial for trial, _ in chosen], profile, rows)
 
 
-def summed(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """value (sum of weights) and samples by these columns, in alphabetical order."""
-    key = np.zeros(len(rows), dtype=np.int64)
+def summed(rows: pd.DataFrame, by: list[str], where: Mask | None = None) -> pd.DataFrame:
+    """value (sum of weights) and samples by these columns, in alphabetical order.
+
+    Args:
+        where: the rows that count, by default all; taking them out of the table would copy all of its columns.
+    """
+    chosen = slice(None) if where is None else np.flatnonzero(where)
+    weights = {name: rows[name].to_numpy()[chosen] for name in ("weight", "samples")}
+    key = np.zeros(len(weights["weight"]), dtype=np.int64)
     levels = []
     for name in by:
         column = rows[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            codes, level = column.cat.codes.to_numpy(np.int64), column.cat.categories.to_numpy()
+            codes, level = column.cat.codes.to_numpy()[chosen], column.cat.categories.to_numpy()
         else:
-            codes, level = pd.factorize(column.to_numpy(), sort=True)
+            codes, level = pd.factorize(column.to_numpy()[chosen], sort=True)
         key = key * max(1, len(level)) + codes
         levels.append(level)
     distinct, place = _distinct(key, math.prod(max(1, len(level)) for level in levels))
     # sums stay below 2^53, where float64 counts exactly
     sums = {
-        name: np.bincount(place, weights=rows[source], minlength=len(distinct)).astype(np.int64)
+        name: np.bincount(place, weights=weights[source], minlength=len(distinct)).astype(np.int64)
         for name, source in (("value", "weight"), ("samples", "samples"))
     }
     columns: dict[str, npt.NDArray[np.generic]] = {}

@@ -83,7 +83,7 @@ def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
 
 def _costs(batch: Batch, quantity: str) -> dict[_Key, dict[str, float]]:
     """Of the trials that moved data and have samples of the quantity."""
-    sums = summed(batch.busy[batch.busy["quantity"] == quantity], ["trial", "module"])
+    sums = summed(batch.rows, ["trial", "module"], batch.busy & (batch.rows["quantity"] == quantity).to_numpy())
     found: dict[_Key, dict[str, float]] = {}
     for place, module, weight in zip(sums["trial"].tolist(), sums["module"], sums["value"].tolist(), strict=True):
         trial = batch.trials[place]

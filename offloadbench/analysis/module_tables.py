@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from offloadbench.analysis import contamination, metrics
-from offloadbench.analysis.attributed import Attributed, Batch, batches, summed
+from offloadbench.analysis.attributed import Attributed, Batch, batches, is_busy, summed
 from offloadbench.analysis.attribution import IDLE, METHODS, OTHER, SHADOW, USER
 from offloadbench.model import Profile, Run
 
@@ -107,12 +107,12 @@ def by_module(rows: pd.DataFrame, callers: pd.DataFrame | None = None) -> pd.Dat
         table = table.astype({"value": np.int64, "samples": np.int64, "caller_value": np.int64})
     else:
         table["caller_value"] = math.nan
-    named = summed(rows[rows["ko"] != ""], [*by, "ko"])
+    named = summed(rows, [*by, "ko"], (rows["ko"] != "").to_numpy())
     if named.empty:
         table["ko"] = ""
     else:
         table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
-    totals = table[_WHOLE].merge(summed(rows[rows["leaf"] != IDLE], _WHOLE), on=_WHOLE, how="left")
+    totals = table[_WHOLE].merge(summed(rows, _WHOLE, is_busy(rows)), on=_WHOLE, how="left")
     share = (table["value"] / totals["value"]).where(table["module"] != IDLE)
     counted = totals["samples"].fillna(0)
     bounds = [wilson_interval(s, n) for s, n in zip(share, counted, strict=True)]
@@ -169,7 +169,7 @@ def by_method(rows: pd.DataFrame) -> pd.DataFrame:
     by_chain = (method == SHADOW) & (leaf != SHADOW)
     table["method"] = np.where(leaf == IDLE, IDLE, np.where(by_chain, CALLER, method))
     table = table.groupby([*_WHOLE, "method"], as_index=False)[["value", "samples"]].sum()
-    totals = table[_WHOLE].merge(summed(rows[rows["leaf"] != IDLE], _WHOLE), on=_WHOLE, how="left")
+    totals = table[_WHOLE].merge(summed(rows, _WHOLE, is_busy(rows)), on=_WHOLE, how="left")
     table["share_ratio"] = (table["value"] / totals["value"]).where(table["method"] != IDLE)
     place = table["method"].map([*METHODS, CALLER].index)
     return table.assign(place=place).sort_values(["trial", "place"], kind="stable").drop(columns="place")
@@ -185,7 +185,7 @@ def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 
 def _second_rows(batch: Batch) -> pd.DataFrame:
-    table = summed(batch.busy, ["trial", *_EVENT, "second", "module"])
+    table = summed(batch.rows, ["trial", *_EVENT, "second", "module"], batch.busy)
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event", "second"])["value"].transform("sum")
     return table
 
@@ -200,10 +200,11 @@ def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 
 def _process_rows(batch: Batch) -> pd.DataFrame:
-    rows = batch.busy.rename(columns={"comm": "process"})
+    rows = batch.rows.rename(columns={"comm": "process"})
     by = ["trial", *_EVENT, "process"]
-    table = summed(rows, by)
-    in_user = table[by].merge(summed(rows[rows["leaf"] == USER], by), on=by, how="left")["value"].fillna(0)
+    table = summed(rows, by, batch.busy)
+    user = summed(rows, by, (rows["leaf"] == USER).to_numpy())
+    in_user = table[by].merge(user, on=by, how="left")["value"].fillna(0)
     table["user_ratio"] = in_user / table["value"]
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event"])["value"].transform("sum")
     table["own"] = [contamination.is_own(name) for name in table["process"]]
@@ -219,7 +220,7 @@ def cpus(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
 
 
 def _cpu_rows(batch: Batch) -> pd.DataFrame:
-    table = summed(batch.busy, ["trial", *_EVENT, "cpu", "module"])
+    table = summed(batch.rows, ["trial", *_EVENT, "cpu", "module"], batch.busy)
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event", "cpu"])["value"].transform("sum")
     return table
 

@@ -83,7 +83,9 @@ def _material(files: list[Path], names: list[str], profile_name: str) -> Materia
 
     runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name)
     with forked.beside([partial(results.profiled, runs, profile)]) as (sampled,):
-        # what draws takes as long to import as the samples take to be attributed
+        # what draws and what weighs take as long to import as the samples take to be attributed
+        import scipy.special  # noqa: F401
+
         from offloadbench.report.contents import collect
 
         return collect(runs, profile, names, sampled)
