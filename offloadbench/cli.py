@@ -24,7 +24,8 @@ from offloadbench.version import __version__
 _NEW_OBJECTS = 50_000
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str = "") -> argparse.ArgumentParser:
+    """Of this command, or of all."""
     parser = argparse.ArgumentParser(
         prog="offloadbench",
         description="What each network offload (TSO, GSO, checksum) is worth on your NIC, kernel and load.",
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"offloadbench {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in commands.subcommands():
+    for module in commands.subcommands(command):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         subparser = subparsers.add_parser(name, help=summary, description=module.__doc__)
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         typed = sys.argv[1:] if arguments is None else arguments
-        chosen = _parser().parse_args(run_defaults.expand(typed, os.environ, Path()))
+        words = run_defaults.expand(typed, os.environ, Path())
+        chosen = _parser(words[0] if words else "").parse_args(words)
         code: int = chosen.main(chosen)
     except (OffloadbenchError, Interrupted) as error:
         commands.show_error(error)

@@ -45,11 +45,11 @@ _PACKINGS = {
 _PLAIN = _Packing(b"", _identity, _identity)
 
 
-def read(path: Path) -> tuple[bytes, Header]:
-    """A document's text, decompressed, and what it says it is.
+def read(path: Path) -> bytes:
+    """A document's text, decompressed.
 
     Raises:
-        RunFileError: missing, unreadable, not JSON, truncated or damaged.
+        RunFileError: missing, unreadable, truncated or damaged.
     """
     try:
         data = path.read_bytes()
@@ -57,12 +57,20 @@ def read(path: Path) -> tuple[bytes, Header]:
         raise RunFileError(f"{path}: {error.strerror}", "give the path of a run file") from error
     packing = next((packing for packing in _PACKINGS.values() if data.startswith(packing.magic)), _PLAIN)
     try:
-        data = packing.unpack(data)
+        return packing.unpack(data)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         cut = "truncated" if isinstance(error, EOFError) else "damaged"
         raise RunFileError(f"{path}: {cut}: {error}", "copy it again from the machine that made it") from error
+
+
+def header(path: Path, data: bytes) -> Header:
+    """What a document says it is; a pass over all of its text.
+
+    Raises:
+        RunFileError: not JSON, or truncated.
+    """
     try:
-        return data, msgspec.json.decode(data, type=Header)
+        return msgspec.json.decode(data, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         cut = "truncated" if "truncated" in str(error) else "not JSON"
         raise RunFileError(f"{path}: {cut} ({error})", "copy it again from the machine that made it") from error

@@ -21,7 +21,7 @@ def is_probe(path: Path) -> bool:
     Raises:
         RunFileError: missing, unreadable, not JSON, truncated or damaged.
     """
-    return documents.read(path)[1].format == PROBE_FORMAT
+    return documents.header(path, documents.read(path)).format == PROBE_FORMAT
 
 
 def load(path: Path) -> Probe:
@@ -30,7 +30,8 @@ def load(path: Path) -> Probe:
     Raises:
         RunFileError: missing, unreadable, not a probe file, truncated, damaged, or of a newer format.
     """
-    data, header = documents.read(path)
+    data = documents.read(path)
+    header = documents.header(path, data)
     if header.format != PROBE_FORMAT:
         raise RunFileError(f"{path}: not a probe file", "give a file that `offloadbench probe --output` wrote")
     documents.check_version(path, header, PROBE_FORMAT_VERSION, "probe file")

@@ -37,12 +37,9 @@ def load(path: Path | str) -> Run:
         RunFileError: missing, unreadable, not a run file, truncated, damaged, or of a newer format.
     """
     path = Path(path)
-    data, header = documents.read(path)
-    if header.format != FORMAT:
-        raise RunFileError(f"{path}: not an offloadbench run file", "give a file that `offloadbench run` wrote")
-    documents.check_version(path, header, FORMAT_VERSION, "run file")
+    data = documents.read(path)
     try:
-        run = _decode(data, header.format_version)
+        run = _present(data) or _told(path, data)
         for trial in run.trials:
             _check(run, trial)
         return run
@@ -50,12 +47,27 @@ def load(path: Path | str) -> Run:
         raise RunFileError(f"{path}: damaged: {error}", "copy it again from the machine that made it") from error
 
 
-def _decode(data: bytes, version: int) -> Run:
-    """The run in a document of this or an older version.
+def _present(data: bytes) -> Run | None:
+    """The run in a document of this version; None for any other document. Asking first would take a pass more."""
+    try:
+        run = msgspec.json.decode(data, type=Run)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return run if run.format_version == FORMAT_VERSION else None
+
+
+def _told(path: Path, data: bytes) -> Run:
+    """The run in a document that is no undamaged one of this version.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        RunFileError: not JSON, truncated, not a run file, or of a newer format.
+        msgspec.DecodeError: damaged.
     """
+    header = documents.header(path, data)
+    if header.format != FORMAT:
+        raise RunFileError(f"{path}: not an offloadbench run file", "give a file that `offloadbench run` wrote")
+    documents.check_version(path, header, FORMAT_VERSION, "run file")
+    version = header.format_version
     if version == FORMAT_VERSION:
         return msgspec.json.decode(data, type=Run)
     document = msgspec.json.decode(data, type=dict[str, Any])

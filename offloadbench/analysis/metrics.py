@@ -14,6 +14,7 @@ SEGMENT_HEADER_BYTES = 66
 BYTES_PER_GB = 1e9
 # Ethernet header, VLAN tag and frame check sequence on top of the MTU
 LINK_HEADER_BYTES = 22
+_Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,15 @@ def busy_s(samples: Samples, cpus: int) -> float:
 
 def busy_bounds_s(samples: Samples, cpus: int) -> tuple[float, float]:
     """The busy time of a window if all that the hypervisor took was taken from busy time, and if none of it was."""
-    available, idle, steal = (float(part.sum()) for part in _times(samples, cpus))
-    return max(0.0, available - idle - steal), max(0.0, available - idle)
+    return _bounds_s(*_times(samples, cpus))
 
 
-def _times(samples: Samples, cpus: int) -> tuple[npt.NDArray[np.float64], ...]:
+def _bounds_s(available_s: _Seconds, idle_s: _Seconds, steal_s: _Seconds) -> tuple[float, float]:
+    awake_s = float(available_s.sum()) - float(idle_s.sum())
+    return max(0.0, awake_s - float(steal_s.sum())), max(0.0, awake_s)
+
+
+def _times(samples: Samples, cpus: int) -> tuple[_Seconds, _Seconds, _Seconds]:
     idle, steal = (np.array(samples.counters[name], dtype=float) for name in ("cpu_idle_exact_s", "cpu_steal_s"))
     return np.array(samples.interval_s, dtype=float) * cpus, idle, steal
 
@@ -136,18 +141,18 @@ def of_trial(run: Run, trial: Trial) -> Metrics | None:
         throughput = on_cable * 8 / window_s
     nan = float("nan")
     payload = payload_bytes(trial)
-    busy = busy_s(samples, cpus)
-    low, high = busy_bounds_s(samples, cpus)
+    times = _times(samples, cpus)
+    busy_time_s, (low, high) = float(busy(*times).sum()), _bounds_s(*times)
     ticks = total["cpu_ticks_s"] or nan
     tool = trial.tool.cpu_s + trial.tool.perf_cpu_s if trial.tool else nan
     return Metrics(
         throughput_bits_per_s=throughput,
         goodput_bits_per_s=payload * 8 / window_s if trial.load else nan,
-        cpu_busy_ratio=busy / (window_s * cpus),
+        cpu_busy_ratio=busy_time_s / (window_s * cpus),
         cpu_user_ratio=total["cpu_user_s"] / ticks,
         cpu_system_ratio=total["cpu_system_s"] / ticks,
         cpu_softirq_ratio=total["cpu_softirq_s"] / ticks,
-        cpu_s_per_gb=busy / (payload / BYTES_PER_GB) if payload else nan,
+        cpu_s_per_gb=busy_time_s / (payload / BYTES_PER_GB) if payload else nan,
         packets_per_s=total["tx_packets"] / window_s,
         bytes_per_packet=total["tx_bytes"] / total["tx_packets"] if total["tx_packets"] else nan,
         retrans_segments=total["tcp_retrans_segments"],

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 
 from offloadbench.errors import Interrupted, OffloadbenchError
 
+_MEASURING = ("run", "sweep", "batch", "watch", "compare", "report", "export", "modules", "probe")
+_NAMES = (*_MEASURING, "cases", "profile", "doctor", "tune", "lab", "restore", "schema")
 
-def subcommands() -> list[ModuleType]:
-    """The subcommands, in the order in which --help lists them."""
-    from offloadbench.commands import (
-        batch,
-        cases,
-        compare,
-        doctor,
-        export,
-        lab,
-        modules,
-        probe,
-        profile,
-        report,
-        restore,
-        run,
-        schema,
-        sweep,
-        tune,
-        watch,
-    )
 
-    measuring = [run, sweep, batch, watch, compare, report, export, modules, probe]
-    return [*measuring, cases, profile, doctor, tune, lab, restore, schema]
+def subcommands(only: str = "") -> list[ModuleType]:
+    """The subcommands, in the order in which --help lists them.
+
+    Args:
+        only: the name of one, which spares the imports of the others; no name of any gives all.
+    """
+    names = [only] if only in _NAMES else _NAMES
+    return [importlib.import_module(f"{__name__}.{name}") for name in names]
 
 
 def show_error(error: OffloadbenchError | Interrupted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from offloadbench.model.base import Strict
@@ -10,6 +11,7 @@ from offloadbench.model.base import Strict
 _NUMBER = re.compile(r"\d+")
 
 
+@lru_cache(maxsize=4096)
 def folded(name: str) -> str:
     """A statistic's name with every number as `{n}`: the same for all queues."""
     return _NUMBER.sub("{n}", name)
