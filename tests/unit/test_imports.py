@@ -20,7 +20,7 @@ _COUNTING = {"msgspec", "numpy", "pandas", "scipy"}
         (["--help"], _COUNTING | _CAPTURING | _DRAWING),
         (["run", "--help"], _COUNTING | _CAPTURING | _DRAWING),
         (["compare", "{run}", "--within"], _CAPTURING | _DRAWING),
-        (["report", "{run}", "--format", "md"], _CAPTURING),
+        (["report", "{run}", "--format", "md"], _CAPTURING | {"seaborn"}),
     ],
 )
 def test_a_command_imports_nothing_that_it_does_not_need(
