@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -72,10 +73,10 @@ def test_an_axis_that_needs_more_is_left_to_matplotlib(reason: str) -> None:
 
 
 def _pixels(axes: Axes) -> np.ndarray:
-    canvas = FigureCanvasAgg(_figure(axes))
+    buffer = io.BytesIO()
     with style.drawing():
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba()).astype(int)
+        _figure(axes).savefig(buffer, format="rgba")
+    return np.frombuffer(buffer.getvalue(), dtype=np.uint8).reshape(300, 400, 4).astype(int)
 
 
 def test_a_figure_looks_as_it_did() -> None:

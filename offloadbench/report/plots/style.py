@@ -104,6 +104,8 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.linewidth": 0.8,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
     # a title's place is not looked for: that measures every label of its axes
     "axes.titley": 1.0,
     "grid.color": INK,
@@ -228,7 +230,6 @@ def clean(axes: Axes, grid: str) -> None:
     axes.spines[["top", "right", *(["left", "bottom"] if grid == "x" else [])]].set_visible(False)
     axes.grid(visible=True, axis="x" if grid == "x" else "y")
     axes.set_axisbelow(True)
-    axes.tick_params(length=0)
 
 
 def _spare(name: str) -> str:
