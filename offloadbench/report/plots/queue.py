@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from offloadbench.analysis.queue import Gap, Queue
 from offloadbench.report.plots import style
 
 QUEUE_COLOUR, CWND_COLOUR, BUFFER_COLOUR, SENT_COLOUR = "#0072b2", "#009e73", "#d55e00", "#882255"
-_PANEL_PX, _HEAD_PX = 190, 40
+_PANEL_PX, _HEAD_PX, _TITLE_PAD_PX = 190, 40, 6
 _MARGINS = style.Margins(left=74, right=10, top=26, bottom=40, across=62, down=14)
-# one trial below the other: room for the title of the next one
-_NARROW_DOWN_PX = 52
+# above narrow axes, which are too narrow to hold it
+_LEGEND_PX = 18
+_NARROW_PANEL_PX = 150
 _SECONDS = "seconds of the window"
 # more points than this would be too much for a page: the queue is drawn as the range of each bin then
 _POINTS_MAX, _BINS = 1200, 300
@@ -93,9 +93,9 @@ def queue_over_time(
     """
     count = len(queues)
     if narrow:
-        figure = style.new_figure(style.NARROW_PX, count * (2 * _PANEL_PX + _HEAD_PX))
-        grid = style.grid(figure, 2 * count, 1, replace(_MARGINS, down=_NARROW_DOWN_PX))
-        panels = [(grid[2 * index][0], grid[2 * index + 1][0]) for index in range(count)]
+        block_px = _MARGINS.top + _LEGEND_PX + 2 * _NARROW_PANEL_PX + _MARGINS.down + _MARGINS.bottom
+        figure = style.new_figure(style.NARROW_PX, count * block_px)
+        panels = [_narrow_panels(figure, index * block_px + _MARGINS.top + _LEGEND_PX) for index in range(count)]
     else:
         figure = style.new_figure(style.WIDE_PX, 2 * _PANEL_PX + _HEAD_PX)
         grid = style.grid(figure, 2, count, _MARGINS)
@@ -107,7 +107,7 @@ def queue_over_time(
         sent = (one["data_out_segments"][chosen] - one["data_out_segments"][chosen][:1]).astype(np.float64)
         _line(lower, one["t_us"][chosen] * 1e-6, sent, SENT_COLOUR, "segments sent")
         sent_tops.append(float(sent.max()))
-        upper.set_title(style.short(title), loc="left")
+        upper.set_title(style.short(title), loc="left", pad=_TITLE_PAD_PX + (_LEGEND_PX if narrow else 0))
         upper.tick_params(labelbottom=False)
         style.name_axes(lower, x=_SECONDS)
         if narrow or index == 0:
@@ -120,8 +120,25 @@ def queue_over_time(
             axes.locator_params(axis="both", nbins=5)
             axes.tick_params(labelsize=style.SMALL_PX)
             style.clean(axes, "y")
-    panels[0][0].legend(loc="upper right", ncols=3, frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1)
+        _legend(upper, narrow=narrow)
     return figure
+
+
+def _narrow_panels(figure: Figure, top_px: float) -> tuple[Axes, Axes]:
+    """The two axes of a trial, one below the other."""
+    upper, lower = (
+        style.place(figure, _MARGINS.left, top_px + below_px, _MARGINS.right, _NARROW_PANEL_PX)
+        for below_px in (0, _NARROW_PANEL_PX + _MARGINS.down)
+    )
+    return upper, lower
+
+
+def _legend(axes: Axes, *, narrow: bool) -> None:
+    """Inside the axes, or above narrow ones from the edge of the page on."""
+    place: dict[str, Any] = {"loc": "upper right"}
+    if narrow:
+        place = {"loc": "lower left", "bbox_to_anchor": (-_MARGINS.left / axes.get_window_extent().width, 1.0)}
+    axes.legend(**place, ncols=3, frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1)
 
 
 def _stretch(one: Queue, stretch: tuple[float, float]) -> slice:
