@@ -47,6 +47,16 @@ def wrapped(lines: list[str], stream: TextIO) -> list[str]:
     return [part for line in lines for part in indented.wrap(line) or [""]]
 
 
+def fitting(parts: list[str], width: int) -> str:
+    """As many of the parts as fit beside each other, the first always: none is cut off in the middle of a figure."""
+    line, *others = parts
+    for part in others:
+        if len(line) + 2 + len(part) > width:
+            break
+        line = f"{line}  {part}"
+    return line[:width]
+
+
 def summary(ended: TrialEnded) -> str:
     """One line about a trial that ended."""
     trial, figures = ended.trial, ended.figures

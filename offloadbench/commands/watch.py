@@ -105,17 +105,21 @@ class _Live:
         self._before = {one["connection"]: one["acked_bytes"] for one in glances}
         if not self._on or not glances:
             return
+        from offloadbench.commands import progress
+
         busiest = max(glances, key=lambda one: rates[one["connection"]])
         rate = format_rate(rates[busiest["connection"]] * 8 / interval_s)
-        line = (
-            f"{t_s:3.0f} s  {busiest['connection']}  {rate}  queue {busiest['wmem_queued_bytes'] / 1024:.0f} of "
-            f"{busiest['sndbuf_bytes'] / 1024:.0f} KiB, unsent {busiest['notsent_bytes'] / 1024:.0f} KiB  "
-            f"cwnd {busiest['snd_cwnd_segments']}  srtt {busiest['srtt_us'] / 1e3:.1f} ms"
-        )
-        others = f"  (+{len(glances) - 1})" if len(glances) > 1 else ""
+        parts = [
+            f"{t_s:3.0f} s",
+            busiest["connection"] + (f" (+{len(glances) - 1})" if len(glances) > 1 else ""),
+            rate,
+            f"queue {busiest['wmem_queued_bytes'] / 1024:.0f} of {busiest['sndbuf_bytes'] / 1024:.0f} KiB",
+            f"cwnd {busiest['snd_cwnd_segments']}",
+            f"srtt {busiest['srtt_us'] / 1e3:.1f} ms",
+            f"unsent {busiest['notsent_bytes'] / 1024:.0f} KiB",
+        ]
         # no wider than the terminal, or the line would not be overwritten
-        width = _columns()
-        sys.stderr.write(f"\r\x1b[K{(line + others)[: width - 1]}")
+        sys.stderr.write(f"\r\x1b[K{progress.fitting(parts, _columns() - 1)}")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from offloadbench.analysis import metrics
-from offloadbench.commands.progress import summary
+from offloadbench.commands.progress import fitting, summary
 from offloadbench.engine.events import TrialEnded
 from offloadbench.model import Run
 
@@ -25,3 +25,11 @@ def test_a_trial_is_told_with_the_busy_share_of_all_its_cpus(sample_run: Run, cp
 def test_a_trial_without_a_window_is_told_with_its_reason(sample_run: Run) -> None:
     failed = msgspec.structs.replace(sample_run.trials[0], outcome="failed", reason="no carrier", samples=None)
     assert summary(TrialEnded(failed, None, 1)).endswith("failed: no carrier")
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [(80, "3 s  94.4 Mbit/s  cwnd 370"), (26, "3 s  94.4 Mbit/s  cwnd 370"), (25, "3 s  94.4 Mbit/s"), (2, "3 ")],
+)
+def test_a_line_ends_with_a_whole_part(width: int, line: str) -> None:
+    assert fitting(["3 s", "94.4 Mbit/s", "cwnd 370"], width) == line
