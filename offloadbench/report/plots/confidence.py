@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from offloadbench.analysis.confidence import CLASSES
 from offloadbench.analysis.findings import percent
@@ -49,9 +48,5 @@ def confidence(table: pd.DataFrame, cases: Sequence[str], *, narrow: bool = Fals
     axes.set_xlim(0, 1)
     axes.set_xticks([])
     style.clean(axes, "x")
-    handles = [Patch(facecolor=style.confidence_colour(name), label=CLASSES[name]) for name in classes]
-    figure.legend(
-        handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
-        handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.4,
-    )  # fmt: skip
+    style.colour_legend(figure, [(style.confidence_colour(name), CLASSES[name]) for name in classes], columns)
     return figure

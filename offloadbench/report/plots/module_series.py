@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from offloadbench.analysis.findings import module_label
 from offloadbench.report.plots import style
@@ -54,12 +53,6 @@ def module_series(
         )  # fmt: skip
         axes.set_ylim(0, largest * 1.05)
         style.name_axes(axes, y=unit, left_px=_NAME_PX)
-    handles = [
-        Patch(facecolor=colour, label=name if name == REST else module_label(name))
-        for name, colour in zip(order, colours, strict=True)
-    ]
-    panels.figure.legend(
-        handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
-        handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
-    )  # fmt: skip
+    labels = [name if name == REST else module_label(name) for name in order]
+    style.colour_legend(panels.figure, zip(colours, labels, strict=True), columns)
     return panels.figure

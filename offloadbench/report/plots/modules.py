@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.findings import figure as rounded
@@ -127,9 +126,5 @@ def modules(
         style.name_axes(axes, x=unit)
     for axes in [] if narrow else grid[1:]:
         axes.tick_params(labelleft=False)
-    figure.legend(
-        handles=[Patch(facecolor=colour, label=label) for colour, label in labels.values()],
-        loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
-        handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
-    )  # fmt: skip
+    style.colour_legend(figure, labels.values(), columns)
     return figure

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 INK, PAPER = "#0a0b0c", "#fbfcfd"
@@ -223,6 +224,15 @@ def legend_columns(labels: Sequence[str], *, narrow: bool) -> int:
     """How many columns of a legend fit beside each other, three at most."""
     widest = text_px(labels, SMALL_PX) + 40
     return max(1, min(3, len(labels), int((NARROW_PX if narrow else WIDE_PX) / widest)))
+
+
+def colour_legend(figure: Figure, entries: Iterable[tuple[str, str]], columns: int) -> None:
+    """(colour, label) of what is drawn in areas, above all axes."""
+    figure.legend(
+        handles=[Patch(facecolor=colour, label=label) for colour, label in entries],
+        loc="upper left", ncols=columns, frameon=False, borderaxespad=0.2,
+        handlelength=1.1, handleheight=1.0, columnspacing=1.6, labelspacing=0.5,
+    )  # fmt: skip
 
 
 def clean(axes: Axes, grid: str) -> None:
