@@ -13,7 +13,7 @@ from offloadbench.analysis.results import Profiled, Results, gather, unique_runs
 from offloadbench.model import Profile, Run
 from offloadbench.report import change_views, limit_views, profile_views, views
 from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.limit_views import Verdict
+from offloadbench.report.limit_views import CaseVerdict
 from offloadbench.report.pictures import Pictures
 from offloadbench.report.plot import Plot
 from offloadbench.report.views import Table
@@ -88,7 +88,7 @@ class Contents:
     remarks: list[str]
     effects: list[RunEffects]
     effect_problems: list[str]
-    limits: list[Verdict]
+    limits: list[CaseVerdict]
     theory: Table
     counted: str
     features: list[Table]
@@ -118,7 +118,7 @@ class Material:
     profile: Profile
     names: list[str]
     run_names: list[str]
-    limits: list[Verdict]
+    limits: list[CaseVerdict]
     theory: Table
     pictures: Pictures
     plots: Plots

@@ -28,23 +28,49 @@ class Verdict:
     evidence: str
 
 
-def watched(runs: Sequence[Run]) -> tuple[list[Verdict], Table]:
-    """The verdicts in the order of the trials, and the theory beside them."""
+@dataclass(frozen=True, slots=True)
+class CaseVerdict:
+    """The trials of one case and run that came to one limit.
+
+    Attributes:
+        first: of them; `others` follow in the order of the trials.
+        again: that the others came to the same limit, "" without any.
+    """
+
+    first: Verdict
+    others: list[Verdict]
+    again: str
+
+
+def watched(runs: Sequence[Run]) -> tuple[list[CaseVerdict], Table]:
+    """The verdicts by case, in the order of the trials, and the theory beside them."""
     found = limits.judged(runs)
-    told = limits.limits(runs, found).to_dict("records")
-    verdicts = [Verdict(_title(row), str(row["sentence"]), str(row["evidence"])) for row in told]
-    return verdicts, _theory(limits.bounds(runs, found))
+    told: dict[tuple[str, ...], list[Mapping[Hashable, object]]] = {}
+    for row in limits.limits(runs, found).to_dict("records"):
+        told.setdefault(tuple(str(row[name]) for name in ("run", "workload", "case", "limit")), []).append(row)
+    several = len(runs) > 1
+    verdicts = [_verdict(rows, several=several) for rows in told.values()]
+    return verdicts, _theory(limits.bounds(runs, found), several=several)
 
 
-def _title(row: Mapping[Hashable, object]) -> str:
-    return f"{row['workload']}, case {row['case']}, repeat {row['repeat']}"
+def _verdict(rows: Sequence[Mapping[Hashable, object]], *, several: bool) -> CaseVerdict:
+    first, *others = [Verdict(_title(row, several=several), str(row["sentence"]), str(row["evidence"])) for row in rows]
+    repeats = ", ".join(str(row["repeat"]) for row in rows[1:])
+    again = f"the same limit in repeat{'s' if len(others) > 1 else ''} {repeats}" if others else ""
+    return CaseVerdict(first, others, again)
 
 
-def _theory(bounds: pd.DataFrame) -> Table:
+def _title(row: Mapping[Hashable, object], *, several: bool) -> str:
+    """`several`: runs, so that the trial's own is to be told."""
+    where = f"run {row['run']}, " if several else ""
+    return f"{where}{row['workload']}, case {row['case']}, repeat {row['repeat']}"
+
+
+def _theory(bounds: pd.DataFrame, *, several: bool) -> Table:
     """Every bound of every watched trial beside what was measured."""
     rows = [
         [
-            Cell(f"{row['workload']}, {row['case']}, {row['repeat']}"),
+            Cell((f"{row['run']}, " if several else "") + f"{row['workload']}, {row['case']}, {row['repeat']}"),
             Cell(str(row["bound"])),
             Cell(str(row["formula"])),
             Cell(format_rate(row["bound_bits_per_s"]), repr(float(row["bound_bits_per_s"]))),

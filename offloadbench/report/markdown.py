@@ -8,6 +8,7 @@ from offloadbench.analysis.findings import Finding
 from offloadbench.report import machine, views
 from offloadbench.report.comparison import escape_markdown
 from offloadbench.report.contents import ROWS, Contents, Material
+from offloadbench.report.limit_views import CaseVerdict
 from offloadbench.report.machine import Group
 from offloadbench.report.svg import printable
 from offloadbench.report.views import Cell, Table
@@ -105,6 +106,12 @@ def _changes(found: Contents) -> list[str]:
     return _section("What changed between the runs", [*found.remarks, *sentences])
 
 
+def _limit(verdict: CaseVerdict) -> str:
+    first = verdict.first
+    again = f" {verdict.again[0].upper()}{verdict.again[1:]}." if verdict.again else ""
+    return f"{first.title}: {first.sentence} Evidence: {first.evidence}.{again}"
+
+
 def render(material: Material) -> str:
     """The whole report."""
     found = material.contents
@@ -113,7 +120,7 @@ def render(material: Material) -> str:
     effects = [text for one in found.effects for text in one.sentences]
     sure = [f"{case}: {sentence}" for _, told in found.plots.confidence for case, sentence in told]
     sure += [found.counted] if found.counted else []
-    limits = [f"{verdict.title}: {verdict.sentence} Evidence: {verdict.evidence}." for verdict in found.limits]
+    limits = [_limit(verdict) for verdict in found.limits]
     attributed = [f"Attributed by the profile `{found.profile.name}`: {found.profile.title}."] if found.modules else []
     work = [*found.foreign, *found.single_cpus]
     lines = [
