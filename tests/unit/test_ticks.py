@@ -55,6 +55,13 @@ def test_the_grid_is_one_line_through_the_ticks() -> None:
     assert list(y[:2]) == [0.0, 1.0]
 
 
+def test_a_row_outside_the_axes_leaves_the_others_their_names() -> None:
+    axes = _axes()
+    axes.set_ylim(2.5, 0.5)
+    assert "tso" not in (placed := _lightened(axes))
+    assert placed["none"] == (pytest.approx(-3.5 / 330), 2.0)
+
+
 def test_labels_that_are_switched_off_are_not_drawn() -> None:
     axes = _axes()
     axes.tick_params(labelleft=False)

@@ -28,17 +28,19 @@ def lighten(figure: Figure) -> None:
 def _lighten(axes: Axes, axis: Axis) -> None:
     low, high = sorted(axis.get_view_interval())
     edge = (high - low) * _ROUNDING
-    at = [float(value) for value in axis.get_majorticklocs() if low - edge <= value <= high + edge]
     formatter = axis.get_major_formatter()
-    words = formatter.format_ticks(at)
+    everywhere = [float(value) for value in axis.get_majorticklocs()]
+    # a formatter may go by the place of a tick among all
+    told = zip(everywhere, formatter.format_ticks(everywhere), strict=True)
+    labels = [(value, word) for value, word in told if low - edge <= value <= high + edge]
     if formatter.get_offset():
         return
     across = axis is axes.xaxis
     asked = axis.get_tick_params()
-    if asked.get("gridOn") and at:
-        _grid(axes, at, across=across)
+    if asked.get("gridOn") and labels:
+        _grid(axes, [value for value, _ in labels], across=across)
     if asked.get("labelbottom" if across else "labelleft", True):
-        _labels(axes, at, words, asked.get("labelsize"), across=across)
+        _write(axes, labels, asked.get("labelsize"), across=across)
     axis.set_visible(False)
 
 
@@ -56,9 +58,9 @@ def _grid(axes: Axes, at: list[float], *, across: bool) -> None:
     )  # fmt: skip
 
 
-def _labels(axes: Axes, at: list[float], words: list[str], size_px: float | None, *, across: bool) -> None:
+def _write(axes: Axes, labels: list[tuple[float, str]], size_px: float | None, *, across: bool) -> None:
     box = axes.get_window_extent()
-    for value, word in zip(at, words, strict=True):
+    for value, word in labels:
         if not word:
             continue
         if across:
