@@ -59,7 +59,7 @@ def test_a_row_outside_the_axes_leaves_the_others_their_names() -> None:
     axes = _axes()
     axes.set_ylim(2.5, 0.5)
     assert "tso" not in (placed := _lightened(axes))
-    assert placed["none"] == (pytest.approx(-3.5 / 330), 2.0)
+    assert placed["none"] == pytest.approx((-3.5 / 330, 2.0))
 
 
 def test_labels_that_are_switched_off_are_not_drawn() -> None:
