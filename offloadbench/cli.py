@@ -1,6 +1,6 @@
 """The entry point: parse, call a command, turn errors into one line and an exit code.
 
-pandas, scipy and seaborn are imported by the commands that need them, so that --help stays quick.
+pandas, scipy and seaborn are imported by what needs them, so that --help stays quick.
 """
 
 from __future__ import annotations

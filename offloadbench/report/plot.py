@@ -61,10 +61,11 @@ class Plot:
     def inline(self, css_class: str) -> Markup:
         """SVG for one of the pages, drawn when it is first asked for."""
         if css_class not in self.drawn:
-            self.drawn[css_class] = cache(partial(self._inline, css_class))
+            self.drawn[css_class] = cache(partial(self.svg, css_class))
         return self.drawn[css_class]()
 
-    def _inline(self, css_class: str) -> Markup:
+    def svg(self, css_class: str) -> Markup:
+        """Drawn for one of the pages, whatever was drawn before."""
         text = inline(self.figure(css_class), f"p{self.number}{css_class}-", printable(self.label), css_class)
         return Markup(text)  # noqa: S704 escaped by ElementTree
 
@@ -76,7 +77,7 @@ def ahead(plots: Sequence[Plot]) -> Iterator[None]:
     Few plots are drawn when they are asked for.
     """
     asked = [(plot, css_class) for plot in plots for css_class in _PAGES] if len(plots) >= _WORTH_PROCESSES else []
-    with forked.beside([partial(plot.inline, css_class) for plot, css_class in asked]) as results:
+    with forked.beside([partial(plot.svg, css_class) for plot, css_class in asked]) as results:
         for (plot, css_class), result in zip(asked, results, strict=True):
             plot.drawn[css_class] = result
         yield

@@ -14,7 +14,7 @@ from offloadbench.report.plots.rtt import line_names, rtt
 
 def against_rtt(sweep: analysis.Axed, runs: Sequence[Run]) -> partial[Figure] | None:
     """Draws figures 2 and 15 of the origin paper from the runs of a sweep; None where no trial is ok."""
-    rows = analysis.trials(sweep, runs).query("outcome == 'ok'")
+    rows = analysis.trials(sweep, runs).query("outcome == 'ok'").dropna(subset=["goodput_bits_per_s"])
     if rows.empty:
         return None
     bounds = analysis.theory(sweep, runs)

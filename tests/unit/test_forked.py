@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -82,7 +82,7 @@ from offloadbench import forked
 
 def work():
     os.write(1, b"begun\\n")
-    time.sleep(0.5)
+    time.sleep(1.5)
 
 try:
     with forked.beside([work] * 8) as results:
@@ -93,7 +93,9 @@ except KeyboardInterrupt:
 """
 
 
-def test_an_interrupt_of_all_processes_is_told_by_the_one_that_forked() -> None:
+@pytest.fixture
+def forking() -> Iterator[subprocess.Popen[str]]:
+    """A process that has forked, once both forked ones have begun their work."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SCRIPT],
         stdout=subprocess.PIPE,
@@ -103,8 +105,28 @@ def test_an_interrupt_of_all_processes_is_told_by_the_one_that_forked() -> None:
     )
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
-    os.killpg(process.pid, signal.SIGINT)
-    said, complaints = process.communicate(timeout=30)
+    yield process
+    process.kill()
+
+
+@pytest.mark.skipif(forked.cpus() < 2, reason="one CPU forks nothing")
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_an_interrupt_of_all_processes_is_told_by_the_one_that_forked(
+    interrupts: int, forking: subprocess.Popen[str]
+) -> None:
+    for _ in range(interrupts):
+        os.killpg(forking.pid, signal.SIGINT)
+        # the first works last longer: the second interrupt comes while the pool is ended
+        time.sleep(0.1)
+    # both pipes end when no process of the group is left
+    said, complaints = forking.communicate(timeout=30)
     assert complaints == ""
     assert said.endswith("stopped\n")
+    assert said.count("begun") < 8 - 2
+
+
+@pytest.mark.skipif(forked.cpus() < 2, reason="one CPU forks nothing")
+def test_forked_processes_end_with_the_one_that_forked(forking: subprocess.Popen[str]) -> None:
+    forking.kill()
+    said, _ = forking.communicate(timeout=30)
     assert said.count("begun") < 8 - 2

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, cli, runfile
+from offloadbench import catalog, cli, forked, runfile
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.errors import UsageError
 from offloadbench.model import Run
-from offloadbench.report import html, svg
+from offloadbench.report import html, plot, svg
 from tests.unit.repeats import of_costs
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
@@ -65,6 +65,16 @@ def test_needs_nothing_but_itself(text: str) -> None:
     assert not any(tag in ("link", "iframe", "object", "embed", "base", "img") for tag, _ in page.tags)
     style = re.search(r"<style>(.*?)</style>", text, re.S)
     assert style and "url(" not in style[1] and "@import" not in style[1]
+
+
+def test_the_page_is_the_same_however_many_processes_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    chains = runfile.load(DATA.with_name("report-lab-chains.json"))
+    monkeypatch.setattr(plot, "_WORTH_PROCESSES", 1)
+    pages = {}
+    for cpus in (1, 2):
+        monkeypatch.setattr(forked, "cpus", lambda cpus=cpus: cpus)
+        pages[cpus] = render(chains)
+    assert pages[1] == pages[2]
 
 
 def test_policy_allows_its_own_style_and_script_only(text: str) -> None:
