@@ -1,4 +1,8 @@
-"""Whether the samples add up: their weights against a plain count of the same window and CPUs."""
+"""Whether the samples add up: their weights against a plain count of the same window and CPUs.
+
+The timer of cpu-clock stands still while a hypervisor has the CPU, and the plain count goes on: where 24 % of a window
+was taken away, its samples were 16 % short; with no steal the two are within 0.1 %.
+"""
 
 from __future__ import annotations
 

@@ -81,7 +81,10 @@ def test_call_chains_find_the_module_of_what_interrupts_hid(offloadbench: Offloa
     modules = module_tables.modules([run], profile)
     assert modules["share_ratio"].sum() == pytest.approx(1)
     assert modules["caller_value"].sum() == modules["value"].sum()
-    (counts,) = (trial.profile for trial in run.trials)
-    assert counts is not None
-    (gap,) = counting.gaps(counts)
-    assert abs(gap.ratio) < 0.1
+    (trial,) = run.trials
+    assert trial.profile is not None
+    assert trial.samples is not None
+    (gap,) = counting.gaps(trial.profile)
+    # the clock that samples stands still while the hypervisor has the CPU, and the plain count goes on
+    stolen = sum(trial.samples.counters["cpu_steal_s"]) / sum(trial.samples.interval_s)
+    assert -stolen - 0.1 < gap.ratio < 0.1
