@@ -40,6 +40,7 @@ TABLE_NAMES = (
     "waterfall",
 )
 PROBE_TABLE_NAMES = ("flights", "flight_frames")
+FORMAT_NAMES = ("csv", "json", "parquet", "folded")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", choices=(*TABLE_NAMES, *PROBE_TABLE_NAMES), required=True, help="which table")
     parser.add_argument(
         "--format",
-        choices=("csv", "json", "parquet", "folded"),
-        default="csv",
-        help="default: csv; folded: stacks as lines `case;process;function;...;function weight`, for flame graph tools",
+        choices=FORMAT_NAMES,
+        help="default: as --output ends, else csv; folded: stacks as lines `case;process;function;...;function weight`, "
+        "for flame graph tools",
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of standard output")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
@@ -94,12 +95,19 @@ def _table(arguments: argparse.Namespace) -> pd.DataFrame:
     return TABLES[arguments.table]([runfile.load(path) for path in arguments.files], profile)
 
 
+def _format(arguments: argparse.Namespace) -> str:
+    """As asked for, or as the file's name says."""
+    ending = arguments.output.suffix.removeprefix(".") if arguments.output else ""
+    return arguments.format or (ending if ending in FORMAT_NAMES else "csv")
+
+
 def main(arguments: argparse.Namespace) -> int:
-    if arguments.format == "parquet" and arguments.output is None:
+    name = _format(arguments)
+    if name == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")
-    if arguments.format == "folded" and arguments.table != "stacks":
-        raise UsageError(f"--format folded is of call stacks, not of {arguments.table}", "give --table stacks")
-    data = _encoded(_table(arguments), arguments.format)
+    if name == "folded" and arguments.table != "stacks":
+        raise UsageError(f"folded lines are of call stacks, not of {arguments.table}", "give --table stacks")
+    data = _encoded(_table(arguments), name)
     if arguments.output is None:
         sys.stdout.write(data.decode())
         return OK

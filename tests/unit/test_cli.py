@@ -164,6 +164,21 @@ def test_export_as_json_holds_the_same_rows(command_line: CommandLine, sample_pa
     assert rows[0]["cpu_s_per_gb"] == pytest.approx(float(printed[0]["cpu_s_per_gb"]), rel=1e-12)
 
 
+def test_export_writes_what_the_name_of_the_file_says(
+    command_line: CommandLine, sample_path: Path, tmp_path: Path
+) -> None:
+    rows = {}
+    for name, more in (("t.json", []), ("t.csv", []), ("t.tsv", []), ("forced.json", ["--format", "csv"])):
+        path = tmp_path / name
+        assert command_line("export", "--table", "trials", str(sample_path), "--output", str(path), *more).code == 0
+        rows[name] = path.read_text()
+    assert json.loads(rows["t.json"])[0]["case"]
+    assert rows["t.csv"] == rows["t.tsv"] == rows["forced.json"]
+    assert rows["t.csv"].startswith("run,")
+    finished = command_line("export", "--table", "trials", str(sample_path), "--output", str(tmp_path / "t.folded"))
+    assert (finished.code, "folded lines are of call stacks, not of trials" in finished.err) == (2, True)
+
+
 @pytest.mark.parametrize("table", TABLE_NAMES)
 def test_export_to_parquet_can_be_read_back(command_line: CommandLine, sample_path: Path, table: str) -> None:
     if "OFFLOADBENCH_REQUIRE_ALL" not in os.environ:
@@ -171,7 +186,7 @@ def test_export_to_parquet_can_be_read_back(command_line: CommandLine, sample_pa
     import pandas as pd
 
     name = f"{table}.parquet"
-    finished = command_line("export", "--table", table, "--format", "parquet", str(sample_path), "--output", name)
+    finished = command_line("export", "--table", table, str(sample_path), "--output", name)
     assert (finished.code, finished.err) == (0, "")
     lines = command_line("export", "--table", table, str(sample_path)).out.splitlines()
     read = pd.read_parquet(name)
