@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMAT_NAMES,
-        help="default: as --output ends, else csv; folded: stacks as lines `case;process;function;...;function weight`, "
-        "for flame graph tools",
+        help="default: as --output ends, else csv; "
+        "folded: stacks as lines `case;process;function;...;function weight`, for flame graph tools",
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of standard output")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
