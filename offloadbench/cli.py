@@ -17,6 +17,7 @@ from types import FrameType
 from offloadbench import commands
 from offloadbench.commands import run_defaults
 from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
+from offloadbench.signals import ENDING
 from offloadbench.version import __version__
 
 # a command makes much that lives until it ends: at Python's 700 new objects between two searches for cycles, the search
@@ -51,7 +52,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code."""
     gc.set_threshold(_NEW_OBJECTS)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, _interrupt)
     try:
         typed = sys.argv[1:] if arguments is None else arguments

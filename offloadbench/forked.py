@@ -6,17 +6,17 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
+from offloadbench.signals import ENDING, uninterrupted
+
 _Result = TypeVar("_Result")
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # what a forked process is to do; empty in the one that forks
 _LENT: list[Callable[[], Any]] = []
 
@@ -44,27 +44,14 @@ def beside(works: Sequence[Callable[[], _Result]]) -> Iterator[list[Callable[[],
     try:
         yield [pool.submit(_do, number).result for number in range(len(works))]
     finally:
-        with _undisturbed():
+        # a second Ctrl-C while processes are ended would leave them behind
+        with uninterrupted():
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No signal that ends a command: one that came while processes are ended would leave them behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _begin(works: Sequence[Callable[[], Any]]) -> None:
     # Ctrl-C goes to all processes of a terminal: the one that forked takes back what is not begun, and speaks
-    for number in _ENDING:
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     # whoever kills the one that forked leaves nobody who would end this one
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

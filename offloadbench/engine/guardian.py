@@ -24,6 +24,7 @@ from offloadbench.ends import python_role
 from offloadbench.engine import undo
 from offloadbench.errors import OffloadbenchError, UsageError
 from offloadbench.kernel import processes
+from offloadbench.signals import ENDING
 
 SILENCE_S = 20.0
 _SIGN_S = 2.0
@@ -118,7 +119,7 @@ def _restore(nic: str, say: Callable[[str], None]) -> int:
 def main() -> int:
     nic, journal, silence_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     engine = os.getppid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     gone = _wait_for_silence(silence_s)
     if not journal.exists():

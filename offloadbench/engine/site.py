@@ -15,9 +15,10 @@ from offloadbench.engine import nic_settings
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
-from offloadbench.engine.undo import Journal, NicLock, restore_left_behind, uninterrupted
+from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
 from offloadbench.kernel import mounts, processes
 from offloadbench.model import BedRecord
+from offloadbench.signals import uninterrupted
 
 
 @dataclass(frozen=True, slots=True)

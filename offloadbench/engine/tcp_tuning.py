@@ -18,6 +18,7 @@ from offloadbench.engine import rights, undo
 from offloadbench.engine.undo_steps import Tell
 from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import netns, sysctl
+from offloadbench.signals import uninterrupted
 
 _SUFFIX = "tuned"
 _NAME = re.compile(r"[^/.][^/]*")
@@ -79,7 +80,7 @@ def apply(target: Target, namespace: str | None) -> list[Change]:
         try:
             changed = [set_value(journal, name, before[name], value, namespace) for name, value in wanted.items()]
         except BaseException:
-            with undo.uninterrupted():
+            with uninterrupted():
                 journal.close(lambda told: None)
             raise
         journal.keep()
@@ -99,7 +100,7 @@ def undo_applied(namespace: str | None, tell: Tell) -> bool:
     owner = _owner(namespace)
     lock = undo.NicLock(owner)
     try:
-        with undo.uninterrupted():
+        with uninterrupted():
             return undo.restore_kept(undo.journal_path(owner, _SUFFIX), tell)
     finally:
         lock.release()

@@ -17,7 +17,7 @@ from offloadbench.engine.account import Account, Told
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
-from offloadbench.engine.undo import Journal, uninterrupted
+from offloadbench.engine.undo import Journal
 from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
 from offloadbench.kernel import counters, idle, link, processes, tracepoints
 from offloadbench.kernel.device_statistics import DeviceStatistics
@@ -34,6 +34,7 @@ from offloadbench.model import (
     Trial,
     WireReport,
 )
+from offloadbench.signals import uninterrupted
 from offloadbench.traffic.base import Mark, Session, Traffic
 
 EVIDENCE_S = 0.2

@@ -7,12 +7,9 @@ back in reverse order, each tried even when another fails; each can be repeated 
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +27,6 @@ def state_folder() -> Path:
 
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Putting back is not cut short by an impatient second Ctrl-C."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class NicLock:

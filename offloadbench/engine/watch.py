@@ -13,10 +13,10 @@ from typing import Any
 
 from offloadbench.ends import ProcessRole, Role, python_role
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.engine.undo import uninterrupted
 from offloadbench.errors import HostError, Interrupted, TrafficError
 from offloadbench.kernel import mounts, netns, perf, processes, tcpdiag, waits
 from offloadbench.model import TcpTrace, Waits
+from offloadbench.signals import uninterrupted
 
 _GLANCE_S = 1.0
 
