@@ -74,6 +74,32 @@ def test_writes_go_round_and_are_read_back(disk: Path) -> None:
         disk.unlink()
 
 
+def test_no_write_overtakes_one_to_the_same_place(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, others_went_round = threading.Event(), threading.Event()
+    load = _load(disk, done)
+    write, first = os.pwritev, threading.Lock()
+
+    def stall_once(number: int, buffers: list[bytes], offset: int, flags: int) -> int:
+        if offset == 0 and first.acquire(blocking=False):
+            others_went_round.wait(1.0)
+            return write(number, buffers, offset, flags)
+        moved = write(number, buffers, offset, flags)
+        if offset == 0:
+            load.stop()
+            others_went_round.set()
+        return moved
+
+    monkeypatch.setattr(os, "pwritev", stall_once)
+    try:
+        load.start()
+        while not load.drained:
+            assert not load.failure
+        assert load.verify() == 8 * BLOCK
+    finally:
+        load.close()
+        disk.unlink()
+
+
 def test_a_disk_that_goes_away_is_told(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
     load = _load(disk, done, bytes_used=BLOCK, queue_depth=1)

@@ -54,7 +54,8 @@ class BlockLoad:
         self._flags = os.RWF_DSYNC if fua else 0
         self._number = os.open(disk, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
         self._written_before = self.written_bytes()
-        self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._places: set[int] = set()
         self._issued = 0
         self._stopping = False
         self._threads = [threading.Thread(target=self._write, daemon=True) for _ in range(queue_depth)]
@@ -92,15 +93,29 @@ class BlockLoad:
 
     def stop(self) -> None:
         """Begin no new write; `drained` once the last one is through."""
-        self._stopping = True
+        with self._turn:
+            self._stopping = True
+            self._turn.notify_all()
+
+    def _claim(self) -> int | None:
+        """The number of the next write, None when there is to be none.
+
+        A thread may stall while the others go once round the disk: a write begun to the place of one that is still
+        under way could end before it, and `verify` would find the older one.
+        """
+        with self._turn:
+            self._turn.wait_for(lambda: self._stopping or self._issued % self._transfers not in self._places)
+            if self._stopping:
+                return None
+            transfer, self._issued = self._issued, self._issued + 1
+            self._places.add(transfer % self._transfers)
+            return transfer
 
     def _write(self) -> None:
         buffer = mmap.mmap(-1, self._transfer_bytes)
         buffer[:] = bytes(pattern(self._transfer_bytes))
         try:
-            while not self._stopping:
-                with self._lock:
-                    transfer, self._issued = self._issued, self._issued + 1
+            while (transfer := self._claim()) is not None:
                 if self._stamped:
                     stamp(buffer, transfer)
                 began_ns = time.monotonic_ns()
@@ -108,13 +123,17 @@ class BlockLoad:
                 moved = os.pwritev(self._number, [buffer], offset, self._flags)
                 if moved != self._transfer_bytes:
                     raise OSError(0, f"only {moved} of {self._transfer_bytes} bytes were written at {offset}")
-                self._ended(began_ns)
+                self._ended(transfer, began_ns)
         except OSError as error:
             self.failure = f"{self._disk}: {error.strerror}"
+            # its place stays taken, and nobody is to wait for it
+            self.stop()
         self._on_change()
 
-    def _ended(self, began_ns: int) -> None:
-        with self._lock:
+    def _ended(self, transfer: int, began_ns: int) -> None:
+        with self._turn:
+            self._places.discard(transfer % self._transfers)
+            self._turn.notify_all()
             self.completions.add(began_ns)
             first_queue = self.complete == self._queue_depth
         if first_queue:
@@ -143,7 +162,7 @@ class BlockLoad:
         return places * self._transfer_bytes
 
     def close(self) -> None:
-        self._stopping = True
+        self.stop()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
