@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from offloadbench.analysis import foreign, judging
 from offloadbench.analysis.compatibility import metadata_differences, obstacles
 from offloadbench.analysis.family import Judgement, judge
 from offloadbench.analysis.observations import HEADLINES, Observation, Observations, common_blocks, observations, values
@@ -193,7 +194,21 @@ def _ask(
         family = [item for item in asked if item[0].workload == workload]
         judgements = judge([estimate for _, estimate in family])
         rows += [Row(question, judgement) for (question, _), judgement in zip(family, judgements, strict=True)]
-    return rows, problems
+    return [_with_contamination(row, pairs) for row in rows], problems
+
+
+def _with_contamination(row: Row, pairs: Sequence[Pair]) -> Row:
+    """The row, `contaminated` where other processes could be its difference."""
+    question = row.question
+    mine = [
+        pair.sides()
+        for pair in pairs
+        if (pair.a, pair.workload) == (question.a, question.workload)
+        and question.b in (pair.b, OTHER_CASES)
+        and question.case in (pair.case, ALL_CASES)
+    ]
+    a, b = ([seen for sides in mine for seen in sides[side]] for side in (0, 1))
+    return replace(row, judgement=foreign.judge(row.judgement, a, b, question.metric))
 
 
 def between(
@@ -253,6 +268,9 @@ def within(
 ) -> Comparison:
     """Every case of a run against its reference case, paired within blocks.
 
+    Case by case the answers are the judge's (`offloadbench.analysis.judging`), as in a report of the run; metrics and
+    pairs of cases that it is not asked about by itself are one more family.
+
     Args:
         reference: a case; by default the first on the ladder that has usable trials.
 
@@ -277,6 +295,12 @@ def within(
                 pairs.append(Pair(first, case, workload, case, base, side, within=True))
             else:
                 missing.append(f"{workload} {case}: no block in common with {first}")
-    rows, problems = _ask(pairs, [run], by, metrics, profile)
+    rows, problems = (_judged(seen, pairs, metrics), []) if by == "case" else _ask(pairs, [run], by, metrics, profile)
     title = f"the cases of {run.run_id} against {', '.join(dict.fromkeys(chosen)) or 'nothing'}"
     return Comparison(title, [], [*missing, *problems], rows)
+
+
+def _judged(seen: Observations, pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Row]:
+    questions = [Question(pair.a, pair.b, pair.workload, pair.case, metric) for pair in pairs for metric in metrics]
+    asked = [judging.Question(q.workload, ((q.a, q.b),), q.metric) for q in questions]
+    return [Row(q, judgement) for q, judgement in zip(questions, judging.judged(seen).all_of(asked), strict=True)]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.analysis import student_t
-from offloadbench.analysis.effects import CONTRASTS, Blocks, Contrast, blocks_of
+from offloadbench.analysis.contrasts import CONTRASTS, Contrast, pairs_of
+from offloadbench.analysis.judging import blocks
 from offloadbench.analysis.module_costs import ModuleCosts
-from offloadbench.analysis.observations import Observation, observations
+from offloadbench.analysis.observations import Observation, Observations
 from offloadbench.analysis.statistics import ALPHA, Values
-from offloadbench.model import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,19 @@ class Share:
     share_high: float
 
 
-def _savings(blocks: Blocks, costs: ModuleCosts) -> tuple[list[str], Values]:
-    """Modules, and what each saves: array of (blocks, modules); only blocks whose trials all have a profile."""
+def _savings(found: list[list[tuple[Observation, Observation]]], costs: ModuleCosts) -> tuple[list[str], Values]:
+    """Modules, and what each saves: array of (blocks, modules); only blocks whose trials all have a profile.
+
+    Args:
+        found: see `judging.blocks`; each pair is (off, on).
+    """
 
     def mean(trials: list[Observation]) -> dict[str, float]:
         found = [costs.of(trial) for trial in trials]
         return {name: sum(cost.get(name, 0.0) for cost in found) / len(found) for cost in found for name in cost}
 
-    profiled = [block for block in blocks.pairs if all(costs.known(seen) for pair in block for seen in pair)]
-    sides = [(mean([off for _, off in block]), mean([on for on, _ in block])) for block in profiled]
+    profiled = [block for block in found if all(costs.known(seen) for pair in block for seen in pair)]
+    sides = [(mean([off for off, _ in block]), mean([on for _, on in block])) for block in profiled]
     modules = sorted({name for off, on in sides for name in (*off, *on)})
     rows = [[off.get(name, 0.0) - on.get(name, 0.0) for name in modules] for off, on in sides]
     return modules, np.array(rows, dtype=float).reshape(len(rows), len(modules))
@@ -73,14 +77,13 @@ def _jackknife(savings: Values) -> Values:
     return np.array(count * whole / whole.sum() - (count - 1) * shares)
 
 
-def shares(run: Run, costs: ModuleCosts) -> list[Share]:
+def shares(seen: Observations, costs: ModuleCosts) -> list[Share]:
     """Every module's share in every contrast that the run holds, the largest saving first."""
-    seen = observations(run)
     found: list[Share] = []
     for workload in seen.workloads():
         for contrast in CONTRASTS:
-            blocks = blocks_of(seen, workload, contrast)
-            modules, savings = _savings(blocks, costs) if blocks else ([], np.empty((0, 0)))
+            pairs = pairs_of(seen, workload, contrast)
+            modules, savings = _savings(blocks(seen, workload, pairs), costs) if pairs else ([], np.empty((0, 0)))
             if not len(savings):
                 continue
             saved = savings.mean(axis=0)
@@ -91,8 +94,8 @@ def shares(run: Run, costs: ModuleCosts) -> list[Share]:
                 pseudo = _reach(_jackknife(savings)) if len(savings) > 2 else np.full(len(modules), math.nan)
             found += [
                 Share(
-                    run=run.run_id,
-                    nic=run.nic.name,
+                    run=seen.run_ids,
+                    nic=seen.run.nic.name,
                     workload=workload,
                     contrast=contrast,
                     module=modules[i],

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from offloadbench.analysis import change_words
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, cells
+from offloadbench.analysis.family import CHANGED, INDICATION, cells
+from offloadbench.analysis.judging import COST, Answers, judged
 from offloadbench.analysis.module_costs import module_costs
+from offloadbench.analysis.observations import pooled
+from offloadbench.analysis.results import bench_names
 from offloadbench.model import Profile, Run
-from offloadbench.units import format_change, format_ratio
 
 _KEYS = ["run", "nic", "workload", "factor", "on", "off", "metric"]
 _FIGURES = ["value_on", "value_off", "ratio", "ratio_low", "ratio_high", "ratio_low_95", "ratio_high_95"]
@@ -25,6 +28,7 @@ COLUMNS = [
     "trials_needed",
     "detectable_change",
     "method",
+    "cases",
     "at",
     "reason",
     "note",
@@ -37,15 +41,25 @@ _WORTH_NAMING = 0.05
 _CANCELLED = 1.5
 
 
+def _answers(runs: Sequence[Run]) -> Iterator[Answers]:
+    """What the judge says of each group of runs that were measured alike."""
+    benches = bench_names(runs)
+    for name in dict.fromkeys(benches.values()):
+        yield judged(pooled([run for run in runs if benches[run.run_id] == name]))
+
+
 def effect_rows(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per contrast and headline metric of each run; ratios and differences are of `on` against `off`.
 
-    Columns: run, nic, workload, factor, on, off, metric, value_on, value_off (geometric means), ratio and its interval
-    (at `level`; `_95` is the plain one), difference and its interval (in the metric's unit), level, p, p_holm, verdict
-    (`not estimable` has a reason), blocks, trials_needed, detectable_change, method, at (the states averaged),
-    reason, note.
+    Runs that were measured alike are one: a block is a repeat of one of them.
+
+    Columns: run (ids, `+` between those of runs that were measured alike), nic, workload, factor, on, off, metric,
+    value_on, value_off (geometric means), ratio and its interval (at `level`; `_95` is the plain one), difference and
+    its interval (in the metric's unit), level, p, p_holm, verdict (`not estimable` has a reason), blocks,
+    trials_needed, detectable_change, method, cases (on/off, a semicolon between several that are averaged), at (their
+    states), reason, note.
     """
-    rows = [_row(effect) for run in runs for effect in effects(run)]
+    rows = [_row(effect) for answers in _answers(runs) for effect in effects(answers)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -59,6 +73,7 @@ def _row(effect: Effect) -> dict[str, object]:
         "on": contrast.on,
         "off": contrast.off,
         "metric": effect.metric,
+        "cases": "; ".join(f"{on}/{off}" for off, on in effect.pairs),
         "at": effect.at,
         "reason": effect.reason,
         "note": effect.note,
@@ -98,8 +113,8 @@ def share_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
             "share_low": share.share_low,
             "share_high": share.share_high,
         }
-        for run in runs
-        for share in shares(run, module_costs([run], profile))
+        for answers in _answers(runs)
+        for share in shares(answers.seen, module_costs(runs, profile))
     ]
     return pd.DataFrame(rows, columns=SHARE_COLUMNS)
 
@@ -108,58 +123,20 @@ def sentences(found: Sequence[Effect], parts: Sequence[Share]) -> list[str]:
     """One sentence per contrast: CPU per GB with its interval, throughput, and the modules that it comes from."""
     lines = []
     for effect in found:
-        if effect.metric != "cpu_s_per_gb":
+        if effect.metric != COST:
             continue
-        against = f"{effect.contrast.subject} ({effect.contrast.on} against {effect.contrast.off})"
-        where = f"{effect.workload}: {against}"
+        where = f"{effect.workload}: {effect.title}"
         if effect.judgement is None:
             lines.append(f"{where}: not estimable: {effect.reason}")
             continue
         rate = next(
             e for e in found if (e.workload, e.contrast) == (effect.workload, effect.contrast) and e is not effect
         )
+        assert rate.judgement is not None
         mine = [p for p in parts if (p.workload, p.contrast) == (effect.workload, effect.contrast)]
-        text = f"{where} {_cpu(effect)}{_throughput(rate)}{_modules(effect, mine)}"
+        text = f"{where}: {change_words.sentence(effect.judgement, rate.judgement)}{_modules(effect, mine)}"
         lines.append(f"{text} ({effect.note})" if effect.note else text)
     return lines
-
-
-def _three(value: float) -> str:
-    """Three significant figures without an exponent."""
-    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
-
-
-def _range(low: float, high: float) -> str:
-    return "no interval" if math.isnan(low) else f"{_three(100 * low)} to {_three(100 * high)}"
-
-
-def _cpu(effect: Effect) -> str:
-    assert effect.judgement is not None
-    judgement = effect.judgement
-    ratio, low, high = judgement.ratios()
-    verdict = judgement.verdict
-    saves = ratio < 1
-    ends = (1 - high, 1 - low) if saves else (low - 1, high - 1)
-    said = f"{'saves' if saves else 'costs'} {_three(abs(100 * (1 - ratio)))} % of CPU per GB ({_range(*ends)})"
-    if verdict == CHANGED:
-        return said
-    if verdict == INDICATION:
-        return f"indication from one block, no verdict: {said}"
-    told = "no interval" if math.isnan(low) else f"{format_ratio(low)} to {format_ratio(high)}"
-    if verdict == TOO_FEW:
-        return f"too few blocks: at least {judgement.trials_needed} (CPU per GB {format_ratio(ratio)}, {told})"
-    seen = f"would have shown {format_change(judgement.detectable_change)}"
-    return f"shows no change of CPU per GB ({told}; {seen})"
-
-
-def _throughput(effect: Effect) -> str:
-    assert effect.judgement is not None
-    if effect.judgement.verdict != CHANGED:
-        return ""
-    ratio, low, high = effect.judgement.ratios()
-    verb = "raises" if ratio > 1 else "lowers"
-    ends = (low - 1, high - 1) if ratio > 1 else (1 - high, 1 - low)
-    return f" and {verb} throughput by {_three(abs(100 * (ratio - 1)))} % ({_range(*ends)})"
 
 
 def _modules(effect: Effect, parts: Sequence[Share]) -> str:
@@ -168,6 +145,8 @@ def _modules(effect: Effect, parts: Sequence[Share]) -> str:
     # shares of what is not there, or of the opposite of what the trials showed, say nothing
     if effect.judgement.verdict not in (CHANGED, INDICATION) or (saving > 0) != (effect.judgement.ratios()[0] < 1):
         return ""
+    if effect.foreign:
+        return f"; {effect.foreign}"
     named = sorted((p for p in parts if p.share >= _WORTH_NAMING), key=lambda part: -part.share)[:_MODULES_NAMED]
     if sum(part.share for part in parts if part.share > 0) > _CANCELLED:
         dearer = sorted((p for p in parts if p.share <= -_WORTH_NAMING), key=lambda part: part.share)[:_MODULES_NAMED]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from offloadbench.analysis import student_t
 from offloadbench.analysis.statistics import ALPHA, BATCHES, Estimate
@@ -19,6 +19,8 @@ FEWEST = 3
 # "too few" asks for as many trials as would find a change of so many standard deviations with the power above
 OBVIOUS_CHANGE = 10.0
 CHANGED, UNDECIDED, TOO_FEW, INDICATION = "changed", "~", "too few", "indication"
+# other processes' work on the measured CPUs could be the difference (`offloadbench.analysis.foreign`)
+CONTAMINATED = "contaminated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,10 @@ class Judgement:
     Attributes:
         p, p_holm: raw, and adjusted over the family; NaN for an indication and without an interval.
         level: the confidence of `ratio_low` .. `difference_high`; 0.95 to 1 - 0.05 / size of the family.
-        verdict: `changed`, `~` (nothing shown), `too few` (trials), `indication` (one trial a side).
+        verdict: `changed`, `~` (nothing shown), `too few` (trials), `indication` (one trial a side), `contaminated`.
         trials_needed: trials a side from which an obvious change (`OBVIOUS_CHANGE`) would be found in this family.
         detectable_change: the smallest relative change that these data would have shown with 80 % power (Bloom 1995).
+        reason: why it is `contaminated`; "" otherwise.
     """
 
     estimate: Estimate
@@ -40,6 +43,20 @@ class Judgement:
     verdict: str
     trials_needed: int
     detectable_change: float
+    reason: str = ""
+
+    def reversed(self) -> Judgement:
+        """The same answer to the same question with its sides exchanged."""
+        estimate = self.estimate
+        sides = replace(
+            estimate,
+            a=estimate.b,
+            b=estimate.a,
+            change=-estimate.change,
+            trials_a=estimate.trials_b,
+            trials_b=estimate.trials_a,
+        )
+        return replace(self, estimate=sides)
 
     def ratios(self, level: float | None = None) -> tuple[float, float, float]:
         """B over A, and its interval at `level`, by default the judgement's own."""
@@ -56,35 +73,37 @@ class Judgement:
         )
 
 
-def holm(p_values: Sequence[float], tests: int) -> tuple[list[float], list[float]]:
+def holm(p_values: Sequence[float], tests: int, alpha: float = ALPHA) -> tuple[list[float], list[float]]:
     """Holm's step-down procedure over a family.
 
     Args:
         p_values: raw; NaN for what was not tested.
         tests: size of the family; more than there are p values when some tests could not be made.
+        alpha: the family's part of `ALPHA`, where several families share it (Bonferroni).
 
     Returns:
-        Adjusted p values, and for each the confidence of the interval that agrees with its verdict.
+        Adjusted p values, at most `ALPHA` where the test rejects, and for each the confidence of the interval that
+        agrees with its verdict.
     """
-    adjusted, levels = [math.nan] * len(p_values), [1 - ALPHA] * len(p_values)
+    adjusted, levels = [math.nan] * len(p_values), [1 - alpha] * len(p_values)
     left, highest, stopped_at = tests, 0.0, 0
     for index in sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i]):
-        highest = max(highest, min(1.0, p_values[index] * left))
+        highest = max(highest, min(1.0, p_values[index] * left * ALPHA / alpha))
         adjusted[index] = highest
         if highest > ALPHA and not stopped_at:
             stopped_at = left
-        levels[index] = 1 - ALPHA / (stopped_at or left)
+        levels[index] = 1 - alpha / (stopped_at or left)
         left -= 1
     return adjusted, levels
 
 
-def trials_needed(tests: int) -> int:
+def trials_needed(tests: int, alpha: float = ALPHA) -> int:
     """Trials a side from which a change of `OBVIOUS_CHANGE` standard deviations would be found with 80 % power.
 
     At Holm's strictest level, for this many tests in the family, with as few degrees of freedom as there may be.
     """
     trials = FEWEST
-    while _reach(1 - ALPHA / tests, trials - 1) * math.sqrt(2 / trials) > OBVIOUS_CHANGE:
+    while _reach(1 - alpha / tests, trials - 1) * math.sqrt(2 / trials) > OBVIOUS_CHANGE:
         trials += 1
     return trials
 
@@ -116,13 +135,17 @@ def cells(judgement: Judgement) -> dict[str, object]:
     }
 
 
-def judge(estimates: Sequence[Estimate]) -> list[Judgement]:
-    """Every estimate of one family, judged together."""
+def judge(estimates: Sequence[Estimate], alpha: float = ALPHA) -> list[Judgement]:
+    """Every estimate of one family, judged together.
+
+    Args:
+        alpha: the family's part of `ALPHA`, see `holm`.
+    """
     tests = len(estimates)
-    needed = trials_needed(tests) if tests else FEWEST
+    needed = trials_needed(tests, alpha) if tests else FEWEST
     testable = [e.method != BATCHES and min(e.trials_a, e.trials_b) >= FEWEST for e in estimates]
     p_values = [e.p if test else math.nan for e, test in zip(estimates, testable, strict=True)]
-    adjusted, levels = holm(p_values, tests)
+    adjusted, levels = holm(p_values, tests, alpha)
     return [
         Judgement(
             estimate=estimate,

@@ -1,46 +1,46 @@
-"""What a run says: for every offload that was switched, what it saves or costs, and the command that follows.
+"""What a run says: for every workload which state of the NIC is advised, and what each offload saves or costs.
 
-A finding rests on usable trials only, and compares cases that differ in the named offload.
+Every figure, interval and verdict is the judge's (`offloadbench.analysis.judging`). The advice comes first, one for
+each NIC and workload; the pairs of cases that explain it state what they show and advise nothing.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from offloadbench.analysis import lasting, proof
+from offloadbench.analysis import advice_words, change_words, foreign, ladder, lasting, proof
+from offloadbench.analysis.advice import Advice, Kind, advise, settings
+from offloadbench.analysis.change_words import cost_figure
+from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement
+from offloadbench.analysis.judging import COST, RATE, Answers, blocks
 from offloadbench.analysis.results import Results
-from offloadbench.units import format_rate
 
-# below this a difference of two trials is not worth a sentence of advice
-_SAME_CPU_RATIO = 0.02
-_SAME_THROUGHPUT_RATIO = 0.01
-# the origin experiment lost less than 4 % of throughput at worst and still called it free
-_FREE_THROUGHPUT_RATIO = 0.04
-# what others took may be charged to one side only: beyond this share of the difference it could be the difference
-_FOREIGN_OF_SAVING = 0.5
-_FULL_CPU_RATIO = 0.97
 _SOURCES = 4
+_FULL_CPU_RATIO = 0.97
+# clock and profile may differ by so much before a sentence says so
+_SAME_TOTAL_RATIO = 0.05
 PLACEHOLDER = "<ifname>"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One comparison.
+    """One comparison of two cases, from `off` to `on`.
 
     Attributes:
         title: what was compared, for a heading.
-        sentence: advice and figures, one sentence.
-        sources: where the difference comes from; "" without a profile.
-        basis: on how many trials it rests.
-        command: the line that follows the advice; "" when there is nothing to change.
+        sentence: advice and figures, one sentence or two.
+        sources: where the difference comes from; "" without a profile, and where nothing was shown.
+        basis: on what it rests.
+        command: the lines that follow the advice; "" when there is nothing to change.
         recipes: how to make what the command does last; none without a command.
-        size: CPU seconds per GB of payload that the offload saves; negative when it costs, 0 where nothing can be said.
-        rows: the rows of the trials table it rests on.
+        size: CPU seconds per GB of payload that `on` saves; negative when it costs, 0 where nothing can be said.
         on, off: names of the two cases.
+        cost, rate: the judge's answers.
+        advice: what is advised; None for a comparison that only explains.
     """
 
     nic: str
@@ -52,39 +52,15 @@ class Finding:
     command: str
     recipes: list[lasting.Recipe]
     size: float
-    rows: pd.DataFrame
     on: str
     off: str
+    cost: Judgement
+    rate: Judgement
+    advice: Advice | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two cases that differ in `subject`; `unless`: a case between them whose presence makes the pair redundant."""
-
-    subject: str
-    plural: bool
-    on: str
-    off: str
-    switches: tuple[str, ...]
-    unless: str = ""
-
-
-# from broad to narrow
-_PAIRS = (
-    _Pair("TSO, GSO and checksum offload", True, "tso", "none", ("tx", "gso", "tso")),
-    _Pair("TSO and GSO", True, "tso", "csum", ("gso", "tso"), unless="gso"),
-    _Pair("GSO and checksum offload", True, "gso", "none", ("tx", "gso"), unless="csum"),
-    _Pair("TSO", False, "tso", "gso", ("tso",)),
-    _Pair("GSO", False, "gso", "csum", ("gso",)),
-    _Pair("TX checksum offload", False, "csum", "none", ("tx",)),
-)
-
-
-def figure(value: float) -> str:
-    """Three significant figures without exponents, at most three decimals: 3.71, 0.65, 12.3, 148."""
-    size = abs(value)
-    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 3
-    return f"{value:.{decimals}f}"
+# the same rounding wherever a cost is written
+figure = cost_figure
 
 
 def percent(ratio: float) -> str:
@@ -95,48 +71,6 @@ def percent(ratio: float) -> str:
 def share(ratio: float) -> str:
     """`percent` of something that is there, however little: never 0.0 %."""
     return percent(ratio) if ratio >= 0.0005 else "under 0.1 %"
-
-
-def _side(trials: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The usable trials of a case; a case that came to the same state as another ran under that one's name."""
-    also = trials["also_named"].map(lambda names: name in str(names).split())
-    return trials[trials["usable"] & ((trials["case"] == name) | also)]
-
-
-def _subject(pair: _Pair, proofs: pd.DataFrame, cases: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """The subject and its switches; RX checksum is named only where both sides show that it acted."""
-    receive = proofs[(proofs["subject"] == "rx-checksum") & proofs["case"].isin(cases)]
-    acted = len(receive) > 0 and bool((receive["verdict"] == proof.PROVEN).all())
-    if pair.off != "none" or not acted:
-        return pair.subject, pair.switches
-    return pair.subject.replace("TX checksum", "TX and RX checksum"), ("rx", *pair.switches)
-
-
-def _throughput(on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, float]:
-    """What throughput did, and its relative change from off to on."""
-    before, after = off["throughput_bits_per_s"].median(), on["throughput_bits_per_s"].median()
-    change = after / before - 1 if before else 0.0
-    if abs(change) < _SAME_THROUGHPUT_RATIO:
-        return f", at the same throughput ({format_rate(after)})", change
-    link, verb = (", and throughput", "rises") if change > 0 else (", but throughput", "falls")
-    size = f"to {change + 1:.2g} times" if change >= 1 else f"by {percent(abs(change))}"
-    return f"{link} {verb} {size} ({format_rate(before)} → {format_rate(after)})", change
-
-
-def _basis(on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, bool]:
-    """The words for the number of trials, and whether the two sides' trials overlap."""
-    counts = sorted({len(on), len(off)})
-    one, other = on["cpu_s_per_gb"], off["cpu_s_per_gb"]
-    if counts[0] == 1:
-        few = (
-            "an indication from one trial a side"
-            if counts == [1]
-            else f"an indication: {len(on)} against {len(off)} trials"
-        )
-        return few, bool(one.min() <= other.max() and other.min() <= one.max())
-    apart = one.max() < other.min() or other.max() < one.min()
-    count = str(counts[0]) if len(counts) == 1 else f"{len(on)} and {len(off)}"
-    return f"medians of {count} trials a side, whose ranges {'do not overlap' if apart else 'overlap'}", not apart
 
 
 def module_label(module: str) -> str:
@@ -162,124 +96,160 @@ def unit_per_byte(quantity: str) -> str:
     return {"kernel_cpu_time_ns": "ns of CPU time per byte"}.get(quantity, f"{quantity} per byte")
 
 
-def _sources(modules: pd.DataFrame, on: str, off: str) -> str:
-    """The modules that moved most, in the direction of the whole."""
-    wide = modules[modules["case"].isin([on, off])].pivot_table(
+@dataclass(frozen=True)
+class _Bench:
+    """What the findings of a bench are made of.
+
+    Attributes:
+        modules: rows of `Results.busy_modules` of this bench.
+        proofs: rows of `Results.proofs` of this bench.
+    """
+
+    name: str
+    answers: Answers
+    modules: pd.DataFrame
+    proofs: pd.DataFrame
+
+    def totals(self, workload: str, *cases: str) -> tuple[float, ...] | None:
+        """The modules' sums of these cases by the profile, per byte of payload; None unless all were profiled."""
+        mine = self.modules[self.modules["workload"] == workload]
+        sums = mine.groupby("case")["value_per_byte"].sum()
+        return tuple(float(sums[case]) for case in cases) if set(cases) <= set(sums.index) else None
+
+    def apart(self, workload: str, one: str, other: str) -> bool:
+        """Whether clock and profile disagree on which of the two costs more."""
+        clock, profile = self.answers.of(workload, ((one, other),), COST), self.totals(workload, one, other)
+        if clock is None or profile is None:
+            return False
+        return clock.estimate.change * (profile[1] - profile[0]) < 0
+
+
+def _subject(step: ladder.Step, proofs: pd.DataFrame) -> str:
+    """RX checksum is named only where both sides show that it acted."""
+    receive = proofs[(proofs["subject"] == "rx-checksum") & proofs["case"].isin([step.on, step.off])]
+    acted = len(receive) > 0 and bool((receive["verdict"] == proof.PROVEN).all())
+    if step.subject.off != "none" or not acted:
+        return step.subject.name
+    return step.subject.name.replace("TX checksum", "TX and RX checksum")
+
+
+def basis(cost: Judgement) -> str:
+    """On how many trials a comparison rests, and how they were compared."""
+    count = cost.estimate.trials_a
+    if cost.verdict == INDICATION or count == 1:
+        return "an indication from one trial a side"
+    few = f" (a verdict needs at least {cost.trials_needed})" if cost.verdict == TOO_FEW else ""
+    return f"{count} blocks{few}, compared inside each block (geometric means, paired t, Holm)"
+
+
+def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -> str:
+    """The modules that moved most, in the direction of the whole, where there is a whole to take apart."""
+    mine = bench.modules[bench.modules["workload"] == workload]
+    wide = mine[mine["case"].isin([on, off])].pivot_table(
         index="module", columns="case", values="value_per_byte", aggfunc="sum", fill_value=0.0
     )
-    if not {on, off} <= set(wide.columns):
+    if cost.verdict not in (CHANGED, INDICATION) or not {on, off} <= set(wide.columns):
         return ""
+    saved = -cost.differences()[0]
     moved = (wide[off] - wide[on]).sort_values(ascending=False)
     total = float(moved.sum())
-    if total < 0:
-        moved = -moved.sort_values()
+    quantity = str(mine["quantity"].iloc[0])
+    timed = quantity == "kernel_cpu_time_ns"
+    if total * saved < 0:
+        told = f" ({figure(wide[off].sum())} → {figure(wide[on].sum())} ns per byte)" if timed else ""
+        return f"The profile shows the opposite{told}: the modules say nothing of this difference."
+    pairs = [pair for block in blocks(bench.answers.seen, workload, ((off, on),)) for pair in block]
+    if spoilt := foreign.spoils(pairs, saved):
+        return f"{spoilt[0].upper()}{spoilt[1:]}."
+    moved = moved if total > 0 else -moved.sort_values()
     chosen = [(str(name), float(value)) for name, value in moved.head(_SOURCES).items() if value > 0.05 * abs(total)]
     if not chosen or not total:
         return ""
     parts = ", ".join(f"{module_label(name)} {figure(value)}" for name, value in chosen)
-    unit = unit_per_byte(str(modules["quantity"].iloc[0]))
-    return f"{'Saved' if total > 0 else 'Spent'} most in: {parts} ({unit}; all modules {figure(abs(total))})."
-
-
-def foreign(side: pd.DataFrame) -> float:
-    """CPU seconds per GB that processes of others took on the measured CPUs, at worst; 0 where it is not known."""
-    taken = side["foreign_cpu_ratio"] / side["cpu_busy_ratio"] * side["cpu_s_per_gb"]
-    return float(taken.max()) if taken.notna().any() else 0.0
-
-
-def _sentence(subject: str, plural: bool, on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, str, float]:
-    """Sentence, the state that it recommends (on, off or nothing), and the CPU seconds per GB saved."""
-    cost_on, cost_off = float(on["cpu_s_per_gb"].median()), float(off["cpu_s_per_gb"].median())
-    saved = cost_off - cost_on
-    relative = saved / cost_off if cost_off else 0.0
-    rate, change = _throughput(on, off)
-    _, overlap = _basis(on, off)
-    figures = f"{figure(cost_off)} → {figure(cost_on)} CPU s/GB"
-    they, verb = ("together they", "") if plural else ("it", "s")
-    several = min(len(on), len(off)) > 1
-    taken = max(foreign(on), foreign(off))
-    if taken > _FOREIGN_OF_SAVING * abs(saved):
-        return (
-            f"Nothing can be said about {subject}: processes of others took up to {figure(taken)} CPU seconds per GB "
-            f"on the measured CPUs, too much beside the difference ({figures}); measure on a quiet machine.",
-            "",
-            0.0,
+    text = f"{'Saved' if total > 0 else 'Spent'} most in: {parts} ({unit_per_byte(quantity)}, by the profile)."
+    # 1 CPU second per GB is 1 ns per byte
+    if timed and abs(total / saved - 1) > _SAME_TOTAL_RATIO:
+        text += (
+            f" The profile's modules sum to {figure(abs(total))} of the {figure(abs(saved))} by the idle clock: take "
+            "their order from here, not their size."
         )
-    if abs(relative) < _SAME_CPU_RATIO or (several and overlap):
-        state = "on" if change > _SAME_THROUGHPUT_RATIO else ""
-        return f"{subject} make{'' if plural else 's'} no clear difference in CPU here ({figures}){rate}.", state, saved
-    if saved < 0:
-        cost = (
-            f"{they} cost{verb} {figure(-saved)} CPU seconds per GB here ({figures}, {percent(-relative)} more){rate}"
-        )
-        if change > _FREE_THROUGHPUT_RATIO:
-            return f"Weigh {subject}: {cost}.", "", saved
-        return f"Switch {subject} off: {cost}.", "off", saved
-    gain = f"{they} save{verb} {figure(saved)} CPU seconds per GB here ({figures}, {percent(relative)} less){rate}"
-    if change < -_FREE_THROUGHPUT_RATIO:
-        return f"Weigh {subject}: {gain}.", "", saved
-    full = min(on["cpu_busy_ratio"].median(), off["cpu_busy_ratio"].median()) > _FULL_CPU_RATIO
-    limit = "; the CPU was full in both cases, so it set the throughput" if full else ""
-    return f"Keep {subject} on: {gain}{limit}.", "on", saved
+    return text
 
 
-def _compare(results: Results, nic: str, workload: str, pair: _Pair, modules: pd.DataFrame) -> Finding | None:
-    trials = results.trials
-    here = trials[(trials["nic"] == nic) & (trials["workload"] == workload)]
-    on, off = _side(here, pair.on), _side(here, pair.off)
-    # cases that came to the same state on this NIC ran once, under both names
-    if on.empty or off.empty or set(on.index) & set(off.index):
-        return None
-    proofs = results.proofs
-    proofs = proofs[(proofs["nic"] == nic) & (proofs["workload"] == workload)]
-    on_case, off_case = str(on["case"].iloc[0]), str(off["case"].iloc[0])
-    subject, switches = _subject(pair, proofs, [on_case, off_case])
-    sentence, state, saved = _sentence(subject, pair.plural, on, off)
-    run = results.run_of(nic)
-    ifname = PLACEHOLDER if run.bed.kind.startswith("lab") else shlex.quote(run.nic.ifname)
-    basis, _ = _basis(on, off)
+def _advised(bench: _Bench, found: Advice) -> Finding:
+    """The advice with what it rests on, and the commands where it is an order to change something."""
+    run = bench.answers.seen.run
+    emulated = run.bed.kind.startswith("lab")
+    changes = settings(bench.answers, found.workload, found.state)
+    both = [
+        pair for block in blocks(bench.answers.seen, found.workload, ((found.against, found.state),)) for pair in block
+    ]
+    full = all(seen.figures.cpu_busy_ratio > _FULL_CPU_RATIO for pair in both for seen in pair)
+    ifname = PLACEHOLDER if emulated else shlex.quote(run.nic.ifname)
+    ordered = found.kind is Kind.SWITCH
+    commands = lasting.commands(ifname, changes.switches, changes.gso_max_segs) if ordered else []
+    note = "; emulated NIC: repeat it with yours before you decide" if emulated else ""
+    shown = found.cost.verdict in (CHANGED, INDICATION)
     return Finding(
-        nic=nic,
-        workload=workload,
-        title=f"{subject} (case {on_case} against {off_case})",
-        sentence=sentence,
-        # where a difference comes from of which nothing can be said is nothing to say either
-        sources=_sources(modules, on_case, off_case) if saved else "",
-        basis=basis,
-        command=f"ethtool -K {ifname} {' '.join(f'{name} {state}' for name in switches)}" if state else "",
-        recipes=lasting.recipes(ifname, switches, state) if state else [],
-        size=saved,
-        rows=pd.concat([on, off]),
-        on=on_case,
-        off=off_case,
+        nic=bench.name,
+        workload=found.workload,
+        title=advice_words.title(found),
+        sentence=advice_words.sentence(found, bench.answers, changes, full),
+        sources=_sources(bench, found.workload, found.state, found.against, found.cost),
+        basis=f"{basis(found.cost)}{note}",
+        command="\n".join(commands),
+        recipes=lasting.recipes(ifname, changes.switches, changes.gso_max_segs) if ordered else [],
+        size=-found.cost.differences()[0] if shown else 0.0,
+        on=found.state,
+        off=found.against,
+        cost=found.cost,
+        rate=found.rate,
+        advice=found,
     )
 
 
+def _explains(bench: _Bench, workload: str) -> Iterator[Finding]:
+    """What each step of the ladder shows."""
+    proofs = bench.proofs[bench.proofs["workload"] == workload]
+    for step in ladder.steps(bench.answers.seen, workload):
+        cost, rate = (bench.answers.of(workload, ((step.off, step.on),), metric) for metric in (COST, RATE))
+        if cost is None or rate is None:
+            continue
+        subject = _subject(step, proofs)
+        shown = cost.verdict in (CHANGED, INDICATION)
+        yield Finding(
+            nic=bench.name,
+            workload=workload,
+            title=f"{subject} (case {step.on} against {step.off})",
+            sentence=f"{subject} (case {step.on} against {step.off}): {change_words.sentence(cost, rate)}.",
+            sources=_sources(bench, workload, step.on, step.off, cost),
+            basis=basis(cost),
+            command="",
+            recipes=[],
+            size=-cost.differences()[0] if shown else 0.0,
+            on=step.on,
+            off=step.off,
+            cost=cost,
+            rate=rate,
+        )
+
+
 def find(results: Results) -> list[Finding]:
-    """Every finding, the biggest saving or cost first."""
-    found: list[Finding] = []
-    modules = results.busy_modules
-    trials = results.trials
-    for nic, workload in trials[["nic", "workload"]].drop_duplicates().itertuples(index=False):
-        here = trials[(trials["nic"] == nic) & (trials["workload"] == workload)]
-        shares = modules[(modules["nic"] == nic) & (modules["workload"] == workload)]
-        by_rows: dict[frozenset[object], Finding] = {}
-        for pair in _PAIRS:
-            finding = _compare(results, str(nic), str(workload), pair, shares)
-            if finding is None:
-                continue
-            rows = frozenset(finding.rows.index)
-            redundant = bool(pair.unless) and not _side(here, pair.unless).empty
-            # where cases came to the same state, the narrower subject is what really differed
-            if rows in by_rows or not redundant:
-                by_rows[rows] = finding
-        found += by_rows.values()
-    return sorted(found, key=lambda finding: -abs(finding.size))
+    """The advice of every NIC and workload, and what explains it, the biggest difference first."""
+    advised: list[Finding] = []
+    explaining: list[Finding] = []
+    for name, answers in results.answers.items():
+        tables = (table[table["nic"] == name] for table in (results.busy_modules, results.proofs))
+        bench = _Bench(name, answers, *tables)
+        advised += [_advised(bench, found) for found in advise(answers, bench.apart)]
+        for workload in answers.seen.workloads():
+            explaining += _explains(bench, workload)
+    return [
+        *sorted(advised, key=lambda finding: -abs(finding.size)),
+        *sorted(explaining, key=lambda finding: -abs(finding.size)),
+    ]
 
 
 def headlines(findings: Sequence[Finding]) -> list[Finding]:
-    """The biggest finding of each (nic, workload), in the order given."""
-    first: dict[tuple[str, str], Finding] = {}
-    for finding in findings:
-        first.setdefault((finding.nic, finding.workload), finding)
-    return list(first.values())
+    """The advice of each (nic, workload), in the order given."""
+    return [finding for finding in findings if finding.advice]

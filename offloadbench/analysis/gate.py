@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis.compare import Comparison, Row
-from offloadbench.analysis.family import FEWEST, INDICATION, TOO_FEW
+from offloadbench.analysis.family import CONTAMINATED, FEWEST, INDICATION, TOO_FEW
 from offloadbench.analysis.observations import LESS_IS_BETTER, MORE_IS_BETTER
 from offloadbench.errors import OK, REGRESSION, UNDECIDED, UsageError
 
@@ -34,7 +34,8 @@ class Gate:
         judgement = row.judgement
         # NaN, where there is no interval, is on neither side
         _, low, high = judgement.ratios()
-        if judgement.verdict == INDICATION or min(judgement.estimate.trials_a, judgement.estimate.trials_b) < FEWEST:
+        few = min(judgement.estimate.trials_a, judgement.estimate.trials_b) < FEWEST
+        if few or judgement.verdict in (INDICATION, CONTAMINATED):
             return OPEN
         limit = 1 + self.bound
         if self.metric in LESS_IS_BETTER:
@@ -86,5 +87,6 @@ def exit_code(gates: Sequence[Gate], comparison: Comparison, *, strict: bool) ->
     states = {outcome.state for outcome in outcomes(gates, comparison)}
     if REGRESSED in states:
         return REGRESSION
-    undecided = OPEN in states if gates else any(r.judgement.verdict in (TOO_FEW, INDICATION) for r in comparison.rows)
+    open_verdicts = (TOO_FEW, INDICATION, CONTAMINATED)
+    undecided = OPEN in states if gates else any(r.judgement.verdict in open_verdicts for r in comparison.rows)
     return UNDECIDED if strict and (undecided or comparison.missing or not comparison.rows) else OK

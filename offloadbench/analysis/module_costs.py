@@ -48,19 +48,19 @@ def _quantities(run: Run) -> set[str]:
     return {event.quantity for trial in run.trials if trial.profile for event in trial.profile.events}
 
 
-def of_table(run: Run, modules: pd.DataFrame) -> ModuleCosts:
-    """The costs of a run whose trials are attributed already.
+def of_table(runs: Sequence[Run], modules: pd.DataFrame) -> ModuleCosts:
+    """The costs of runs whose trials are attributed already.
 
     Args:
         modules: see `module_tables.modules`; rows of other runs are passed over.
     """
-    mine = modules[(modules["run"] == run.run_id) & (modules["module"] != IDLE)]
+    mine = modules[modules["run"].isin([run.run_id for run in runs]) & (modules["module"] != IDLE)]
     quantity = next((name for name in QUANTITIES if name in set(mine["quantity"])), "")
     chosen = mine[(mine["quantity"] == quantity) & mine["value_per_byte"].notna()]
     by_trial: dict[_Key, dict[str, float]] = {}
-    columns = (chosen[name] for name in ("workload", "case", "repeat", "module", "value_per_byte"))
-    for workload, case, repeat, module, cost in zip(*columns, strict=True):
-        by_trial.setdefault((run.run_id, workload, case, repeat), {})[module] = cost
+    columns = (chosen[name] for name in ("run", "workload", "case", "repeat", "module", "value_per_byte"))
+    for run_id, workload, case, repeat, module, cost in zip(*columns, strict=True):
+        by_trial.setdefault((run_id, workload, case, repeat), {})[module] = cost
     return ModuleCosts(quantity, [], by_trial)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from offloadbench.analysis import metrics, proof
+import msgspec
+
+from offloadbench.analysis import contamination, metrics, proof
 from offloadbench.analysis.statistics import Values, batches
 from offloadbench.model import Run, Trial
 
@@ -18,13 +21,19 @@ LESS_IS_BETTER = frozenset(
 MORE_IS_BETTER = frozenset({"throughput_bits_per_s", "goodput_bits_per_s"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observation:
     """A usable trial."""
 
     run: Run
     trial: Trial
     figures: metrics.Metrics
+
+    @cached_property
+    def foreign_share(self) -> float:
+        """Other processes' part of the measured CPUs' busy time, 0 to 1; NaN where it is not known."""
+        taken, busy = contamination.foreign_ratio(self.trial), self.figures.cpu_busy_ratio
+        return min(taken / busy, 1.0) if busy > 0 else math.nan
 
     def value(self, metric: str) -> float:
         """A field of `metrics.Metrics`."""
@@ -60,6 +69,11 @@ class Observations:
     run: Run
     by_case: dict[tuple[str, str], dict[int, Observation]]
 
+    @property
+    def run_ids(self) -> str:
+        """The id of the run, or those of runs that were measured alike, with `+` between them."""
+        return "+".join(dict.fromkeys(seen.run.run_id for case in self.by_case.values() for seen in case.values()))
+
     def case(self, workload: str, case: str) -> dict[int, Observation]:
         """repeat -> trial of a case; a case that came to another's state on this NIC ran under that one's name."""
         found = self.by_case.get((workload, case))
@@ -89,6 +103,25 @@ def observations(run: Run) -> Observations:
         if seen is not None:
             found.setdefault((trial.workload, trial.case), {})[trial.repeat] = seen
     return Observations(run, found)
+
+
+def pooled(runs: Sequence[Run]) -> Observations:
+    """The usable trials of runs that were measured alike, as of one run: a block is one repeat of one of them.
+
+    Args:
+        runs: at least one; `results.bench_names` says which were measured alike.
+    """
+    if len(runs) == 1:
+        return observations(runs[0])
+    found: dict[tuple[str, str], dict[int, Observation]] = {}
+    first = 0
+    for run in runs:
+        for key, trials in observations(run).by_case.items():
+            found.setdefault(key, {}).update({first + repeat: seen for repeat, seen in trials.items()})
+        first += 1 + max((trial.repeat for trial in run.trials), default=0)
+    cases = {case.definition.name: case for run in runs for case in run.plan.cases}
+    plan = msgspec.structs.replace(runs[0].plan, cases=list(cases.values()))
+    return Observations(msgspec.structs.replace(runs[0], plan=plan), found)
 
 
 def values(trials: Iterable[Observation], metric: str) -> list[float]:

@@ -12,7 +12,9 @@ import pandas as pd
 from offloadbench.analysis import module_tables, quality, tables
 from offloadbench.analysis.attributed import QUANTITIES
 from offloadbench.analysis.flames import Flames, Forest
-from offloadbench.analysis.observations import observe
+from offloadbench.analysis.judging import Answers, judged
+from offloadbench.analysis.observations import observe, pooled
+from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
 from offloadbench.sweepfile import in_words
 
@@ -57,6 +59,30 @@ class Results:
         """
         figures = ["value_per_byte", "caller_value_per_byte", "share_ratio"]
         return case_means(self.modules[self.modules["share_ratio"].notna()], ["module", "floor"], figures)
+
+    @cached_property
+    def answers(self) -> dict[str, Answers]:
+        """What the judge says of each bench whose tests can be made; `problems` names the others."""
+        return {name: found for name, found in self._judged.items() if isinstance(found, Answers)}
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """Of each bench whose tests cannot be made why not, as a sentence."""
+        return [
+            f"{name}: nothing is judged: {found.message}."
+            for name, found in self._judged.items()
+            if isinstance(found, StatisticError)
+        ]
+
+    @cached_property
+    def _judged(self) -> dict[str, Answers | StatisticError]:
+        found: dict[str, Answers | StatisticError] = {}
+        for name in dict.fromkeys(self.benches.values()):
+            try:
+                found[name] = judged(pooled([run for run in self.runs if self.benches[run.run_id] == name]))
+            except StatisticError as error:
+                found[name] = error
+        return found
 
     def run_of(self, nic: str) -> Run:
         """The first run of a bench."""

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
-    """The headline metrics, and those that were asked for or are bounded: all of them are one family."""
+    """The headline metrics, and those that were asked for or are bounded."""
     from offloadbench.analysis.observations import HEADLINES, LESS_IS_BETTER, MORE_IS_BETTER
 
     wrong = [name for name in arguments.metric if name not in LESS_IS_BETTER | MORE_IS_BETTER]
@@ -66,8 +66,11 @@ def _comparisons(
 def _effects(run: Run, profile: Profile) -> list[str]:
     """What the run's factors do, in sentences, with the modules where it was profiled."""
     from offloadbench.analysis.effects import effects
+    from offloadbench.analysis.judging import judged
+    from offloadbench.analysis.observations import observations
 
-    every = effects(run)
+    answers = judged(observations(run))
+    every = effects(answers)
     # a workload whose run was not made for effects would only say so five times
     told = {effect.workload for effect in every if effect.judgement}
     found = [effect for effect in every if effect.workload in told]
@@ -76,7 +79,7 @@ def _effects(run: Run, profile: Profile) -> list[str]:
     from offloadbench.analysis import effect_shares, effect_tables
     from offloadbench.analysis.module_costs import module_costs
 
-    return effect_tables.sentences(found, effect_shares.shares(run, module_costs([run], profile)))
+    return effect_tables.sentences(found, effect_shares.shares(answers.seen, module_costs([run], profile)))
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis import effect_shares, effect_tables
+from offloadbench.analysis.change_words import interval
 from offloadbench.analysis.compare import Comparison, Row, between
 from offloadbench.analysis.compatibility import obstacles
 from offloadbench.analysis.effects import Effect, effects
@@ -15,7 +16,7 @@ from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
 from offloadbench.report.comparison import words
 from offloadbench.report.plots.effects import TITLES
-from offloadbench.report.plots.intervals import change_words, interval_words
+from offloadbench.report.plots.intervals import change_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +38,24 @@ class RunChanges:
 
 
 def run_effects(results: Results) -> tuple[list[RunEffects], list[str]]:
-    """Every run and workload with an effect that can be told; and sentences on runs whose test cannot be made."""
-    found, problems = [], []
-    for run in results.runs:
-        bench = results.benches[run.run_id]
-        name = bench if sum(other == bench for other in results.benches.values()) == 1 else f"{bench}, run {run.run_id}"
-        try:
-            told = effects(run)
-        except StatisticError as error:
-            problems.append(f"{name}: no effects are shown: {error.message}.")
-            continue
+    """Every bench and workload with an effect that can be told; and sentences on benches that cannot be judged."""
+    found = []
+    for name, answers in results.answers.items():
+        told = effects(answers)
         estimable = any(effect.judgement for effect in told)
-        shares = effect_shares.shares(run, of_table(run, results.modules)) if estimable else []
+        shares = (
+            effect_shares.shares(answers.seen, of_table(_runs(results, name), results.modules)) if estimable else []
+        )
         for workload in dict.fromkeys(effect.workload for effect in told):
             mine = [effect for effect in told if effect.workload == workload]
             if any(effect.judgement for effect in mine):
                 sentences = effect_tables.sentences(mine, shares)
                 found.append(RunEffects(f"{name}, {workload}", mine, sentences))
-    return found, problems
+    return found, results.problems
+
+
+def _runs(results: Results, bench: str) -> list[Run]:
+    return [run for run in results.runs if results.benches[run.run_id] == bench]
 
 
 def run_changes(runs: Sequence[Run], names: Sequence[str], profile: Profile) -> tuple[list[RunChanges], list[str]]:
@@ -96,5 +97,5 @@ def _by_workload(comparison: Comparison) -> list[RunChanges]:
 
 def _sentence(row: Row) -> str:
     title = TITLES[row.question.metric].split(" (")[0]
-    change = f"{change_words(row.judgement)} ({interval_words(row.judgement)})"
+    change = f"{change_words(row.judgement)} ({interval(row.judgement)})"
     return f"{row.question.case}: {title} {change}: {words(row.judgement)}."

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from offloadbench.analysis.compare import ALL_CASES, OTHER_CASES, Comparison, Row
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement, cells
+from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement, cells
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
 from offloadbench.units import format_change, format_rate
 
@@ -77,6 +77,8 @@ def words(judgement: Judgement) -> str:
     """The verdict as a person reads it."""
     if judgement.verdict == CHANGED:
         return f"changed, p {judgement.p_holm:.2g}"
+    if judgement.verdict == CONTAMINATED:
+        return f"contaminated, no verdict: {judgement.reason}"
     if judgement.verdict == INDICATION:
         return "indication from one trial a side, no verdict"
     if judgement.verdict == TOO_FEW:
@@ -96,12 +98,20 @@ def _label(row: Row) -> str:
 
 def _legend(comparison: Comparison) -> str:
     methods = sorted({row.judgement.estimate.method for row in comparison.rows})
-    families = [sum(r.question.workload == w for r in comparison.rows) for w in _workloads(comparison)]
-    size = ", ".join(map(str, dict.fromkeys(families)))
     return (
-        f"{'; '.join(methods)}; Holm over {size} tests a workload. An interval is taken at the confidence at which its "
+        f"{'; '.join(methods)}; {_families(comparison)}. An interval is taken at the confidence at which its "
         "test was made (95 % at least): it leaves out 0 exactly where the verdict is `changed`."
     )
+
+
+def _families(comparison: Comparison) -> str:
+    if any(row.question.b == row.question.case and not row.question.module for row in comparison.rows):
+        return (
+            "Holm, half of 5 % over CPU s per GB of every case against the state as found in all workloads, half over "
+            "all other questions of a workload, those of the report included"
+        )
+    families = [sum(r.question.workload == w for r in comparison.rows) for w in _workloads(comparison)]
+    return f"Holm over {', '.join(map(str, dict.fromkeys(families)))} tests a workload"
 
 
 def _workloads(comparison: Comparison) -> list[str]:

@@ -31,7 +31,7 @@ from offloadbench.report.plots.modules import modules as draw_modules
 from offloadbench.report.plots.packets import packets_over_time
 from offloadbench.report.plots.queue import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
-from offloadbench.report.plots.throughput_cpu import has_interval
+from offloadbench.report.plots.throughput_cpu import geometric_mean, has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
 from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
@@ -39,8 +39,8 @@ from offloadbench.report.plots.write_commands import write_commands as draw_writ
 from offloadbench.report.sweep_views import against_rtt
 
 _INTERVALS = (
-    "A filled square is a change that was shown (Holm over the family), a circle one that was not; a line is the plain "
-    "95 % interval, without one where too little was measured"
+    "A filled square is a change that was shown (Holm over the family), an open circle one without that verdict; a "
+    "line is the interval at the confidence of its test, which leaves out 0 exactly where the square is filled"
 )
 
 
@@ -65,7 +65,7 @@ class Pictures:
         cases = self._results.cases
         repeats = self._usable.groupby(["nic", "workload", "case"], sort=False)
         label = "Bars of throughput, CPU busy and CPU seconds per GB per case: " + "; ".join(
-            f"{nic} {case}: {figure(float(trials['cpu_s_per_gb'].median()))} CPU s/GB{_interval_words(trials)}"
+            f"{nic} {case}: {figure(geometric_mean(trials['cpu_s_per_gb']))} CPU s/GB{_interval_words(trials)}"
             for (nic, _, case), trials in repeats
         )
         dots = ", dots are trials" if repeats.size().max() > 1 else ""
@@ -77,7 +77,7 @@ class Pictures:
         return self._plot(
             partial(draw_throughput_cpu, self._usable, cases),
             label,
-            "Throughput and CPU per case, each NIC on its own scale. Bars are medians over the repeats"
+            "Throughput and CPU per case, each NIC on its own scale. Bars are geometric means over the repeats"
             f"{dots}{intervals}.",
         )
 

@@ -16,9 +16,10 @@ TITLES = {
 
 
 def contrast_label(effect: Effect) -> str:
-    """What was compared, in words."""
+    """What was compared, in words: the cases, or the levels of a contrast that several pairs of cases stand for."""
     contrast = effect.contrast
-    return f"{contrast.subject}: {contrast.on} vs {contrast.off}"
+    ((off, on),) = effect.pairs if len(effect.pairs) == 1 else ((contrast.off, contrast.on),)
+    return f"{contrast.subject}: {on} vs {off}"
 
 
 def effects(found: Sequence[Effect], *, narrow: bool = False) -> Figure:

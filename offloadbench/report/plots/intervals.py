@@ -48,12 +48,6 @@ def change_words(judgement: Judgement) -> str:
     return format_ratio(judgement.ratios()[0])
 
 
-def interval_words(judgement: Judgement) -> str:
-    """The plain 95 % interval of the change, or that there is none."""
-    _, low, high = judgement.ratios(0.95)
-    return "no interval" if math.isnan(low) else f"{format_ratio(low)} to {format_ratio(high)}"
-
-
 def _mark(ratio: float) -> str:
     if ratio >= 3:
         return f"{_TIMES}{ratio:g}"
@@ -61,8 +55,8 @@ def _mark(ratio: float) -> str:
 
 
 def _ends(judgement: Judgement) -> tuple[float, float]:
-    """The plain 95 % interval, as ratios; the change itself twice where there is none."""
-    ratio, low, high = judgement.ratios(0.95)
+    """The interval at the confidence of its test, as ratios; the change itself twice where there is none."""
+    ratio, low, high = judgement.ratios()
     if math.isnan(low):
         return ratio, ratio
     return max(low, ratio / _FARTHEST), min(high, ratio * _FARTHEST)
@@ -111,7 +105,7 @@ def _draw(axes: Axes, panel: Panel, low: float, high: float, *, narrow: bool) ->
 
 
 def intervals(labels: Sequence[str], panels: Sequence[Panel], *, narrow: bool = False) -> Figure:
-    """Squares are changes that were shown, circles changes that were not; a line is the 95 % interval.
+    """Squares are changes that were shown, circles those without such a verdict; a line is the judged interval.
 
     Args:
         labels: of the rows, top to bottom, the same for every panel; a narrow page breaks them behind a colon.

@@ -1,0 +1,105 @@
+"""Advice as sentences: an order only where there is one, and else what was shown and what would have been."""
+
+from __future__ import annotations
+
+from offloadbench.analysis import change_words, ladder
+from offloadbench.analysis.advice import Advice, Kind, Settings
+from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW
+from offloadbench.analysis.judging import Answers
+
+# a run with fewer repeats has a verdict on obvious differences only
+_REPEATS_ADVISED = 5
+
+
+def title(found: Advice) -> str:
+    """For a heading."""
+    return f"case {found.state} against {found.against}"
+
+
+def _side(found: Advice, case: str) -> str:
+    """`case tso (the state as found)`."""
+    return f"case {case} (the state as found)" if found.start.as_found and case == found.start.case else f"case {case}"
+
+
+def _figures(found: Advice) -> str:
+    return f"{change_words.cost(found.cost)}; {change_words.rate(found.rate)}"
+
+
+def _tied(found: Advice) -> str:
+    if not found.tied:
+        return ""
+    nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
+    return f" {nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB."
+
+
+def _drags(settings: Settings) -> str:
+    """What the commands switch besides, and why."""
+    told = ""
+    if settings.switches.get("tx") is False and settings.switches.get("tso") is False:
+        told += " Without TX checksum offload the kernel drops TSO, so it goes off as well."
+    if settings.gso_max_segs == 1:
+        told += " It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17."
+    return told
+
+
+def sentence(found: Advice, answers: Answers, settings: Settings, full_cpu: bool) -> str:
+    """The advice, or why there is none.
+
+    Args:
+        settings: what leads from the state as found to the advised one.
+        full_cpu: the measured CPUs were full on both sides.
+    """
+    limit = " The CPU was full in both cases, so it set the throughput." if full_cpu else ""
+    if found.kind is Kind.KEEP:
+        steps = ladder.steps(answers.seen, found.workload)
+        step = next((step for step in steps if (step.on, step.off) == (found.state, found.against)), None)
+        what = f"{step.subject.name} on (case {found.state}, the state as found)" if step else _side(found, found.state)
+        return f"Keep {what}: against case {found.against} it {_figures(found)}.{limit}{_tied(found)}"
+    if found.kind is Kind.SWITCH:
+        start = "the state as found" if found.start.as_found else "the reference"
+        return (
+            f"Switch to case {found.state}: against case {found.against}, {start}, it {_figures(found)}."
+            f"{limit}{_drags(settings)}{_tied(found)}"
+        )
+    if found.kind is Kind.WEIGH:
+        price = f" But what is best for {found.elsewhere} is another state of this NIC." if found.elsewhere else ""
+        told = f"Weigh {_side(found, found.state)}: against {_side(found, found.against)}, it {_figures(found)}"
+        return f"{told}.{price}"
+    if found.kind is Kind.BEST:
+        return (
+            f"Of the states measured, case {found.state} costs the least CPU: against case {found.against} it "
+            f"{_figures(found)}. Nothing is advised, since the state as found was not measured.{_tied(found)}"
+        )
+    pair = f"{_side(found, found.state)} against {_side(found, found.against)}"
+    if found.kind is Kind.APART:
+        return (
+            f"Nothing is advised: by the idle clock {pair} {_figures(found)}; by the profile it is the other way round."
+        )
+    return _open(found, pair)
+
+
+def _open(found: Advice, pair: str) -> str:
+    """Why nothing is advised, and what a reader can do."""
+    cost = found.cost
+    if cost.verdict == INDICATION:
+        repeats = max(_REPEATS_ADVISED, cost.trials_needed)
+        return (
+            f"An indication, no verdict: {pair}: {change_words.cost(cost)}, {change_words.rate(found.rate)}. "
+            f"One trial a side cannot show how much trials differ: use `--repeats {repeats}`."
+        )
+    if cost.verdict == TOO_FEW:
+        repeats = max(_REPEATS_ADVISED, cost.trials_needed)
+        return (
+            f"Too few repeats for a verdict: {pair}: {change_words.cost(cost)}. At least {cost.trials_needed} are "
+            f"needed: use `--repeats {repeats}`."
+        )
+    if cost.verdict == CONTAMINATED:
+        sides = f"{change_words.cost_figure(cost.estimate.a)} → {change_words.cost_figure(cost.estimate.b)} CPU s/GB"
+        return f"No result: {cost.reason}, which could be the difference ({pair}: {sides}). Repeat on an idle machine."
+    if cost.verdict == CHANGED:
+        return f"Nothing is advised: {pair} {_figures(found)}, but the two differ in nothing that acts on TCP."
+    start = _side(found, found.start.case)
+    return (
+        f"No state is shown to cost less or more CPU per GB than {start}. The largest difference is {pair}: "
+        f"{change_words.cost(cost)}; {change_words.seen(cost)}."
+    )

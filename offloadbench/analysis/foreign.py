@@ -1,0 +1,86 @@
+"""Whether other processes' work on the measured CPUs could be a difference.
+
+CPU seconds per GB are all the busy time of the measured CPUs, other processes' too. What they took is known for each
+trial, so a change can be split into theirs and the rest. A trial of which it is not known is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from offloadbench.analysis import contamination
+from offloadbench.analysis.change_words import cost_figure
+from offloadbench.analysis.family import CONTAMINATED, Judgement
+from offloadbench.analysis.observations import MORE_IS_BETTER, Observation
+
+# beyond this part of a change, other processes' work could be the change
+COULD_BE = 0.5
+# a CPU that is idle for more than this has time for others without loss of throughput
+_FULL_RATIO = 0.9
+_NO_CPU_TIME = MORE_IS_BETTER
+# nor are modules named where other processes' work is more than this part of the saving
+_OF_SAVING = 0.05
+# a trial whose busy time is all theirs says nothing, which a logarithm cannot
+_ALMOST_ALL = 0.999
+
+
+def mean_share(trials: Sequence[Observation]) -> float:
+    """Other processes' mean part of the busy time of a side's trials, 0 to 1; 0 where it is not known of any."""
+    known = [seen.foreign_share for seen in trials if not math.isnan(seen.foreign_share)]
+    return sum(known) / len(known) if known else 0.0
+
+
+def mean_cost(trials: Sequence[Observation]) -> float:
+    """CPU seconds per GB of payload that other processes took, the mean of a side's trials; 0 where not known."""
+    known = [seen.foreign_share * seen.figures.cpu_s_per_gb for seen in trials if not math.isnan(seen.foreign_share)]
+    return sum(known) / len(known) if known else 0.0
+
+
+def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> str:
+    """Why the modules of a saving are not named: other processes' work is part of it; "" where it is not.
+
+    Args:
+        pairs: the trials of its two sides.
+        saved: CPU seconds per GB.
+    """
+    before, after = (mean_cost([pair[side] for pair in pairs]) for side in (0, 1))
+    if abs(before - after) <= _OF_SAVING * abs(saved):
+        return ""
+    sides = f"{cost_figure(before)} → {cost_figure(after)} CPU s/GB"
+    return f"other processes took {sides} of it, and the modules describe their work too: they are not named"
+
+
+def _explained(a: float, b: float) -> float:
+    """How much of a change, on logarithms, other processes' shares of the two sides' busy time could be.
+
+    What they take on both sides alike cancels. Where they take so much that modules describe their work, they also
+    disturb what they do not take (caches, waiting for the CPU): then all of it could be on one side only.
+    """
+    one, other = (-math.log1p(-min(share, _ALMOST_ALL)) for share in (a, b))
+    return max(one, other) if max(a, b) > contamination.FOREIGN_RATIO else abs(one - other)
+
+
+def judge(judgement: Judgement, a: Sequence[Observation], b: Sequence[Observation], metric: str) -> Judgement:
+    """The judgement; `contaminated` where other processes' work could be the change, or hide one.
+
+    Args:
+        a, b: the trials of its two sides.
+        metric: of `metrics.Metrics`, or of modules; what is no CPU time can only be theirs where the measured CPUs
+            were full.
+    """
+    shares = mean_share(a), mean_share(b)
+    if max(shares) <= contamination.NOTED_RATIO:
+        return judgement
+    if metric in _NO_CPU_TIME and max(seen.figures.cpu_busy_ratio for seen in (*a, *b)) < _FULL_RATIO:
+        return judgement
+    ratio, _, _ = judgement.ratios()
+    shown = abs(math.log(ratio)) if ratio > 0 else 0.0
+    if judgement.verdict not in ("changed", "indication") and math.isfinite(judgement.detectable_change):
+        # nothing was shown: whether something could have been hidden
+        shown = max(shown, math.log1p(judgement.detectable_change))
+    if _explained(*shares) <= COULD_BE * shown:
+        return judgement
+    reason = f"other processes used up to {100 * max(shares):.0f} % of the busy time of the measured CPUs"
+    return replace(judgement, verdict=CONTAMINATED, reason=reason)
