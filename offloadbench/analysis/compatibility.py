@@ -68,7 +68,7 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
     ]
     # a run of an older version recorded none of it, which is no difference
     both = a.nic.queues is not None and b.nic.queues is not None
-    one, other = (_nic_facts(run.nic) if both else {} for run in (a, b))
+    one, other = (nic_facts(run.nic) if both else {} for run in (a, b))
     for title, left, right in (
         ("NIC", one, other),
         ("sysctl", a.host.sysctls, b.host.sysctls),
@@ -81,7 +81,7 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
     return found
 
 
-def _nic_facts(nic: Nic) -> dict[str, str]:
+def nic_facts(nic: Nic) -> dict[str, str]:
     """What is recorded of a NIC beside its settings, as name -> text; byte queue limits move by themselves."""
     facts = _queue_facts("", nic.queues)
     if nic.duplex:

@@ -120,4 +120,5 @@ def effects(answers: Answers) -> list[Effect]:
                     foreign=_foreign(seen, workload, pairs, judgement) if judgement and metric == COST else "",
                 )
             )
-    return found
+    # what can be told comes first
+    return sorted(found, key=lambda effect: effect.judgement is None)

@@ -100,7 +100,9 @@ def fall_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     usable trials, in the quantity's unit per byte of payload, without idle), change_per_byte, share_of_change.
     """
     results = gather(runs, profile)
-    ways = {(f.nic, f.workload, way.dearer, way.cheaper): (f, way) for f, way in falls(results, findings.find(results))}
+    every = falls(results, findings.find(results))
+    # the advice and the step that explains it may compare the same cases
+    ways = {(finding.nic, finding.workload, way.dearer, way.cheaper): (finding, way) for finding, way in every}
     rows = [
         (finding.nic, finding.workload, way.dearer, way.cheaper, way.quantity, module, before, after, after - before)
         for finding, way in ways.values()

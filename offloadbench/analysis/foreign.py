@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from offloadbench.analysis import contamination
-from offloadbench.analysis.change_words import cost_figure
 from offloadbench.analysis.family import CONTAMINATED, Judgement
 from offloadbench.analysis.observations import MORE_IS_BETTER, Observation
 
@@ -48,8 +47,7 @@ def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> st
     before, after = (mean_cost([pair[side] for pair in pairs]) for side in (0, 1))
     if abs(before - after) <= _OF_SAVING * abs(saved):
         return ""
-    sides = f"{cost_figure(before)} → {cost_figure(after)} CPU s/GB"
-    return f"other processes took {sides} of it, and the modules describe their work too: they are not named"
+    return "other processes' work is part of it, and the modules describe that too: they are not named"
 
 
 def _explained(a: float, b: float) -> float:

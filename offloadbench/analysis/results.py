@@ -9,7 +9,7 @@ from functools import cached_property
 import msgspec
 import pandas as pd
 
-from offloadbench.analysis import module_tables, quality, tables
+from offloadbench.analysis import compatibility, module_tables, quality, tables
 from offloadbench.analysis.attributed import QUANTITIES
 from offloadbench.analysis.flames import Flames, Forest
 from offloadbench.analysis.judging import Answers, judged
@@ -18,6 +18,8 @@ from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
 from offloadbench.sweepfile import in_words
 
+# a fact that is longer tells runs apart worse than their ids do
+_LONGEST_FACT = 24
 _PROFILED = ("modules", "methods", "seconds", "processes", "cpus")
 
 
@@ -99,44 +101,68 @@ def unique_runs(runs: Sequence[Run]) -> list[Run]:
     return list(found.values())
 
 
-def _circumstances(run: Run) -> tuple[object, ...]:
-    """What must agree before trials of two runs may be pooled."""
-    return (
-        run.nic.driver,
-        run.nic.speed_bits_per_s,
-        run.host.kernel,
-        run.host.cpu_model,
-        run.bed.kind,
-        run.bed.line_rate_bits_per_s,
-        run.bed.rtt_s,
-        run.bed.loss_ratio,
-        run.bed.queue_bytes,
-        repr(run.bed.settings.get("sysctls")),
-        run.nic.mtu_bytes,
-        *(run.bed.settings.get(name) for name in ("rx_ring", "tx_ring")),
-        tuple(run.bed.dut_cpus),
-        run.plan.duration_s,
-        in_words(run.sweep),
-        repr([(workload.name, workload.parameters) for workload in run.plan.workloads]),
-    )
+def _circumstances(run: Run) -> dict[str, str]:
+    """What must agree before trials of two runs may be pooled: name -> text."""
+    nic, host, bed, plan = run.nic, run.host, run.bed, run.plan
+    facts: dict[str, object] = {
+        "driver": nic.driver,
+        "driver version": nic.driver_version,
+        "firmware": nic.firmware,
+        "speed": nic.speed_bits_per_s,
+        "MTU": nic.mtu_bytes,
+        "qdisc": nic.qdisc,
+        "gso_max_segs": nic.gso_max_segs,
+        "kernel": host.kernel,
+        "kernel command line": host.command_line,
+        "CPU": host.cpu_model,
+        "governor": host.governor,
+        "idle clock": host.idle_source,
+        "link": bed.kind,
+        "peer": bed.peer,
+        "line rate": bed.line_rate_bits_per_s,
+        "RTT": bed.rtt_s,
+        "loss": bed.loss_ratio,
+        "queue": bed.queue_bytes,
+        "CPUs under test": bed.dut_cpus,
+        "link's sysctls": bed.settings.get("sysctls"),
+        "window": plan.duration_s,
+        "warm-up": plan.warmup_s,
+        "profile": "with profile" if plan.profile else "no profile",
+        "offloadbench": run.tool_version,
+        "place": in_words(run.sweep),
+        "parameters": [(workload.name, workload.parameters) for workload in plan.workloads],
+    }
+    facts |= {f"{name} as found": "on" if bits[0] else "off" for name, bits in nic.features.items()}
+    facts |= {f"ring {name}": bed.settings.get(name) for name in ("rx_ring", "tx_ring")}
+    for values in (nic.settings, host.sysctls, host.mitigations, compatibility.nic_facts(nic)):
+        facts |= values
+    return {name: str(value) for name, value in facts.items()}
 
 
 def bench_names(runs: Sequence[Run]) -> dict[str, str]:
-    """run id -> the NIC's name, followed by what tells apart runs of that name that are not comparable: the place in
-    their sweep, or the run's id."""
-    by_name: dict[str, set[tuple[object, ...]]] = {}
-    by_place: dict[str, set[tuple[object, ...]]] = {}
-    for run in runs:
-        by_name.setdefault(run.nic.name, set()).add(_circumstances(run))
-        by_place.setdefault(_place(run), set()).add(_circumstances(run))
-    names = {}
-    for run in runs:
-        if len(by_name[run.nic.name]) == 1:
-            names[run.run_id] = run.nic.name
-        elif len(by_place[_place(run)]) == 1:
-            names[run.run_id] = _place(run)
-        else:
-            names[run.run_id] = f"{run.nic.name} ({run.run_id})"
+    """run id -> the NIC's name, followed by what tells apart runs of that name that are not measured alike.
+
+    That is the one fact in which they differ, or their place in a sweep, or the run's id.
+    """
+    names: dict[str, str] = {}
+    for name in dict.fromkeys(run.nic.name for run in runs):
+        mine = [run for run in runs if run.nic.name == name]
+        facts = {run.run_id: _circumstances(run) for run in mine}
+        keys = dict.fromkeys(key for found in facts.values() for key in found)
+        differ = [key for key in keys if len({found.get(key, "") for found in facts.values()}) > 1]
+        places: dict[str, list[dict[str, str]]] = {}
+        for run in mine:
+            places.setdefault(_place(run), []).append(facts[run.run_id])
+        for run in mine:
+            only = facts[run.run_id].get(differ[0], "") if len(differ) == 1 else ""
+            if not differ:
+                names[run.run_id] = name
+            elif all(found == facts[run.run_id] for found in places[_place(run)]):
+                names[run.run_id] = _place(run)
+            elif only and len(only) <= _LONGEST_FACT:
+                names[run.run_id] = f"{name} ({differ[0]} {only})"
+            else:
+                names[run.run_id] = f"{name} ({run.run_id})"
     return names
 
 

@@ -311,7 +311,7 @@ def test_the_command_line_gates_and_prints(command_line: CommandLine, sample_run
             assert (finished.code, finished.err) == (0, "")
     inside = command_line("compare", str(a))
     assert "ftp-get, csum against tso" in inside.out
-    assert "TSO (tso against none) saves 70" in inside.out
+    assert "TSO (case tso against csum): saves 70" in inside.out
     assert command_line("compare", str(a), str(b), "--within", "--reference", "none").code == 0
 
 

@@ -11,9 +11,12 @@ import pytest
 
 from offloadbench import catalog
 from offloadbench.analysis import effect_shares, effect_tables, effects, module_tables
+from offloadbench.analysis.contrasts import NO_SEGMENTATION
 from offloadbench.analysis.effects import Effect
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
+from offloadbench.analysis.judging import judged
 from offloadbench.analysis.module_costs import module_costs, of_table
+from offloadbench.analysis.observations import observations
 from offloadbench.model import Profile, Run
 from tests.unit.repeats import ABLE, FIXED_OFF, measured, noise, repeated
 
@@ -58,15 +61,19 @@ def _factorial(base: Run, repeats: int = 5, sigma: float = 0.01, names: tuple[st
 
 
 def _found(run: Run, metric: str = "cpu_s_per_gb") -> dict[tuple[str, str, str], Effect]:
-    return {(e.contrast.factor, e.contrast.on, e.contrast.off): e for e in effects.effects(run) if e.metric == metric}
+    return {(e.contrast.factor, e.contrast.on, e.contrast.off): e for e in _effects(run) if e.metric == metric}
+
+
+def _effects(run: Run) -> list[Effect]:
+    return effects.effects(judged(observations(run)))
 
 
 def test_every_contrast_holds_what_was_put_in(sample_run: Run) -> None:
     found = _found(_factorial(sample_run))
     truth = {
-        ("segmentation", "tso", "none"): 1 / NONE,
+        ("segmentation", "tso", NO_SEGMENTATION): 1 / NONE,
         ("segmentation", "tso", "gso"): 1 / GSO,
-        ("segmentation", "gso", "none"): GSO / NONE,
+        ("segmentation", "gso", NO_SEGMENTATION): GSO / NONE,
         ("tx-checksum", "on", "off"): 1 / TX,
         ("rx-checksum", "on", "off"): 1 / RX,
     }
@@ -119,14 +126,14 @@ def test_a_fixed_feature_is_named_as_the_reason(sample_run: Run) -> None:
 
 def test_cases_that_differ_in_two_factors_are_no_price_of_one(sample_run: Run) -> None:
     found = _found(_factorial(sample_run, names=("tso", "csum", "none")))
-    assert found["segmentation", "tso", "none"].judgement is not None
+    assert found["segmentation", "tso", NO_SEGMENTATION].judgement is not None
     assert "differ in it alone" in found["tx-checksum", "on", "off"].reason
 
 
 def test_cases_outside_the_factorial_are_left_out(sample_run: Run) -> None:
     cases = {case.name: case for case in catalog.all_cases()}
     trials = [measured(cases[n], r, 1.0 * r) for n in ("all-on", "gro-off") for r in (1, 2, 3)]
-    assert effects.effects(repeated(sample_run, trials)) == []
+    assert _effects(repeated(sample_run, trials)) == []
 
 
 def test_one_block_is_an_indication_and_few_are_too_few(sample_run: Run) -> None:
@@ -136,12 +143,12 @@ def test_one_block_is_an_indication_and_few_are_too_few(sample_run: Run) -> None
 
 
 def _shares(run: Run, profile: Profile) -> list[effect_shares.Share]:
-    return effect_shares.shares(run, module_costs([run], profile))
+    return effect_shares.shares(observations(run), module_costs([run], profile))
 
 
 def test_costs_are_the_same_from_samples_and_from_the_table_of_modules(sample_run: Run, linux_profile: Profile) -> None:
     run = _factorial(sample_run)
-    anew, known = module_costs([run], linux_profile), of_table(run, module_tables.modules([run], linux_profile))
+    anew, known = module_costs([run], linux_profile), of_table([run], module_tables.modules([run], linux_profile))
     assert known.quantity == anew.quantity
     assert known.by_trial.keys() == anew.by_trial.keys() and len(known.by_trial) == len(run.trials)
     for trial, costs in anew.by_trial.items():
@@ -162,9 +169,9 @@ def test_shares_of_the_saving_sum_to_one_and_have_intervals(sample_run: Run, lin
 
 def test_a_sentence_names_the_saving_its_interval_and_its_modules(sample_run: Run, linux_profile: Profile) -> None:
     run = _factorial(sample_run)
-    lines = effect_tables.sentences(effects.effects(run), _shares(run, linux_profile))
+    lines = effect_tables.sentences(_effects(run), _shares(run, linux_profile))
     first = next(line for line in lines if "(tso against gso)" in line)
-    assert first.startswith("ftp-get: TSO (tso against gso) saves ")
+    assert first.startswith("ftp-get: TSO (tso against gso): saves ")
     assert " % of CPU per GB (" in first
     assert re.search(r"; \d+ % of it in gso, \d+ % in tcp$", first)
     assert any(line.endswith(f"not estimable: {effects._IMPOSSIBLE_REASON}") for line in lines)
@@ -179,7 +186,7 @@ def test_modules_that_move_against_each_other_are_named_without_shares(sample_ru
         for p in parts
         if p.module in saved
     ]
-    line = next(line for line in effect_tables.sentences(effects.effects(run), opposed) if "(tso against gso)" in line)
+    line = next(line for line in effect_tables.sentences(_effects(run), opposed) if "(tso against gso)" in line)
     assert line.endswith("; less in gso; more in tcp")
 
 
@@ -206,4 +213,4 @@ def test_a_bit_that_moved_without_effect_is_no_price(sample_run: Run) -> None:
     )
     run = _factorial(sample_run, names=("tso", "tso-norx"))
     run = msgspec.structs.replace(run, trials=[msgspec.structs.replace(t, evidence=seen) for t in run.trials])
-    assert "packets did not care" in _found(run)["rx-checksum", "on", "off"].note
+    assert "no measurable effect" in _found(run)["rx-checksum", "on", "off"].note

@@ -106,9 +106,12 @@ def test_plots_tell_what_they_show(text: str) -> None:
 
 def test_opens_with_the_finding(text: str) -> None:
     heading = re.search(r"<h1>(.*?)</h1>", text)
-    assert heading and heading[1].startswith("Keep TSO, GSO and checksum offload on: together they save 3.06 ")
+    assert heading and heading[1].startswith(
+        "An indication, no verdict: case tso (the state as found) against case none"
+    )
     assert text.index("<h1>") < text.index("<svg") < text.index('id="caveats"')
-    assert "ethtool -K &lt;ifname&gt; tx on gso on tso on" in text
+    # one trial a side gives no command
+    assert "ethtool -K" not in text
 
 
 def hostile(run: Run) -> Run:
