@@ -147,8 +147,8 @@ def _advise(answers: Answers, workload: str, apart: Apart) -> Advice | None:
         return replace(min(agreed, key=lambda way: way.cost.estimate.change), kind=Kind.WEIGH)
     kept = [way for way in savings if not apart(way.against, way.state)]
     if kept:
-        kind = Kind.KEEP if start.as_found else Kind.BEST
-        return replace(min(kept, key=lambda way: way.cost.estimate.change), kind=kind)
+        # against the one with the least offload: the one that seems dearest would be so by chance too
+        return replace(kept[-1], kind=Kind.KEEP if start.as_found else Kind.BEST)
     biggest = max(gains + savings or ways, key=lambda way: abs(way.cost.estimate.change))
     kind = Kind.APART if biggest.cost.verdict == CHANGED and apart(biggest.against, biggest.state) else Kind.OPEN
     order = answers.seen.cases(workload)

@@ -11,9 +11,17 @@ from offloadbench.analysis.judging import Answers
 _REPEATS_ADVISED = 5
 
 
-def title(found: Advice) -> str:
+def title(found: Advice, answers: Answers) -> str:
     """For a heading."""
-    return f"case {found.state} against {found.against}"
+    step = _step(found, answers)
+    cases = f"case {found.state} against {found.against}"
+    return f"{step.subject.name} ({cases})" if step else cases
+
+
+def _step(found: Advice, answers: Answers) -> ladder.Step | None:
+    """The step of the ladder between the two cases, if there is one."""
+    steps = ladder.steps(answers.seen, found.workload)
+    return next((step for step in steps if (step.on, step.off) == (found.state, found.against)), None)
 
 
 def _side(found: Advice, case: str) -> str:
@@ -25,11 +33,19 @@ def _figures(found: Advice) -> str:
     return f"{change_words.cost(found.cost)}; {change_words.rate(found.rate)}"
 
 
-def _tied(found: Advice) -> str:
-    if not found.tied:
-        return ""
-    nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
-    return f" {nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB."
+def notes(found: Advice, *, full_cpu: bool) -> str:
+    """What to know beside the advice.
+
+    Args:
+        full_cpu: the measured CPUs were full on both sides.
+    """
+    told = []
+    if found.tied and found.kind in (Kind.KEEP, Kind.SWITCH, Kind.BEST):
+        nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
+        told.append(f"{nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB.")
+    if full_cpu:
+        told.append("The CPU was full in both cases, so it set the throughput.")
+    return " ".join(told)
 
 
 def _drags(settings: Settings) -> str:
@@ -42,24 +58,21 @@ def _drags(settings: Settings) -> str:
     return told
 
 
-def sentence(found: Advice, answers: Answers, settings: Settings, full_cpu: bool) -> str:
+def sentence(found: Advice, answers: Answers, settings: Settings) -> str:
     """The advice, or why there is none.
 
     Args:
         settings: what leads from the state as found to the advised one.
-        full_cpu: the measured CPUs were full on both sides.
     """
-    limit = " The CPU was full in both cases, so it set the throughput." if full_cpu else ""
     if found.kind is Kind.KEEP:
-        steps = ladder.steps(answers.seen, found.workload)
-        step = next((step for step in steps if (step.on, step.off) == (found.state, found.against)), None)
+        step = _step(found, answers)
         what = f"{step.subject.name} on (case {found.state}, the state as found)" if step else _side(found, found.state)
-        return f"Keep {what}: against case {found.against} it {_figures(found)}.{limit}{_tied(found)}"
+        return f"Keep {what}: against case {found.against} it {_figures(found)}."
     if found.kind is Kind.SWITCH:
         start = "the state as found" if found.start.as_found else "the reference"
         return (
             f"Switch to case {found.state}: against case {found.against}, {start}, it {_figures(found)}."
-            f"{limit}{_drags(settings)}{_tied(found)}"
+            f"{_drags(settings)}"
         )
     if found.kind is Kind.WEIGH:
         price = f" But what is best for {found.elsewhere} is another state of this NIC." if found.elsewhere else ""
@@ -68,7 +81,7 @@ def sentence(found: Advice, answers: Answers, settings: Settings, full_cpu: bool
     if found.kind is Kind.BEST:
         return (
             f"Of the states measured, case {found.state} costs the least CPU: against case {found.against} it "
-            f"{_figures(found)}. Nothing is advised, since the state as found was not measured.{_tied(found)}"
+            f"{_figures(found)}. Nothing is advised, since the state as found was not measured."
         )
     pair = f"{_side(found, found.state)} against {_side(found, found.against)}"
     if found.kind is Kind.APART:

@@ -57,7 +57,7 @@ def rate(judgement: Judgement) -> str:
         size = f"to {ratio:.3g} times" if ratio >= 2 else f"by {format_change(ratio - 1)}"
         return f"throughput {verb} {size} ({interval(judgement)}): {sides}"
     if judgement.verdict == UNDECIDED:
-        return f"no change of throughput shown ({sides}; {seen(judgement)})"
+        return f"throughput {sides}, no change shown ({format_change(judgement.detectable_change)} would have been)"
     return f"throughput {sides}, no verdict"
 
 

@@ -100,12 +100,9 @@ def fall_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     usable trials, in the quantity's unit per byte of payload, without idle), change_per_byte, share_of_change.
     """
     results = gather(runs, profile)
-    every = falls(results, findings.find(results))
-    # the advice and the step that explains it may compare the same cases
-    ways = {(finding.nic, finding.workload, way.dearer, way.cheaper): (finding, way) for finding, way in every}
     rows = [
         (finding.nic, finding.workload, way.dearer, way.cheaper, way.quantity, module, before, after, after - before)
-        for finding, way in ways.values()
+        for finding, way in falls(results, findings.find(results))
         for module, before, after in [(TOTAL, way.start, way.end), *way.modules]
     ]
     table = pd.DataFrame(rows, columns=FALL_COLUMNS[:-1])

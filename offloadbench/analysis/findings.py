@@ -190,12 +190,13 @@ def _advised(bench: _Bench, found: Advice) -> Finding:
     commands = lasting.commands(ifname, changes.switches, changes.gso_max_segs) if ordered else []
     note = "; emulated NIC: repeat it with yours before you decide" if emulated else ""
     shown = found.cost.verdict in (CHANGED, INDICATION)
+    sources = _sources(bench, found.workload, found.state, found.against, found.cost)
     return Finding(
         nic=bench.name,
         workload=found.workload,
-        title=advice_words.title(found),
-        sentence=advice_words.sentence(found, bench.answers, changes, full),
-        sources=_sources(bench, found.workload, found.state, found.against, found.cost),
+        title=advice_words.title(found, bench.answers),
+        sentence=advice_words.sentence(found, bench.answers, changes),
+        sources=f"{advice_words.notes(found, full_cpu=full)} {sources}".strip(),
         basis=f"{basis(found.cost)}{note}",
         command="\n".join(commands),
         recipes=lasting.recipes(ifname, changes.switches, changes.gso_max_segs) if ordered else [],
@@ -208,10 +209,12 @@ def _advised(bench: _Bench, found: Advice) -> Finding:
     )
 
 
-def _explains(bench: _Bench, workload: str) -> Iterator[Finding]:
-    """What each step of the ladder shows."""
+def _explains(bench: _Bench, workload: str, said: Advice | None) -> Iterator[Finding]:
+    """What each step of the ladder shows, but for the one that the advice has said already."""
     proofs = bench.proofs[bench.proofs["workload"] == workload]
     for step in ladder.steps(bench.answers.seen, workload):
+        if said and (step.on, step.off) == (said.state, said.against):
+            continue
         cost, rate = (bench.answers.of(workload, ((step.off, step.on),), metric) for metric in (COST, RATE))
         if cost is None or rate is None:
             continue
@@ -241,9 +244,10 @@ def find(results: Results) -> list[Finding]:
     for name, answers in results.answers.items():
         tables = (table[table["nic"] == name] for table in (results.busy_modules, results.proofs))
         bench = _Bench(name, answers, *tables)
-        advised += [_advised(bench, found) for found in advise(answers, bench.apart)]
+        advice = {found.workload: found for found in advise(answers, bench.apart)}
+        advised += [_advised(bench, found) for found in advice.values()]
         for workload in answers.seen.workloads():
-            explaining += _explains(bench, workload)
+            explaining += _explains(bench, workload, advice.get(workload))
     return [
         *sorted(advised, key=lambda finding: -abs(finding.size)),
         *sorted(explaining, key=lambda finding: -abs(finding.size)),
