@@ -80,16 +80,13 @@ def _finding(results: Results, found: Finding) -> dict[str, object]:
 
 
 def falls(results: Results, found: Sequence[Finding]) -> Iterator[tuple[Finding, Fall]]:
-    """The way of each finding that says something and whose cases were profiled and differ, module by module.
-
-    A way in the other direction than the clock's is none of this difference.
-    """
+    """The way of each finding whose modules may be named as its parts, module by module."""
     modules = results.busy_modules
     benches = dict(iter(modules.groupby(["nic", "workload"], sort=False)))
     for finding in found:
         rows = benches.get((finding.nic, finding.workload))
-        way = fall(rows, finding.on, finding.off) if rows is not None and finding.size else None
-        if way and way.dearer == (finding.off if finding.size > 0 else finding.on):
+        way = fall(rows, finding.on, finding.off) if rows is not None and finding.attributable else None
+        if way:
             yield finding, way
 
 

@@ -18,11 +18,10 @@ from offloadbench.analysis.change_words import cost_figure
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement
 from offloadbench.analysis.judging import COST, RATE, Answers, blocks
 from offloadbench.analysis.results import Results
+from offloadbench.analysis.waterfall import SAME_TOTAL_RATIO
 
 _SOURCES = 4
 _FULL_CPU_RATIO = 0.97
-# clock and profile may differ by so much before a sentence says so
-_SAME_TOTAL_RATIO = 0.05
 PLACEHOLDER = "<ifname>"
 
 
@@ -41,6 +40,7 @@ class Finding:
         on, off: names of the two cases.
         cost, rate: the judge's answers.
         advice: what is advised; None for a comparison that only explains.
+        attributable: whether modules may be named as its parts.
     """
 
     nic: str
@@ -57,6 +57,7 @@ class Finding:
     cost: Judgement
     rate: Judgement
     advice: Advice | None = None
+    attributable: bool = False
 
 
 # the same rounding wherever a cost is written
@@ -142,14 +143,14 @@ def basis(cost: Judgement) -> str:
     return f"{count} blocks{few}, compared inside each block (geometric means, paired t, Holm)"
 
 
-def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -> str:
-    """The modules that moved most, in the direction of the whole, where there is a whole to take apart."""
+def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -> tuple[str, bool]:
+    """The modules that moved most, in the direction of the whole; and whether there is a whole to take apart."""
     mine = bench.modules[bench.modules["workload"] == workload]
     wide = mine[mine["case"].isin([on, off])].pivot_table(
         index="module", columns="case", values="value_per_byte", aggfunc="sum", fill_value=0.0
     )
     if cost.verdict not in (CHANGED, INDICATION) or not {on, off} <= set(wide.columns):
-        return ""
+        return "", False
     saved = -cost.differences()[0]
     moved = (wide[off] - wide[on]).sort_values(ascending=False)
     total = float(moved.sum())
@@ -157,23 +158,23 @@ def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -
     timed = quantity == "kernel_cpu_time_ns"
     if total * saved < 0:
         told = f" ({figure(wide[off].sum())} → {figure(wide[on].sum())} ns per byte)" if timed else ""
-        return f"The profile shows the opposite{told}: the modules say nothing of this difference."
+        return f"The profile shows the opposite{told}: the modules say nothing of this difference.", False
     pairs = [pair for block in blocks(bench.answers.seen, workload, ((off, on),)) for pair in block]
     if spoilt := foreign.spoils(pairs, saved):
-        return f"{spoilt[0].upper()}{spoilt[1:]}."
+        return f"{spoilt[0].upper()}{spoilt[1:]}.", False
     moved = moved if total > 0 else -moved.sort_values()
     chosen = [(str(name), float(value)) for name, value in moved.head(_SOURCES).items() if value > 0.05 * abs(total)]
     if not chosen or not total:
-        return ""
+        return "", False
     parts = ", ".join(f"{module_label(name)} {figure(value)}" for name, value in chosen)
     text = f"{'Saved' if total > 0 else 'Spent'} most in: {parts} ({unit_per_byte(quantity)}, by the profile)."
     # 1 CPU second per GB is 1 ns per byte
-    if timed and abs(total / saved - 1) > _SAME_TOTAL_RATIO:
+    if timed and abs(total / saved - 1) > SAME_TOTAL_RATIO:
         text += (
             f" The profile's modules sum to {figure(abs(total))} of the {figure(abs(saved))} by the idle clock: take "
             "their order from here, not their size."
         )
-    return text
+    return text, True
 
 
 def _advised(bench: _Bench, found: Advice) -> Finding:
@@ -190,7 +191,7 @@ def _advised(bench: _Bench, found: Advice) -> Finding:
     commands = lasting.commands(ifname, changes.switches, changes.gso_max_segs) if ordered else []
     note = "; emulated NIC: repeat it with yours before you decide" if emulated else ""
     shown = found.cost.verdict in (CHANGED, INDICATION)
-    sources = _sources(bench, found.workload, found.state, found.against, found.cost)
+    sources, attributable = _sources(bench, found.workload, found.state, found.against, found.cost)
     return Finding(
         nic=bench.name,
         workload=found.workload,
@@ -206,6 +207,7 @@ def _advised(bench: _Bench, found: Advice) -> Finding:
         cost=found.cost,
         rate=found.rate,
         advice=found,
+        attributable=attributable,
     )
 
 
@@ -220,12 +222,13 @@ def _explains(bench: _Bench, workload: str, said: Advice | None) -> Iterator[Fin
             continue
         subject = _subject(step, proofs)
         shown = cost.verdict in (CHANGED, INDICATION)
+        sources, attributable = _sources(bench, workload, step.on, step.off, cost)
         yield Finding(
             nic=bench.name,
             workload=workload,
             title=f"{subject} (case {step.on} against {step.off})",
             sentence=f"{subject} (case {step.on} against {step.off}): {change_words.sentence(cost, rate)}.",
-            sources=_sources(bench, workload, step.on, step.off, cost),
+            sources=sources,
             basis=basis(cost),
             command="",
             recipes=[],
@@ -234,6 +237,7 @@ def _explains(bench: _Bench, workload: str, said: Advice | None) -> Iterator[Fin
             off=step.off,
             cost=cost,
             rate=rate,
+            attributable=attributable,
         )
 
 

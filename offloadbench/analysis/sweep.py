@@ -85,12 +85,14 @@ def medians(sweep: Axed, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per place on the axes, workload and case: medians of `FIGURES` over the trials that are ok.
 
     Returns:
-        Columns: the axes, workload, case, trials, and `FIGURES`; sorted by the axes in the sweep's own order.
+        Columns: the axes, workload, case, trials, `FIGURES`, and foreign_share (other processes' part of the measured
+        CPUs' busy time, NaN where it is not known); sorted by the axes in the sweep's own order.
     """
     good = rows[rows["outcome"] == "ok"]
+    good = good.assign(foreign_share=good["foreign_cpu_ratio"] / good["cpu_busy_ratio"])
     by = [*axis_columns(sweep), "workload", "case"]
     groups = good.groupby(by, dropna=False, sort=False)
-    table = groups[list(FIGURES)].median()
+    table = groups[[*FIGURES, "foreign_share"]].median()
     table.insert(0, "trials", groups.size())
     table = table.reset_index()
     for column in axis_columns(sweep):

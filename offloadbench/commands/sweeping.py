@@ -113,6 +113,7 @@ def table(folder: Path) -> list[str]:
     """Medians by place on the axes, and what is still missing."""
     from offloadbench import catalog, sweepfile
     from offloadbench.analysis import sweep as analysis
+    from offloadbench.analysis.contamination import FOREIGN_RATIO
 
     found = sweepfile.load(folder)
     runs = sweepfile.load_runs(found, folder)
@@ -120,16 +121,20 @@ def table(folder: Path) -> list[str]:
     shares = analysis.biggest_modules(found, runs, catalog.profile("linux"))
     columns = dict(zip(analysis.axis_columns(found), found.axes, strict=True))
     head = [*map(sweepfile.title, found.axes), "workload", "case", "goodput", "CPU busy", "CPU s/GB", "trials"]
-    head += ["biggest modules"] if shares else []
+    head.append("biggest modules" if shares else "")
     lines = [head]
     for row in rows.to_dict("records"):
         place = [sweepfile.format_value(axis, row[column]) for column, axis in columns.items()]
         biggest = shares.get((*(row[column] for column in columns), row["workload"], row["case"]), [])
+        told = ", ".join(f"{module} {share:.0%}" for module, share in biggest)
+        if row["foreign_share"] > FOREIGN_RATIO:
+            # neither the cost nor the modules are the benchmark's own
+            told = f"contaminated: other processes used {row['foreign_share']:.0%} of the busy time"
         lines.append(
             [
                 *place, row["workload"], row["case"], format_rate(row["goodput_bits_per_s"]),
                 f"{row['cpu_busy_ratio']:.1%}", f"{row['cpu_s_per_gb']:.3f}", str(row["trials"]),
-                *([", ".join(f"{module} {share:.0%}" for module, share in biggest)] if shares else []),
+                told,
             ]
         )  # fmt: skip
     widths = [max(len(line[number]) for line in lines) for number in range(len(head))]

@@ -14,7 +14,7 @@ from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, case_means
 from offloadbench.analysis.statistics import mean_interval
-from offloadbench.analysis.waterfall import Fall
+from offloadbench.analysis.waterfall import Fall, by_the_clock
 from offloadbench.analysis.write_commands import ends
 from offloadbench.model import Profile
 from offloadbench.report.change_views import RunChanges, RunEffects
@@ -140,7 +140,7 @@ class Pictures:
             f"Waterfall {way}, {finding.nic}, {finding.workload}: {figure(found.start)}, {steps}, {figure(found.end)}",
             f"{finding.nic}, {finding.workload}: where the saving comes from, {way}. Each bar is what the module costs "
             "less (or more, with a plus) per byte of payload, in brackets its part of the whole; means over the "
-            "repeats, idle time left out.",
+            f"repeats, idle time left out.{by_the_clock(found, finding.size)}",
         )
 
     def modules(self) -> list[Plot]:

@@ -12,6 +12,7 @@ import pytest
 
 from offloadbench import runfile
 from offloadbench.analysis import compare, findings, gate, results
+from offloadbench.analysis.exported import TABLES
 from offloadbench.analysis.family import CHANGED, CONTAMINATED, UNDECIDED
 from offloadbench.errors import OK, REGRESSION
 from offloadbench.errors import UNDECIDED as UNDECIDED_CODE
@@ -130,4 +131,5 @@ def test_modules_are_not_named_where_others_moved_with_them(sample_run: Run, lin
     first = findings.find(results.gather([run], linux_profile))[0]
     assert first.cost.verdict == CHANGED
     assert first.sources.startswith("Other processes' work is part of it")
+    assert TABLES["waterfall"]([run], linux_profile).empty
     assert "of it in" not in markdown.render(collect([run], linux_profile, ["a.json"]))
