@@ -55,6 +55,7 @@ class Advice:
         state, against: the two cases of the contrast that carries it; `state` is the advised one, if any is.
         cost, rate: the judge's answers, from `against` to `state`.
         elsewhere: with Kind.WEIGH, another workload that speaks against it; "" otherwise.
+        cheaper: a case that seems to cost this workload less than `state`, which is better for all; "" without one.
         tied: cases that are not shown to differ from `state` in CPU per GB.
     """
 
@@ -66,6 +67,7 @@ class Advice:
     cost: Judgement
     rate: Judgement
     elsewhere: str = ""
+    cheaper: str = ""
     tied: tuple[str, ...] = ()
 
     @property
@@ -121,8 +123,11 @@ def _tied(answers: Answers, found: Advice) -> tuple[str, ...]:
     return tuple(case for case, cost in asked if cost and cost.verdict != CHANGED)
 
 
-def _advise(answers: Answers, workload: str, apart: Apart) -> Advice | None:
-    """The advice for a workload by itself; None where no two states were measured in one block."""
+def _advise(answers: Answers, workload: str, apart: Apart) -> list[Advice]:
+    """The advice for a workload by itself, with a state to switch to all such states, the cheapest first.
+
+    Nothing where no two states were measured in one block.
+    """
     start = pivot(answers.seen, workload)
     ways = []
     for case in answers.seen.cases(workload):
@@ -131,7 +136,7 @@ def _advise(answers: Answers, workload: str, apart: Apart) -> Advice | None:
         if case != start.case and cost and rate:
             ways.append(Advice(workload, Kind.SWITCH, start, case, start.case, cost, rate))
     if not ways:
-        return None
+        return []
     gains = [way for way in ways if _cheaper(way.cost)]
     # the same contrasts the other way round: what the state to start from saves
     savings = [_reversed(way) for way in ways if _cheaper(way.cost.reversed())]
@@ -139,23 +144,42 @@ def _advise(answers: Answers, workload: str, apart: Apart) -> Advice | None:
     # a state that differs in nothing that acts on TCP is nothing to switch to
     free = [way for way in free if settings(answers, workload, way.state)]
     if free:
-        return min(free, key=lambda way: way.cost.estimate.change)
+        return sorted(free, key=_change)
     priced = [way for way in gains if _slower(way.rate)]
     priced += [way for way in savings if _slower(way.rate)]
     agreed = [way for way in priced if not apart(way.against, way.state)]
     if agreed:
-        return replace(min(agreed, key=lambda way: way.cost.estimate.change), kind=Kind.WEIGH)
+        return [replace(min(agreed, key=_change), kind=Kind.WEIGH)]
     kept = [way for way in savings if not apart(way.against, way.state)]
     if kept:
         # against the one with the least offload: the one that seems dearest would be so by chance too
-        return replace(kept[-1], kind=Kind.KEEP if start.as_found else Kind.BEST)
-    biggest = max(gains + savings or ways, key=lambda way: abs(way.cost.estimate.change))
+        return [replace(kept[-1], kind=Kind.KEEP if start.as_found else Kind.BEST)]
+    biggest = max(gains + savings or ways, key=lambda way: abs(_change(way)))
     kind = Kind.APART if biggest.cost.verdict == CHANGED and apart(biggest.against, biggest.state) else Kind.OPEN
     order = answers.seen.cases(workload)
     if order.index(biggest.state) > order.index(biggest.against):
         # of what is only told the state with more offload comes first, as in the pairs that explain it
         biggest = _reversed(biggest)
-    return replace(biggest, kind=kind)
+    return [replace(biggest, kind=kind)]
+
+
+def _change(way: Advice) -> float:
+    return way.cost.estimate.change
+
+
+def _common(single: Mapping[str, Sequence[Advice]]) -> dict[str, Advice]:
+    """One advice for each workload: of those that have a state to switch to the same state, if there is one for all."""
+    switching = [ways for ways in single.values() if ways[0].kind is Kind.SWITCH]
+    changes: dict[str, list[float]] = {}
+    for way in (way for ways in switching for way in ways):
+        changes.setdefault(way.state, []).append(_change(way))
+    shared = {state: sum(found) for state, found in changes.items() if len(found) == len(switching)}
+    best = min(shared, key=lambda state: shared[state], default="")
+    chosen = {}
+    for workload, ways in single.items():
+        way = next((way for way in ways if way.kind is Kind.SWITCH and way.state == best), ways[0])
+        chosen[workload] = way if way is ways[0] else replace(way, cheaper=ways[0].state)
+    return chosen
 
 
 def _against(answers: Answers, found: Advice, other: str) -> bool:
@@ -174,17 +198,18 @@ def advise(answers: Answers, apart: Callable[[str, str, str], bool]) -> list[Adv
         apart: of a workload and two cases, whether clock and profile disagree on which of them costs more.
     """
     workloads = answers.seen.workloads()
-    single = [found for workload in workloads if (found := _advise(answers, workload, partial(apart, workload)))]
-    switched = {found.workload for found in single if found.kind is Kind.SWITCH}
+    ways = {workload: _advise(answers, workload, partial(apart, workload)) for workload in workloads}
+    single = _common({workload: found for workload, found in ways.items() if found})
     result = []
-    for found in single:
+    for found in single.values():
         others = [other for other in workloads if other != found.workload]
+        switched = [other for other in others if other in single and single[other].kind is Kind.SWITCH]
+        opposed: list[str] = []
         if found.kind is Kind.SWITCH:
             opposed = [other for other in others if _against(answers, found, other)]
+            opposed += [other for other in switched if single[other].state != found.state]
         elif found.kind is Kind.KEEP:
-            opposed = [other for other in others if other in switched]
-        else:
-            opposed = []
+            opposed = switched
         weighed = replace(found, kind=Kind.WEIGH, elsewhere=opposed[0]) if opposed else found
         result.append(replace(weighed, tied=_tied(answers, weighed)))
     return result

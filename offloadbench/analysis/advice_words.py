@@ -33,13 +33,21 @@ def _figures(found: Advice) -> str:
     return f"{change_words.cost(found.cost)}; {change_words.rate(found.rate)}"
 
 
-def notes(found: Advice, *, full_cpu: bool) -> str:
-    """What to know beside the advice.
+def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> str:
+    """What to know beside the advice: what it switches besides, and which cases are as good.
 
     Args:
+        settings: what leads from the state as found to the advised one.
         full_cpu: the measured CPUs were full on both sides.
     """
     told = []
+    if found.kind is Kind.SWITCH:
+        if settings.switches.get("tx") is False and settings.switches.get("tso") is False:
+            told.append("Without TX checksum offload the kernel drops TSO, so it goes off as well.")
+        if settings.gso_max_segs == 1:
+            told.append("It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17.")
+    if found.kind is Kind.SWITCH and found.cheaper:
+        told.append(f"Case {found.cheaper} seems to cost this workload still less, but one state serves all workloads.")
     if found.tied and found.kind in (Kind.KEEP, Kind.SWITCH, Kind.BEST):
         nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
         told.append(f"{nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB.")
@@ -48,32 +56,15 @@ def notes(found: Advice, *, full_cpu: bool) -> str:
     return " ".join(told)
 
 
-def _drags(settings: Settings) -> str:
-    """What the commands switch besides, and why."""
-    told = ""
-    if settings.switches.get("tx") is False and settings.switches.get("tso") is False:
-        told += " Without TX checksum offload the kernel drops TSO, so it goes off as well."
-    if settings.gso_max_segs == 1:
-        told += " It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17."
-    return told
-
-
-def sentence(found: Advice, answers: Answers, settings: Settings) -> str:
-    """The advice, or why there is none.
-
-    Args:
-        settings: what leads from the state as found to the advised one.
-    """
+def sentence(found: Advice, answers: Answers) -> str:
+    """The advice, or why there is none."""
     if found.kind is Kind.KEEP:
         step = _step(found, answers)
         what = f"{step.subject.name} on (case {found.state}, the state as found)" if step else _side(found, found.state)
         return f"Keep {what}: against case {found.against} it {_figures(found)}."
     if found.kind is Kind.SWITCH:
         start = "the state as found" if found.start.as_found else "the reference"
-        return (
-            f"Switch to case {found.state}: against case {found.against}, {start}, it {_figures(found)}."
-            f"{_drags(settings)}"
-        )
+        return f"Switch to case {found.state}: against case {found.against}, {start}, it {_figures(found)}."
     if found.kind is Kind.WEIGH:
         price = f" But what is best for {found.elsewhere} is another state of this NIC." if found.elsewhere else ""
         told = f"Weigh {_side(found, found.state)}: against {_side(found, found.against)}, it {_figures(found)}"

@@ -29,8 +29,8 @@ def _fence(text: str) -> list[str]:
 
 def _finding(finding: Finding, *, several: bool) -> Iterator[str]:
     where = f"{finding.nic}, {finding.workload}: " if several else ""
-    yield from (f"### {escape_markdown(where + finding.title)}", "", escape_markdown(finding.sentence), "")
-    yield escape_markdown(f"{finding.sources} Basis: {finding.basis}.".lstrip())
+    yield from (f"### {escape_markdown(where + finding.title)}", "", _prose(finding.sentence), "")
+    yield _prose(f"{finding.sources} Basis: {finding.basis}.".lstrip())
     if finding.command:
         yield from _fence(finding.command)
         for recipe in finding.recipes:

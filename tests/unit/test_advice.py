@@ -102,7 +102,7 @@ def test_a_better_state_is_ordered_with_all_that_it_takes(sample_run: Run) -> No
         "ethtool -K <ifname> tso off",
         "ip link set dev <ifname> gso_max_segs 1",
     ]
-    assert "`gso off` alone changes nothing for TCP" in headline.sentence
+    assert "`gso off` alone changes nothing for TCP" in headline.sources
     quoted = advised(real(run, "en p;reboot")).command
     assert quoted.splitlines()[0] == "ethtool -K 'en p;reboot' tso off"
 
@@ -110,7 +110,7 @@ def test_a_better_state_is_ordered_with_all_that_it_takes(sample_run: Run) -> No
 def test_a_line_that_takes_tso_along_says_so(sample_run: Run) -> None:
     headline = advised(real(of_costs(sample_run, scattered({"tso": 2.0, "csum": 2.4, "none": 1.0}))))
     assert headline.command.splitlines()[0] == "ethtool -K eth1 tx off rx off tso off"
-    assert "Without TX checksum offload the kernel drops TSO" in headline.sentence
+    assert "Without TX checksum offload the kernel drops TSO" in headline.sources
     assert headline.recipes[-1].text.split() == " post-up ".join(["", *headline.command.splitlines()]).split()
 
 
@@ -166,8 +166,17 @@ def test_workloads_that_want_other_states_are_not_ordered_against_each_other(sam
     headlines = findings.headlines(found_in(run))
     assert len(headlines) == 2
     assert not any(ORDER.search(one.sentence + one.command) for one in headlines)
-    agreed = real(two_workloads(sample_run, {"tso": 2.0, "csum": 1.0}, {"tso": 2.0, "csum": 1.0}))
-    assert len({one.command for one in findings.headlines(found_in(agreed))} - {""}) == 1
+    # a state that is better for both, though the best for one of them only
+    better = real(
+        two_workloads(sample_run, {"tso": 2.0, "csum": 1.0, "none": 1.1}, {"tso": 2.0, "csum": 1.6, "none": 1.0})
+    )
+    headlines = findings.headlines(found_in(better))
+    assert {one.on for one in headlines} == {"none"} and len({one.command for one in headlines} - {""}) == 1
+    # none that is
+    apart = real(
+        two_workloads(sample_run, {"tso": 2.0, "csum": 1.0, "none": 2.5}, {"tso": 2.0, "csum": 2.5, "none": 1.0})
+    )
+    assert not any(ORDER.search(one.sentence + one.command) for one in found_in(apart))
 
 
 def test_clock_and_profile_that_disagree_order_nothing(sample_run: Run) -> None:
