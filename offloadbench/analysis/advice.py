@@ -56,6 +56,7 @@ class Advice:
         cost, rate: the judge's answers, from `against` to `state`.
         elsewhere: with Kind.WEIGH, another workload that speaks against it; "" otherwise.
         cheaper: a case that seems to cost this workload less than `state`, which is better for all; "" without one.
+        slower: cases that cost less than `state`, and lose more throughput than may be.
         tied: cases that are not shown to differ from `state` in CPU per GB.
     """
 
@@ -68,6 +69,7 @@ class Advice:
     rate: Judgement
     elsewhere: str = ""
     cheaper: str = ""
+    slower: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
 
     @property
@@ -145,15 +147,17 @@ def _advise(answers: Answers, workload: str, apart: Apart) -> list[Advice]:
     free = [way for way in free if settings(answers, workload, way.state)]
     if free:
         return sorted(free, key=_change)
-    priced = [way for way in gains if _slower(way.rate)]
-    priced += [way for way in savings if _slower(way.rate)]
-    agreed = [way for way in priced if not apart(way.against, way.state)]
+    slower = [way for way in gains if _slower(way.rate) and not apart(way.against, way.state)]
+    agreed = [way for way in savings if not apart(way.against, way.state)]
+    faster = [way for way in agreed if _slower(way.rate)]
+    if faster:
+        return [replace(min(faster, key=_change), kind=Kind.WEIGH)]
     if agreed:
-        return [replace(min(agreed, key=_change), kind=Kind.WEIGH)]
-    kept = [way for way in savings if not apart(way.against, way.state)]
-    if kept:
         # against the one with the least offload: the one that seems dearest would be so by chance too
-        return [replace(kept[-1], kind=Kind.KEEP if start.as_found else Kind.BEST)]
+        kind = Kind.KEEP if start.as_found else Kind.BEST
+        return [replace(agreed[-1], kind=kind, slower=tuple(way.state for way in slower))]
+    if slower:
+        return [replace(min(slower, key=_change), kind=Kind.WEIGH)]
     biggest = max(gains + savings or ways, key=lambda way: abs(_change(way)))
     kind = Kind.APART if biggest.cost.verdict == CHANGED and apart(biggest.against, biggest.state) else Kind.OPEN
     order = answers.seen.cases(workload)

@@ -48,6 +48,8 @@ def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> str:
             told.append("It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17.")
     if found.kind is Kind.SWITCH and found.cheaper:
         told.append(f"Case {found.cheaper} seems to cost this workload still less, but one state serves all workloads.")
+    if found.slower and found.kind in (Kind.KEEP, Kind.BEST):
+        told.append(f"Less CPU per GB, but less throughput too: case {', '.join(found.slower)}.")
     if found.tied and found.kind in (Kind.KEEP, Kind.SWITCH, Kind.BEST):
         nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
         told.append(f"{nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB.")

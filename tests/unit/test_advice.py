@@ -135,19 +135,30 @@ def test_a_state_that_was_not_measured_is_not_told_to_be_kept(sample_run: Run) -
     assert "the state as found was not measured" in headline.sentence
 
 
-def test_a_gain_with_a_price_is_to_be_weighed(sample_run: Run) -> None:
+def with_rates(base: Run, levels: Mapping[str, tuple[float, float]]) -> Run:
+    """case -> its cost and its throughput in Gbit/s."""
     cases = {case.name: case for case in catalog.all_cases()}
     trials = [
-        measured(cases[name], repeat, cost, rate_bits_per_s=rate * factor)
-        for name, rate, level in (("tso", 1e9, 2.0), ("csum", 0.9e9, 1.0))
-        for repeat, (cost, factor) in enumerate(
-            zip([level * f for f in noise(6, 0.01, 1)], noise(6, 0.003, int(level)), strict=True), 1
-        )
+        measured(cases[name], repeat, cost * factor, rate_bits_per_s=1e9 * rate * other)
+        for seed, (name, (cost, rate)) in enumerate(levels.items(), 1)
+        for repeat, (factor, other) in enumerate(zip(noise(6, 0.01, seed), noise(6, 0.003, seed + 9), strict=True), 1)
     ]
-    headline = advised(real(repeated(sample_run, trials)))
-    assert headline.sentence.startswith("Weigh case csum: ")
-    assert "throughput falls by 9.9 %" in headline.sentence
-    assert headline.command == ""
+    return real(repeated(base, trials))
+
+
+def test_a_gain_with_a_price_is_to_be_weighed(sample_run: Run) -> None:
+    cheaper = advised(with_rates(sample_run, {"tso": (2.0, 1.0), "csum": (1.0, 0.9)}))
+    assert cheaper.sentence.startswith("Weigh case csum: ")
+    assert "throughput falls by 9.8 %" in cheaper.sentence
+    faster = advised(with_rates(sample_run, {"tso": (1.0, 0.8), "csum": (2.0, 1.0)}))
+    assert faster.sentence.startswith("Weigh case tso (the state as found): ")
+    assert (cheaper.command, faster.command) == ("", "")
+
+
+def test_a_state_that_loses_throughput_is_not_the_best(sample_run: Run) -> None:
+    kept = advised(with_rates(sample_run, {"tso": (2.0, 1.0), "csum": (3.0, 1.0), "none": (1.0, 0.5)}))
+    assert kept.sentence.startswith("Keep TSO and GSO on (case tso, the state as found): against case csum ")
+    assert "less throughput too: case none." in kept.sources
 
 
 def two_workloads(base: Run, ftp: Mapping[str, float], iscsi: Mapping[str, float]) -> Run:
