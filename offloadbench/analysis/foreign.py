@@ -7,11 +7,12 @@ trial, so a change can be split into theirs and the rest. A trial of which it is
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
 from offloadbench.analysis import contamination
-from offloadbench.analysis.family import CONTAMINATED, Judgement
+from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, Judgement
 from offloadbench.analysis.observations import MORE_IS_BETTER, Observation
 
 # beyond this part of a change, other processes' work could be the change
@@ -23,12 +24,6 @@ _NO_CPU_TIME = MORE_IS_BETTER
 _OF_SAVING = 0.05
 # a trial whose busy time is all theirs says nothing, which a logarithm cannot
 _ALMOST_ALL = 0.999
-
-
-def mean_share(trials: Sequence[Observation]) -> float:
-    """Other processes' mean part of the busy time of a side's trials, 0 to 1; 0 where it is not known of any."""
-    known = [seen.foreign_share for seen in trials if not math.isnan(seen.foreign_share)]
-    return sum(known) / len(known) if known else 0.0
 
 
 def mean_cost(trials: Sequence[Observation]) -> float:
@@ -50,14 +45,23 @@ def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> st
     return "other processes' work is part of it, and the modules describe that too: they are not named"
 
 
-def _explained(a: float, b: float) -> float:
-    """How much of a change, on logarithms, other processes' shares of the two sides' busy time could be.
+def _taken(trials: Sequence[Observation]) -> list[float]:
+    """By how much other processes raised each trial's cost, on logarithms, of the trials of which it is known."""
+    return [-math.log1p(-min(t.foreign_share, _ALMOST_ALL)) for t in trials if not math.isnan(t.foreign_share)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _explained(one: float, other: float) -> float:
+    """How much of a change, on logarithms, other processes could be that raised the two sides by so much.
 
     What they take on both sides alike cancels. Where they take so much that modules describe their work, they also
     disturb what they do not take (caches, waiting for the CPU): then all of it could be on one side only.
     """
-    one, other = (-math.log1p(-min(share, _ALMOST_ALL)) for share in (a, b))
-    return max(one, other) if max(a, b) > contamination.FOREIGN_RATIO else abs(one - other)
+    most = max(one, other)
+    return most if most > -math.log1p(-contamination.FOREIGN_RATIO) else abs(one - other)
 
 
 def judge(judgement: Judgement, a: Sequence[Observation], b: Sequence[Observation], metric: str) -> Judgement:
@@ -68,17 +72,21 @@ def judge(judgement: Judgement, a: Sequence[Observation], b: Sequence[Observatio
         metric: of `metrics.Metrics`, or of modules; what is no CPU time can only be theirs where the measured CPUs
             were full.
     """
-    shares = mean_share(a), mean_share(b)
-    if max(shares) <= contamination.NOTED_RATIO:
+    sides = _taken(a), _taken(b)
+    every = [*sides[0], *sides[1]]
+    most = -math.expm1(-max(every, default=0.0))
+    if most <= contamination.NOTED_RATIO:
         return judgement
     if metric in _NO_CPU_TIME and max(seen.figures.cpu_busy_ratio for seen in (*a, *b)) < _FULL_RATIO:
         return judgement
     ratio, _, _ = judgement.ratios()
     shown = abs(math.log(ratio)) if ratio > 0 else 0.0
-    if judgement.verdict not in ("changed", "indication") and math.isfinite(judgement.detectable_change):
-        # nothing was shown: whether something could have been hidden
+    explained = _explained(_mean(sides[0]), _mean(sides[1]))
+    if judgement.verdict not in (CHANGED, INDICATION) and math.isfinite(judgement.detectable_change):
+        # nothing was shown: whether a trial that was disturbed more than the others could have hidden something
         shown = max(shown, math.log1p(judgement.detectable_change))
-    if _explained(*shares) <= COULD_BE * shown:
+        explained = max(explained, max(every) - statistics.median(every))
+    if explained <= COULD_BE * shown:
         return judgement
-    reason = f"other processes used up to {100 * max(shares):.0f} % of the busy time of the measured CPUs"
+    reason = f"other processes used up to {100 * most:.0f} % of the busy time of the measured CPUs"
     return replace(judgement, verdict=CONTAMINATED, reason=reason)

@@ -125,6 +125,16 @@ def test_work_that_could_hide_a_difference_is_said(sample_run: Run, linux_profil
     assert findings.find(results.gather([little], linux_profile))[0].cost.verdict == UNDECIDED
 
 
+def test_one_disturbed_trial_is_the_reason_where_it_hides_a_difference(sample_run: Run, linux_profile: Profile) -> None:
+    # one trial of twelve, as in a run beside which somebody's program ran for a moment
+    costs = _costs(1.0, 3.0, 6)
+    costs["tso"][1] *= 8
+    run = spoilt(sample_run, costs, {"tso": 0.0, "csum": 0.0})
+    trials = [with_others(t, costs["tso"][1], 7.0) if (t.case, t.repeat) == ("tso", 2) else t for t in run.trials]
+    (first,) = findings.find(results.gather([msgspec.structs.replace(run, trials=trials)], linux_profile))
+    assert first.sentence.startswith("No result: other processes used up to 88 % of the busy time")
+
+
 def test_modules_are_not_named_where_others_moved_with_them(sample_run: Run, linux_profile: Profile) -> None:
     # what others took grew with the cost: too little to be the difference, too much to name its modules
     run = spoilt(sample_run, _costs(1.0, 3.0), {"tso": 0.0, "csum": 0.4})
