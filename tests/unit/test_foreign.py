@@ -67,7 +67,7 @@ def inside(sample_run: Run) -> Run:
 def test_no_finding_effect_or_table_names_it_a_saving(inside: Run, linux_profile: Profile) -> None:
     found = findings.find(results.gather([inside], linux_profile))
     assert {finding.cost.verdict for finding in found} == {CONTAMINATED}
-    assert found[0].sentence.startswith("No result: other processes used up to 67 % of the busy time ")
+    assert found[0].sentence.startswith("No result: other processes used up to 69 % of the busy time ")
     assert all(finding.sources == "" and finding.command == "" for finding in found)
     text = markdown.render(collect([inside], linux_profile, ["a.json"]))
     assert not re.search(r"\bKeep\b|\bSwitch\b|saves|of it in user|most in: user", text)
@@ -92,7 +92,7 @@ def test_compare_inside_a_run_its_gates_and_junit_agree(
     runfile.save(inside, path)
     told = command_line("compare", str(path), "--fail-on", "cpu_s_per_gb>+5%")
     assert told.code == OK
-    assert "contaminated, no verdict: other processes used up to 67 %" in told.out
+    assert "contaminated, no verdict: other processes used up to 69 %" in told.out
 
 
 def test_compare_between_runs_calls_it_no_regression(sample_run: Run, linux_profile: Profile) -> None:
@@ -127,12 +127,12 @@ def test_work_that_could_hide_a_difference_is_said(sample_run: Run, linux_profil
 
 def test_one_disturbed_trial_is_the_reason_where_it_hides_a_difference(sample_run: Run, linux_profile: Profile) -> None:
     # one trial of twelve, as in a run beside which somebody's program ran for a moment
-    costs = _costs(1.0, 3.0, 6)
+    costs = _costs(0.5, 1.5, 6)
     costs["tso"][1] *= 8
     run = spoilt(sample_run, costs, {"tso": 0.0, "csum": 0.0})
-    trials = [with_others(t, costs["tso"][1], 7.0) if (t.case, t.repeat) == ("tso", 2) else t for t in run.trials]
+    trials = [with_others(t, costs["tso"][1], 3.5) if (t.case, t.repeat) == ("tso", 2) else t for t in run.trials]
     (first,) = findings.find(results.gather([msgspec.structs.replace(run, trials=trials)], linux_profile))
-    assert first.sentence.startswith("No result: other processes used up to 88 % of the busy time")
+    assert first.sentence.startswith("No result: other processes used up to 87 % of the busy time")
 
 
 def test_modules_are_not_named_where_others_moved_with_them(sample_run: Run, linux_profile: Profile) -> None:
