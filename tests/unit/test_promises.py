@@ -56,7 +56,7 @@ def test_intervals_from_the_normal_distribution_would_be_noticed(
 
 
 def test_a_family_without_correction_would_be_noticed(noise: promises.Noise, monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(p_values: list[float], tests: int) -> tuple[list[float], list[float]]:
+    def careless(p_values: list[float], tests: int, _: float) -> tuple[list[float], list[float]]:
         return [p / (2 * tests) for p in p_values], [0.95] * len(p_values)
 
     monkeypatch.setattr(family, "holm", careless)
