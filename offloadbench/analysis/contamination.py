@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-from offloadbench.model import ProfileCounts
+from offloadbench.model import ProfileCounts, Trial
 from offloadbench.packed import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
@@ -45,6 +46,13 @@ def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
         if index < len(by_process) and not is_own(comm)
     }
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def foreign_ratio(trial: Trial) -> float:
+    """CPU time of the measured CPUs that other processes took, of all of their time; NaN where it is not known."""
+    if trial.profile is None or not names_server(trial.profile.comms):
+        return math.nan
+    return sum(foreign_shares(trial.profile).values())
 
 
 def warnings(counts: ProfileCounts) -> list[str]:

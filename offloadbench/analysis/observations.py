@@ -32,10 +32,8 @@ class Observation:
     @cached_property
     def foreign_share(self) -> float:
         """Other processes' part of the measured CPUs' busy time, 0 to 1; NaN where it is not known."""
-        counts, busy = self.trial.profile, self.figures.cpu_busy_ratio
-        if counts is None or not contamination.names_server(counts.comms) or busy <= 0:
-            return math.nan
-        return min(sum(contamination.foreign_shares(counts).values()) / busy, 1.0)
+        taken, busy = contamination.foreign_ratio(self.trial), self.figures.cpu_busy_ratio
+        return min(taken / busy, 1.0) if busy > 0 else math.nan
 
     def value(self, metric: str) -> float:
         """A field of `metrics.Metrics`."""

@@ -49,7 +49,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "outcome": trial.outcome,
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
-                    "foreign_cpu_ratio": _foreign_ratio(trial),
+                    "foreign_cpu_ratio": contamination.foreign_ratio(trial),
                     **_latencies(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,
@@ -78,12 +78,6 @@ def _latencies(trial: Trial | None) -> dict[str, float]:
     """Percentiles of a command's time from submission to status; NaN for traffic without commands."""
     told = trial.load.latency_us if trial and trial.load else {}
     return {f"latency_{name}_us": told.get(name, math.nan) for name in ("p50", "p90", "p99", "max")}
-
-
-def _foreign_ratio(trial: Trial) -> float:
-    if trial.profile is None or not contamination.names_server(trial.profile.comms):
-        return math.nan
-    return sum(contamination.foreign_shares(trial.profile).values())
 
 
 def samples(runs: Sequence[Run]) -> pd.DataFrame:
