@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 from offloadbench import catalog, runfile
 from offloadbench.report import html
 from tests.browser.conftest import Console
+from tests.unit.repeats import noise, of_costs
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
 
@@ -42,7 +43,7 @@ def test_console_is_silent_and_nothing_is_fetched(browser: webdriver.Chrome, con
 def test_headline_is_visible_at_once(browser: webdriver.Chrome) -> None:
     heading = browser.find_element(By.TAG_NAME, "h1")
     assert heading.is_displayed()
-    assert heading.text.startswith("Keep TSO, GSO and checksum offload on")
+    assert heading.text.startswith("An indication, no verdict: case tso (the state as found)")
     assert heading.rect["y"] + heading.rect["height"] < 400
 
 
@@ -71,15 +72,31 @@ def test_click_on_a_column_sorts(browser: webdriver.Chrome, console: Console) ->
     assert console() == []
 
 
+@pytest.fixture(scope="module")
+def ordered(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
+    """A report that orders a state."""
+    costs = {
+        name: [level * factor for factor in noise(6, 0.01, seed)]
+        for seed, (name, level) in enumerate({"tso": 2.0, "none": 1.0}.items())
+    }
+    page = tmp_path_factory.mktemp("ordered") / "report.html"
+    run = of_costs(runfile.load(DATA), costs)
+    page.write_text(html.render([run], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
+    chrome.get(page.as_uri())
+    return chrome
+
+
 @pytest.mark.parametrize("width", [1200, 600])
-def test_what_makes_a_switch_last_unfolds_and_fits(browser: webdriver.Chrome, console: Console, width: int) -> None:
-    browser.set_window_size(width, 900)
-    folded = browser.find_element(By.CSS_SELECTOR, ".headline details.lasting")
+def test_what_makes_a_switch_last_unfolds_and_fits(ordered: webdriver.Chrome, console: Console, width: int) -> None:
+    ordered.set_window_size(width, 900)
+    commands = [line.text for line in ordered.find_elements(By.CSS_SELECTOR, ".headline p.command code")]
+    assert commands == ["ethtool -K <ifname> tx off rx off tso off", "ip link set dev <ifname> gso_max_segs 1"]
+    folded = ordered.find_element(By.CSS_SELECTOR, ".headline details.lasting")
     recipes = folded.find_elements(By.TAG_NAME, "pre")
     assert len(recipes) == 3
-    browser.execute_script("arguments[0].open = false", folded)
-    browser.execute_script("arguments[0].click()", folded.find_element(By.TAG_NAME, "summary"))
+    ordered.execute_script("arguments[0].open = false", folded)
+    ordered.execute_script("arguments[0].click()", folded.find_element(By.TAG_NAME, "summary"))
     assert recipes[0].is_displayed()
-    assert "TransmitChecksumOffload=yes" in recipes[0].text
-    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert "TransmitChecksumOffload=no" in recipes[0].text
+    assert ordered.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert console() == []
