@@ -56,6 +56,7 @@ class Advice:
         cost, rate: the judge's answers, from `against` to `state`.
         elsewhere: with Kind.WEIGH, another workload that speaks against it; "" otherwise.
         cheaper: a case that seems to cost this workload less than `state`, which is better for all; "" without one.
+        beside: other states that are ordered for other workloads, and not shown to differ from `state` in any.
         slower: cases that cost less than `state`, and lose more throughput than may be.
         tied: cases that are not shown to differ from `state` in CPU per GB.
     """
@@ -69,6 +70,7 @@ class Advice:
     rate: Judgement
     elsewhere: str = ""
     cheaper: str = ""
+    beside: tuple[str, ...] = ()
     slower: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
 
@@ -193,6 +195,12 @@ def _against(answers: Answers, found: Advice, other: str) -> bool:
     return bool((cost and _cheaper(cost.reversed())) or (rate and _slower(rate)))
 
 
+def _differ(answers: Answers, one: Advice, other: Advice) -> bool:
+    """Whether either workload shows that the states ordered for the two are not as good for it."""
+    asked = [answers.of(way.workload, ((one.state, other.state),), COST) for way in (one, other)]
+    return any(cost is not None and cost.verdict == CHANGED for cost in asked)
+
+
 def advise(answers: Answers, apart: Callable[[str, str, str], bool]) -> list[Advice]:
     """The advice for every workload that has two states to compare.
 
@@ -209,11 +217,13 @@ def advise(answers: Answers, apart: Callable[[str, str, str], bool]) -> list[Adv
         others = [other for other in workloads if other != found.workload]
         switched = [other for other in others if other in single and single[other].kind is Kind.SWITCH]
         opposed: list[str] = []
+        beside: list[str] = []
         if found.kind is Kind.SWITCH:
             opposed = [other for other in others if _against(answers, found, other)]
-            opposed += [other for other in switched if single[other].state != found.state]
+            opposed += [other for other in switched if _differ(answers, found, single[other])]
+            beside = [single[other].state for other in switched if single[other].state != found.state]
         elif found.kind is Kind.KEEP:
             opposed = switched
         weighed = replace(found, kind=Kind.WEIGH, elsewhere=opposed[0]) if opposed else found
-        result.append(replace(weighed, tied=_tied(answers, weighed)))
+        result.append(replace(weighed, tied=_tied(answers, weighed), beside=tuple(dict.fromkeys(beside))))
     return result

@@ -48,6 +48,11 @@ def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> str:
             told.append("It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17.")
     if found.kind is Kind.SWITCH and found.cheaper:
         told.append(f"Case {found.cheaper} seems to cost this workload still less, but one state serves all workloads.")
+    if found.kind is Kind.SWITCH and found.beside:
+        told.append(
+            f"One state serves all workloads: case {', '.join(found.beside)}, ordered for another, is not shown to "
+            "differ from this one."
+        )
     if found.slower and found.kind in (Kind.KEEP, Kind.BEST):
         told.append(f"Less CPU per GB, but less throughput too: case {', '.join(found.slower)}.")
     if found.tied and found.kind in (Kind.KEEP, Kind.SWITCH, Kind.BEST):

@@ -303,6 +303,9 @@ def test_simulated_files_keep_the_promises() -> None:
         assert (few.ordering, few.disagree) == (0, [])
     # 1.4 % of files in the long run
     assert simulation.count("no difference", 10, 40).ordering <= 2
+    # two states that are as good: each workload may show another of them
+    tied = simulation.count("tso 10 % dearer", 5, 40, through_report=2)
+    assert (tied.right, tied.wrong, tied.disagree) == (tied.shown, 0, [])
     for truth in ("tso 20 % cheaper", "none 20 % cheaper"):
         found = simulation.count(truth, 10, 10, through_report=1)
         assert (found.right, found.shown, found.wrong, found.disagree) == (20, 20, 0, [])
