@@ -1,52 +1,30 @@
 """Cases compared: between runs, or inside one run against its reference case.
 
-Between runs the trials of a case are unpaired; inside a run two cases are paired within blocks. All rows of one
-workload, over everything that is compared at once, are one family (`offloadbench.analysis.family`).
+Between runs the run is the unit (`offloadbench.analysis.run_means`); inside a run two cases are paired within blocks.
+The mean over the cases of a workload is taken inside each block before anything is tested: the cases of a block share
+its moment. All rows of one workload, over everything that is compared at once, are one family
+(`offloadbench.analysis.family`).
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from offloadbench.analysis import foreign, judging
-from offloadbench.analysis.compatibility import metadata_differences, obstacles
 from offloadbench.analysis.family import Judgement, judge
-from offloadbench.analysis.observations import HEADLINES, Observation, Observations, common_blocks, observations, values
-from offloadbench.analysis.statistics import Estimate, indicated, mean_of, paired, welch
-from offloadbench.errors import RunFileError, StatisticError, UsageError
+from offloadbench.analysis.groups import Group, Scatter, differences, single
+from offloadbench.analysis.observations import HEADLINES, Observations, common_blocks, observations
+from offloadbench.analysis.pairs import Asked, Pair, Question, Side, named
+from offloadbench.analysis.statistics import Estimate, mean_of, paired
+from offloadbench.errors import StatisticError, UsageError
 from offloadbench.model import Profile, Run
 
 By = Literal["case", "workload", "module"]
-Side = dict[int, Observation]
 ALL_CASES, OTHER_CASES, PER_BYTE = "all cases", "the other cases", "value_per_byte"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is compared.
-
-    Attributes:
-        a, b: two runs' names, or two cases of one run.
-        case: the case of both runs, or case b of one; `all cases` for a workload as a whole.
-        metric: a field of `metrics.Metrics`, or `value_per_byte` of a module.
-        module, quantity: "" unless modules are compared.
-    """
-
-    a: str
-    b: str
-    workload: str
-    case: str
-    metric: str
-    module: str = ""
-    quantity: str = ""
-
-    def __str__(self) -> str:
-        return " ".join(filter(None, (self.workload, self.case, self.module, self.metric)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,67 +51,8 @@ class Comparison:
     rows: list[Row]
 
 
-Asked = tuple[Question, Estimate]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two sides of one case, repeat -> trial.
-
-    Attributes:
-        within: both sides are of one run, so that its blocks pair them.
-    """
-
-    a: str
-    b: str
-    workload: str
-    case: str
-    side_a: Side
-    side_b: Side
-    within: bool
-
-    def sides(self) -> tuple[list[Observation], list[Observation]]:
-        """The trials to compare; inside a run those of the common blocks, in the same order."""
-        if not self.within:
-            return list(self.side_a.values()), list(self.side_b.values())
-        blocks = common_blocks(self.side_a, self.side_b)
-        return [self.side_a[block] for block in blocks], [self.side_b[block] for block in blocks]
-
-    def only(self, wanted: Callable[[Observation], bool]) -> Pair:
-        """The pair with those trials only."""
-        sides = [{block: seen for block, seen in side.items() if wanted(seen)} for side in (self.side_a, self.side_b)]
-        return replace(self, side_a=sides[0], side_b=sides[1])
-
-    def estimate(self, metric: str) -> Estimate:
-        """The change of a metric.
-
-        Raises:
-            StatisticError: it cannot be computed.
-        """
-        left, right = self.sides()
-        if len(left) == len(right) == 1:
-            a, b = left[0], right[0]
-            return indicated(a.value(metric), b.value(metric), a.batches(metric), b.batches(metric))
-        return (paired if self.within else welch)(values(left, metric), values(right, metric))
-
-    def ask(self, metric: str) -> Asked:
-        """The question about a metric, with its estimate."""
-        question = Question(self.a, self.b, self.workload, self.case, metric)
-        with named(question):
-            return question, self.estimate(metric)
-
-
-@contextlib.contextmanager
-def named(question: Question) -> Iterator[None]:
-    """A statistic that fails says of what."""
-    try:
-        yield
-    except StatisticError as error:
-        raise StatisticError(f"{question}: {error.message}", error.hint) from error
-
-
 def _by_case(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
-    return [pair.ask(metric) for pair in pairs for metric in metrics]
+    return [pair.ask(metric) for pair in pairs for metric in metrics if pair.has(metric)]
 
 
 def _by_workload(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
@@ -141,7 +60,7 @@ def _by_workload(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
     asked = []
     for a, workload, b in dict.fromkeys((p.a, p.workload, "" if p.within else p.b) for p in pairs):
         members = [p for p in pairs if (p.a, p.workload) == (a, workload) and (p.within or p.b == b)]
-        for metric in metrics:
+        for metric in (name for name in metrics if all(pair.has(name) for pair in members)):
             question = Question(a, b or OTHER_CASES, workload, ALL_CASES, metric)
             with named(question):
                 together = _cases_within if members[0].within else _cases_between
@@ -149,15 +68,33 @@ def _by_workload(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
     return asked
 
 
+def _geometric_mean(figures: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(figures))))
+
+
+def _block_means(cases: Sequence[Side], metric: str) -> list[float]:
+    """The geometric mean over the cases, for every block that has all of them."""
+    blocks = common_blocks(*cases)
+    if not blocks:
+        raise StatisticError("no block has a usable trial of every case", "compare --by case")
+    return [_geometric_mean([case[block].value(metric) for case in cases]) for block in blocks]
+
+
 def _cases_between(pairs: Sequence[Pair], metric: str) -> Estimate:
-    return mean_of([pair.estimate(metric) for pair in pairs])
+    """Averaged inside each block of each run."""
+    first = pairs[0]
+    sides = [[pair.runs_a for pair in pairs], [pair.runs_b for pair in pairs], [pair.others for pair in pairs]]
+    figures = [[_block_means(run, metric) for run in zip(*side, strict=True)] for side in sides]
+    if not first.given and [len(run) for runs in figures for run in runs] == [1, 1]:
+        return mean_of([pair.estimate(metric) for pair in pairs])
+    return first.weigh(figures, metric)
 
 
 def _cases_within(pairs: Sequence[Pair], metric: str) -> Estimate:
     """All cases share the reference: they are averaged inside each block before anything is tested."""
-    reference = pairs[0].side_a
-    blocks = common_blocks(reference, *(pair.side_b for pair in pairs))
-    others = [float(np.exp(np.mean(np.log([pair.side_b[block].value(metric) for pair in pairs])))) for block in blocks]
+    reference = pairs[0].runs_a[0]
+    blocks = common_blocks(reference, *(pair.runs_b[0] for pair in pairs))
+    others = [_geometric_mean([pair.runs_b[0][block].value(metric) for pair in pairs]) for block in blocks]
     return paired([reference[block].value(metric) for block in blocks], others)
 
 
@@ -167,18 +104,21 @@ def _by_module(pairs: Sequence[Pair], runs: Sequence[Run], profile: Profile) -> 
     from offloadbench.analysis.module_costs import module_costs
 
     costs = module_costs(runs, profile)
-    asked = []
+    asked, missing = [], []
     for pair in (pair.only(costs.known) for pair in pairs):
-        sides = [[costs.of(trial) for trial in side] for side in pair.sides()]
-        modules = sorted({module for side in sides for trial in side for module in trial})
-        found = []
+        if not pair.runs_a or not pair.runs_b:
+            missing.append(f"{pair.workload} {pair.case}: no profile in {pair.b if pair.runs_a else pair.a}")
+            continue
+        found = [[[costs.of(trial) for trial in run] for run in runs] for runs in pair.groups()]
+        modules = sorted({module for runs in found for run in runs for trial in run for module in trial})
+        changes = []
         for module in modules:
             question = Question(pair.a, pair.b, pair.workload, pair.case, PER_BYTE, module, costs.quantity)
-            left, right = ([trial.get(module, 0.0) for trial in side] for side in sides)
+            figures = [[[trial.get(module, 0.0) for trial in run] for run in runs] for runs in found]
             with named(question):
-                found.append((question, (paired if pair.within else welch)(left, right, log=False)))
-        asked += sorted(found, key=lambda item: -abs(item[1].change))
-    return asked, costs.problems
+                changes.append((question, pair.weigh(figures, PER_BYTE, log=False)))
+        asked += sorted(changes, key=lambda item: -abs(item[1].change))
+    return asked, [*costs.problems, *missing]
 
 
 def _ask(
@@ -201,13 +141,13 @@ def _with_contamination(row: Row, pairs: Sequence[Pair]) -> Row:
     """The row, `contaminated` where other processes could be its difference."""
     question = row.question
     mine = [
-        pair.sides()
+        pair.groups()
         for pair in pairs
         if (pair.a, pair.workload) == (question.a, question.workload)
         and question.b in (pair.b, OTHER_CASES)
         and question.case in (pair.case, ALL_CASES)
     ]
-    a, b = ([seen for sides in mine for seen in sides[side]] for side in (0, 1))
+    a, b = ([seen for groups in mine for run in groups[side] for seen in run] for side in (0, 1))
     return replace(row, judgement=foreign.judge(row.judgement, a, b, question.metric))
 
 
@@ -220,41 +160,73 @@ def between(
     metrics: Sequence[str] = HEADLINES,
     force: bool = False,
 ) -> Comparison:
-    """Every other run against the first: each case that both have.
+    """Every other run against the first; see `between_groups`."""
+    groups = [single(run, name) for run, name in zip(runs, names, strict=True)]
+    return between_groups(groups, profile, by=by, metrics=metrics, force=force)
+
+
+def between_groups(
+    groups: Sequence[Group],
+    profile: Profile,
+    *,
+    scatter: Scatter | None = None,
+    by: By = "case",
+    metrics: Sequence[str] = HEADLINES,
+    force: bool = False,
+) -> Comparison:
+    """The runs of every other group against those of the first: each case that all of them have.
+
+    Args:
+        scatter: what else is known of how identical runs scatter.
 
     Raises:
-        RunFileError: the runs do not answer the same question, and `force` is not set.
+        RunFileError: the runs do not answer the same question, and `force` is not set; or one is given twice.
         StatisticError: a test cannot be made.
     """
-    seen = [observations(run) for run in runs]
-    base, base_name = seen[0], names[0]
-    differences, missing, pairs = [], [], []
-    for other, name in zip(seen[1:], names[1:], strict=True):
-        hindrances = obstacles(base.run, other.run)
-        if hindrances and not force:
-            raise RunFileError(
-                f"these runs cannot be compared: {'; '.join(hindrances)}", "run both alike, or add --force"
-            )
-        found = [*hindrances, *metadata_differences(base.run, other.run)]
-        differences += [f"{name}: {text}" for text in found] if len(runs) > 2 else found
-        both, lacking = _pairs_between(base, other, base_name, name)
+    scatter = scatter or Scatter()
+    differs = differences(groups, scatter, force=force)
+    seen = [[observations(run) for run in group.runs] for group in groups]
+    others = [observations(run) for run in scatter.group.runs]
+    missing: list[str] = []
+    pairs: list[Pair] = []
+    for index in range(1, len(groups)):
+        both, lacking = _pairs_between((groups[0], seen[0]), (groups[index], seen[index]), others, scatter)
         pairs += both
         missing += lacking
-    rows, problems = _ask(pairs, runs, by, metrics, profile)
-    return Comparison(f"{', '.join(names[1:])} against {base_name}", differences, [*missing, *problems], rows)
+    every = [run for group in (*groups, scatter.group) for run in group.runs]
+    rows, problems = _ask(pairs, every, by, metrics, profile)
+    title = f"{', '.join(group.name for group in groups[1:])} against {groups[0].name}"
+    return Comparison(title, differs, [*missing, *problems], rows)
 
 
-def _pairs_between(base: Observations, other: Observations, a: str, b: str) -> tuple[list[Pair], list[str]]:
+def _pairs_between(
+    base: tuple[Group, Sequence[Observations]],
+    other: tuple[Group, Sequence[Observations]],
+    others: Sequence[Observations],
+    scatter: Scatter,
+) -> tuple[list[Pair], list[str]]:
     pairs, missing = [], []
-    known = {(trial.workload, trial.case): None for run in (base.run, other.run) for trial in run.trials}
-    order = {case.definition.name: case.definition.order for run in (other.run, base.run) for case in run.plan.cases}
+    sides = (base, other)
+    runs = [run for group, _ in reversed(sides) for run in group.runs]
+    # what was planned and never measured is missing too
+    known = {(trial.workload, trial.case): None for run in runs for trial in run.trials}
+    known |= {(planned.workload, planned.case): None for run in runs for planned in run.plan.order}
+    order = {case.definition.name: case.definition.order for run in runs for case in run.plan.cases}
     for workload, case in sorted(known, key=lambda key: (key[0], order.get(key[1], 0), key[1])):
-        left, right = base.case(workload, case), other.case(workload, case)
-        if left and right:
-            pairs.append(Pair(a, b, workload, case, left, right, within=False))
-        else:
-            lacks = " and ".join(name for name, side in ((a, left), (b, right)) if not side)
-            missing.append(f"{workload} {case}: no usable trial in {lacks}")
+        found = [[run.case(workload, case) for run in seen] for _, seen in sides]
+        lacks = [
+            name
+            for (group, _), side in zip(sides, found, strict=True)
+            for name, trials in zip(group.names, side, strict=True)
+            if not trials
+        ]
+        if lacks:
+            missing.append(f"{workload} {case}: no usable trial in {' and '.join(lacks)}")
+            continue
+        more = [trials for run in others if (trials := run.case(workload, case))]
+        a, b = (group.name for group, _ in sides)
+        side_a, side_b = found
+        pairs.append(Pair(a, b, workload, case, side_a, side_b, within=False, others=more, given=scatter.given))
     return pairs, missing
 
 
@@ -292,7 +264,7 @@ def within(
             if side is base:
                 continue
             if common_blocks(base, side):
-                pairs.append(Pair(first, case, workload, case, base, side, within=True))
+                pairs.append(Pair(first, case, workload, case, [base], [side], within=True))
             else:
                 missing.append(f"{workload} {case}: no block in common with {first}")
     rows, problems = (_judged(seen, pairs, metrics), []) if by == "case" else _ask(pairs, [run], by, metrics, profile)
@@ -301,6 +273,11 @@ def within(
 
 
 def _judged(seen: Observations, pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Row]:
-    questions = [Question(pair.a, pair.b, pair.workload, pair.case, metric) for pair in pairs for metric in metrics]
+    questions = [
+        Question(pair.a, pair.b, pair.workload, pair.case, metric)
+        for pair in pairs
+        for metric in metrics
+        if pair.has(metric)
+    ]
     asked = [judging.Question(q.workload, ((q.a, q.b),), q.metric) for q in questions]
     return [Row(q, judgement) for q, judgement in zip(questions, judging.judged(seen).all_of(asked), strict=True)]

@@ -6,16 +6,19 @@ it, so it leaves out "no change" exactly when the verdict is `changed`; the plai
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from offloadbench.analysis import student_t
-from offloadbench.analysis.statistics import ALPHA, BATCHES, Estimate
+from offloadbench.analysis.statistics import ALPHA, INDICATIVE, Estimate
 
 POWER = 0.8
-# below this number of trials a side Student's t leans on the normal distribution alone: no verdict
+# blocks from which there is a verdict: with fewer degrees of freedom than these have, Student's t leans on the normal
+# distribution alone
 FEWEST = 3
+_FEWEST_DEGREES = FEWEST - 1
 # "too few" asks for as many trials as would find a change of so many standard deviations with the power above
 OBVIOUS_CHANGE = 10.0
 CHANGED, UNDECIDED, TOO_FEW, INDICATION = "changed", "~", "too few", "indication"
@@ -30,9 +33,12 @@ class Judgement:
     Attributes:
         p, p_holm: raw, and adjusted over the family; NaN for an indication and without an interval.
         level: the confidence of `ratio_low` .. `difference_high`; 0.95 to 1 - 0.05 / size of the family.
-        verdict: `changed`, `~` (nothing shown), `too few` (trials), `indication` (one trial a side), `contaminated`.
-        trials_needed: trials a side from which an obvious change (`OBVIOUS_CHANGE`) would be found in this family.
-        detectable_change: the smallest relative change that these data would have shown with 80 % power (Bloom 1995).
+        verdict: `changed`, `~` (nothing shown), `too few` (trials or runs), `indication` (one trial or run a side),
+            `contaminated`.
+        trials_needed: trials of a run, or runs, a side from which an obvious change (`OBVIOUS_CHANGE`) would be found
+            in this family.
+        detectable_change: the smallest relative change that such data would show with 80 % power, at this level and
+            these degrees of freedom (noncentral t); as often too small as too large, since the scatter is estimated.
         reason: why it is `contaminated`; "" otherwise.
     """
 
@@ -55,6 +61,8 @@ class Judgement:
             change=-estimate.change,
             trials_a=estimate.trials_b,
             trials_b=estimate.trials_a,
+            runs_a=estimate.runs_b,
+            runs_b=estimate.runs_a,
         )
         return replace(self, estimate=sides)
 
@@ -97,20 +105,32 @@ def holm(p_values: Sequence[float], tests: int, alpha: float = ALPHA) -> tuple[l
     return adjusted, levels
 
 
-def trials_needed(tests: int, alpha: float = ALPHA) -> int:
-    """Trials a side from which a change of `OBVIOUS_CHANGE` standard deviations would be found with 80 % power.
+def trials_needed(tests: int, alpha: float = ALPHA, *, of_runs: bool = False) -> int:
+    """Units a side from which a change of `OBVIOUS_CHANGE` standard deviations would be found with 80 % power.
 
-    At Holm's strictest level, for this many tests in the family, with as few degrees of freedom as there may be.
+    At Holm's strictest level, for this many tests in the family: blocks that are paired, or runs.
     """
-    trials = FEWEST
-    while _reach(1 - alpha / tests, trials - 1) * math.sqrt(2 / trials) > OBVIOUS_CHANGE:
-        trials += 1
-    return trials
+    units = 2 if of_runs else FEWEST
+    while _reach(1 - alpha / tests, 2 * units - 2 if of_runs else units - 1) * math.sqrt(2 / units) > OBVIOUS_CHANGE:
+        units += 1
+    return units
 
 
+@functools.lru_cache(maxsize=4096)
 def _reach(level: float, degrees: float) -> float:
-    """The smallest detectable change in standard errors (Bloom, H. S. (1995), Evaluation Review 19: 547)."""
-    return student_t.quantile(degrees, (1 + level) / 2) + student_t.quantile(degrees, POWER)
+    """The change, in true standard errors, that a test at this level finds with the power above."""
+    return student_t.noncentrality(degrees, student_t.quantile(degrees, (1 + level) / 2), 1 - POWER)
+
+
+def testable(estimate: Estimate) -> bool:
+    """Whether a test of these data can ever call a change."""
+    return estimate.method not in INDICATIVE and estimate.degrees >= _FEWEST_DEGREES
+
+
+def _detectable(estimate: Estimate, level: float) -> float:
+    # half of all estimates of the scatter lie below its median: taken as they are they would promise too much
+    error = estimate.standard_error / math.sqrt(student_t.median_variance(estimate.degrees))
+    return abs(estimate.ratio(_reach(level, estimate.degrees) * error) - 1)
 
 
 def cells(judgement: Judgement) -> dict[str, object]:
@@ -142,9 +162,7 @@ def judge(estimates: Sequence[Estimate], alpha: float = ALPHA) -> list[Judgement
         alpha: the family's part of `ALPHA`, see `holm`.
     """
     tests = len(estimates)
-    needed = trials_needed(tests, alpha) if tests else FEWEST
-    testable = [e.method != BATCHES and min(e.trials_a, e.trials_b) >= FEWEST for e in estimates]
-    p_values = [e.p if test else math.nan for e, test in zip(estimates, testable, strict=True)]
+    p_values = [e.p if testable(e) else math.nan for e in estimates]
     adjusted, levels = holm(p_values, tests, alpha)
     return [
         Judgement(
@@ -152,17 +170,19 @@ def judge(estimates: Sequence[Estimate], alpha: float = ALPHA) -> list[Judgement
             p=p,
             p_holm=p_holm,
             level=level,
-            verdict=_verdict(estimate, p_holm, needed),
-            trials_needed=needed,
-            detectable_change=abs(estimate.ratio(_reach(level, estimate.degrees) * estimate.standard_error) - 1),
+            verdict=_verdict(estimate, p_holm, 1 - alpha / tests),
+            trials_needed=trials_needed(tests, alpha, of_runs=estimate.of_runs),
+            detectable_change=_detectable(estimate, level),
         )
         for estimate, p, p_holm, level in zip(estimates, p_values, adjusted, levels, strict=True)
     ]
 
 
-def _verdict(estimate: Estimate, p_holm: float, needed: int) -> str:
-    if estimate.method == BATCHES:
+def _verdict(estimate: Estimate, p_holm: float, strictest: float) -> str:
+    if estimate.method in INDICATIVE:
         return INDICATION
     if p_holm <= ALPHA:
         return CHANGED
-    return TOO_FEW if min(estimate.trials_a, estimate.trials_b) < needed else UNDECIDED
+    units_a, units_b = estimate.units
+    reach = _reach(strictest, estimate.degrees) * math.sqrt(1 / units_a + 1 / units_b)
+    return UNDECIDED if testable(estimate) and reach <= OBVIOUS_CHANGE else TOO_FEW

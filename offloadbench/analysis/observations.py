@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import msgspec
@@ -15,10 +15,20 @@ from offloadbench.model import Run, Trial
 
 # the two figures on which verdicts rest, and how they are read
 HEADLINES = ("throughput_bits_per_s", "cpu_s_per_gb")
+_PERCENTILES = ("p50", "p90", "p99", "max")
+LATENCIES = tuple(f"latency_{name}_us" for name in _PERCENTILES)
+_CPU = ("cpu_s_per_gb", "cpu_busy_ratio", "cpu_user_ratio", "cpu_system_ratio", "cpu_softirq_ratio")
+# the metrics that can be compared and bounded, by which way is better: every latency is better when it is shorter
 LESS_IS_BETTER = frozenset(
-    {"cpu_s_per_gb", "cpu_busy_ratio", "cpu_user_ratio", "cpu_system_ratio", "cpu_softirq_ratio"}
+    {*_CPU, *LATENCIES, *(field.name for field in fields(metrics.Metrics) if field.name.startswith("latency_"))}
 )
 MORE_IS_BETTER = frozenset({"throughput_bits_per_s", "goodput_bits_per_s"})
+
+
+def latencies(trial: Trial | None) -> dict[str, float]:
+    """Column -> microseconds, from a transfer's submission to its end; NaN where the trial has none."""
+    seen = trial.load.latency_us if trial and trial.load else {}
+    return {column: seen.get(name, math.nan) for column, name in zip(LATENCIES, _PERCENTILES, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,10 @@ class Observation:
         return min(taken / busy, 1.0) if busy > 0 else math.nan
 
     def value(self, metric: str) -> float:
-        """A field of `metrics.Metrics`."""
-        return float(getattr(self.figures, metric))
+        """A field of `metrics.Metrics`, or one of `LATENCIES`; NaN where the trial has no such figure."""
+        if hasattr(self.figures, metric):
+            return float(getattr(self.figures, metric))
+        return latencies(self.trial)[metric]
 
     def batches(self, metric: str) -> Values:
         """Independent batch means of a headline metric inside the trial, up to a factor; empty when there are none."""

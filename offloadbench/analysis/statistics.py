@@ -1,14 +1,13 @@
-"""How sure a change is. The trial is the unit: seconds of one trial are not independent of each other.
+"""How sure a change is. Inside a run the block is the unit: seconds of one trial are not independent of each other.
 
-Inside a run, two cases are paired within blocks: Student's t on the logarithms of their ratios. Between runs: Welch's t
-on logarithms (Welch 1947); its standard error is widened where successive trials resemble each other (effective sample
-size from the lag-1 autocorrelation with Kendall's correction of bias; Zwiers and von Storch 1995). Changes of modules,
-which may be zero, are tested on the raw scale.
+Inside a run, two cases are paired within blocks: Student's t on the logarithms of their ratios. Between runs the run is
+the unit (`offloadbench.analysis.run_means`). Changes of modules, which may be zero, are tested on the raw scale.
 
 The interval of a difference is the ratio's, at the baseline's level: the two never disagree about zero.
 
-One trial a side has no scatter between trials. Its interval comes from independent batches of seconds inside the trial
-(batch means, Law and Kelton) and knows nothing of what differs between trials: an indication, never a verdict.
+Two kinds of scatter give an interval but never a verdict. Trials of one run a side (Welch's t, Welch 1947) know nothing
+of what differs between runs. One trial a side has no scatter between trials: its interval comes from independent
+batches of seconds inside the trial (batch means, Law and Kelton).
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from offloadbench.analysis import student_t
 from offloadbench.errors import StatisticError
 
 ALPHA = 0.05
-# with fewer trials a side their autocorrelation cannot be estimated
-_SERIAL_FEWEST = 5
-_SERIAL_LIMIT = 0.9
 # batches of seconds inside a trial: fewer give no interval worth showing
 _BATCHES_FEWEST = 5
 _BATCH_SHORTEST = 2
-PAIRED, WELCH, BATCHES = "paired t within blocks", "Welch t between runs", "batch means within one trial"
+PAIRED, RUNS, GIVEN = "paired t within blocks", "pooled t on the means of runs", "t with the run scatter given"
+ONE_RUN, BATCHES = "Welch t on the trials of one run a side", "batch means within one trial"
+# what two runs or two trials differ by is not in these intervals: they indicate, and decide nothing
+INDICATIVE = frozenset({ONE_RUN, BATCHES})
 
 Values = npt.NDArray[np.float64]
 
@@ -44,6 +43,10 @@ class Estimate:
         change, standard_error: of the logarithms (log) or in the metric's unit (raw); the error is NaN without scatter.
         degrees: degrees of freedom.
         trials_a, trials_b: trials that it rests on; blocks when paired.
+        runs_a, runs_b: runs that these are of.
+        run_sd: standard deviation of the means of runs that the error rests on, on the scale of the test; NaN where the
+            error does not rest on runs.
+        note: what to know of the error besides.
     """
 
     a: float
@@ -55,6 +58,20 @@ class Estimate:
     trials_b: int
     method: str
     log: bool = True
+    runs_a: int = 1
+    runs_b: int = 1
+    run_sd: float = math.nan
+    note: str = ""
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether the run is the unit, not the trial."""
+        return self.method in (RUNS, GIVEN)
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Independent units of each side: runs, or trials (blocks) of one run."""
+        return (self.runs_a, self.runs_b) if self.of_runs else (self.trials_a, self.trials_b)
 
     @property
     def p(self) -> float:
@@ -79,7 +96,12 @@ class Estimate:
         return self.a * math.expm1(min(change, 700.0)) if self.log else change
 
 
-def _scaled(values: Sequence[float] | Values, *, log: bool) -> Values:
+def scaled(values: Sequence[float] | Values, *, log: bool) -> Values:
+    """The values on the scale of the test.
+
+    Raises:
+        StatisticError: no values, or values that have no logarithm.
+    """
     found = np.asarray(values, dtype=float)
     if not len(found):
         raise StatisticError("a side has no trials", "measure both sides")
@@ -89,8 +111,12 @@ def _scaled(values: Sequence[float] | Values, *, log: bool) -> Values:
     return np.log(found) if log else found
 
 
-def _checked(estimate: Estimate) -> Estimate:
-    """The estimate, unless no test can be made of it."""
+def checked(estimate: Estimate) -> Estimate:
+    """The estimate.
+
+    Raises:
+        StatisticError: no test can be made of it.
+    """
     if estimate.standard_error == 0 and estimate.change != 0:
         raise StatisticError(
             "the trials of a side do not differ at all, so no test can weigh the change",
@@ -99,8 +125,8 @@ def _checked(estimate: Estimate) -> Estimate:
     return estimate
 
 
-def _centre(scaled: Values, *, log: bool) -> float:
-    return math.exp(scaled.mean()) if log else float(scaled.mean())
+def _centre(values: Values, *, log: bool) -> float:
+    return math.exp(values.mean()) if log else float(values.mean())
 
 
 def paired(a: Sequence[float] | Values, b: Sequence[float] | Values, *, log: bool = True) -> Estimate:
@@ -109,62 +135,48 @@ def paired(a: Sequence[float] | Values, b: Sequence[float] | Values, *, log: boo
     Raises:
         StatisticError: no values, values that have no logarithm, or a change without any scatter.
     """
-    x, y = _scaled(a, log=log), _scaled(b, log=log)
+    x, y = scaled(a, log=log), scaled(b, log=log)
     changes = y - x
     blocks = len(changes)
     error = float(changes.std(ddof=1)) / math.sqrt(blocks) if blocks > 1 else math.nan
-    error = 0.0 if error < _rounding(x, y) else error
+    error = 0.0 if error < rounding(x, y) else error
     centres = _centre(x, log=log), _centre(y, log=log)
-    change = float(changes.mean()) if error else _cleared(float(changes.mean()), x, y)
-    return _checked(Estimate(*centres, change, error, max(1, blocks - 1), blocks, blocks, PAIRED, log))
+    change = float(changes.mean()) if error else cleared(float(changes.mean()), x, y)
+    return checked(Estimate(*centres, change, error, max(1, blocks - 1), blocks, blocks, PAIRED, log))
 
 
-def _rounding(x: Values, y: Values) -> float:
+def rounding(x: Values, y: Values) -> float:
     """What floating point leaves of a scatter that is none."""
     return 64 * float(np.finfo(float).eps) * float(max(np.abs(x).max(), np.abs(y).max(), 1.0))
 
 
-def _cleared(change: float, x: Values, y: Values) -> float:
-    return 0.0 if abs(change) < _rounding(x, y) else change
+def cleared(change: float, x: Values, y: Values) -> float:
+    """The change, unless it is nothing but rounding."""
+    return 0.0 if abs(change) < rounding(x, y) else change
 
 
 def welch(a: Sequence[float] | Values, b: Sequence[float] | Values, *, log: bool = True) -> Estimate:
-    """The change between two runs' trials, each side in the order in which it was measured.
+    """The change between the trials of one run and those of another; the scatter between runs is not in its interval.
 
     Raises:
         StatisticError: no values, values that have no logarithm, or a change without any scatter.
     """
-    x, y = _scaled(a, log=log), _scaled(b, log=log)
+    x, y = scaled(a, log=log), scaled(b, log=log)
     centres = _centre(x, log=log), _centre(y, log=log)
     change = float(y.mean() - x.mean())
     if min(len(x), len(y)) < 2:
-        return Estimate(*centres, change, math.nan, 1, len(x), len(y), WELCH, log)
+        return Estimate(*centres, change, math.nan, 1, len(x), len(y), ONE_RUN, log)
     parts = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)])
-    variance = float(parts.sum())
-    if math.sqrt(variance) < _rounding(x, y):
-        change = _cleared(change, x, y)
-        return _checked(Estimate(*centres, change, 0.0, len(x) + len(y) - 2, len(x), len(y), WELCH, log))
+    error = math.sqrt(parts.sum())
+    if error < rounding(x, y):
+        change = cleared(change, x, y)
+        return checked(Estimate(*centres, change, 0.0, len(x) + len(y) - 2, len(x), len(y), ONE_RUN, log))
     degrees = _satterthwaite(parts, np.array([len(x) - 1.0, len(y) - 1.0]))
-    inflation = serial_inflation(x, y)
-    error = math.sqrt(variance * inflation)
-    return Estimate(*centres, change, error, max(1.0, degrees / inflation), len(x), len(y), WELCH, log)
+    return Estimate(*centres, change, error, max(1.0, degrees), len(x), len(y), ONE_RUN, log)
 
 
 def _satterthwaite(parts: Values, degrees: Values) -> float:
     return float(parts.sum() ** 2 / (parts**2 / degrees).sum())
-
-
-def serial_inflation(x: Values, y: Values) -> float:
-    """By how much successive trials that resemble each other widen the variance of the means; 1 with few trials."""
-    if min(len(x), len(y)) < _SERIAL_FEWEST:
-        return 1.0
-    centred = [side - side.mean() for side in (x, y)]
-    products = sum(float(side[1:] @ side[:-1]) for side in centred)
-    squares = sum(float(side @ side) for side in centred)
-    raw = products / squares
-    unbiased = raw + (1 + 3 * raw) / ((len(x) + len(y)) / 2)
-    correlation = min(max(unbiased, 0.0), _SERIAL_LIMIT)
-    return (1 + correlation) / (1 - correlation)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -198,7 +210,7 @@ def mean_interval(values: Sequence[float] | Values, level: float = 1 - ALPHA) ->
     Raises:
         StatisticError: no values, or values that have no logarithm.
     """
-    logs = _scaled(values, log=True)
+    logs = scaled(values, log=True)
     count, mean = len(logs), float(logs.mean())
     if count < 2:
         return math.exp(mean), math.nan, math.nan
@@ -224,7 +236,7 @@ def batches(numerator: Sequence[float] | Values, denominator: Sequence[float] | 
         centred = ratios - ratios.mean()
         squares = float(centred @ centred)
         # seconds that do not differ at all were not measured
-        if squares < len(ratios) * _rounding(ratios, ratios) ** 2:
+        if squares < len(ratios) * rounding(ratios, ratios) ** 2:
             break
         # lag-1 autocorrelation of white noise: mean about -1/n, standard deviation about 1/sqrt(n)
         if float(centred[1:] @ centred[:-1]) / squares <= 1 / math.sqrt(count):

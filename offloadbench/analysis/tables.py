@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from offloadbench.analysis import contamination, metrics, proof
+from offloadbench.analysis.observations import latencies
 from offloadbench.model import Run, Trial
 
 _SAMPLE_RATIOS = ("user", "system", "softirq")
@@ -50,7 +51,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
                     "foreign_cpu_ratio": contamination.foreign_ratio(trial),
-                    **_latencies(trial),
+                    **latencies(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,
                     "warnings": "; ".join(trial.warnings),
@@ -70,14 +71,8 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
     ]
     return pd.DataFrame(
         rows,
-        columns=[*columns, *empty, "foreign_cpu_ratio", *_latencies(None), "toggle_proven", "gso_max_segs", "warnings"],
+        columns=[*columns, *empty, "foreign_cpu_ratio", *latencies(None), "toggle_proven", "gso_max_segs", "warnings"],
     )
-
-
-def _latencies(trial: Trial | None) -> dict[str, float]:
-    """Percentiles of a command's time from submission to status; NaN for traffic without commands."""
-    told = trial.load.latency_us if trial and trial.load else {}
-    return {f"latency_{name}_us": told.get(name, math.nan) for name in ("p50", "p90", "p99", "max")}
 
 
 def samples(runs: Sequence[Run]) -> pd.DataFrame:
