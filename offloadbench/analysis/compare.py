@@ -18,13 +18,13 @@ from offloadbench.analysis import foreign, judging
 from offloadbench.analysis.family import Judgement, judge
 from offloadbench.analysis.groups import Group, Scatter, differences, single
 from offloadbench.analysis.observations import HEADLINES, Observations, common_blocks, observations
-from offloadbench.analysis.pairs import Asked, Pair, Question, Side, named
+from offloadbench.analysis.pairs import ALL_CASES, OTHER_CASES, Asked, Pair, Question, Side, named
 from offloadbench.analysis.statistics import Estimate, mean_of, paired
 from offloadbench.errors import StatisticError, UsageError
 from offloadbench.model import Profile, Run
 
 By = Literal["case", "workload", "module"]
-ALL_CASES, OTHER_CASES, PER_BYTE = "all cases", "the other cases", "value_per_byte"
+PER_BYTE = "value_per_byte"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +259,12 @@ def within(
         if not base:
             raise UsageError(f"--reference {first}: no usable trial in {workload}", f"has: {', '.join(cases)}")
         chosen.append(first)
+        planned = [trial.case for trial in run.plan.order if trial.workload == workload]
+        missing += [
+            f"{workload} {case}: no usable trial in {run.run_id}"
+            for case in dict.fromkeys(planned)
+            if not seen.case(workload, case)
+        ]
         for case in cases:
             side = seen.case(workload, case)
             if side is base:

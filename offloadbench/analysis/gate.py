@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis.compare import Comparison, Row
-from offloadbench.analysis.family import CONTAMINATED, FEWEST, INDICATION, TOO_FEW
+from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, testable
 from offloadbench.analysis.observations import LESS_IS_BETTER, MORE_IS_BETTER
 from offloadbench.errors import OK, REGRESSION, UNDECIDED, UsageError
 
@@ -32,15 +32,16 @@ class Gate:
     def judge(self, row: Row) -> str:
         """`regressed` or `passed` where the row's whole interval lies on one side of the bound, else `undecided`."""
         judgement = row.judgement
+        if not testable(judgement.estimate) or judgement.verdict == CONTAMINATED:
+            return OPEN
         # NaN, where there is no interval, is on neither side
         _, low, high = judgement.ratios()
-        few = min(judgement.estimate.trials_a, judgement.estimate.trials_b) < FEWEST
-        if few or judgement.verdict in (INDICATION, CONTAMINATED):
-            return OPEN
         limit = 1 + self.bound
         if self.metric in LESS_IS_BETTER:
-            return REGRESSED if low > limit else PASSED if high <= limit else OPEN
-        return REGRESSED if high < limit else PASSED if low >= limit else OPEN
+            worse, fine = low > limit, high <= limit
+        else:
+            worse, fine = high < limit, low >= limit
+        return REGRESSED if worse and judgement.verdict == CHANGED else PASSED if fine else OPEN
 
 
 def parse(text: str) -> Gate:
@@ -82,11 +83,48 @@ def outcomes(gates: Sequence[Gate], comparison: Comparison) -> list[Outcome]:
     ]
 
 
+def require(gates: Sequence[Gate], comparison: Comparison, remedy: str) -> None:
+    """Refuse gates that these data can never fail.
+
+    Args:
+        remedy: what would decide, a command where there is one.
+
+    Raises:
+        UsageError: of a bounded metric no row can ever be called changed, or there is no row.
+    """
+    for gate in gates:
+        rows = [row for row in comparison.rows if row.question.metric == gate.metric]
+        if not rows:
+            reason = "; ".join(comparison.missing) or f"nothing to compare that has {gate.metric}"
+        elif any(testable(row.judgement.estimate) for row in rows):
+            continue
+        else:
+            reason = why_untestable(rows[0])
+        raise UsageError(f"--fail-on '{gate}' can never fail on these data: {reason}", remedy)
+
+
+def why_untestable(row: Row) -> str:
+    """Why no test of a row's data can call a change."""
+    estimate = row.judgement.estimate
+    if row.judgement.verdict == INDICATION and row.question.between_runs:
+        return "one run a side, and how far identical runs lie apart is not known"
+    unit = "runs" if estimate.of_runs else "usable repeats"
+    return f"{min(estimate.units)} {unit} a side, at least {row.judgement.trials_needed} are needed"
+
+
 def exit_code(gates: Sequence[Gate], comparison: Comparison, *, strict: bool) -> int:
-    """1 for a regression; 4 when `strict` and the data cannot decide, or a case could not be compared; else 0."""
-    states = {outcome.state for outcome in outcomes(gates, comparison)}
+    """1 for a regression; 4 where the data cannot decide; else 0.
+
+    A gate that could not be put to a case (missing, too few repeats) is undecided by itself; an interval on both sides
+    of the bound, or without gates a row without a verdict, is so when `strict`.
+    """
+    found = outcomes(gates, comparison)
+    states = {outcome.state for outcome in found}
     if REGRESSED in states:
         return REGRESSION
+    blind = any(not testable(outcome.row.judgement.estimate) for outcome in found)
+    if gates and (blind or comparison.missing or not found):
+        return UNDECIDED
     open_verdicts = (TOO_FEW, INDICATION, CONTAMINATED)
     undecided = OPEN in states if gates else any(r.judgement.verdict in open_verdicts for r in comparison.rows)
     return UNDECIDED if strict and (undecided or comparison.missing or not comparison.rows) else OK

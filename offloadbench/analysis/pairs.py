@@ -13,6 +13,7 @@ from offloadbench.analysis.statistics import Estimate, indicated, paired
 from offloadbench.errors import StatisticError
 
 Side = dict[int, Observation]
+ALL_CASES, OTHER_CASES = "all cases", "the other cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Question:
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.workload, self.case, self.module, self.metric)))
+
+    @property
+    def between_runs(self) -> bool:
+        """Whether its sides are runs, not two cases of one run."""
+        return self.b not in (self.case, OTHER_CASES)
 
 
 Asked = tuple[Question, Estimate]

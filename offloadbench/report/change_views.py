@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis import effect_shares, effect_tables
-from offloadbench.analysis.change_words import interval
 from offloadbench.analysis.compare import Comparison, Row, between
 from offloadbench.analysis.compatibility import obstacles
 from offloadbench.analysis.effects import Effect, effects
@@ -14,7 +13,8 @@ from offloadbench.analysis.module_costs import of_table
 from offloadbench.analysis.results import Results
 from offloadbench.errors import StatisticError
 from offloadbench.model import Profile, Run
-from offloadbench.report.comparison import words
+from offloadbench.report import basis
+from offloadbench.report.comparison import interval_words, words
 from offloadbench.report.plots.effects import TITLES
 from offloadbench.report.plots.intervals import change_words
 
@@ -81,7 +81,7 @@ def run_changes(runs: Sequence[Run], names: Sequence[str], profile: Profile) -> 
         return [], [*remarks, f"No changes between the runs are shown: {error.message}."]
     differs = [f"Differs: {text}." for text in comparison.differences]
     missing = [f"Missing: {text}." for text in comparison.missing]
-    return _by_workload(comparison), [*differs, *remarks, *missing]
+    return _by_workload(comparison), [*basis.sentences(comparison.rows), *differs, *remarks, *missing]
 
 
 def _by_workload(comparison: Comparison) -> list[RunChanges]:
@@ -97,5 +97,5 @@ def _by_workload(comparison: Comparison) -> list[RunChanges]:
 
 def _sentence(row: Row) -> str:
     title = TITLES[row.question.metric].split(" (")[0]
-    change = f"{change_words(row.judgement)} ({interval(row.judgement)})"
+    change = f"{change_words(row.judgement)} ({interval_words(row)})"
     return f"{row.question.case}: {title} {change}: {words(row.judgement)}."

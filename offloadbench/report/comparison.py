@@ -12,32 +12,32 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from offloadbench.analysis.compare import ALL_CASES, OTHER_CASES, Comparison, Row
+from offloadbench.analysis.change_words import interval
+from offloadbench.analysis.compare import Comparison, Row
 from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement, cells
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
-from offloadbench.units import format_change, format_rate
+from offloadbench.analysis.pairs import ALL_CASES
+from offloadbench.report import basis
+from offloadbench.units import format_change, format_rate, format_ratio
 
-_TITLES = {
-    "throughput_bits_per_s": "throughput",
-    "goodput_bits_per_s": "goodput",
-    "cpu_s_per_gb": "CPU s per GB",
-    "cpu_busy_ratio": "CPU busy",
-    "value_per_byte": "per byte",
-}
 _UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
-_TIMES_FROM = 3.0
 # XML 1.0 cannot carry the others at all
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A comparison with its gates, and what is said of each side."""
+    """A comparison with its gates, and what is said of each side.
+
+    Attributes:
+        to_decide: what would decide what is open: sentences and commands.
+    """
 
     comparison: Comparison
     outcomes: list[Outcome] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    to_decide: list[str] = field(default_factory=list)
 
     def of(self, row: Row) -> list[Outcome]:
         """The gates at a row."""
@@ -54,36 +54,35 @@ def _figure(value: float, metric: str, quantity: str = "") -> str:
 
 def _change(row: Row) -> str:
     ratio, _, _ = row.judgement.ratios()
-    return "new" if math.isnan(ratio) else _ratio(ratio)
+    return "new" if math.isnan(ratio) else format_ratio(ratio)
 
 
-def _interval(row: Row) -> str:
-    _, low, high = row.judgement.ratios()
-    if math.isnan(row.judgement.estimate.standard_error):
+def interval_words(row: Row) -> str:
+    """The interval of a row with its confidence, as every format and the report print it."""
+    judgement = row.judgement
+    _, low, high = judgement.ratios()
+    if math.isnan(judgement.estimate.standard_error):
         return "no interval"
+    ends = interval(judgement)
     # a ratio below zero is none: what was taken without logarithms is told in its unit
     if math.isnan(low) or low < 0:
-        _, low, high = row.judgement.differences()
-        return f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
-    return f"{_ratio(low)} to {_ratio(high)}"
-
-
-def _ratio(ratio: float) -> str:
-    """In percent, or in times where that would be many hundreds."""
-    return f"x{ratio:.3g}" if ratio >= _TIMES_FROM else f"{ratio - 1:+.1%}"
+        _, low, high = judgement.differences()
+        ends = f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
+    inside = " inside the runs" if judgement.verdict == INDICATION and row.question.between_runs else ""
+    return f"{ends}, {100 * judgement.level:.3g} % interval{inside}"
 
 
 def words(judgement: Judgement) -> str:
     """The verdict as a person reads it."""
     if judgement.verdict == CHANGED:
-        return f"changed, p {judgement.p_holm:.2g}"
+        return f"changed, adjusted p {judgement.p_holm:.2g}"
     if judgement.verdict == CONTAMINATED:
         return f"contaminated, no verdict: {judgement.reason}"
     if judgement.verdict == INDICATION:
-        return "indication from one trial a side, no verdict"
+        return "indication, no verdict"
     if judgement.verdict == TOO_FEW:
-        few = min(judgement.estimate.trials_a, judgement.estimate.trials_b)
-        return f"too few: {few}, at least {judgement.trials_needed} repeats a side"
+        unit = "runs" if judgement.estimate.of_runs else "repeats"
+        return f"too few: {min(judgement.estimate.units)}, at least {judgement.trials_needed} {unit} a side"
     return f"~ no change shown; would have shown {format_change(judgement.detectable_change)}"
 
 
@@ -93,14 +92,14 @@ def _gate_words(outcomes: Sequence[Outcome]) -> str:
 
 def _label(row: Row) -> str:
     question = row.question
-    return question.module or _TITLES.get(question.metric, question.metric)
+    return question.module or basis.title(question.metric)
 
 
 def _legend(comparison: Comparison) -> str:
     methods = sorted({row.judgement.estimate.method for row in comparison.rows})
     return (
-        f"{'; '.join(methods)}; {_families(comparison)}. An interval is taken at the confidence at which its "
-        "test was made (95 % at least): it leaves out 0 exactly where the verdict is `changed`."
+        f"{'; '.join(methods)}; {_families(comparison)}. An interval is at the confidence of its test (95 % at least): "
+        "it leaves out 0 exactly where the test shows a change. `would have shown`: with 80 % power. p is adjusted."
     )
 
 
@@ -122,8 +121,9 @@ def _preamble(sheet: Sheet) -> list[str]:
     comparison = sheet.comparison
     lines = [f"differs: {text}" for text in comparison.differences]
     lines += [f"missing: {text}" for text in comparison.missing]
-    between = any(row.question.b not in (row.question.case, OTHER_CASES) for row in comparison.rows)
-    return lines or (["same machine, kernel and settings"] if between else [])
+    between = any(row.question.between_runs for row in comparison.rows)
+    known = basis.sentences(comparison.rows)
+    return [*(lines or (["same machine, kernel and settings"] if between else [])), *known]
 
 
 def table(sheet: Sheet) -> str:
@@ -143,13 +143,16 @@ def table(sheet: Sheet) -> str:
         values = [_figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b)]
         gates = sheet.of(row)
         lines.append(
-            f"  {_label(row):<13} {values[0]:>12} -> {values[1]:<12} {_change(row):>8}  ({_interval(row)})  "
-            f"{words(row.judgement)}{f'  [{_gate_words(gates)}]' if gates else ''}"
+            f"  {_label(row):<13} {values[0]:>12} -> {values[1]:<12} {_change(row):>7}  ({interval_words(row)})  "
+            f"{words(row.judgement)}"
         )
+        lines += [f"  {'':<13} {outcome.state}: {outcome.gate}" for outcome in gates]
     if sheet.comparison.rows:
         lines += ["", _legend(sheet.comparison)]
     if sheet.sentences:
         lines += ["", *sheet.sentences]
+    if sheet.to_decide:
+        lines += ["", "To decide:", *(f"  {text}" for text in sheet.to_decide)]
     return "\n".join(lines) + "\n"
 
 
@@ -173,12 +176,13 @@ def markdown(sheet: Sheet) -> str:
             _figure(estimate.a, question.metric, question.quantity),
             _figure(estimate.b, question.metric, question.quantity),
             _change(row),
-            _interval(row),
+            interval_words(row),
             "; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))),
         ]
         lines.append("| " + " | ".join(map(escape_markdown, cells)) + " |")
     lines += ["", _legend(sheet.comparison)] if sheet.comparison.rows else []
     lines += ["", *(f"- {escape_markdown(text)}" for text in sheet.sentences)] if sheet.sentences else []
+    lines += ["", "To decide:", "", *(f"    {text}" for text in sheet.to_decide)] if sheet.to_decide else []
     return "\n".join(lines) + "\n"
 
 
@@ -198,6 +202,10 @@ def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
         "value_b": estimate.b,
         "trials_a": estimate.trials_a,
         "trials_b": estimate.trials_b,
+        "runs_a": estimate.runs_a,
+        "runs_b": estimate.runs_b,
+        "run_sd": estimate.run_sd,
+        "degrees": estimate.degrees,
         **cells(judgement),
         "gate": _gate_words(sheet.of(row)),
     }
@@ -205,13 +213,15 @@ def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
 
 
 def json(sheet: Sheet) -> str:
-    """One object: title, differences, missing, rows, effects (sentences)."""
+    """One object: title, differences, missing, basis, rows, effects, to_decide; all but rows are sentences."""
     document = {
         "title": sheet.comparison.title,
         "differences": sheet.comparison.differences,
         "missing": sheet.comparison.missing,
+        "basis": basis.sentences(sheet.comparison.rows),
         "rows": [_flat(sheet, row) for row in sheet.comparison.rows],
         "effects": sheet.sentences,
+        "to_decide": sheet.to_decide,
     }
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
@@ -231,8 +241,12 @@ def junit(sheet: Sheet) -> str:
     comparison = sheet.comparison
     suite = ET.Element("testsuite", name=_xml("offloadbench compare"), tests=str(len(comparison.rows)))
     properties = ET.SubElement(suite, "properties")
-    for text in (*comparison.differences, *comparison.missing):
-        ET.SubElement(properties, "property", name="differs", value=_xml(text))
+    for name, texts in (
+        ("differs", (*comparison.differences, *comparison.missing)),
+        ("basis", basis.sentences(comparison.rows)),
+    ):
+        for text in texts:
+            ET.SubElement(properties, "property", name=name, value=_xml(text))
     counts = {"failure": 0, "skipped": 0}
     for row in comparison.rows:
         question = row.question
@@ -241,7 +255,7 @@ def junit(sheet: Sheet) -> str:
             suite, "testcase", classname=_xml(f"{several}{question.workload}.{question.case}"), name=_xml(_label(row))
         )
         states = {outcome.state for outcome in sheet.of(row)}
-        text = f"{_change(row)} ({_interval(row)}), {words(row.judgement)}"
+        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)}"
         kind = "failure" if REGRESSED in states else "skipped" if OPEN in states else ""
         if kind:
             counts[kind] += 1
@@ -261,9 +275,10 @@ def github(sheet: Sheet) -> str:
     """Workflow commands: an error per regression, a warning per undecided gate, a notice per other change."""
     lines = [_command("notice", "differs", text) for text in sheet.comparison.differences]
     lines += [_command("warning", "missing", text) for text in sheet.comparison.missing]
+    lines += [_command("notice", "basis", text) for text in basis.sentences(sheet.comparison.rows)]
     for row in sheet.comparison.rows:
         states = {outcome.state for outcome in sheet.of(row)}
-        text = f"{_change(row)} ({_interval(row)}), {words(row.judgement)} {_gate_words(sheet.of(row))}".rstrip()
+        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)} {_gate_words(sheet.of(row))}".rstrip()
         if REGRESSED in states:
             lines.append(_command("error", str(row.question), text))
         elif OPEN in states:
