@@ -13,7 +13,7 @@ from offloadbench.analysis.family import judge
 from offloadbench.analysis.results import gather
 from offloadbench.analysis.statistics import Estimate
 from offloadbench.model import Profile, Run
-from offloadbench.report import html
+from offloadbench.report import basis, html
 from offloadbench.report.change_views import run_changes, run_effects
 from offloadbench.report.plots import style
 from offloadbench.report.plots.effects import effects
@@ -61,21 +61,26 @@ def test_a_test_that_cannot_be_made_is_said_and_not_drawn(sample_run: Run, linux
     assert "do not differ at all" in html.render([copies], linux_profile, ["copies.json"])
 
 
-def test_a_change_between_runs_is_found_and_only_that(sample_run: Run, linux_profile: Profile) -> None:
+def test_a_change_between_two_runs_is_an_indication_with_its_interval(sample_run: Run, linux_profile: Profile) -> None:
     runs = [made(sample_run), made(sample_run, run_id="later", by=1.3)]
-    (found,), _ = run_changes(runs, ["before.json", "after.json"], linux_profile)
+    (found,), remarks = run_changes(runs, ["before.json", "after.json"], linux_profile)
     assert found.where == "after.json against before.json, ftp-get"
-    changed = [text for text in found.sentences if ": changed" in text]
-    assert len(changed) == 1
-    assert re.match(r"none: CPU seconds per GB \+\d\d % \(\+\d\d % to \+\d\d %\): changed", changed[0])
+    assert not [text for text in found.sentences if "changed" in text]
+    (dearer,) = [text for text in found.sentences if text.startswith("none: CPU seconds per GB")]
+    assert re.match(
+        r"none: CPU seconds per GB \+\d\d % \(\+\d\d % to \+\d\d %, 95 % interval inside the runs\): "
+        "indication, no verdict",
+        dearer,
+    )
+    assert remarks[0] == basis.ONE_RUN_A_SIDE
     with style.drawing():
         (cost, _) = forest(found.rows).axes
     assert [label.get_text() for label in cost.get_yticklabels()] == ["tso", "gso", "none"]
-    squares = [line for line in cost.lines if line.get_marker() == "s"]
-    assert len(squares) == 1
+    assert [line for line in cost.lines if line.get_marker() == "s"] == []
     page = html.render(runs, linux_profile, ["before.json", "after.json"])
     assert "What changed between the runs" in page
-    assert "Welch t between runs" in page
+    assert "One run a side" in page
+    assert "Welch t on the trials of one run a side" in page
 
 
 def test_runs_that_answer_other_questions_are_named_and_not_compared(sample_run: Run, linux_profile: Profile) -> None:
