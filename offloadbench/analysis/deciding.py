@@ -17,6 +17,8 @@ from offloadbench.model import Run
 _FEWEST_RUNS, _FEWEST_REPEATS = 3, 5
 # more would take longer than the question is worth, and the machine does not stand still that long
 _MOST = 30
+# quantile of the normal distribution
+_FOUR_OF_FIVE = 0.8416
 # options of `run` that a repetition sets itself, with their values
 _REPLACED = ("--output", "--resume", "--runs", "--repeats")
 
@@ -36,14 +38,14 @@ def units_needed(comparison: Comparison, outcomes: Sequence[Outcome]) -> int:
 
 
 def _for_bound(outcome: Outcome, *, of_runs: bool) -> int:
-    """Units a side that make the interval narrow enough to leave out the bound, if the change stays what it is."""
+    """Units a side with which the interval would leave out the bound in four of five, if the change is what it seems."""
     judgement = outcome.row.judgement
     estimate = judgement.estimate
     ratio, low, high = judgement.ratios()
     if estimate.of_runs != of_runs or math.isnan(low) or low <= 0:
         return 0
     away = abs(math.log(ratio / (1 + outcome.gate.bound)))
-    reach = math.log(high / low) / 2
+    reach = math.log(high / low) / 2 + _FOUR_OF_FIVE * estimate.standard_error
     units = min(estimate.units)
     return math.ceil(units * (reach / away) ** 2) if away > reach / math.sqrt(_MOST) else _MOST + 1
 

@@ -50,7 +50,7 @@ def parse(text: str) -> Gate:
     Raises:
         UsageError: not such a bound, an unknown metric, or one that an improvement would fail.
     """
-    match = re.fullmatch(r"\s*([a-z_]+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*", text)
+    match = re.fullmatch(r"\s*([a-z_0-9]+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*", text)
     if not match:
         raise UsageError(f"--fail-on {text!r}: not a bound", _EXAMPLE)
     metric, sign, percent = match[1], match[2], float(match[3])
