@@ -38,7 +38,7 @@ def units_needed(comparison: Comparison, outcomes: Sequence[Outcome]) -> int:
 
 
 def _for_bound(outcome: Outcome, *, of_runs: bool) -> int:
-    """Units a side with which the interval would leave out the bound in four of five, if the change is what it seems."""
+    """Units a side with which the interval would leave out the bound in four of five, if it is what it seems."""
     judgement = outcome.row.judgement
     estimate = judgement.estimate
     ratio, low, high = judgement.ratios()

@@ -17,6 +17,7 @@ from offloadbench.analysis import compare, gate
 from offloadbench.analysis.compare import Comparison, Row
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
 from offloadbench.analysis.groups import Group
+from offloadbench.analysis.pairs import ALL_CASES
 from offloadbench.errors import RunFileError, StatisticError, UsageError
 from offloadbench.model import Profile, Run
 from offloadbench.report import comparison as formats
@@ -131,10 +132,10 @@ def test_over_all_cases_of_a_workload(sample_run: Run, linux_profile: Profile) -
         return Group(name, runs, [run.run_id for run in runs])
 
     found = compare.between_groups([side(1, 1, "a"), side(1.05, 50, "b")], linux_profile, by="workload")
-    row = _row(found, compare.ALL_CASES)
+    row = _row(found, ALL_CASES)
     assert row.judgement.verdict == CHANGED
     assert row.judgement.ratios()[0] == pytest.approx(1.05, rel=0.02)
-    inside = _row(compare.within(ladder(sample_run), linux_profile, by="workload"), compare.ALL_CASES)
+    inside = _row(compare.within(ladder(sample_run), linux_profile, by="workload"), ALL_CASES)
     assert inside.judgement.ratios()[0] == pytest.approx((2 * 3) ** 0.5 / 0.6, rel=0.02)
 
 
@@ -155,7 +156,7 @@ def test_over_all_cases_the_moment_that_a_block_shares_counts_once(sample_run: R
             )
             for side, moment in enumerate(moments)
         )
-        row = _row(between(a, b, linux_profile, by="workload"), compare.ALL_CASES)
+        row = _row(between(a, b, linux_profile, by="workload"), ALL_CASES)
         widths.append(row.judgement.estimate.standard_error)
     assert sum(widths) / len(widths) == pytest.approx(0.05 * (2 / 5) ** 0.5, rel=0.1)
 
