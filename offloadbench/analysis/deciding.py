@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from offloadbench.analysis.compare import Comparison, Row
+from offloadbench.analysis.compare import Comparison
 from offloadbench.analysis.family import trials_needed
 from offloadbench.analysis.gate import OPEN, Outcome
 from offloadbench.analysis.groups import Group
@@ -92,9 +92,3 @@ def inside(run: Run, name: str, repeats: int, options: Sequence[str]) -> list[st
     output = f"{PurePath(name).name.split('.')[0]}-{repeats}.json"
     again = _command(run, output, ["--repeats", str(repeats)])
     return [again, shlex.join(["offloadbench", "compare", output, *options])]
-
-
-def what_is_open(rows: Sequence[Row]) -> str:
-    """The rows that wait for a decision, in words."""
-    names = list(dict.fromkeys(f"{row.question.workload} {row.question.case} {row.question.metric}" for row in rows))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

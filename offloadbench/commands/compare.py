@@ -166,6 +166,7 @@ def _to_decide(
     """What is open, and the commands that would decide it; nothing where all is decided."""
     from offloadbench.analysis import deciding, gate
     from offloadbench.analysis.family import INDICATION, TOO_FEW
+    from offloadbench.report import basis
 
     without = (TOO_FEW, INDICATION)
     undecided = [row for row in comparison.rows if row.judgement.verdict in without]
@@ -174,7 +175,7 @@ def _to_decide(
     if not undecided or arguments.by == "module":
         return []
     units = deciding.units_needed(comparison, found)
-    what = f"open: {deciding.what_is_open(undecided)}"
+    what = f"open: {basis.listed(undecided)}"
     if not units:
         return [f"{what}; more runs than are worth it would be needed: the change is too near its bound, or too small"]
     options = [word for text in arguments.fail_on for word in ("--fail-on", text)]

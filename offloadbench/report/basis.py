@@ -18,6 +18,7 @@ TITLES = {
     "cpu_busy_ratio": "CPU busy",
     "value_per_byte": "per byte",
 }
+_LISTED = 3
 # what cannot be known of two runs alone; a report and a table say the same
 ONE_RUN_A_SIDE = (
     "One run a side: how far identical runs lie apart is not known, and more repeats of the same run do not show it. "
@@ -28,6 +29,13 @@ ONE_RUN_A_SIDE = (
 def title(metric: str) -> str:
     """A metric as people name it."""
     return TITLES.get(metric, metric)
+
+
+def listed(rows: Sequence[Row]) -> str:
+    """Rows by name; of many the first."""
+    names = list(dict.fromkeys(f"{r.question.workload} {r.question.case} {title(r.question.metric)}" for r in rows))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from offloadbench.report import basis
 from offloadbench.units import format_change, format_rate, format_ratio
 
 _UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
+_COLUMNS, _VERDICT_INDENT = 100, " " * 16
 # XML 1.0 cannot carry the others at all
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -68,8 +70,8 @@ def interval_words(row: Row) -> str:
     if math.isnan(low) or low < 0:
         _, low, high = judgement.differences()
         ends = f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
-    inside = " inside the runs" if judgement.verdict == INDICATION and row.question.between_runs else ""
-    return f"{ends}, {100 * judgement.level:.3g} % interval{inside}"
+    inside = judgement.verdict == INDICATION and row.question.between_runs
+    return f"{ends}, {100 * judgement.level:.3g} % {'inside the runs' if inside else 'interval'}"
 
 
 def words(judgement: Judgement) -> str:
@@ -97,6 +99,8 @@ def _label(row: Row) -> str:
 
 def _legend(comparison: Comparison) -> str:
     methods = sorted({row.judgement.estimate.method for row in comparison.rows})
+    if all(row.judgement.verdict == INDICATION for row in comparison.rows):
+        return f"{'; '.join(methods)}; nothing was tested."
     return (
         f"{'; '.join(methods)}; {_families(comparison)}. An interval is at the confidence of its test (95 % at least): "
         "it leaves out 0 exactly where the test shows a change. `would have shown`: with 80 % power. p is adjusted."
@@ -126,9 +130,16 @@ def _preamble(sheet: Sheet) -> list[str]:
     return [*(lines or (["same machine, kernel and settings"] if between else [])), *known]
 
 
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=indent, subsequent_indent=indent or "  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
 def table(sheet: Sheet) -> str:
-    """Aligned text, one paragraph a case."""
-    lines = [*sheet.heads, *_preamble(sheet)]
+    """Aligned text of 100 columns, one paragraph a case; commands stay on one line."""
+    lines = [*sheet.heads, *(line for text in _preamble(sheet) for line in _wrapped(text))]
     heading = ""
     several = len({row.question.b for row in sheet.comparison.rows}) > 1
     for row in sheet.comparison.rows:
@@ -141,16 +152,14 @@ def table(sheet: Sheet) -> str:
             lines += ["", head]
         estimate = row.judgement.estimate
         values = [_figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b)]
-        gates = sheet.of(row)
         lines.append(
-            f"  {_label(row):<13} {values[0]:>12} -> {values[1]:<12} {_change(row):>7}  ({interval_words(row)})  "
-            f"{words(row.judgement)}"
+            f"  {_label(row):<13} {values[0]:>12} -> {values[1]:<12} {_change(row):>7}  ({interval_words(row)})"
         )
-        lines += [f"  {'':<13} {outcome.state}: {outcome.gate}" for outcome in gates]
+        lines += _wrapped("; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))), _VERDICT_INDENT)
     if sheet.comparison.rows:
-        lines += ["", _legend(sheet.comparison)]
+        lines += ["", *_wrapped(_legend(sheet.comparison))]
     if sheet.sentences:
-        lines += ["", *sheet.sentences]
+        lines += ["", *(line for text in sheet.sentences for line in _wrapped(text))]
     if sheet.to_decide:
         lines += ["", "To decide:", *(f"  {text}" for text in sheet.to_decide)]
     return "\n".join(lines) + "\n"

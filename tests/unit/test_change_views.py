@@ -68,7 +68,7 @@ def test_a_change_between_two_runs_is_an_indication_with_its_interval(sample_run
     assert not [text for text in found.sentences if "changed" in text]
     (dearer,) = [text for text in found.sentences if text.startswith("none: CPU seconds per GB")]
     assert re.match(
-        r"none: CPU seconds per GB \+\d\d % \(\+\d\d % to \+\d\d %, 95 % interval inside the runs\): "
+        r"none: CPU seconds per GB \+\d\d % \(\+\d\d % to \+\d\d %, 95 % inside the runs\): "
         "indication, no verdict",
         dearer,
     )
