@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from offloadbench.analysis import confidence, findings, sweep
 from offloadbench.analysis.attribution import SHADOW
+from offloadbench.analysis.family import INDICATION
 from offloadbench.analysis.finding_tables import falls
 from offloadbench.analysis.findings import Finding, figure, percent
 from offloadbench.analysis.results import Results, case_means
@@ -118,7 +119,7 @@ class Pictures:
                     partial(draw_forest, one.rows),
                     f"Changes of CPU seconds per GB and throughput with intervals, {one.where}: "
                     + " ".join(one.sentences),
-                    f"{one.where}, case by case. {_INTERVALS}. Method: {_methods(one)}.",
+                    f"{one.where}, case by case. {_drawn(one)}. Method: {_methods(one)}.",
                 ),
                 one.sentences,
             )
@@ -290,6 +291,13 @@ class Pictures:
             f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",
             f"{nic}, {workload}: the modules of the bars second by second, without idle; means over the repeats.",
         )
+
+
+def _drawn(changes: RunChanges) -> str:
+    """What squares, circles and lines are; two runs alone have no verdicts, and their intervals hold less."""
+    if all(row.judgement.verdict == INDICATION for row in changes.rows):
+        return "Open circles are indications: a line is the 95 % interval of the scatter inside the two runs only"
+    return _INTERVALS
 
 
 def _methods(changes: RunChanges) -> str:

@@ -80,6 +80,7 @@ def test_a_change_between_two_runs_is_an_indication_with_its_interval(sample_run
     page = html.render(runs, linux_profile, ["before.json", "after.json"])
     assert "What changed between the runs" in page
     assert "One run a side" in page
+    assert "Open circles are indications" in page
     assert "Welch t on the trials of one run a side" in page
 
 
