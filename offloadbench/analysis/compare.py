@@ -83,8 +83,10 @@ def _block_means(cases: Sequence[Side], metric: str) -> list[float]:
 def _cases_between(pairs: Sequence[Pair], metric: str) -> Estimate:
     """Averaged inside each block of each run."""
     first = pairs[0]
-    sides = [[pair.runs_a for pair in pairs], [pair.runs_b for pair in pairs], [pair.others for pair in pairs]]
+    sides = [[pair.runs_a for pair in pairs], [pair.runs_b for pair in pairs]]
     figures = [[_block_means(run, metric) for run in zip(*side, strict=True)] for side in sides]
+    others = [run for run in zip(*(pair.others for pair in pairs), strict=True) if common_blocks(*run)]
+    figures.append([_block_means(run, metric) for run in others])
     if not first.given and [len(run) for runs in figures for run in runs] == [1, 1]:
         return mean_of([pair.estimate(metric) for pair in pairs])
     return first.weigh(figures, metric)
@@ -223,7 +225,7 @@ def _pairs_between(
         if lacks:
             missing.append(f"{workload} {case}: no usable trial in {' and '.join(lacks)}")
             continue
-        more = [trials for run in others if (trials := run.case(workload, case))]
+        more = [run.case(workload, case) for run in others]
         a, b = (group.name for group, _ in sides)
         side_a, side_b = found
         pairs.append(Pair(a, b, workload, case, side_a, side_b, within=False, others=more, given=scatter.given))

@@ -53,7 +53,7 @@ class Pair:
 
     Attributes:
         within: both sides are of one run, so that its blocks pair them.
-        others: more runs of the configuration, which tell how runs scatter.
+        others: more runs of the configuration, which tell how runs scatter; a run without the case has no trials.
         given: metric -> the scatter of runs, as the user knows it.
     """
 
@@ -70,7 +70,8 @@ class Pair:
     def groups(self) -> tuple[list[list[Observation]], ...]:
         """The trials to compare, by side and run, and those of other runs; inside a run those of the common blocks."""
         if not self.within:
-            return tuple([list(run.values()) for run in runs] for runs in (self.runs_a, self.runs_b, self.others))
+            sides = (self.runs_a, self.runs_b, self.others)
+            return tuple([list(run.values()) for run in runs if run] for runs in sides)
         (side_a,), (side_b,) = self.runs_a, self.runs_b
         blocks = common_blocks(side_a, side_b)
         return [[side_a[block] for block in blocks]], [[side_b[block] for block in blocks]], []

@@ -168,6 +168,12 @@ def test_one_run_a_side_decides_where_the_scatter_is_known(
     learnt = command_line("compare", a, b, "--scatter-from", *others, "--fail-on", BOUND)
     assert learnt.code == REGRESSION
     assert "The run is the unit: 1 against 1, 4 degrees of freedom." in learnt.out
+    # a run that lacks a case tells of the others
+    lacking = runfile.load(Path(others[0]))
+    trials = [trial for trial in lacking.trials if trial.case != "none"]
+    runfile.save(msgspec.structs.replace(lacking, trials=trials), Path(others[0]))
+    for by in ("case", "workload"):
+        assert command_line("compare", a, b, "--scatter-from", *others, "--by", by).code == OK
     for scatter, code in (("2%", REGRESSION), ("cpu_s_per_gb=2%:8", REGRESSION), ("60%", OK)):
         assert command_line("compare", a, b, "--run-scatter", scatter, "--fail-on", BOUND).code == code
     given = command_line("compare", a, b, "--run-scatter", "2%", "--format", "json")
