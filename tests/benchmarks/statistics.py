@@ -145,11 +145,13 @@ def power(draw: Draw, trials: int, tests: int, simulations: int) -> float:
 def shown_at(trials: int, tests: int, simulations: int, seed: int) -> tuple[float, float]:
     """The median of "would have shown X", and the share of changes of X that are shown, paired in blocks."""
     sigma, null = 0.02, white(0.02, 0.0, seed)
-    told = [
-        judge([paired(*null(trials)) for _ in range(tests)])[0].detectable_change
-        for _ in range(max(200, simulations // 4))
+    # the median must be known better than the share
+    shown = [
+        one.detectable_change
+        for _ in range(4 * simulations // tests)
+        for one in judge([paired(*null(trials)) for _ in range(tests)])
     ]
-    change = float(np.median(told))
+    change = float(np.median(shown))
     return change, power(white(sigma, change, seed + 1), trials, tests, simulations)
 
 
