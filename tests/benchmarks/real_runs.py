@@ -17,6 +17,7 @@ from offloadbench.analysis.observations import HEADLINES, Observations, observat
 from offloadbench.analysis.statistics import Estimate, welch
 
 COST = "cpu_s_per_gb"
+_FEWEST = 6
 # workload, case (or "" for the mean over all cases), metric -> the values of each run
 Figures = dict[tuple[str, str, str], list[list[float]]]
 
@@ -120,6 +121,9 @@ def scatter(runs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
 
 def main(folder: Path, plant: float, most: int) -> int:
     runs = load(folder)
+    if len(runs) < _FEWEST:
+        print(f"{folder} has {len(runs)} run files: at least {_FEWEST} are needed for 3 against 3")
+        return 2
     print(f"{len(runs)} runs of {folder}, {runs[0].run.created_utc} to {runs[-1].run.created_utc}")
     by_case = figures(runs, by_workload=False)
     print("  scatter (sd of logarithms)                          run means   trials explain   run effect")
