@@ -222,8 +222,9 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     network = counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
 
     def read() -> Reading:
+        idle_time = setting.idle_clock.times(cpus)
         return (
-            {"cpu_idle_exact_s": setting.idle_clock.idle_s(cpus)}
+            {"cpu_idle_exact_s": idle_time.idle_s, "cpu_iowait_exact_s": idle_time.iowait_s}
             | network.read()
             | counters.system(cpus)
             | {"tool_cpu_s": processes.cpu_s()}

@@ -25,7 +25,9 @@ from offloadbench.kernel import perfdata
 from offloadbench.model import ProfileCounts, ProfileEvent
 from offloadbench.units import format_cpulist
 
-CLOCK_PERIOD_NS = 1_000_000
+# 997 Hz, a prime: 1 kHz is locked to a tick of 1, 2, 4 or 10 ms, all samples of a trial then lie at the same places of
+# the tick
+CLOCK_PERIOD_NS = 1_003_009
 # prime, so that no loop of the workload beats with it; about 1.5 kHz at 3 GHz
 HARDWARE_PERIOD = 2_000_003
 _QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
@@ -53,7 +55,7 @@ def _stderr(error: Any) -> str:
 
 
 def available_events() -> list[ProfileEvent]:
-    """Instructions and cycles where the PMU counts them; otherwise the CPU clock at 1 kHz."""
+    """Instructions and cycles where the PMU counts them; otherwise the CPU clock at 997 Hz."""
     events = []
     for name in ("instructions", "cycles"):
         try:
@@ -142,9 +144,11 @@ class Recorder(Controlled):
         self.data = folder / f"{name}.perf.data"
         arguments = ["record", "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
         for event in events:
-            arguments += ["-e", event.name if event.name == _CLOCK else f"{event.name}/period={event.period}/"]
-        if any(event.name == _CLOCK for event in events):
-            arguments += ["-c", str(CLOCK_PERIOD_NS)]
+            # the only event where it is recorded: it takes no terms, and -c is for all events
+            if event.name == _CLOCK:
+                arguments += ["-e", event.name, "-c", str(event.period)]
+            else:
+                arguments += ["-e", f"{event.name}/period={event.period}/"]
         if chains:
             # the kernel unwinds itself (ORC); user frames would cost more than they tell here
             arguments += ["-g", "--kernel-callchains"]
