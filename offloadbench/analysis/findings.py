@@ -25,6 +25,8 @@ _FOREIGN_OF_SAVING = 0.5
 _FULL_CPU_RATIO = 0.97
 _SOURCES = 4
 PLACEHOLDER = "<ifname>"
+SKID = "irq-off skid"
+"""Clock samples that fell due while interrupts were off: the words for the module `irq_shadow`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,9 @@ def _basis(on: pd.DataFrame, off: pd.DataFrame) -> tuple[str, bool]:
 
 
 def module_label(module: str) -> str:
-    """The module as read by people; irq_shadow is no place in the kernel."""
+    """The module as read by people; the irq-off skid is no place in the kernel."""
     return {
-        "irq_shadow": "irq_shadow (not attributable)",
+        "irq_shadow": f"{SKID} (not attributable)",
         "other": "no rule",
         "user": "user space",
         "mem": "memory management",

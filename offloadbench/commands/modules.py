@@ -168,7 +168,9 @@ def _print_table(title: str, rows: pd.DataFrame) -> None:
 
 
 def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
-    """Modules by share, idle apart, and how they were found."""
+    """Modules by share, idle and wake-up latency apart, and how they were found."""
+    from offloadbench.analysis.attribution import WAKE
+
     busy = modules[modules["share_ratio"].notna()].sort_values("value", ascending=False, kind="stable")
     per_cycle = bool(busy["instructions_per_cycle"].notna().any())
     quantity = str(modules["quantity"].iloc[0])
@@ -179,7 +181,10 @@ def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
         line = f"  {row['module']:<16}{row['share_ratio']:>8.2%}  {interval:<18}{row['samples']:>9}  {row['value']:>20}"
         ratio = row["instructions_per_cycle"]
         lines.append(line + (f"  {'-' if math.isnan(ratio) else f'{ratio:.2f}':>22}" if per_cycle else ""))
-    idle = modules[modules["share_ratio"].isna()]["value"].sum()
+    at_rest = modules[modules["share_ratio"].isna()]
+    waking = at_rest["module"] == WAKE
     shares = methods[methods["share_ratio"].notna()]
     found = ", ".join(f"{row['method']} {row['share_ratio']:.2%}" for row in shares.to_dict("records"))
-    return [*lines, f"  idle, in no share: {idle}", f"  found by: {found}", ""]
+    rest = f"  idle, in no share: {at_rest[~waking]['value'].sum()}"
+    woken = [f"  wake-up latency, in no share: {at_rest[waking]['value'].sum()}"] if waking.any() else []
+    return [*lines, rest, *woken, f"  found by: {found}", ""]

@@ -6,8 +6,8 @@ this clock showed 12 %. The nohz code accounts the idle time exactly (kernel/tim
 and /proc/timer_list prints it, but without the idle period that is still running. A thread that first visits
 each CPU ends that period, so that nothing is missing.
 
-While a task of a CPU waits for the disk (io_schedule, nr_iowait > 0), tick_nohz_stop_idle adds the CPU's idle periods to
-iowait_sleeptime instead. No instruction runs then either: both are idle time, and the second is also given apart.
+While a task of a CPU waits for the disk (io_schedule, nr_iowait > 0), tick_nohz_stop_idle adds the CPU's idle periods
+to iowait_sleeptime instead. No instruction runs then either: both are idle time, and the second is also given apart.
 """
 
 from __future__ import annotations

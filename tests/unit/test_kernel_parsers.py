@@ -21,7 +21,9 @@ def test_the_idle_time_of_each_cpu_is_read_in_seconds(data: Path) -> None:
     assert len(slept) == len(waited) == 2
     assert [found[cpu].iowait_s for cpu in (0, 1)] == pytest.approx(waited)
     # a CPU whose process waits for the disk runs no instruction: it is idle
-    assert [found[cpu].idle_s for cpu in (0, 1)] == pytest.approx([sum(both) for both in zip(slept, waited, strict=True)])
+    assert [found[cpu].idle_s for cpu in (0, 1)] == pytest.approx(
+        [sum(both) for both in zip(slept, waited, strict=True)]
+    )
 
 
 def test_a_kernel_that_does_not_keep_idle_time_gives_none(data: Path) -> None:

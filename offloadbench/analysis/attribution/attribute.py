@@ -14,7 +14,7 @@ import pandas as pd
 from offloadbench import catalog
 from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.attribution.symbols import SymbolTable
-from offloadbench.analysis.attribution.verdicts import Verdict, Verdicts
+from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
 from offloadbench.packed import Columns, unpack_chains, unpack_profile, unpack_text
 
@@ -55,6 +55,9 @@ class _Judge:
         if clock and self._verdicts.shadowed(index):
             leaf = self._first(callers, _NO_CALLER) or SHADOW
             verdict = Verdict(leaf, SHADOW, verdict.module)
+        elif clock and self._verdicts.ends_interrupt(index):
+            # what the interrupt came upon is no caller of its handler
+            return Verdict(verdict.leaf, FUNCTION, verdict.module), verdict.leaf
         if verdict.leaf not in self._generic:
             return verdict, verdict.leaf
         caller = self._first(callers, self._generic | _NO_CALLER)
