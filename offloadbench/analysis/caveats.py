@@ -90,9 +90,9 @@ def _losses(seen: list[_Seen]) -> Iterator[str]:
 
 
 def _warnings(seen: list[_Seen]) -> Iterator[str]:
-    """What the engine said of each trial; contamination is judged anew from the profile."""
+    """What the engine said of each trial; contamination is judged anew."""
     for item in seen:
-        judged = item.trial.profile is not None and item.trial.outcome == "ok"
+        judged = item.trial.outcome == "ok"
         for warning in item.trial.warnings:
             if not (judged and warning.startswith(contamination.PREFIX)):
                 yield f"{item.name}: {warning}"
@@ -138,17 +138,17 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
     keys = ["nic", "workload", "case", "repeat", "run"]
     found = {}
     table = results.processes
-    others = table[~table["own"].astype(bool)]
-    shares = others.groupby([*keys, "event"])["share_ratio"].sum()
+    table = table.assign(taken=table["share_ratio"] * table["foreign_ratio"])
+    shares = table.groupby([*keys, "event"])["taken"].sum()
     suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
     for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
         nic, workload, case, repeat, run = group
         chosen = rows[rows["event"] == primary_event(rows)]
-        foreign = chosen[~chosen["own"].astype(bool)]
-        share = float(foreign["share_ratio"].sum())
-        if share > contamination.FOREIGN_RATIO and contamination.names_server(chosen["process"]):
+        share = float(chosen["taken"].sum())
+        if share > contamination.FOREIGN_RATIO:
+            most = chosen.sort_values("taken", ascending=False, kind="stable").head(3)
             names = ", ".join(
-                f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
+                f"{row.process} {percent(float(str(row.taken)))}" for row in most.itertuples() if row.taken
             )
             where = f"{nic}, {workload}, case {case}, repeat {repeat}"
             found[str(run), where] = (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from offloadbench.analysis import contamination, metrics
+from offloadbench.analysis import metrics
 from offloadbench.analysis.attributed import Attributed, Batch, batches, is_busy, summed
 from offloadbench.analysis.attribution import AT_REST, METHODS, OTHER, SHADOW, USER
 from offloadbench.model import Profile, Run
@@ -73,8 +73,8 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle and
     wakeup_latency), share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method
     (that resolved most of the weight; "" for a module that was a caller only), instructions_per_cycle (NaN unless both
-    were counted), caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the module that
-    called them; NaN without call chains).
+    were counted), caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the
+    module that called them; NaN without call chains).
     """
     return build(runs, profile, ["modules"])["modules"]
 
@@ -194,21 +194,22 @@ def _second_rows(batch: Batch) -> pd.DataFrame:
 def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """Whose work it was: one row per process name and event of every trial, busy weight only.
 
-    Columns: run, workload, case, repeat, process, own (part of the benchmark or of the kernel), event, quantity, value,
-    share_ratio, user_ratio (share of its own weight that is user mode), samples.
+    Columns: run, workload, case, repeat, process, own (of the benchmark, or of the kernel for it), event, quantity,
+    value, share_ratio, user_ratio (share of its own weight that is user mode), foreign_ratio (share of its own weight
+    that is the work of others: not the benchmark's softirqs on top of it), samples.
     """
     return build(runs, profile, ["processes"])["processes"]
 
 
 def _process_rows(batch: Batch) -> pd.DataFrame:
     rows = batch.rows.rename(columns={"comm": "process"})
-    by = ["trial", *_EVENT, "process"]
+    by = ["trial", *_EVENT, "process", "own"]
     table = summed(rows, by, batch.busy)
-    user = summed(rows, by, (rows["leaf"] == USER).to_numpy())
-    in_user = table[by].merge(user, on=by, how="left")["value"].fillna(0)
-    table["user_ratio"] = in_user / table["value"]
+    parts = {"user_ratio": rows["leaf"] == USER, "foreign_ratio": rows["foreign"]}
+    for name, chosen in parts.items():
+        part = summed(rows, by, batch.busy & chosen.to_numpy())
+        table[name] = table[by].merge(part, on=by, how="left")["value"].fillna(0) / table["value"]
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event"])["value"].transform("sum")
-    table["own"] = [contamination.is_own(name) for name in table["process"]]
     return table.sort_values(["trial", "event", "value"], ascending=[True, True, False], kind="stable")
 
 
@@ -268,7 +269,10 @@ _TABLES: dict[str, tuple[Callable[[Batch], pd.DataFrame], list[str]]] = {
     ),
     "methods": (lambda batch: by_method(batch.rows), [*_EVENT, "method", "value", "share_ratio", "samples"]),
     "seconds": (_second_rows, ["second", *_EVENT, "module", "value", "share_ratio", "samples"]),
-    "processes": (_process_rows, ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "samples"]),
+    "processes": (
+        _process_rows,
+        ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "foreign_ratio", "samples"],
+    ),
     "cpus": (_cpu_rows, ["cpu", *_EVENT, "module", "value", "share_ratio", "samples"]),
     "stacks": (_stack_rows, [*_EVENT, "stack", "module", "value", "samples"]),
 }  # fmt: skip

@@ -114,11 +114,10 @@ def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
             "(idle and waiting for the disk)"
         )
         yield Doubt(Trouble.CLOCKS, where, what, {"idle clock less /proc/stat": gap})
-    if seen.trial.profile:
-        for text in contamination.warnings(seen.trial.profile):
-            shares = contamination.foreign_shares(seen.trial.profile)
-            figures = {"all processes of others": sum(shares.values())} | shares
-            yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
+    for text in contamination.warnings(run, seen.trial):
+        found = contamination.foreign(run, seen.trial)
+        figures = {"all processes of others": found.ratio} | found.by_process
+        yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
 
 
 def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:

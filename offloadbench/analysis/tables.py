@@ -26,7 +26,8 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial.
 
     Columns: run, repeat, nic, driver, kernel, workload, case, also_named, outcome, reason, toggle_proven, warnings,
-    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; NaN without a profile),
+    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; at least that much without a profile,
+    NaN where nothing tells),
     latency_p50_us, latency_p90_us, latency_p99_us, latency_max_us (of commands; NaN without), and the fields of
     `metrics.Metrics`.
     """
@@ -49,7 +50,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "outcome": trial.outcome,
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
-                    "foreign_cpu_ratio": _foreign_ratio(trial),
+                    "foreign_cpu_ratio": contamination.foreign(run, trial).ratio,
                     **_latencies(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,
@@ -78,12 +79,6 @@ def _latencies(trial: Trial | None) -> dict[str, float]:
     """Percentiles of a command's time from submission to status; NaN for traffic without commands."""
     told = trial.load.latency_us if trial and trial.load else {}
     return {f"latency_{name}_us": told.get(name, math.nan) for name in ("p50", "p90", "p99", "max")}
-
-
-def _foreign_ratio(trial: Trial) -> float:
-    if trial.profile is None or not contamination.names_server(trial.profile.comms):
-        return math.nan
-    return sum(contamination.foreign_shares(trial.profile).values())
 
 
 def samples(runs: Sequence[Run]) -> pd.DataFrame:

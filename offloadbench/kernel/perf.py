@@ -276,13 +276,16 @@ def read_counts(
     window_start_s: float,
     window_s: float,
     functions: npt.NDArray[np.uint64] | None = None,
+    *,
+    own: frozenset[int] = frozenset(),
 ) -> ProfileCounts:
-    """The recording as counts. Samples just outside the window (perf's own latency) go to its edge seconds.
+    """The recording as counts. Samples just outside the window (perf's own latency) are left out.
 
     Args:
         functions: sorted start addresses of the kernel's functions, where call chains were recorded.
+        own: pids of the run's processes.
     """
     recording = perfdata.read(data)
     if recording.problem:
         raise ProfilerError(f"the recording is damaged: {recording.problem}", "see `offloadbench doctor`")
-    return perfdata.fold(recording, events, window_start_s, window_s, functions)
+    return perfdata.fold(recording, events, window_start_s, window_s, functions, own=own)

@@ -126,13 +126,16 @@ def test_modules_of_every_recorded_trial_sum_to_its_cpu_per_gb(name: str) -> Non
     table = module_tables.modules([run], profile)
     busy = table[table["share_ratio"].notna()].groupby(["workload", "case", "repeat"])
     sums = busy["value_per_byte"].sum()
-    measured = quality.quality([run], table).set_index(["workload", "case", "repeat"])
+    rows = quality.quality([run], table)
+    measured = dict(
+        zip(zip(rows["workload"], rows["case"], rows["repeat"], strict=True), rows.to_dict("records"), strict=True)
+    )
     assert len(sums) == len(run.trials)
     for one in run.trials:
         key = (one.workload, one.case, one.repeat)
         figures = metrics.of_trial(run, one)
         assert figures is not None
-        row = measured.loc[key]
+        row = measured[key]
         payload_gb = metrics.payload_bytes(one) / 1e9
         # one second per GB is one nanosecond per byte; steal leaves the idle clock's busy time between two bounds
         low, high = (float(row[bound]) / payload_gb for bound in ("busy_low_s", "busy_high_s"))
