@@ -122,6 +122,10 @@ def test_with_chains_the_softirq_is_seen_whatever_its_function_does(sample_run: 
     assert found.ratio == pytest.approx(0.7)
 
 
+def test_what_only_system_calls_enter_is_never_the_benchmarks_softirq(sample_run: Run) -> None:
+    assert _foreign(sample_run, _counts([(SEND, "ob-ftp-server", 500), (SEND, "wget", 500)])).ratio == 0.5
+
+
 def test_an_early_file_whose_server_had_no_name_says_nothing(sample_run: Run) -> None:
     assert (
         contamination.foreign(sample_run, sample_run.trials[0]).ratio

@@ -3,7 +3,7 @@
 A sample is taken in the context of a process. An interrupt borrows that context: softirqs that send and receive the
 benchmark's packets run on top of whatever was running. So the process alone does not decide; in a process of others,
 network work below the sockets is the benchmark's. With call chains that is seen; without, it is taken from the layer of
-the function, which also excuses the network work that a process of others does for itself.
+the function, which also excuses most of the network work that a process of others does for itself.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ SERVERS = ("ob-ftp-server", "ob-initiator", "ob-stream", "ob-target")
 # the idle task, and kernel threads that run softirqs, poll NICs, or do the scheduler's and RCU's work for everybody.
 # All others (kdamond, kswapd, kcompactd, khugepaged, writeback, a journal) serve no network: their work is foreign.
 _SERVING = ("swapper*", "ksoftirqd/*", "napi/*", "irq/*", "migration/*", "rcu*", "cpuhp/*", "iscsi_*", "scsi_*")
-# its work may be that of a NIC's driver or of iscsi_tcp: the layer decides, with call chains too
+# network functions that only system calls enter: never a softirq's
+_OF_SYSTEM_CALLS = ("*sendmsg*", "*recvmsg*", "*sockopt*", "*_splice_read", "*_accept")
+# it runs no softirqs of its own, but maybe a NIC driver's work or that of iscsi_tcp: the layer decides, with chains too
 _WORKERS = "kworker*"
+_WORKER = -2
 
 
 def serves_network(comm: str) -> bool:
@@ -64,16 +67,18 @@ def foreign_rows(counts: ProfileCounts, verdicts: Verdicts, columns: Columns) ->
     index = verdicts.symbols.lookup(columns["address"][kernel].astype(np.uint64)).astype(np.int64)
     chain = columns["chain"][kernel].astype(np.int64) if "chain" in columns else np.full(len(kernel), -1)
     worker = np.array([is_worker(comm) for comm in counts.comms], dtype=bool)[process[kernel]]
-    # a thread of a work queue runs no softirqs of its own, but a driver's work: the layer decides
-    chain = np.where(worker, -1, chain)
+    chain = np.where(worker, _WORKER, chain)
     chains = (
         [verdicts.symbols.lookup(frames).tolist() for frames in unpack_chains(counts)] if (chain >= 0).any() else []
     )
     kinds, kind = np.unique(np.stack([index, chain]), axis=1, return_inverse=True)
-    served = [
-        any(verdicts.ends_interrupt(frame) for frame in (at, *chains[of])) if of >= 0 else _is_network(verdicts, at)
-        for at, of in kinds.T.tolist()
-    ]
+
+    def serves(at: int, of: int) -> bool:
+        if of >= 0:
+            return any(verdicts.ends_interrupt(frame) for frame in (at, *chains[of]))
+        return _is_network(verdicts, at) and (of == _WORKER or not _is_of_system_call(verdicts, at))
+
+    served = [serves(at, of) for at, of in kinds.T.tolist()]
     foreign[kernel] = ~np.array(served, dtype=bool)[kind.reshape(-1)]
     return foreign
 
@@ -81,3 +86,8 @@ def foreign_rows(counts: ProfileCounts, verdicts: Verdicts, columns: Columns) ->
 def _is_network(verdicts: Verdicts, index: int) -> bool:
     """Whether a function sends or receives packets, by its layer, or begins a softirq."""
     return verdicts.ends_interrupt(index) or verdicts.rules.floors.get(verdicts.of(index).leaf, OTHER) != OTHER
+
+
+def _is_of_system_call(verdicts: Verdicts, index: int) -> bool:
+    name = verdicts.symbols.symbol(index).name
+    return any(fnmatchcase(name, called) for called in _OF_SYSTEM_CALLS)
