@@ -39,7 +39,7 @@ def take_out(rows: pd.DataFrame, trials: Sequence[Trial], cpus: int, rules: Rule
         rows: see `attribution.attribute`; `trial` is the place among `trials`.
         cpus: how many were measured.
     """
-    waking = _waking(rows, rules)
+    waking = of_softirq_entry(rows, rules)
     excess = _excess_ns(rows, trials, cpus, waking)
     weight, samples = (rows[name].to_numpy() for name in ("weight", "samples"))
     trial = rows["trial"].to_numpy()
@@ -53,7 +53,7 @@ def take_out(rows: pd.DataFrame, trials: Sequence[Trial], cpus: int, rules: Rule
     return _split(rows, moved) if moved.any() else rows
 
 
-def _waking(rows: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
+def of_softirq_entry(rows: pd.DataFrame, rules: Rules) -> npt.NDArray[np.bool_]:
     """Which rows are clock samples on the softirq entry in the context of the idle task."""
 
     def of(column: str, chosen: list[str]) -> npt.NDArray[np.bool_]:

@@ -136,6 +136,8 @@ def _print_run(profile: Profile, path: Path) -> int:
 
 def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     """A perf.data file of anybody's making: its samples by module."""
+    from offloadbench.analysis import wakeups
+    from offloadbench.analysis.attributed import is_busy
     from offloadbench.analysis.attribution import attribute
     from offloadbench.kernel import perf, perfdata
 
@@ -154,7 +156,15 @@ def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int
     counts = perf.read_all(recording, verdicts.symbols.addresses)
     if recording.total_lost:
         sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
-    _print_table(str(path), attribute([counts], verdicts))
+    rows = attribute([counts], verdicts)
+    _print_table(str(path), rows)
+    entered = rows[wakeups.of_softirq_entry(rows, verdicts.rules)]["weight"].sum()
+    busy = rows[(rows["quantity"] == wakeups.CLOCK_QUANTITY) & is_busy(rows)]["weight"].sum()
+    if entered:
+        sys.stderr.write(
+            f"note: {entered / busy:.1%} of the busy time are samples on the softirq entry in the idle task. No idle "
+            "clock was read beside this recording: while a halted virtual CPU was being woken, they were not busy\n"
+        )
     return OK
 
 
