@@ -4,7 +4,8 @@
 
 The same number of messages goes through a pair of UNIX sockets without perf, with samples, and with samples that have
 the kernel's call chain, in rotating order; each is compared with the run without perf of its round, by the CPU time of
-the process, which holds the sampling interrupts. Printed: microseconds a sample, and the share of a CPU at a run's rate.
+the process, which holds the sampling interrupts. Printed are microseconds a sample, and the share of a CPU at the rate
+of a run.
 """
 
 from __future__ import annotations
