@@ -100,8 +100,11 @@ def warnings(run: Run, trial: Trial) -> list[str]:
     found = foreign(run, trial)
     if not found.noted:
         return []
-    names = ", ".join(f"{comm} {share:.1%}" for comm, share in list(found.by_process.items())[:_NAMED])
+    most = list(found.by_process.items())[:_NAMED]
     if found.profiled:
+        names = ", ".join(f"{comm} {share:.1%}" for comm, share in most)
         return [f"{PREFIX}other processes used {found.ratio:.1%} of the measured CPUs ({names})"]
-    could = f" (those that could run there: {names})" if names else ""
+    # how much of its time each of them spent there is not known
+    names = ", ".join(comm for comm, share in most if share > NOTED_RATIO)
+    could = f" (busy ones that may run there: {names})" if names else ""
     return [f"{PREFIX}other processes used at least {found.ratio:.1%} of the measured CPUs{could}"]

@@ -149,7 +149,7 @@ def test_a_full_cpu_is_contamination_without_a_profile_too(sample_run: Run) -> N
     assert not found.profiled
     assert 0.65 < found.ratio <= 0.7
     (warning,) = contamination.warnings(run, one)
-    assert "at least 68.1% of the measured CPUs (those that could run there: python3 75.0%, tshark 5.0%)" in warning
+    assert "at least 68.1% of the measured CPUs (busy ones that may run there: python3, tshark)" in warning
     assert tables.trials([run])["foreign_cpu_ratio"].tolist() == [found.ratio]
 
 
