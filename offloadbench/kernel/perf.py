@@ -2,6 +2,13 @@
 
 perf silently records cpu-clock where there is no PMU, and `perf stat` exits 0 on "<not supported>": the events
 are tried first, and what was recorded is read back from the file.
+
+The CPU clock is sampled every 1,003,009 ns (997 Hz), not every 1 ms: that is a fraction of every kernel's tick (1, 2, 4
+or 10 ms), so that all samples of a window lie at the same few places of the tick. Measured with windows of both periods,
+interleaved (tests.benchmarks.sampling_period, FTP load, 250 Hz, a CPU that others filled): 93 to 94 % of the samples lay
+in the fullest twentieth of the tick, against 5.8 %. Only the driver's mean share moved by more than chance allows, and in
+one case of two (tso: +0.17 points, 95 % interval 0.05 to 0.29). In the case none windows scattered twice as much and more
+(standard deviation of irq 1.6 against 0.7 points, of skb 0.85 against 0.30), in the case tso about as much.
 """
 
 from __future__ import annotations
@@ -25,8 +32,6 @@ from offloadbench.kernel import perfdata
 from offloadbench.model import ProfileCounts, ProfileEvent
 from offloadbench.units import format_cpulist
 
-# 997 Hz, a prime: 1 kHz is locked to a tick of 1, 2, 4 or 10 ms, all samples of a trial then lie at the same places of
-# the tick
 CLOCK_PERIOD_NS = 1_003_009
 # prime, so that no loop of the workload beats with it; about 1.5 kHz at 3 GHz
 HARDWARE_PERIOD = 2_000_003
