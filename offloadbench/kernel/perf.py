@@ -3,12 +3,13 @@
 perf silently records cpu-clock where there is no PMU, and `perf stat` exits 0 on "<not supported>": the events
 are tried first, and what was recorded is read back from the file.
 
-The CPU clock is sampled every 1,003,009 ns (997 Hz), not every 1 ms: that is a fraction of every kernel's tick (1, 2, 4
-or 10 ms), so that all samples of a window lie at the same few places of the tick. Measured with windows of both periods,
-interleaved (tests.benchmarks.sampling_period, FTP load, 250 Hz, a CPU that others filled): 93 to 94 % of the samples lay
-in the fullest twentieth of the tick, against 5.8 %. Only the driver's mean share moved by more than chance allows, and in
-one case of two (tso: +0.17 points, 95 % interval 0.05 to 0.29). In the case none windows scattered twice as much and more
-(standard deviation of irq 1.6 against 0.7 points, of skb 0.85 against 0.30), in the case tso about as much.
+The CPU clock is sampled every 1,003,009 ns (997 Hz), not every 1 ms: that is a fraction of every kernel's tick (1, 2,
+4 or 10 ms), so that all samples of a window lie at the same few places of the tick. Measured with windows of both
+periods, interleaved (tests.benchmarks.sampling_period, FTP load, 250 Hz, a CPU that others filled): 93 to 94 % of the
+samples lay in the fullest twentieth of the tick, against 5.8 %. No mean share moved by more than chance allows (of 24
+intervals of 95 % one leaves out 0: driver, case tso, +0.05 to +0.29 points). In the case none windows scattered up to
+three times as much (standard deviation of irq 1.6 against 0.7 points, of skb 0.85 against 0.30), in the case tso
+about as much.
 """
 
 from __future__ import annotations
