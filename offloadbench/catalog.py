@@ -122,6 +122,7 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         helpers=[*own.helpers, *base.helpers],
         prefixes=[*own.prefixes, *base.prefixes],
         irq_shadow=own.irq_shadow or base.irq_shadow,
+        softirq_entry=own.softirq_entry or base.softirq_entry,
         generic=own.generic or base.generic,
     )
 

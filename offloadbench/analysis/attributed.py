@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from offloadbench.analysis.attribution import IDLE, USER, Verdicts, attribute, verdicts_for
-from offloadbench.model import Profile, Run, Trial
+from offloadbench.analysis import wakeups
+from offloadbench.analysis.attribution import AT_REST, USER, Verdicts, attribute, verdicts_for
+from offloadbench.model import Profile, ProfileCounts, Run, Trial
 from offloadbench.packed import unpack_chains
 
 Mask = npt.NDArray[np.bool_]
@@ -29,7 +30,7 @@ class Attributed:
     """A trial with its samples, each with its leaf.
 
     Attributes:
-        rows: see `attribution.attribute`.
+        rows: see `attributed_rows`.
     """
 
     run: Run
@@ -43,8 +44,8 @@ class Attributed:
 
     @cached_property
     def busy(self) -> pd.DataFrame:
-        """The rows that are not idle: what shares are of."""
-        return self.rows[self.rows["leaf"] != IDLE]
+        """The rows that are neither idle nor wake-up latency: what shares are of."""
+        return self.rows[is_busy(self.rows)]
 
     @cached_property
     def stacks(self) -> pd.DataFrame:
@@ -77,7 +78,7 @@ class Batch:
 
     Attributes:
         trials: those with a profile.
-        rows: see `attribution.attribute`; `trial` is the place among the trials.
+        rows: see `attributed_rows`; `trial` is the place among the trials.
     """
 
     run: Run
@@ -91,7 +92,7 @@ class Batch:
 
     @cached_property
     def busy(self) -> Mask:
-        """Which rows are not idle: what shares are of."""
+        """Which rows are neither idle nor wake-up latency: what shares are of."""
         return is_busy(self.rows)
 
     @cached_property
@@ -105,8 +106,8 @@ class Batch:
 
 
 def is_busy(rows: pd.DataFrame) -> Mask:
-    """Which attributed rows are not idle."""
-    return (rows["leaf"] != IDLE).to_numpy()
+    """Which attributed rows are neither idle nor wake-up latency."""
+    return ~rows["leaf"].isin(AT_REST).to_numpy()
 
 
 def batches(run: Run, profile: Profile) -> Iterator[Batch]:
@@ -115,8 +116,15 @@ def batches(run: Run, profile: Profile) -> Iterator[Batch]:
     profiled = [(trial, trial.profile) for trial in run.trials if trial.profile is not None]
     for first in range(0, len(profiled), _TOGETHER):
         chosen = profiled[first : first + _TOGETHER]
-        rows = attribute([counts for _, counts in chosen], verdicts)
-        yield Batch(run, [trial for trial, _ in chosen], profile, rows)
+        trials = [trial for trial, _ in chosen]
+        yield Batch(run, trials, profile, attributed_rows(run, trials, [counts for _, counts in chosen], verdicts))
+
+
+def attributed_rows(
+    run: Run, trials: Sequence[Trial], profiles: Sequence[ProfileCounts], verdicts: Verdicts
+) -> pd.DataFrame:
+    """Every row of the trials' profiles with its leaf, see `attribution.attribute`; wake-up latency apart."""
+    return wakeups.take_out(attribute(profiles, verdicts), trials, len(run.bed.dut_cpus), verdicts.rules)
 
 
 def summed(rows: pd.DataFrame, by: list[str], where: Mask | None = None) -> pd.DataFrame:

@@ -13,7 +13,9 @@ from offloadbench.model import ProfileCounts, Run, Trial
 
 _LOSS_RATIO = 0.001
 _TOOL_RATIO = 0.01
-_DISAGREE_RATIO = 0.1
+# between the profile's busy time and the bounds of the idle clock's; of wake-up latency beside busy time
+_DISAGREE_RATIO = 0.05
+_WAKING_RATIO = 0.05
 _WIRE_MARGIN_RATIO = 0.15
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
@@ -88,9 +90,9 @@ def _losses(seen: list[_Seen]) -> Iterator[str]:
 
 
 def _warnings(seen: list[_Seen]) -> Iterator[str]:
-    """What the engine said of each trial; contamination is judged anew from the profile."""
+    """What the engine said of each trial; contamination is judged anew."""
     for item in seen:
-        judged = item.trial.profile is not None and item.trial.outcome == "ok"
+        judged = item.trial.outcome == "ok"
         for warning in item.trial.warnings:
             if not (judged and warning.startswith(contamination.PREFIX)):
                 yield f"{item.name}: {warning}"
@@ -121,7 +123,7 @@ def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
         yield (
             "The profile counts time, not instructions: its samples were taken by a timer (cpu-clock), as "
             "no hardware counter was to be had. Samples that fell due while interrupts were off land on the "
-            "instruction after; those are kept apart as irq_shadow."
+            "instruction after: the irq-off skid (irq_shadow), which no module can claim."
         )
     yield from _clocks(seen)
 
@@ -136,17 +138,17 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
     keys = ["nic", "workload", "case", "repeat", "run"]
     found = {}
     table = results.processes
-    others = table[~table["own"].astype(bool)]
-    shares = others.groupby([*keys, "event"])["share_ratio"].sum()
+    table = table.assign(taken=table["share_ratio"] * table["foreign_ratio"])
+    shares = table.groupby([*keys, "event"])["taken"].sum()
     suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
     for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
         nic, workload, case, repeat, run = group
         chosen = rows[rows["event"] == primary_event(rows)]
-        foreign = chosen[~chosen["own"].astype(bool)]
-        share = float(foreign["share_ratio"].sum())
-        if share > contamination.FOREIGN_RATIO and contamination.names_server(chosen["process"]):
+        share = float(chosen["taken"].sum())
+        if share > contamination.FOREIGN_RATIO:
+            most = chosen.sort_values("taken", ascending=False, kind="stable").head(3)
             names = ", ".join(
-                f"{row.process} {percent(float(str(row.share_ratio)))}" for row in foreign.head(3).itertuples()
+                f"{row.process} {percent(float(str(row.taken)))}" for row in most.itertuples() if row.taken
             )
             where = f"{nic}, {workload}, case {case}, repeat {repeat}"
             found[str(run), where] = (
@@ -157,18 +159,25 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
 
 
 def _clocks(seen: list[_Seen]) -> Iterator[str]:
-    """The profiler's busy time against the idle clock's."""
+    """The profiler's busy time against the idle clock's, and the wake-up latency that is in neither."""
+    waking = []
     apart = []
     for item in seen:
-        sampled, busy = item.quality["profile_busy_s"], item.quality["busy_s"]
-        if busy > 0 and abs(sampled / busy - 1) > _DISAGREE_RATIO:
+        sampled, busy, woken = (item.quality[name] for name in ("profile_busy_s", "busy_s", "wakeup_latency_s"))
+        low, high = item.quality["busy_low_s"], item.quality["busy_high_s"]
+        if woken > _WAKING_RATIO * busy:
+            waking.append(f"{item.name}: {woken:.2f} s beside {busy:.2f} s busy")
+        if sampled < low * (1 - _DISAGREE_RATIO) or sampled > high * (1 + _DISAGREE_RATIO):
             apart.append(f"{item.name}: {sampled:.2f} s against {busy:.2f} s")
+    if waking:
+        yield (
+            f"Halted CPUs took time to wake up ({'; '.join(waking)}). No instruction ran in this wake-up latency: it "
+            "is idle time, in no busy time and in no share of a module."
+        )
     if apart:
         yield (
-            f"The profiler saw another busy time than the idle clock ({'; '.join(apart)}). On a virtual CPU irq_shadow "
-            "then holds wake-up latency: samples that fell due while the halted CPU was being woken land on "
-            "handle_softirqs, while the idle clock books that time as idle. CPU s/GB rests on the idle clock, the "
-            "modules on the profiler."
+            f"The profiler saw another busy time than the idle clock ({'; '.join(apart)}). CPU s/GB rests on the idle "
+            "clock, the modules on the profiler: they do not add up to it."
         )
 
 

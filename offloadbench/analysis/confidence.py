@@ -8,7 +8,7 @@ import pandas as pd
 
 from offloadbench.analysis import counting
 from offloadbench.analysis.attribution import OTHER, SHADOW
-from offloadbench.analysis.findings import percent, share
+from offloadbench.analysis.findings import SKID, percent
 from offloadbench.analysis.module_tables import CALLER
 from offloadbench.analysis.results import case_means
 from offloadbench.model import Run
@@ -26,13 +26,13 @@ _METHODS = {
     "neighbours": (INFERRED, "by neighbours"),
     "prefix": (INFERRED, "by prefix"),
     OTHER: (OTHER, "by no rule"),
-    SHADOW: (SHADOW, "cannot be attributed"),
+    SHADOW: (SHADOW, f"cannot be attributed ({SKID})"),
 }
 CLASSES = {
     KNOWN: "known: source file, kernel module or user space",
     INFERRED: "inferred: names, neighbours or callers",
     OTHER: "no rule knows it",
-    SHADOW: "cannot be attributed (irq_shadow)",
+    SHADOW: f"cannot be attributed ({SKID})",
 }
 
 
@@ -66,20 +66,19 @@ def _means(methods: pd.DataFrame) -> pd.DataFrame:
 def sentence(shares: Mapping[str, float]) -> str:
     """One sentence from method -> share of busy weight.
 
-    Weight that cannot be attributed is told apart: the other shares are of the rest, and sum to one.
+    All shares are of the whole busy weight, what cannot be attributed included; they sum to one.
     """
-    lost = shares.get(SHADOW, 0.0)
-    rest = sum(shares.values()) - lost
+    lost, unknown = shares.get(SHADOW, 0.0), shares.get(OTHER, 0.0)
     words: dict[str, float] = {}
     for method, (_, phrase) in _METHODS.items():
         if method not in (OTHER, SHADOW):
             words[phrase] = words.get(phrase, 0.0) + shares.get(method, 0.0)
-    if rest <= 0:
+    found = [f"{_tenths(weight)} {phrase}" for phrase, weight in words.items() if weight > 0]
+    if not found:
         return "nothing could be attributed."
-    found = [f"{_tenths(weight / rest)} {phrase}" for phrase, weight in words.items() if weight > 0]
-    unknown = shares.get(OTHER, 0.0)
-    text = ", ".join(found) + f"; {_tenths(unknown / rest) if unknown else 'nothing'} by no rule"
-    return f"{text}; {share(lost)} of all busy weight cannot be attributed (irq_shadow)." if lost else f"{text}."
+    text = f"{', '.join(found)}; {_tenths(unknown) if unknown else 'nothing'} by no rule"
+    skid = f"; {_tenths(lost)} {_METHODS[SHADOW][1]}" if lost else ""
+    return f"{text}{skid}. Shares are of all busy time."
 
 
 def _tenths(ratio: float) -> str:

@@ -1,14 +1,20 @@
-"""Whose CPU time is in the profile: processes that are not part of the benchmark spoil it."""
+"""Whose CPU time it was: processes that are not part of the benchmark spoil a trial.
+
+With a profile every sample tells its process and what it did. Without one the kernel's own accounts give a lower bound:
+the time that the measured CPUs spent in user and system mode, less all CPU time of the run's own processes. That bound
+counts for own work the softirqs on top of the own processes, which ticks do not count as system time.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 
 import numpy as np
 
-from offloadbench.model import ProfileCounts, Trial
+from offloadbench import catalog
+from offloadbench.analysis.attribution import foreign_rows, names_server, verdicts_for
+from offloadbench.model import Run, Trial
 from offloadbench.packed import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
@@ -17,48 +23,88 @@ NOTED_RATIO = 0.02
 PREFIX = "contaminated: "
 # share of busy weight from which shares of modules describe somebody else's work too
 FOREIGN_RATIO = 0.15
-# what the benchmark itself runs at the device under test
-_SERVERS = ("ob-ftp-server", "ob-initiator")
-# the idle task and kernel threads
-_KERNEL = ("swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
+_PROFILE = "linux"
+_NAMED = 3
+# the kernel charges user and system time by a tick of 100 to 1,000 Hz; the slowest is the noisiest
+_TICK_S = 0.01
 
 
-def is_own(comm: str) -> bool:
-    """Whether a process of this name is part of the benchmark or of the kernel."""
-    return any(fnmatchcase(comm, own) for own in (*_SERVERS, *_KERNEL))
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What processes of others took of the measured CPUs.
+
+    Attributes:
+        ratio: of the CPUs' time, idle included; a lower bound where there is no profile. NaN where it is not known.
+        by_process: name -> ratio, the largest first. Without a profile only an upper bound: others may have run on
+            other CPUs too.
+        profiled: whether samples tell.
+    """
+
+    ratio: float
+    by_process: dict[str, float]
+    profiled: bool
+
+    @property
+    def noted(self) -> bool:
+        """Whether it is worth a warning."""
+        return self.ratio > NOTED_RATIO
 
 
-def names_server(comms: Iterable[str]) -> bool:
-    """Whether the server has a name of its own among these: in runs of early versions it was `python` like others."""
-    return any(fnmatchcase(comm, server) for comm in comms for server in _SERVERS)
+UNKNOWN = Foreign(math.nan, {}, profiled=False)
 
 
-def foreign_shares(counts: ProfileCounts) -> dict[str, float]:
-    """Process name -> its share of all samples, for processes that are not the benchmark's own, largest first."""
+def foreign(run: Run, trial: Trial) -> Foreign:
+    """What others took in a trial, by its profile or else by the kernel's accounts."""
+    if trial.profile is not None and trial.profile.samples:
+        return _by_samples(run, trial)
+    return _by_accounts(run, trial)
+
+
+def _by_samples(run: Run, trial: Trial) -> Foreign:
+    counts = trial.profile
+    assert counts is not None
+    if not names_server(counts):
+        return UNKNOWN
     columns = unpack_profile(counts)
-    total = float(np.sum(columns["count"].astype(np.int64)))
-    if not total:
-        return {}
-    by_process = np.bincount(columns["process"].astype(np.int64), weights=columns["count"].astype(float))
-    shares = {
-        comm: float(by_process[index]) / total
-        for index, comm in enumerate(counts.comms)
-        if index < len(by_process) and not is_own(comm)
-    }
+    rows = foreign_rows(counts, verdicts_for(run.kallsyms, catalog.profile(_PROFILE)), columns)
+    samples = columns["count"].astype(np.int64)
+    sums = np.bincount(columns["process"][rows].astype(np.int64), samples[rows], minlength=len(counts.comms))
+    total = float(samples.sum())
+    found: dict[str, float] = {}
+    for comm, taken in zip(counts.comms, sums.tolist(), strict=True):
+        if taken:
+            found[comm] = found.get(comm, 0.0) + taken / total
+    return Foreign(sum(found.values()), _sorted(found), profiled=True)
+
+
+def _by_accounts(run: Run, trial: Trial) -> Foreign:
+    use, samples = trial.cpu_use, trial.samples
+    if use is None or samples is None or not samples.t_s or use.interval_s <= 0:
+        return UNKNOWN
+    cpus = len(run.bed.dut_cpus)
+    available_s = sum(samples.interval_s) * cpus
+    ticked = sum(sum(samples.counters[name]) for name in ("cpu_user_s", "cpu_system_s")) / available_s
+    own = use.own_s / (use.interval_s * cpus)
+    # ticks are samples: two standard deviations of a share are left to chance
+    noise = 2 * math.sqrt(min(ticked, 1.0) * max(0.0, 1 - ticked) * _TICK_S / available_s)
+    others = {name: seconds / (use.interval_s * cpus) for name, seconds in use.others_s.items()}
+    return Foreign(max(0.0, ticked - own - noise), _sorted(others), profiled=False)
+
+
+def _sorted(shares: dict[str, float]) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def foreign_ratio(trial: Trial) -> float:
-    """CPU time of the measured CPUs that other processes took, of all of their time; NaN where it is not known."""
-    if trial.profile is None or not names_server(trial.profile.comms):
-        return math.nan
-    return sum(foreign_shares(trial.profile).values())
-
-
-def warnings(counts: ProfileCounts) -> list[str]:
+def warnings(run: Run, trial: Trial) -> list[str]:
     """One sentence when processes of others took CPU time on the measured CPUs."""
-    shares = foreign_shares(counts)
-    if sum(shares.values()) <= NOTED_RATIO:
+    found = foreign(run, trial)
+    if not found.noted:
         return []
-    names = ", ".join(f"{comm} {share:.1%}" for comm, share in list(shares.items())[:3])
-    return [f"{PREFIX}other processes used {sum(shares.values()):.1%} of the measured CPUs ({names})"]
+    most = list(found.by_process.items())[:_NAMED]
+    if found.profiled:
+        names = ", ".join(f"{comm} {share:.1%}" for comm, share in most)
+        return [f"{PREFIX}other processes used {found.ratio:.1%} of the measured CPUs ({names})"]
+    # how much of its time each of them spent there is not known
+    names = ", ".join(comm for comm, share in most if share > NOTED_RATIO)
+    could = f" (busy ones that may run there: {names})" if names else ""
+    return [f"{PREFIX}other processes used at least {found.ratio:.1%} of the measured CPUs{could}"]

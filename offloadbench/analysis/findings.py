@@ -23,6 +23,8 @@ from offloadbench.analysis.waterfall import SAME_TOTAL_RATIO
 _SOURCES = 4
 _FULL_CPU_RATIO = 0.97
 PLACEHOLDER = "<ifname>"
+SKID = "irq-off skid"
+"""Clock samples that fell due while interrupts were off: the words for the module `irq_shadow`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ def share(ratio: float) -> str:
 
 
 def module_label(module: str) -> str:
-    """The module as read by people; irq_shadow is no place in the kernel."""
+    """The module as read by people; the irq-off skid is no place in the kernel."""
     return {
-        "irq_shadow": "irq_shadow (not attributable)",
+        "irq_shadow": f"{SKID} (not attributable)",
         "other": "no rule",
         "user": "user space",
         "mem": "memory management",

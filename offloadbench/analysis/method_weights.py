@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from offloadbench import catalog
-from offloadbench.analysis.attribution import attribute, verdicts_for
+from offloadbench.analysis.attributed import attributed_rows
+from offloadbench.analysis.attribution import verdicts_for
 from offloadbench.analysis.module_tables import by_method
 from offloadbench.model import Run, Trial
 
@@ -15,7 +16,7 @@ def method_weights(run: Run, trial: Trial) -> dict[str, dict[str, int]]:
     if trial.profile is None:
         return {}
     verdicts = verdicts_for(run.kallsyms, catalog.profile(PROFILE))
-    table = by_method(attribute([trial.profile], verdicts))
+    table = by_method(attributed_rows(run, [trial], [trial.profile], verdicts))
     found: dict[str, dict[str, int]] = {}
     for event, method, value in zip(table["event"], table["method"], table["value"].tolist(), strict=True):
         found.setdefault(str(event), {})[str(method)] = int(value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from offloadbench.analysis import metrics
 from offloadbench.analysis.attributed import QUANTITIES, Batch, batches, summed
-from offloadbench.analysis.attribution import IDLE
+from offloadbench.analysis.attribution import AT_REST
 from offloadbench.analysis.observations import Observation
 from offloadbench.model import Profile, Run, Trial
 
@@ -40,7 +40,7 @@ class ModuleCosts:
         return _key(seen.run, seen.trial) in self.by_trial
 
     def of(self, seen: Observation) -> dict[str, float]:
-        """Module -> cost per byte in `quantity`, without idle, of a trial that is known."""
+        """Module -> cost per byte in `quantity`, without idle and wake-up latency, of a trial that is known."""
         return self.by_trial[_key(seen.run, seen.trial)]
 
 
@@ -54,7 +54,7 @@ def of_table(runs: Sequence[Run], modules: pd.DataFrame) -> ModuleCosts:
     Args:
         modules: see `module_tables.modules`; rows of other runs are passed over.
     """
-    mine = modules[modules["run"].isin([run.run_id for run in runs]) & (modules["module"] != IDLE)]
+    mine = modules[modules["run"].isin([run.run_id for run in runs]) & ~modules["module"].isin(AT_REST)]
     quantity = next((name for name in QUANTITIES if name in set(mine["quantity"])), "")
     chosen = mine[(mine["quantity"] == quantity) & mine["value_per_byte"].notna()]
     by_trial: dict[_Key, dict[str, float]] = {}

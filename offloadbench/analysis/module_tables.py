@@ -1,7 +1,7 @@
 """Tidy tables from the profiles of runs: modules, how they were found, their course, processes, CPUs, call stacks.
 
-Shares are of busy weight (without idle) per trial and event, and sum to one. `build` gives several tables from one pass
-over the samples.
+Shares are of busy weight (without idle and wake-up latency) per trial and event, and sum to one. `build` gives several
+tables from one pass over the samples.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from offloadbench.analysis import contamination, metrics
+from offloadbench.analysis import metrics
 from offloadbench.analysis.attributed import Attributed, Batch, batches, is_busy, summed
-from offloadbench.analysis.attribution import IDLE, METHODS, OTHER, SHADOW, USER
+from offloadbench.analysis.attribution import AT_REST, METHODS, OTHER, SHADOW, USER
 from offloadbench.model import Profile, Run
 
 _Z95 = 1.959964
@@ -23,7 +23,7 @@ _EVENT = ["event", "quantity"]
 # what tells apart the wholes that shares are of
 _WHOLE = ["trial", *_EVENT]
 CALLER = "caller"
-"""The method of a clock sample of irq_shadow that its call chain put into a module."""
+"""The method of a clock sample of the irq-off skid that its call chain put into a module."""
 
 
 def wilson_interval(share: float, samples_total: float) -> tuple[float, float]:
@@ -70,11 +70,11 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """One row per module and event of every trial.
 
     Columns: run, workload, case, repeat, module (the leaf, or the profile's group of it), floor, ko, event, quantity,
-    value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle),
-    share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method (that resolved
-    most of the weight; "" for a module that was a caller only), instructions_per_cycle (NaN unless both were counted),
-    caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the module that
-    called them; NaN without call chains).
+    value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle and
+    wakeup_latency), share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method
+    (that resolved most of the weight; "" for a module that was a caller only), instructions_per_cycle (NaN unless both
+    were counted), caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the
+    module that called them; NaN without call chains).
     """
     return build(runs, profile, ["modules"])["modules"]
 
@@ -113,7 +113,7 @@ def by_module(rows: pd.DataFrame, callers: pd.DataFrame | None = None) -> pd.Dat
     else:
         table = table.merge(named.groupby(by)["ko"].agg(" ".join).reset_index(), on=by, how="left").fillna({"ko": ""})
     totals = table[_WHOLE].merge(summed(rows, _WHOLE, is_busy(rows)), on=_WHOLE, how="left")
-    share = (table["value"] / totals["value"]).where(table["module"] != IDLE)
+    share = (table["value"] / totals["value"]).where(~table["module"].isin(AT_REST))
     counted = totals["samples"].fillna(0)
     bounds = [wilson_interval(s, n) for s, n in zip(share, counted, strict=True)]
     return table.assign(
@@ -157,7 +157,8 @@ def methods(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """How the samples found their modules: one row per method and event of every trial.
 
     Columns: run, workload, case, repeat, event, quantity, method (`attribution.METHODS`; `caller` where a call
-    chain put a sample of irq_shadow into a module), value, share_ratio (of busy weight; NaN for idle), samples.
+    chain put a sample of irq_shadow into a module), value, share_ratio (of busy weight; NaN for idle and
+    wakeup_latency), samples.
     """
     return build(runs, profile, ["methods"])["methods"]
 
@@ -167,10 +168,10 @@ def by_method(rows: pd.DataFrame) -> pd.DataFrame:
     table = summed(rows, [*_WHOLE, "method", "leaf"])
     leaf, method = table["leaf"].to_numpy(), table["method"].to_numpy()
     by_chain = (method == SHADOW) & (leaf != SHADOW)
-    table["method"] = np.where(leaf == IDLE, IDLE, np.where(by_chain, CALLER, method))
+    table["method"] = np.where(np.isin(leaf, AT_REST), leaf, np.where(by_chain, CALLER, method))
     table = table.groupby([*_WHOLE, "method"], as_index=False)[["value", "samples"]].sum()
     totals = table[_WHOLE].merge(summed(rows, _WHOLE, is_busy(rows)), on=_WHOLE, how="left")
-    table["share_ratio"] = (table["value"] / totals["value"]).where(table["method"] != IDLE)
+    table["share_ratio"] = (table["value"] / totals["value"]).where(~table["method"].isin(AT_REST))
     place = table["method"].map([*METHODS, CALLER].index)
     return table.assign(place=place).sort_values(["trial", "place"], kind="stable").drop(columns="place")
 
@@ -193,21 +194,22 @@ def _second_rows(batch: Batch) -> pd.DataFrame:
 def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """Whose work it was: one row per process name and event of every trial, busy weight only.
 
-    Columns: run, workload, case, repeat, process, own (part of the benchmark or of the kernel), event, quantity, value,
-    share_ratio, user_ratio (share of its own weight that is user mode), samples.
+    Columns: run, workload, case, repeat, process, own (of the benchmark, or of the kernel for it), event, quantity,
+    value, share_ratio, user_ratio (share of its own weight that is user mode), foreign_ratio (share of its own weight
+    that is the work of others: not the benchmark's softirqs on top of it), samples.
     """
     return build(runs, profile, ["processes"])["processes"]
 
 
 def _process_rows(batch: Batch) -> pd.DataFrame:
     rows = batch.rows.rename(columns={"comm": "process"})
-    by = ["trial", *_EVENT, "process"]
+    by = ["trial", *_EVENT, "process", "own"]
     table = summed(rows, by, batch.busy)
-    user = summed(rows, by, (rows["leaf"] == USER).to_numpy())
-    in_user = table[by].merge(user, on=by, how="left")["value"].fillna(0)
-    table["user_ratio"] = in_user / table["value"]
+    parts = {"user_ratio": rows["leaf"] == USER, "foreign_ratio": rows["foreign"]}
+    for name, chosen in parts.items():
+        part = summed(rows, by, batch.busy & chosen.to_numpy())
+        table[name] = table[by].merge(part, on=by, how="left")["value"].fillna(0) / table["value"]
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event"])["value"].transform("sum")
-    table["own"] = [contamination.is_own(name) for name in table["process"]]
     return table.sort_values(["trial", "event", "value"], ascending=[True, True, False], kind="stable")
 
 
@@ -267,7 +269,10 @@ _TABLES: dict[str, tuple[Callable[[Batch], pd.DataFrame], list[str]]] = {
     ),
     "methods": (lambda batch: by_method(batch.rows), [*_EVENT, "method", "value", "share_ratio", "samples"]),
     "seconds": (_second_rows, ["second", *_EVENT, "module", "value", "share_ratio", "samples"]),
-    "processes": (_process_rows, ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "samples"]),
+    "processes": (
+        _process_rows,
+        ["process", "own", *_EVENT, "value", "share_ratio", "user_ratio", "foreign_ratio", "samples"],
+    ),
     "cpus": (_cpu_rows, ["cpu", *_EVENT, "module", "value", "share_ratio", "samples"]),
     "stacks": (_stack_rows, [*_EVENT, "stack", "module", "value", "samples"]),
 }  # fmt: skip

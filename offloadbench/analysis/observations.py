@@ -42,7 +42,7 @@ class Observation:
     @cached_property
     def foreign_share(self) -> float:
         """Other processes' part of the measured CPUs' busy time, 0 to 1; NaN where it is not known."""
-        taken, busy = contamination.foreign_ratio(self.trial), self.figures.cpu_busy_ratio
+        taken, busy = contamination.foreign(self.run, self.trial).ratio, self.figures.cpu_busy_ratio
         return min(taken / busy, 1.0) if busy > 0 else math.nan
 
     def value(self, metric: str) -> float:

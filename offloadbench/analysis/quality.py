@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from offloadbench.analysis import counting, metrics, steadiness
+from offloadbench.analysis.attribution import WAKE
+from offloadbench.analysis.wakeups import CLOCK_QUANTITY
 from offloadbench.model import Run, Trial
 
 _TRIAL = ["run", "workload", "case", "repeat"]
-_CLOCK = "kernel_cpu_time_ns"
 QUALITY_COLUMNS = [*_TRIAL, "window_s", "retrans_ratio", "tx_dropped_ratio", "csum_errors", "tool_cpu_ratio", "busy_s"]
-QUALITY_COLUMNS += ["profile_busy_s", "profile_samples", "profile_lost_samples", "profile_throttled"]
+QUALITY_COLUMNS += [
+    "busy_low_s",
+    "busy_high_s",
+    "profile_busy_s",
+    "wakeup_latency_s",
+    "profile_samples",
+    "profile_lost_samples",
+    "profile_throttled",
+]
 QUALITY_COLUMNS += ["wire_idle_ratio", "wire_behind_s", "wire_frames", "wire_dropped_frames"]
 COUNT_COLUMNS = [*_TRIAL, "event", "quantity", "sampled", "counted", "relative_gap"]
 DOUBT_COLUMNS = ["run", "trouble", "where", "what", "figure", "value", "remedy"]
@@ -30,7 +39,19 @@ def clocked_s(modules: pd.DataFrame) -> dict[Key, float]:
     Args:
         modules: see `module_tables.modules`.
     """
-    timed = modules[(modules["quantity"] == _CLOCK) & modules["share_ratio"].notna()]
+    return _seconds(modules[(modules["quantity"] == CLOCK_QUANTITY) & modules["share_ratio"].notna()])
+
+
+def waking_s(modules: pd.DataFrame) -> dict[Key, float]:
+    """(run, workload, case, repeat) -> seconds of wake-up latency, of trials that have any.
+
+    Args:
+        modules: see `module_tables.modules`.
+    """
+    return _seconds(modules[modules["module"] == WAKE])
+
+
+def _seconds(timed: pd.DataFrame) -> dict[Key, float]:
     sums = timed.groupby(_TRIAL, as_index=False)["value"].sum()
     keys = zip(*(sums[name] for name in _TRIAL), strict=True)
     return dict(zip(keys, (sums["value"] / 1e9).tolist(), strict=True))
@@ -41,31 +62,36 @@ def quality(runs: Sequence[Run], modules: pd.DataFrame) -> pd.DataFrame:
 
     Columns: run, workload, case, repeat, window_s, retrans_ratio (of TCP segments), tx_dropped_ratio (of the NIC's
     packets), csum_errors (segments received), tool_cpu_ratio (of the measured CPUs; NaN where the tool ran elsewhere),
-    busy_s (by the idle clock), profile_busy_s (by the profiler's clock), profile_samples, profile_lost_samples,
+    busy_s (by the idle clock), busy_low_s, busy_high_s (its bounds, see `metrics.busy_bounds_s`), profile_busy_s (by
+    the profiler's clock, without wake-up latency), wakeup_latency_s, profile_samples, profile_lost_samples,
     profile_throttled, and of an emulated cable wire_idle_ratio, wire_behind_s, wire_frames, wire_dropped_frames
     (towards the load side).
 
     Args:
         modules: of the same runs, see `module_tables.modules`.
     """
-    clocked = clocked_s(modules)
-    rows = [_named(run, trial) | _figures(run, trial, clocked) for run in runs for trial in run.trials]
+    clocked, waking = clocked_s(modules), waking_s(modules)
+    rows = [_named(run, trial) | _figures(run, trial, clocked, waking) for run in runs for trial in run.trials]
     return pd.DataFrame(rows, columns=QUALITY_COLUMNS)
 
 
-def _figures(run: Run, trial: Trial, clocked: Mapping[Key, float]) -> dict[str, float]:
+def _figures(run: Run, trial: Trial, clocked: Mapping[Key, float], waking: Mapping[Key, float]) -> dict[str, float]:
     found: dict[str, float] = {"window_s": trial.window_s}
+    key = (run.run_id, trial.workload, trial.case, trial.repeat)
     if trial.samples is not None:
         total = {name: sum(column) for name, column in trial.samples.counters.items()}
         segments, packets = total["tcp_out_segments"], total["tx_packets"]
         window_s, cpus = sum(trial.samples.interval_s), len(run.bed.dut_cpus)
-        busy = metrics.busy_s(trial.samples, cpus)
+        low, high = metrics.busy_bounds_s(trial.samples, cpus)
         found |= {
             "retrans_ratio": total["tcp_retrans_segments"] / segments if segments else math.nan,
             "tx_dropped_ratio": total["tx_dropped"] / packets if packets else math.nan,
             "csum_errors": total["tcp_in_csum_errors"],
-            "busy_s": busy,
-            "profile_busy_s": clocked.get((run.run_id, trial.workload, trial.case, trial.repeat), math.nan),
+            "busy_s": metrics.busy_s(trial.samples, cpus),
+            "busy_low_s": low,
+            "busy_high_s": high,
+            "profile_busy_s": clocked.get(key, math.nan),
+            "wakeup_latency_s": waking.get(key, 0.0) if key in clocked else math.nan,
         }
         if trial.tool and trial.tool.on_dut_cpus and window_s:
             found["tool_cpu_ratio"] = (trial.tool.cpu_s + trial.tool.perf_cpu_s) / (window_s * cpus)

@@ -21,6 +21,8 @@ _UNSTEADY_RATIO = 0.1
 # of the CPU time, and of the busy time that it leaves open
 _STEAL_RATIO, _STEAL_OF_BUSY_RATIO = 0.01, 0.1
 _FREQUENCY_RATIO = 0.03
+# between the idle clock and /proc/stat, of the CPUs' time
+_CLOCKS_RATIO = 0.1
 # of the test for one outlier; smaller distances from the other trials are not worth a word
 _OUTLIER_P, _OUTLIER_RATIO, _OUTLIER_FEWEST = 0.01, 0.05, 5
 # governors that leave the frequency alone; `none` is a machine that shows no control of it
@@ -37,6 +39,7 @@ class Trouble(enum.Enum):
     OUTLIER = "Look for what ran then; add repeats rather than leave it out."
     STEAL = "Use a machine whose CPUs nobody shares, or add repeats."
     FREQUENCY = "Set it still: cpupower frequency-set -g performance, and turn turbo off."
+    CLOCKS = "Repeat the trial: its CPU busy and CPU per GB are wrong by this much."
     CONTAMINATION = "Stop the other processes, or move them off the measured CPUs."
 
 
@@ -104,11 +107,17 @@ def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
         )
         bounds = {"steal_ratio": steal, "cpu_busy_low_ratio": low, "cpu_busy_high_ratio": high}
         yield Doubt(Trouble.STEAL, where, what, bounds)
-    if seen.trial.profile:
-        for text in contamination.warnings(seen.trial.profile):
-            shares = contamination.foreign_shares(seen.trial.profile)
-            figures = {"all processes of others": sum(shares.values())} | shares
-            yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
+    gap = metrics.clock_gap_ratio(samples, len(run.bed.dut_cpus))
+    if abs(gap) > _CLOCKS_RATIO:
+        what = (
+            f"the idle clock found {abs(gap):.0%} of the CPU time {'more' if gap > 0 else 'less'} idle than /proc/stat "
+            "(idle and waiting for the disk)"
+        )
+        yield Doubt(Trouble.CLOCKS, where, what, {"idle clock less /proc/stat": gap})
+    for text in contamination.warnings(run, seen.trial):
+        found = contamination.foreign(run, seen.trial)
+        figures = {"all processes of others": found.ratio} | found.by_process
+        yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
 
 
 def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:

@@ -27,7 +27,8 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial.
 
     Columns: run, repeat, nic, driver, kernel, workload, case, also_named, outcome, reason, toggle_proven, warnings,
-    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; NaN without a profile),
+    foreign_cpu_ratio (of the measured CPUs' time, taken by processes of others; at least that much without a profile,
+    NaN where nothing tells),
     latency_p50_us, latency_p90_us, latency_p99_us, latency_max_us (of commands; NaN without), and the fields of
     `metrics.Metrics`.
     """
@@ -50,7 +51,7 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
                     "outcome": trial.outcome,
                     "reason": trial.reason,
                     **(asdict(figures) if figures else empty),
-                    "foreign_cpu_ratio": contamination.foreign_ratio(trial),
+                    "foreign_cpu_ratio": contamination.foreign(run, trial).ratio,
                     **latencies(trial),
                     "toggle_proven": proof.toggle_proven(proofs),
                     "gso_max_segs": trial.gso_max_segs,

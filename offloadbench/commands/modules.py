@@ -136,6 +136,8 @@ def _print_run(profile: Profile, path: Path) -> int:
 
 def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     """A perf.data file of anybody's making: its samples by module."""
+    from offloadbench.analysis import wakeups
+    from offloadbench.analysis.attributed import is_busy
     from offloadbench.analysis.attribution import attribute
     from offloadbench.kernel import perf, perfdata
 
@@ -154,7 +156,15 @@ def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int
     counts = perf.read_all(recording, verdicts.symbols.addresses)
     if recording.total_lost:
         sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
-    _print_table(str(path), attribute([counts], verdicts))
+    rows = attribute([counts], verdicts)
+    _print_table(str(path), rows)
+    entered = rows[wakeups.of_softirq_entry(rows, verdicts.rules)]["weight"].sum()
+    busy = rows[(rows["quantity"] == wakeups.CLOCK_QUANTITY) & is_busy(rows)]["weight"].sum()
+    if entered:
+        sys.stderr.write(
+            f"note: {entered / busy:.1%} of the busy time are samples on the softirq entry in the idle task. No idle "
+            "clock was read beside this recording: while a halted virtual CPU was being woken, they were not busy\n"
+        )
     return OK
 
 
@@ -168,7 +178,9 @@ def _print_table(title: str, rows: pd.DataFrame) -> None:
 
 
 def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
-    """Modules by share, idle apart, and how they were found."""
+    """Modules by share, idle and wake-up latency apart, and how they were found."""
+    from offloadbench.analysis.attribution import WAKE
+
     busy = modules[modules["share_ratio"].notna()].sort_values("value", ascending=False, kind="stable")
     per_cycle = bool(busy["instructions_per_cycle"].notna().any())
     quantity = str(modules["quantity"].iloc[0])
@@ -179,7 +191,10 @@ def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
         line = f"  {row['module']:<16}{row['share_ratio']:>8.2%}  {interval:<18}{row['samples']:>9}  {row['value']:>20}"
         ratio = row["instructions_per_cycle"]
         lines.append(line + (f"  {'-' if math.isnan(ratio) else f'{ratio:.2f}':>22}" if per_cycle else ""))
-    idle = modules[modules["share_ratio"].isna()]["value"].sum()
+    at_rest = modules[modules["share_ratio"].isna()]
+    waking = at_rest["module"] == WAKE
     shares = methods[methods["share_ratio"].notna()]
     found = ", ".join(f"{row['method']} {row['share_ratio']:.2%}" for row in shares.to_dict("records"))
-    return [*lines, f"  idle, in no share: {idle}", f"  found by: {found}", ""]
+    rest = f"  idle, in no share: {at_rest[~waking]['value'].sum()}"
+    woken = [f"  wake-up latency, in no share: {at_rest[waking]['value'].sum()}"] if waking.any() else []
+    return [*lines, rest, *woken, f"  found by: {found}", ""]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from offloadbench import plan
-from offloadbench.analysis import metrics, precision
+from offloadbench.analysis import contamination, metrics, precision
 from offloadbench.analysis.method_weights import method_weights
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, PlanExtended, TrialEnded, TrialStarted
@@ -40,7 +40,11 @@ def _planned(run: Run, setting: trials.Setting, kinds: Mapping[str, Traffic], sa
             continue
         setting.emit(TrialStarted(planned, number, len(run.plan.order)))
         trial = trials.run_trial(setting, planned, cases[planned.case], kinds[planned.workload])
-        trial = msgspec.structs.replace(trial, method_weights=method_weights(run, trial))
+        # both need the kernel's symbols, which are the run's
+        foreign = contamination.warnings(run, trial) if trial.outcome == "ok" else []
+        trial = msgspec.structs.replace(
+            trial, method_weights=method_weights(run, trial), warnings=[*trial.warnings, *foreign]
+        )
         run = msgspec.structs.replace(run, trials=[*run.trials, trial])
         save(run)
         setting.emit(TrialEnded(trial, metrics.of_trial(run, trial), len(run.bed.dut_cpus)))

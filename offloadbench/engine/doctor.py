@@ -94,7 +94,7 @@ def _perf() -> Check:
     return Check(
         "perf",
         "note",
-        "no PMU: modules are measured by cpu-clock at 1 kHz and shown as CPU time, never as instructions",
+        "no PMU: modules are measured by cpu-clock at 997 Hz and shown as CPU time, never as instructions",
     )
 
 

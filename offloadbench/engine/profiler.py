@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,6 @@ class Profiler:
     def __init__(self, wanted: Wanted, cpus: frozenset[int], folder: Path, name: str) -> None:
         self._wanted = wanted
         self._cpus = len(cpus)
-        self._enabled_s = 0.0
         self._recorder: perf.Recorder | None = None
         self._counter: perf.Counter | None = None
         self._cpu_s = 0.0
@@ -55,7 +53,6 @@ class Profiler:
         if self._recorder and self._counter:
             self._cpu_s = self._spent_s()
             self._recorder.enable()
-            self._enabled_s = -time.monotonic()
             self._counter.enable()
 
     def disable(self) -> float:
@@ -63,7 +60,6 @@ class Profiler:
         if not (self._recorder and self._counter):
             return 0.0
         self._counter.disable()
-        self._enabled_s += time.monotonic()
         self._recorder.disable()
         return self._spent_s() - self._cpu_s
 
@@ -71,18 +67,24 @@ class Profiler:
         running = [process for process in (self._recorder, self._counter) if process]
         return sum(processes.cpu_s(process.pid) for process in running)
 
-    def result(self, window_start_s: float, window_s: float) -> ProfileCounts | None:
-        """End perf and return what it recorded; None without a profile."""
+    def result(self, window_start_s: float, window_s: float, own: frozenset[int]) -> ProfileCounts | None:
+        """End perf and return what it recorded; None without a profile.
+
+        Args:
+            own: pids of the run's processes.
+        """
         if not (self._recorder and self._counter):
             return None
         data = self._recorder.finish()
-        profile = perf.read_counts(data, self._wanted.events, window_start_s, window_s, self._wanted.functions)
+        wanted = self._wanted
+        profile = perf.read_counts(data, wanted.events, window_start_s, window_s, wanted.functions, own=own)
         if self._wanted.keep:
             self._wanted.keep.mkdir(parents=True, exist_ok=True)
             (self._wanted.keep / data.name).write_bytes(data.read_bytes())
         data.unlink()
         rates, problem = self._counter.finish()
-        counted = {event: rate * self._cpus * self._enabled_s for event, rate in rates.items()}
+        # a rate over all the time in which perf was on, for samples of the window alone
+        counted = {event: rate * self._cpus * window_s for event, rate in rates.items()}
         return msgspec.structs.replace(profile, counted=counted, counting=problem)
 
     def close(self) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
 
-from offloadbench.analysis import contamination, counting, driver_counters, metrics, readings
+from offloadbench.analysis import counting, driver_counters, metrics, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
+from offloadbench.engine.cpu_use import Watch
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
 from offloadbench.engine.sampler import Reading, Sampler
@@ -22,6 +24,7 @@ from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, 
 from offloadbench.kernel import counters, idle, link, processes, tracepoints
 from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
+    CpuUse,
     DriverStatistics,
     Evidence,
     PeerReport,
@@ -80,6 +83,7 @@ class _Capture:
     wire: WireReport | None = None
     peer: PeerReport | None = None
     tool: ToolCost | None = None
+    cpu_use: CpuUse | None = None
     told: Told = field(default_factory=Told)
 
 
@@ -114,7 +118,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         load = session.finish(*capture.load_marks)
         warnings += load.problems
         if capture.profile:
-            warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
+            warnings += counting.warnings(capture.profile)
         _judge_wire(capture, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
@@ -146,6 +150,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         wire=capture.wire,
         peer=capture.peer,
         tool=capture.tool,
+        cpu_use=capture.cpu_use,
         tcp=capture.told.tcp,
         waits=capture.told.waits,
         packets=capture.told.packets,
@@ -215,31 +220,37 @@ def _attend(sampler: Sampler, bed: Bed) -> None:
         bed.check()
 
 
+def _read(setting: Setting, network: counters.NetworkCounters) -> Reading:
+    """All counters now."""
+    cpus = setting.bed.placement.dut
+    idle_time = setting.idle_clock.times(cpus)
+    return (
+        {"cpu_idle_exact_s": idle_time.idle_s, "cpu_iowait_exact_s": idle_time.iowait_s}
+        | network.read()
+        | counters.system(cpus)
+        | {"tool_cpu_s": processes.cpu_s()}
+    )
+
+
+def _show(setting: Setting, t_s: float, difference: Reading, interval_s: float) -> None:
+    """A sample, for whoever looks on."""
+    available_s = interval_s * len(setting.bed.placement.dut)
+    busy_s = metrics.busy(available_s, difference["cpu_idle_exact_s"], difference["cpu_steal_s"])
+    segments = difference["tcp_out_segments"] + difference["tcp_retrans_segments"]
+    on_cable = metrics.cable_bytes(
+        difference["tx_bytes"],
+        difference["tx_packets"],
+        segments,
+        counts_super_packets=setting.counts_super_packets,
+    )
+    setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))
+
+
 def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]) -> None:
     """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
     bed, seconds = setting.bed, setting.plan.duration_s
     cpus = bed.placement.dut
     network = counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
-
-    def read() -> Reading:
-        return (
-            {"cpu_idle_exact_s": setting.idle_clock.idle_s(cpus)}
-            | network.read()
-            | counters.system(cpus)
-            | {"tool_cpu_s": processes.cpu_s()}
-        )
-
-    def each(t_s: float, difference: Reading, interval_s: float) -> None:
-        available_s = interval_s * len(cpus)
-        busy_s = metrics.busy(available_s, difference["cpu_idle_exact_s"], difference["cpu_steal_s"])
-        segments = difference["tcp_out_segments"] + difference["tcp_retrans_segments"]
-        on_cable = metrics.cable_bytes(
-            difference["tx_bytes"],
-            difference["tx_packets"],
-            segments,
-            counts_super_packets=setting.counts_super_packets,
-        )
-        setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
@@ -253,11 +264,14 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         statistics += [DeviceStatistics(name, bed.dut.namespace) for name in capture.applied.devices(bed.dut.ifname)]
         tool_cpu_s = processes.cpu_s()
         account.open()
+        use = Watch(setting.journal.run_id, cpus)
         profiler.enable()
         bed.mark()
         opened = session.mark()
-        with Sampler(read, seconds, each) as sampler:
+        use.open()
+        with Sampler(partial(_read, setting, network), seconds, partial(_show, setting)) as sampler:
             _attend(sampler, bed)
+        capture.cpu_use = use.close()
         # the cable first: the load's processes may take their time to answer, and it would carry less meanwhile
         capture.wire = bed.report()
         closed = session.mark()
@@ -277,7 +291,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
             warnings.append("the sampler ran without real-time priority")
-        capture.profile = profiler.result(sampler.started_s, capture.samples.t_s[-1])
+        capture.profile = profiler.result(sampler.started_s, capture.samples.t_s[-1], use.own)
     except KeyError as error:
         raise FeatureError(f"the NIC {error.args[0]} went away during the trial", "see `dmesg`") from error
     finally:

@@ -129,6 +129,20 @@ def threads(pid: int) -> list[int]:
         return []
 
 
+def cpu_times() -> dict[int, float]:
+    """Pid -> CPU seconds so far, of every process and kernel thread."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return {pid: cpu_s(pid) for pid in pids}
+
+
+def allowed_cpus(pid: int) -> frozenset[int]:
+    """The CPUs that a process's first thread may run on; none if it is gone."""
+    try:
+        return frozenset(os.sched_getaffinity(pid))
+    except OSError:
+        return frozenset()
+
+
 def cpu_s(pid: int | None = None) -> float:
     """CPU seconds of a process so far, all threads, to the nanosecond; our own for None, 0 for one that has ended.
 

@@ -10,7 +10,7 @@ QUANTUM_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 def read(cpus: frozenset[int]) -> dict[str, float]:
-    """Seconds since boot, summed over the CPUs: user, system, softirq, irq, idle (with iowait), steal, total.
+    """Seconds since boot, summed over the CPUs: user, system, softirq, irq, idle (with iowait), iowait, steal, total.
 
     Guest time is already inside user. Divide by the total's difference, not by wall time: ticks get lost.
     """
@@ -24,4 +24,5 @@ def read(cpus: frozenset[int]) -> dict[str, float]:
         "cpu_idle_s": sum(row.idle + row.iowait for row in chosen),
         "cpu_steal_s": sum(row.steal for row in chosen),
     }
-    return values | {"cpu_ticks_s": sum(values.values())}
+    iowait_s = sum(row.iowait for row in chosen)
+    return values | {"cpu_ticks_s": sum(values.values()), "cpu_iowait_s": iowait_s}

@@ -33,6 +33,7 @@ from offloadbench.model.run import (
     Run,
 )
 from offloadbench.model.trial import (
+    CpuUse,
     Evidence,
     FeatureRecord,
     Load,
@@ -58,6 +59,7 @@ __all__ = [
     "BedRecord",
     "CaseDefinition",
     "Coupling",
+    "CpuUse",
     "Driver",
     "DriverCounters",
     "DriverStatistics",

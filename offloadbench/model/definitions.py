@@ -63,6 +63,8 @@ class Profile(Strict, frozen=True, kw_only=True):
         helpers: source files of data structures that everybody uses, under the leaf that they mostly work for.
         prefixes: beginnings of function names; the longest wins.
         irq_shadow: symbols where clock samples pile up that fell due while interrupts were off.
+        softirq_entry: of these, symbols where an interrupt hands over to softirqs: clock samples there fell due in its
+            handler, or, on a CPU that halted, while it was being woken.
         generic: leaves of work that is done for others; the second view charges it to the caller's module.
     """
 
@@ -80,4 +82,5 @@ class Profile(Strict, frozen=True, kw_only=True):
     helpers: list[Rule] = []
     prefixes: list[Rule] = []
     irq_shadow: list[str] = []
+    softirq_entry: list[str] = []
     generic: list[str] = []

@@ -85,6 +85,7 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
     Attributes:
         columns: base64 of zlib of the columns, each little-endian, in the order of `offloadbench.runfile`.
         comms: process names, indexed by the process column.
+        own: for each of them whether it was a process of the run; empty in older files. A name may stand twice then.
         modes: the letters of the mode column: K kernel, U user, H hypervisor, others as perf prints them.
         chains, chain_count: call chains where they were recorded: base64 of zlib of the length of each (u2), then the
             start addresses of the calling functions (u8), the nearest caller first, kernel only. The rows then have a
@@ -105,6 +106,7 @@ class ProfileCounts(Frozen, frozen=True, kw_only=True):
     chain_count: int = 0
     counted: dict[str, float] = {}
     counting: str = ""
+    own: list[bool] = []
 
 
 class Load(Frozen, frozen=True, kw_only=True):
@@ -265,6 +267,23 @@ class Waits(Frozen, frozen=True, kw_only=True):
     perf_cpu_s: float
 
 
+class CpuUse(Frozen, frozen=True, kw_only=True):
+    """CPU time of processes over the window, as the scheduler keeps it; no profile is needed.
+
+    A process's time includes the softirqs that ran on top of it, except where the kernel keeps them apart
+    (CONFIG_IRQ_TIME_ACCOUNTING).
+
+    Attributes:
+        own_s: of the run's processes that may run on the measured CPUs.
+        others_s: process name -> of all other processes that may run there, and had ended by neither reading; they may
+            have run on other CPUs.
+    """
+
+    interval_s: float
+    own_s: float
+    others_s: dict[str, float]
+
+
 class ToolCost(Frozen, frozen=True, kw_only=True):
     """CPU seconds of offloadbench's own processes inside the window; drawing is part of it."""
 
@@ -303,6 +322,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     wire: WireReport | None = None
     peer: PeerReport | None = None
     tool: ToolCost | None = None
+    cpu_use: CpuUse | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None
     packets: PacketTrace | None = None

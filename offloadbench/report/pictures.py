@@ -154,14 +154,16 @@ class Pictures:
     def _caption(self, rows: pd.DataFrame) -> str:
         several = rows["module"].nunique() > module_bars.TOP
         what = "the five biggest modules, and the rest as other modules" if several else "every module"
-        caption = f"{what}. Idle time is left out."
+        caption = f"{what}. Idle time and wake-up latency are left out."
         if not module_bars.has_callers(rows):
             return caption
         own, charged = (
             f"\N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}"
             for title in module_bars.VIEWS.values()
         )
-        generic = ", ".join(leaf if leaf == SHADOW else findings.module_label(leaf) for leaf in self._profile.generic)
+        generic = ", ".join(
+            findings.SKID if leaf == SHADOW else findings.module_label(leaf) for leaf in self._profile.generic
+        )
         return (
             f"{caption} {own} is where the CPU was. {charged} is the same time with work that is done for others "
             f"({generic}) added to the first module on its call chain that is none of these; the sums are equal."
@@ -194,7 +196,7 @@ class Pictures:
         )
 
     def confidence(self) -> list[tuple[Plot, list[tuple[str, str]]]]:
-        """How sure the modules are: per bench the bars, and (case, sentence) in ladder order."""
+        """How sure the modules are: per bench the bars, and (workload and case, sentence) in ladder order."""
         words = confidence.sentences(self._results.methods)
         drawn = []
         for (nic, workload), rows in _benches(confidence.by_class(self._results.methods)):
@@ -208,7 +210,7 @@ class Pictures:
                 label,
                 f"{nic}, {workload}: busy weight by the method that found its module.",
             )
-            drawn.append((plot, [(case, words[nic, workload, case]) for case in cases]))
+            drawn.append((plot, [(f"{workload}, {case}", words[nic, workload, case]) for case in cases]))
         return drawn
 
     def queues(self) -> list[Plot]:

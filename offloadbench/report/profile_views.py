@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from offloadbench.analysis.contamination import FOREIGN_RATIO, names_server
+from offloadbench.analysis.attribution import names_server
+from offloadbench.analysis.contamination import FOREIGN_RATIO
 from offloadbench.analysis.findings import module_label, percent
 from offloadbench.analysis.results import Results, case_means
 from offloadbench.report.plots.modules import REST, top_modules
@@ -30,7 +31,7 @@ def _process_table(results: Results, bench: str, means: pd.DataFrame) -> Table:
         index=["process", "own"], columns="case", values=["share_ratio", "value", "user"], aggfunc="sum", fill_value=0.0
     )
     order = pd.DataFrame(sums["share_ratio"]).max(axis=1).sort_values(ascending=False, kind="stable").index
-    named = names_server(means["process"])
+    named = any(names_server(one.profile) for run in results.runs for one in run.trials if one.profile)
     figures = sums.to_dict("index")
     rows = []
     for process, own in order[:_PROCESSES]:

@@ -43,7 +43,7 @@ def measure(site: Site, pairs: int) -> None:
     cpus = bed.placement.dut
 
     def read() -> dict[str, float]:
-        return {"idle": clock.idle_s(cpus)} | network.read() | counters.system(cpus)
+        return {"idle": clock.times(cpus).idle_s} | network.read() | counters.system(cpus)
 
     ratios = []
     time.sleep(WARM_UP_S)

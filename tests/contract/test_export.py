@@ -32,8 +32,8 @@ COLUMNS = {
     "statistics": "run workload case repeat device driver statistic growth growth_per_s",
     "proofs": "run workload case repeat subject verdict detail",
     "quality": "run workload case repeat window_s retrans_ratio tx_dropped_ratio csum_errors busy_s "
-    "profile_busy_s profile_samples profile_lost_samples profile_throttled wire_idle_ratio wire_behind_s wire_frames "
-    "wire_dropped_frames",
+    "busy_low_s busy_high_s profile_busy_s wakeup_latency_s profile_samples profile_lost_samples profile_throttled "
+    "wire_idle_ratio wire_behind_s wire_frames wire_dropped_frames",
     "counts": "run workload case repeat event quantity sampled counted relative_gap",
     "doubts": "run trouble where what figure value remedy",
     "methods": "workload case repeat event quantity method value share_ratio samples",
@@ -62,7 +62,12 @@ def test_a_table_has_every_promised_column_filled(
     name: str, sample_run: Run, chains_run: Run, linux_profile: Profile
 ) -> None:
     # the sample run has neither call chains nor a driver's statistics
-    runs = {"stacks": chains_run, "statistics": runfile.load(DATA / "drivers" / "e1000e-run.json")}
+    # nor anything that speaks against a steady state
+    runs = {
+        "stacks": chains_run,
+        "doubts": chains_run,
+        "statistics": runfile.load(DATA / "drivers" / "e1000e-run.json"),
+    }
     table = exported.TABLES[name]([runs.get(name, sample_run)], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()

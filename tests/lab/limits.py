@@ -166,10 +166,10 @@ def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured
         try:
             time.sleep(warm_up_s)
             lab.mark()
-            idle_s, began_s = clock.idle_s(cpus), time.monotonic()
+            idle_s, began_s = clock.times(cpus).idle_s, time.monotonic()
             monitor.open()
             time.sleep(window_s)
-            busy_ratio = 1 - (clock.idle_s(cpus) - idle_s) / (time.monotonic() - began_s) / len(cpus)
+            busy_ratio = 1 - (clock.times(cpus).idle_s - idle_s) / (time.monotonic() - began_s) / len(cpus)
             wire = lab.report()
             return Measured(monitor.finish(), busy_ratio, wire)
         finally:

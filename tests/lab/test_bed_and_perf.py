@@ -6,6 +6,8 @@ import os
 import re
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,8 +131,47 @@ def _burn(cpu: int, seconds: float) -> None:
 def test_the_idle_clock_sees_work_and_rest() -> None:
     cpu = min(os.sched_getaffinity(0))
     clock = idle.best_clock()
-    before_s, began_s = clock.idle_s(frozenset({cpu})), time.monotonic()
+    before_s, began_s = clock.times(frozenset({cpu})).idle_s, time.monotonic()
     _burn(cpu, 0.5)
-    idle_s, wall_s = clock.idle_s(frozenset({cpu})) - before_s, time.monotonic() - began_s
+    idle_s, wall_s = clock.times(frozenset({cpu})).idle_s - before_s, time.monotonic() - began_s
     assert 0 <= idle_s <= wall_s
     assert idle_s < 0.5 * wall_s
+
+
+_DISK_READER = """
+import mmap, os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[2])})
+file = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)
+room = mmap.mmap(-1, 1 << 16)
+print("reading", flush=True)
+for place in range(1 << 30):
+    os.preadv(file, [room], place % 512 << 16)
+"""
+
+
+def test_a_cpu_that_waits_for_the_disk_is_idle() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    # not tmp_path: a file system in memory takes no O_DIRECT
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        file.write(os.urandom(512 << 16))
+        file.flush()
+        os.fsync(file.fileno())
+        command = [sys.executable, "-I", "-c", _DISK_READER, file.name, str(cpu)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
+            try:
+                assert reader.stdout is not None and reader.stdout.readline() == b"reading\n"
+                clocks = (idle.best_clock(), idle.TickIdleClock())
+                before, began_s = [clock.times(frozenset({cpu})) for clock in clocks], time.monotonic()
+                time.sleep(1.5)
+                after, wall_s = [clock.times(frozenset({cpu})) for clock in clocks], time.monotonic() - began_s
+            finally:
+                reader.kill()
+    exact, ticked = (
+        ((now.idle_s - then.idle_s) / wall_s, (now.iowait_s - then.iowait_s) / wall_s)
+        for then, now in zip(before, after, strict=True)
+    )
+    if ticked[1] < 0.1:
+        pytest.skip("others leave this CPU no time to be idle")
+    # a clock that takes the wait for work finds that much less idle time
+    assert exact[0] >= exact[1] > 0.05
+    assert exact == pytest.approx(ticked, abs=0.05)

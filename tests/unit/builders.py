@@ -26,7 +26,8 @@ from offloadbench.packed import Columns, pack_chains, pack_profile, pack_text
 CLOCK = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1_000_000)
 INSTRUCTIONS = ProfileEvent(name="instructions", quantity="instructions", period=2_000_003)
 _COUNTERS = (
-    "cpu_idle_exact_s cpu_user_s cpu_system_s cpu_softirq_s cpu_irq_s cpu_idle_s cpu_steal_s cpu_ticks_s tx_bytes "
+    "cpu_idle_exact_s cpu_iowait_exact_s cpu_iowait_s "
+    "cpu_user_s cpu_system_s cpu_softirq_s cpu_irq_s cpu_idle_s cpu_steal_s cpu_ticks_s tx_bytes "
     "tx_packets tx_dropped rx_bytes rx_packets tcp_in_segments tcp_out_segments tcp_retrans_segments "
     "tcp_in_csum_errors context_switches tool_cpu_s"
 )
@@ -77,8 +78,9 @@ def evidence(packets: dict[str, list[list[int]]], *, mtu_bytes: int = 1500, prob
 
 
 def samples(rows: int = 2, interval_s: float = 1.0, **counters: float) -> Samples:
-    """`rows` equal rows; counters that are not named are zero, except ticks, which count the whole interval."""
-    values = dict.fromkeys(COUNTER_NAMES, 0.0) | {"cpu_ticks_s": interval_s} | counters
+    """`rows` equal rows; counters that are not named are zero, except ticks: the whole interval, idle as the clock."""
+    ticks = {"cpu_ticks_s": interval_s, "cpu_idle_s": counters.get("cpu_idle_exact_s", 0.0)}
+    values = dict.fromkeys(COUNTER_NAMES, 0.0) | ticks | counters
     return Samples(
         t_s=[interval_s * (number + 1) for number in range(rows)],
         interval_s=[interval_s] * rows,

@@ -18,7 +18,7 @@ from offloadbench.engine.events import Event
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
-from offloadbench.kernel import counters, perf, tracepoints
+from offloadbench.kernel import counters, idle, perf, tracepoints
 from offloadbench.model import (
     DriverStatistics,
     Load,
@@ -105,9 +105,9 @@ class Stage:
 
     # idle clock, network counters, bed, traffic and session by their methods' names
 
-    def idle_s(self, cpus: frozenset[int]) -> float:
+    def times(self, cpus: frozenset[int]) -> idle.IdleTime:
         del cpus
-        return 0.0
+        return idle.IdleTime(0.0, 0.0)
 
     def read(self) -> dict[str, float]:
         self.step("read counters")

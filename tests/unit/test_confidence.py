@@ -32,16 +32,18 @@ def captured(counts: ProfileCounts, **changes: object) -> Trial:
     return trial(profile=counts, samples=whole, window_s=1.0, load=load(1000, 1.0), **changes)
 
 
-def test_the_sentence_tells_shares_of_what_can_be_attributed_and_what_cannot() -> None:
-    shares = {"table": 0.7033, "neighbours": 0.0028, "prefix": 0.0021, "other": 0.0018, "irq_shadow": 0.29}
+def test_all_shares_of_the_sentence_have_one_base() -> None:
+    shares = {"table": 0.361, "user": 0.036, "helper": 0.023, "other": 0.009, "irq_shadow": 0.571}
     assert confidence.sentence(shares) == (
-        "99.1 % by source file, 0.4 % by neighbours, 0.3 % by prefix; 0.3 % by no rule; "
-        "29 % of all busy weight cannot be attributed (irq_shadow)."
+        "36.1 % by source file, 3.6 % in user space, 2.3 % by usual caller; 0.9 % by no rule; "
+        "57.1 % cannot be attributed (irq-off skid). Shares are of all busy time."
     )
 
 
 def test_debug_information_and_the_table_both_are_source_files() -> None:
-    assert confidence.sentence({"debuginfo": 0.5, "table": 0.5}) == "100.0 % by source file; nothing by no rule."
+    assert confidence.sentence({"debuginfo": 0.5, "table": 0.5}) == (
+        "100.0 % by source file; nothing by no rule. Shares are of all busy time."
+    )
 
 
 @pytest.mark.parametrize("shares", [{}, {"irq_shadow": 1.0}])
@@ -50,7 +52,7 @@ def test_nothing_attributed_is_said(shares: dict[str, float]) -> None:
 
 
 def test_every_method_has_words() -> None:
-    assert {*METHODS, module_tables.CALLER} - {"idle"} == set(confidence._METHODS)
+    assert {*METHODS, module_tables.CALLER} - {"idle", "wakeup_latency"} == set(confidence._METHODS)
 
 
 def test_a_chain_that_resolves_a_shadow_is_a_method_of_its_own() -> None:

@@ -13,14 +13,22 @@ from offloadbench.kernel import counters, idle, processes, steering
 
 def test_the_idle_time_of_each_cpu_is_read_in_seconds(data: Path) -> None:
     text = (data / "timer_list.txt").read_text()
-    printed = [line.split()[-2] for line in text.splitlines() if ".idle_sleeptime" in line]
-    assert idle.parse_timer_list(text) == pytest.approx({cpu: int(ns) / 1e9 for cpu, ns in enumerate(printed)})
-    assert len(printed) == 2
+    found = idle.parse_timer_list(text)
+    slept, waited = (
+        [int(line.split()[-2]) / 1e9 for line in text.splitlines() if f".{kind}_sleeptime" in line]
+        for kind in ("idle", "iowait")
+    )
+    assert len(slept) == len(waited) == 2
+    assert [found[cpu].iowait_s for cpu in (0, 1)] == pytest.approx(waited)
+    # a CPU whose process waits for the disk runs no instruction: it is idle
+    assert [found[cpu].idle_s for cpu in (0, 1)] == pytest.approx(
+        [sum(both) for both in zip(slept, waited, strict=True)]
+    )
 
 
 def test_a_kernel_that_does_not_keep_idle_time_gives_none(data: Path) -> None:
     lines = (data / "timer_list.txt").read_text().splitlines()
-    assert idle.parse_timer_list("\n".join(line for line in lines if "idle_sleeptime" not in line)) == {}
+    assert idle.parse_timer_list("\n".join(line for line in lines if "_sleeptime" not in line)) == {}
     assert idle.parse_timer_list("") == {}
 
 

@@ -31,9 +31,10 @@ def _fold(
     events: tuple[ProfileEvent, ...] = (CLOCK,),
     start_s: float = 100.0,
     window_s: float = 3.0,
+    own: frozenset[int] = frozenset(),
 ) -> ProfileCounts:
     path.write_bytes(content)
-    return perf.read_counts(path, list(events), start_s, window_s)
+    return perf.read_counts(path, list(events), start_s, window_s, own=own)
 
 
 def _rows(counts: ProfileCounts) -> list[Row]:
@@ -68,11 +69,19 @@ def test_the_mode_is_the_letter_that_perf_prints(path: Path) -> None:
     assert Counter(row["mode"] for row in _rows(counts)) == Counter([b"K", b"U", b"H", b"G", b"g", b"?", b"?", b"?"])
 
 
-def test_samples_outside_the_window_go_to_its_edge_seconds_and_are_told(path: Path) -> None:
+def test_samples_outside_the_window_are_left_out_and_told(path: Path) -> None:
     records = [sample("<", time_ns=second * S + S // 2) for second in (98, 100, 101, 102, 104)]
     counts = _fold(path, build.file("<", records))
-    assert {row["second"]: row["count"] for row in _rows(counts)} == {0: 2, 1: 1, 2: 2}
-    assert counts.outside_window == 2
+    assert {row["second"]: row["count"] for row in _rows(counts)} == {0: 1, 1: 1, 2: 1}
+    assert (counts.samples, counts.outside_window) == (3, 2)
+
+
+def test_processes_of_the_run_are_known_by_their_pid(path: Path) -> None:
+    records = [sample("<", pid=pid, tid=pid, time_ns=100 * S) for pid in (7, 7, 8)]
+    counts = _fold(path, build.file("<", records), own=frozenset({7}))
+    found = {(counts.own[int(str(row["process"]))], int(str(row["count"]))) for row in _rows(counts)}
+    assert found == {(True, 2), (False, 1)}
+    assert _fold(path, build.file("<", records)).own == []
 
 
 def test_a_window_that_ends_in_a_fraction_of_a_second_keeps_its_last_second(path: Path) -> None:
@@ -129,7 +138,7 @@ def test_rows_are_the_same_whenever_they_are_put_together(path: Path, monkeypatc
         for ip, tid, time_ns, cpu in zip(
             random.integers(0, 40, 60_000),
             random.integers(0, 5, 60_000),
-            random.integers(99 * S, 104 * S, 60_000),
+            random.integers(100 * S, 103 * S, 60_000),
             random.integers(0, 3, 60_000),
             strict=True,
         )

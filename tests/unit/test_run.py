@@ -19,7 +19,7 @@ from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnd
 from offloadbench.engine.options import Options
 from offloadbench.errors import HostError, RunFileError, UsageError
 from offloadbench.kernel import capabilities, kallsyms, perf
-from offloadbench.model import PlannedCase, PlannedTrial, Run, Trial
+from offloadbench.model import CpuUse, PlannedCase, PlannedTrial, Run, Trial
 from offloadbench.plan import draw_order, make_plan
 from tests.unit import builders, repeats
 from tests.unit.repeats import ABLE
@@ -74,6 +74,27 @@ def test_every_planned_trial_runs_once_in_the_planned_order(ran: Ran, sample_run
     assert runfile.load(tmp_path / "run.json") == done
     assert done.finished_utc
     assert [type(event) for event in events] == [RunStarted, *[TrialStarted, TrialEnded] * len(ran)]
+
+
+def test_a_trial_on_a_cpu_that_others_filled_says_so_without_a_profile(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_trial(setting: object, planned: PlannedTrial, case: PlannedCase, load: object) -> Trial:
+        del setting, case, load
+        return builders.trial(
+            repeat=planned.repeat,
+            workload=planned.workload,
+            case=planned.case,
+            samples=builders.samples(10, cpu_user_s=0.9),
+            window_s=10.0,
+            cpu_use=CpuUse(interval_s=10.0, own_s=1.0, others_s={"python3": 8.0}),
+        )
+
+    monkeypatch.setattr(trials, "run_trial", run_trial)
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert [[text.partition("used")[0] for text in trial.warnings] for trial in done.trials] == [
+        ["contaminated: other processes "]
+    ] * 2
 
 
 def test_what_was_captured_is_in_the_file_before_the_next_trial_begins(

@@ -47,6 +47,7 @@ def test_every_trouble_has_a_remedy() -> None:
         "OUTLIER",
         "STEAL",
         "FREQUENCY",
+        "CLOCKS",
         "CONTAMINATION",
     }
     assert all(trouble.value.endswith(".") for trouble in Trouble)
@@ -66,6 +67,18 @@ def test_stolen_time_is_told_with_its_remedy(sample_run: Run) -> None:
     found = doubts(_changed(_steady(sample_run), cpu_steal_s=[0.05] * SECONDS))
     assert [doubt.trouble for doubt in found][:1] == [Trouble.STEAL]
     assert "took 5.0% of the CPU time away, idle or busy: CPU busy lies between 7.6% and 12.6%. Use a" in str(found[0])
+
+
+def test_a_clock_that_takes_the_wait_for_the_disk_for_work_is_told(sample_run: Run) -> None:
+    # a recorded trial of an earlier version: files that had left the page cache, clock 100 % busy, ticks 20 %
+    run = _changed(_steady(sample_run, 1), cpu_idle_exact_s=[0.0] * SECONDS, cpu_idle_s=[0.8] * SECONDS)
+    (doubt,) = doubts(run)
+    assert doubt.trouble is Trouble.CLOCKS
+    assert "80% of the CPU time less idle than /proc/stat" in doubt.what
+
+
+def test_clocks_less_than_a_tenth_apart_are_no_doubt(sample_run: Run) -> None:
+    assert doubts(_changed(_steady(sample_run, 1), cpu_idle_s=[0.81] * SECONDS)) == []
 
 
 def test_repeats_that_climb_are_a_trend(sample_run: Run) -> None:

@@ -229,6 +229,13 @@ def test_without_profile_no_recorder_is_started(stage: Stage) -> None:
     assert "recorder" not in stage.done
 
 
+@pytest.mark.parametrize("profile", [True, False])
+def test_whose_cpu_time_it_was_is_known_without_a_profile_too(stage: Stage, *, profile: bool) -> None:
+    trial = stage.run(profile=profile)
+    assert trial.cpu_use is not None
+    assert trial.cpu_use.interval_s > 0
+
+
 @pytest.mark.parametrize(("push_back", "bound"), [(True, 0), (False, 10**9 // 8 // 50 + trials.QUEUE_BYTES)])
 def test_data_in_flight_is_bounded_only_where_the_nic_cannot_push_back(
     stage: Stage, push_back: bool, bound: int

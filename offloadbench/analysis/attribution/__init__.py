@@ -1,11 +1,12 @@
 """From sampled addresses to modules: every sample in exactly one leaf, with the method that put it there."""
 
 from offloadbench.analysis.attribution.attribute import attribute, verdicts_for
-from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.contexts import foreign_rows, names_server, serves_network
+from offloadbench.analysis.attribution.rules import AT_REST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
 from offloadbench.analysis.attribution.symbols import Symbol, SymbolTable
 from offloadbench.analysis.attribution.verdicts import METHODS, Verdict, Verdicts
 
 __all__ = [
-    "IDLE", "METHODS", "OTHER", "SHADOW", "USER", "Rules", "Symbol", "SymbolTable", "Verdict", "Verdicts", "attribute",
-    "verdicts_for",
+    "AT_REST", "IDLE", "METHODS", "OTHER", "SHADOW", "USER", "WAKE", "Rules", "Symbol", "SymbolTable", "Verdict",
+    "Verdicts", "attribute", "foreign_rows", "names_server", "serves_network", "verdicts_for",
 ]  # fmt: skip

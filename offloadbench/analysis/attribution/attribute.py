@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from offloadbench import catalog
+from offloadbench.analysis.attribution.contexts import foreign_rows, own_processes
 from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.attribution.symbols import SymbolTable
-from offloadbench.analysis.attribution.verdicts import Verdict, Verdicts
+from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
 from offloadbench.packed import Columns, unpack_chains, unpack_profile, unpack_text
 
@@ -55,6 +56,9 @@ class _Judge:
         if clock and self._verdicts.shadowed(index):
             leaf = self._first(callers, _NO_CALLER) or SHADOW
             verdict = Verdict(leaf, SHADOW, verdict.module)
+        elif clock and self._verdicts.ends_interrupt(index):
+            # what the interrupt came upon is no caller of its handler
+            return Verdict(verdict.leaf, FUNCTION, verdict.module), verdict.leaf
         if verdict.leaf not in self._generic:
             return verdict, verdict.leaf
         caller = self._first(callers, self._generic | _NO_CALLER)
@@ -87,6 +91,11 @@ class _Stacked:
     def column(self, name: str) -> npt.NDArray[np.int64]:
         return self.raw(name).astype(np.int64)
 
+    def foreign(self, profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> npt.NDArray[np.bool_]:
+        """Which rows are the work of others."""
+        found = [foreign_rows(counts, verdicts, one) for counts, one in zip(profiles, self._unpacked, strict=True)]
+        return np.concatenate([np.zeros(0, dtype=bool), *found])
+
     def numbered(self, name: str, lengths: list[int]) -> npt.NDArray[np.int64]:
         """An index into a list of each profile, as one into these lists, which have these lengths, put together."""
         firsts: npt.NDArray[np.int64] = np.cumsum([0, *lengths[:-1]])
@@ -104,7 +113,8 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
         One row per row of each of `profiles`, in their order. Columns: trial (the place among `profiles`), event,
         quantity, cpu, second, comm, mode, symbol (as the kernel names it), ko, leaf, floor, module (the leaf, or the
         profile's group of it), method, caller (the leaf that generic work is charged to; the leaf itself without call
-        chains), chain (index into the chains of its own profile, -1 without), samples, weight (in the event's unit).
+        chains), chain (index into the chains of its own profile, -1 without), own (its process is the benchmark's, or
+        a kernel thread that works for it), foreign (it is the work of others), samples, weight (in the event's unit).
     """
     stacked = _Stacked(profiles)
     trial = stacked.trial
@@ -134,6 +144,8 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
         (Verdict(USER, USER), USER, "") if at == -2 else (*judge.judge(at, of, clock=clock), _name(table, at))
         for at, of, clock in kinds
     ]
+    process = stacked.numbered("process", [len(counts.comms) for counts in profiles])
+    own = [flag for counts in profiles for flag in own_processes(counts)]
     floors = verdicts.rules.floors
     groups = {leaf: group for group, leaves in verdicts.rules.profile.groups.items() for leaf in leaves}
 
@@ -147,10 +159,7 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
             "quantity": _named([event.quantity for event in listed], events),
             "cpu": stacked.column("cpu"),
             "second": stacked.column("second"),
-            "comm": _named(
-                [comm for counts in profiles for comm in counts.comms],
-                stacked.numbered("process", [len(counts.comms) for counts in profiles]),
-            ),
+            "comm": _named([comm for counts in profiles for comm in counts.comms], process),
             "mode": mode.astype(str),
             "symbol": spread([name for _, _, name in judged]),
             "ko": spread([verdict.module for verdict, _, _ in judged]),
@@ -160,6 +169,8 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
             "method": spread([verdict.method for verdict, _, _ in judged]),
             "caller": spread([caller for _, caller, _ in judged]),
             "chain": chain,
+            "own": np.array(own, dtype=bool)[process],
+            "foreign": stacked.foreign(profiles, verdicts),
             "samples": stacked.column("count"),
             "weight": stacked.column("weight"),
         }

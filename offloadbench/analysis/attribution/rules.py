@@ -10,7 +10,9 @@ from functools import cache, lru_cache
 
 from offloadbench.model import Profile, Rule
 
-USER, IDLE, OTHER, SHADOW = "user", "idle", "other", "irq_shadow"
+USER, IDLE, WAKE, OTHER, SHADOW = "user", "idle", "wakeup_latency", "other", "irq_shadow"
+AT_REST = (IDLE, WAKE)
+"""Leaves of the time in which a CPU ran no instruction; they are in no share."""
 
 
 class Rules:
@@ -18,7 +20,8 @@ class Rules:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.shadow = frozenset(profile.irq_shadow)
+        self.softirq_entry = frozenset(profile.softirq_entry)
+        self.shadow = frozenset(profile.irq_shadow) - self.softirq_entry
         self.by_function = _first_match(profile.functions)
         """Leaf that the name alone decides; "" for none."""
         self._in_function_folders = _any_match(profile.function_folders)
@@ -66,7 +69,9 @@ class Rules:
     @property
     def floors(self) -> dict[str, str]:
         """leaf -> floor, with the leaves that have no rules."""
-        return {USER: OTHER, OTHER: OTHER, SHADOW: OTHER} | {leaf.name: leaf.floor for leaf in self.profile.leaves}
+        return {USER: OTHER, OTHER: OTHER, SHADOW: OTHER, WAKE: OTHER} | {
+            leaf.name: leaf.floor for leaf in self.profile.leaves
+        }
 
 
 def _expression(pattern: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, WAKE, Rules
 from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
 MODULE, FUNCTION, HELPER, PREFIX = "module", "function", "helper", "prefix"
-METHODS = (USER, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
-"""In the order in which they are tried; `irq_shadow` is tried for clock samples only."""
+METHODS = (USER, IDLE, WAKE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
+"""In the order in which they are tried; `irq_shadow` is tried for clock samples only, `wakeup_latency`
+where there is an idle clock too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Verdicts:
         if index < 0 or self.of(index).method in (IDLE, MODULE):
             return False
         return self.symbols.symbol(index).name in self.rules.shadow
+
+    def ends_interrupt(self, index: int) -> bool:
+        """Whether clock samples on this symbol fell due in the handler of the interrupt that it ends."""
+        return index >= 0 and self.symbols.symbol(index).name in self.rules.softirq_entry
 
     def judge(self, symbol: Symbol) -> Verdict:
         """The verdict on a symbol that need not be in the table."""

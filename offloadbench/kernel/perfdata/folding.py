@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from offloadbench.errors import ProfilerError
 from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, RecordType
@@ -18,7 +19,7 @@ from offloadbench.packed import Columns, pack_chains, pack_profile
 
 # rows of batches are put together once there are this many, or as many as there are rows already
 _MERGE_ROWS = 1 << 18
-# of the word that holds everything but the address; process names have what is left
+# of the word that holds everything but the address; whether a process is the run's own, and its name, have what is left
 _CPU_BITS, _SECOND_BITS, _EVENT_BITS, _MODE_BITS = 16, 16, 8, 3
 # a run file keeps CPU, second and process in 16 bits
 _NUMBER_MAX = (1 << 16) - 1
@@ -37,6 +38,10 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.address)
 
+    def where(self, chosen: npt.NDArray[np.bool_]) -> _Rows:
+        """Some of the rows."""
+        return _Rows(*(getattr(self, name)[chosen] for name in self.__slots__))
+
 
 def fold(
     recording: Recording,
@@ -44,22 +49,26 @@ def fold(
     window_start_s: float,
     window_s: float,
     functions: U8 | None = None,
+    *,
+    own: frozenset[int] = frozenset(),
 ) -> ProfileCounts:
     """Count samples by (address, mode letter, process name, CPU, second of the window, event), and by their callers.
 
-    Samples outside the window go to its edge seconds and are counted as `outside_window`.
+    Samples outside the window are left out, and counted as `outside_window`.
 
     Args:
         events: what was asked for; an event of the recording is matched by its name without modifiers and terms.
         window_start_s: on the clock of the recording.
         functions: sorted start addresses of the kernel's functions: call chains are kept, as functions; None leaves
             them out.
+        own: pids of the run's own processes: a name that others bear too is theirs apart. Empty where nobody knows.
 
     Raises:
         ProfilerError: samples of an event that was not asked for, or without a CPU; more than 65536 process names.
     """
     asked = _asked(recording, events)
     callers = _Callers(functions) if functions is not None else None
+    mine = np.array(sorted(own), dtype=np.int32)
     parts: list[_Rows] = []
     pending = merged = outside = 0
     for batch in recording.batches(chains=callers is not None):
@@ -70,15 +79,18 @@ def fold(
         if ((batch.cpu < 0) | (batch.cpu > _NUMBER_MAX)).any():
             raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
         t_s = batch.time_ns * 1e-9 - window_start_s
-        outside += int(((t_s < 0) | (t_s > window_s)).sum())
+        inside = (t_s >= 0) & (t_s <= window_s)
+        outside += int((~inside).sum())
         second = np.clip(t_s, 0.0, min(max(window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
         chain = callers.number(batch) if callers else np.zeros(len(batch.ip), dtype=np.uint64)
-        parts.append(_fold_batch(batch, event, second, chain))
+        rows = _rows(batch, event, second, chain, np.isin(batch.pid, mine))
+        parts.append(_sum_equal(rows if inside.all() else rows.where(inside)))
         pending += len(parts[-1])
         if pending > max(_MERGE_ROWS, merged):
             parts = [_merge(parts)]
             pending, merged = 0, len(parts[0])
-    return _counts(recording, list(events), _merge(parts), outside, callers.chains if callers else [])
+    chains = callers.chains if callers else []
+    return _counts(recording, list(events), _merge(parts), outside, chains, told=bool(own))
 
 
 class _Callers:
@@ -128,8 +140,9 @@ def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
     return np.array(found, dtype=np.int64)
 
 
-def _fold_batch(batch: Batch, event: I8, second: I8, chain: U8) -> _Rows:
-    rest = batch.comm.astype(np.uint64)
+def _rows(batch: Batch, event: I8, second: I8, chain: U8, own: npt.NDArray[np.bool_]) -> _Rows:
+    """A row a sample."""
+    rest = batch.comm.astype(np.uint64) << np.uint64(1) | own.astype(np.uint64)
     for column, bits in (
         (batch.cpu, _CPU_BITS),
         (second, _SECOND_BITS),
@@ -137,7 +150,7 @@ def _fold_batch(batch: Batch, event: I8, second: I8, chain: U8) -> _Rows:
         (batch.mode, _MODE_BITS),
     ):
         rest = rest << np.uint64(bits) | column.astype(np.uint64)
-    return _sum_equal(_Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period))
+    return _Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period)
 
 
 def _merge(parts: Sequence[_Rows]) -> _Rows:
@@ -161,8 +174,9 @@ def _sum_equal(rows: _Rows) -> _Rows:
 
 
 def _counts(
-    recording: Recording, events: list[ProfileEvent], rows: _Rows, outside: int, chains: list[list[int]]
+    recording: Recording, events: list[ProfileEvent], rows: _Rows, outside: int, chains: list[list[int]], *, told: bool
 ) -> ProfileCounts:
+    """`told`: whether it is known which processes are the run's own."""
     columns: Columns = {"address": rows.address, "count": rows.count, "weight": rows.weight}
     if chains:
         columns["chain"] = rows.chain
@@ -176,7 +190,8 @@ def _counts(
     columns["mode"] = np.array(list(MODE_LETTERS), dtype="S1")[columns["mode"]]
     return ProfileCounts(
         events=events,
-        comms=[recording.comms[number] for number in used.tolist()],
+        comms=[recording.comms[number >> 1] for number in used.tolist()],
+        own=[bool(number & 1) for number in used.tolist()] if told else [],
         rows=len(rows),
         columns=pack_profile(columns),
         samples=int(rows.count.sum()),
