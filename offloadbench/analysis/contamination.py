@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from offloadbench import comms
 from offloadbench.model import ProfileCounts
 from offloadbench.packed import unpack_profile
 
@@ -16,20 +17,18 @@ NOTED_RATIO = 0.02
 PREFIX = "contaminated: "
 # share of busy weight from which shares of modules describe somebody else's work too
 FOREIGN_RATIO = 0.15
-# what the benchmark itself runs at the device under test
-_SERVERS = ("ob-ftp-server", "ob-initiator")
 # the idle task and kernel threads
 _KERNEL = ("swapper*", "ksoftirqd*", "kworker*", "rcu*", "migration*", "napi/*", "kcompactd*", "kdamond*")
 
 
 def is_own(comm: str) -> bool:
     """Whether a process of this name is part of the benchmark or of the kernel."""
-    return any(fnmatchcase(comm, own) for own in (*_SERVERS, *_KERNEL))
+    return any(fnmatchcase(comm, own) for own in (*comms.ROLES, *_KERNEL))
 
 
-def names_server(comms: Iterable[str]) -> bool:
+def names_server(names: Iterable[str]) -> bool:
     """Whether the server has a name of its own among these: in runs of early versions it was `python` like others."""
-    return any(fnmatchcase(comm, server) for comm in comms for server in _SERVERS)
+    return any(name in comms.ROLES for name in names)
 
 
 def foreign_shares(counts: ProfileCounts) -> dict[str, float]:

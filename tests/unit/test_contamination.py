@@ -10,6 +10,11 @@ from offloadbench.packed import pack_profile
 
 
 def _counts(**samples: int) -> ProfileCounts:
+    return counts_of({name.replace("_", "-"): count for name, count in samples.items()})
+
+
+def counts_of(samples: dict[str, int]) -> ProfileCounts:
+    """A profile that holds so many samples of each process."""
     rows = len(samples)
     columns = {
         "address": np.zeros(rows),
@@ -23,7 +28,7 @@ def _counts(**samples: int) -> ProfileCounts:
     }
     return ProfileCounts(
         events=[ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1)],
-        comms=[name.replace("_", "-") for name in samples],
+        comms=list(samples),
         rows=rows,
         columns=pack_profile(columns),
         samples=sum(samples.values()),

@@ -12,14 +12,13 @@ import select
 import socket
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.servers import FTPServer
 
-COMM = "ob-ftp-server"
+from offloadbench import comms
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -127,8 +126,7 @@ class _Orders:
 
 def main() -> None:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    # a name of its own: a stray python on the measured CPU shows in the profile as what it is
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.FTP_SERVER)
     config = json.loads(sys.stdin.readline())
     try:
         server = FTPServer((config["address"], 0), make_handler(config))
