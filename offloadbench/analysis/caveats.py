@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, proof, steadiness
+from offloadbench.analysis import contamination, counting, link_emulator, proof, steadiness
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
@@ -177,8 +177,11 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
         idle, behind_s, frames, dropped = (
             item.quality[f"wire_{name}"] for name in ("idle_ratio", "behind_s", "frames", "dropped_frames")
         )
-        if idle < _WIRE_MARGIN_RATIO:
+        limit = link_emulator.saturated(item.trial.wire, item.run.bed.line_rate_bits_per_s)
+        if idle < _WIRE_MARGIN_RATIO and item.trial.outcome == "ok" and not limit:
             yield f"{item.name}: the emulated cable was idle only {percent(idle)} of the time: little margin."
+        if limit and item.trial.outcome == "ok":
+            yield f"{item.name}: {limit}. No finding rests on it."
         if item.trial.wire and behind_s > _LOSS_RATIO * item.trial.wire.interval_s:
             yield f"{item.name}: the emulated cable fell {behind_s:.2f} s behind: its throughput is too low."
         if dropped > _LOSS_RATIO * max(1, frames):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offloadbench import catalog, traffic
-from offloadbench.analysis import tcp_proof, tcp_tuning
+from offloadbench.analysis import link_emulator, tcp_proof, tcp_tuning
 from offloadbench.analysis.tcp_proof import Stretch
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
@@ -102,6 +102,9 @@ def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
             "such a path",
             "prove it at a lower --bandwidth",
         )
+    limit = link_emulator.saturated(wire, bed.cable.line_rate_bits_per_s)
+    if limit:
+        raise TrafficError(f"{limit}: this machine cannot emulate such a path", "prove it at a lower --bandwidth")
     return Stretch(
         tcp_proof.bound(target, present(bed.dut.namespace), present(bed.peer.namespace)),
         load.payload_bytes * 8 / load.interval_s,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from offloadbench.analysis import contamination, counting, driver_counters, metrics, readings
+from offloadbench.analysis import contamination, counting, driver_counters, link_emulator, metrics, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
@@ -46,6 +46,7 @@ QUEUE_BYTES = 4 << 20
 WIRE_VOID_RATIO = 0.02
 WIRE_NOTED_RATIO = 0.002
 STEAL_NOTED_RATIO = 0.01
+_REMEDY = "use a lower --line-rate, or a quieter machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         warnings += load.problems
         if capture.profile:
             warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
-        _judge_wire(capture, warnings)
+        _judge_wire(capture, setting.bed.cable.line_rate_bits_per_s, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
     except OffloadbenchError as error:
@@ -289,9 +290,14 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             account.close()
 
 
-def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
-    """An emulated cable that fell behind measured itself, not the device under test."""
+def _judge_wire(capture: _Capture, line_rate_bits_per_s: int, warnings: list[str]) -> None:
+    """An emulated link that was the limit or fell behind measured itself, not the device under test."""
     wire = capture.wire
+    limit = link_emulator.saturated(wire, line_rate_bits_per_s)
+    if limit:
+        raise TrafficError(f"void: {limit}", _REMEDY)
+    maybe = link_emulator.narrow(wire, line_rate_bits_per_s)
+    warnings += [maybe] if maybe else []
     if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
@@ -303,5 +309,5 @@ def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
         if stolen > STEAL_NOTED_RATIO:
             text += f"; the hypervisor took {stolen:.0%} of the CPU"
     if wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
-        raise TrafficError(f"void: {text}", "use a lower --line-rate, or a quieter machine")
+        raise TrafficError(f"void: {text}", _REMEDY)
     warnings.append(text)
