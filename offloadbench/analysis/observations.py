@@ -43,8 +43,8 @@ class Observation:
 
 
 def observe(run: Run, trial: Trial) -> Observation | None:
-    """The trial's figures; None unless it ended well, on a link that was not the limit by its emulation, and its packets
-    do not show another state than its case.
+    """The trial's figures; None unless it ended well, its link emulator was not the limit, and its packets do not show
+    another state than its case.
     """
     figures = metrics.of_trial(run, trial) if trial.outcome == "ok" else None
     if figures is None or math.isnan(figures.cpu_s_per_gb):

@@ -24,6 +24,7 @@ from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
     DriverStatistics,
     Evidence,
+    Load,
     PeerReport,
     Plan,
     PlannedCase,
@@ -36,6 +37,7 @@ from offloadbench.model import (
 )
 from offloadbench.signals import uninterrupted
 from offloadbench.traffic.base import Mark, Session, Traffic
+from offloadbench.units import format_bytes
 
 EVIDENCE_S = 0.2
 # what may wait on an emulated cable that cannot push back, besides the bandwidth-delay product: the queue of a
@@ -45,6 +47,8 @@ QUEUE_BYTES = 4 << 20
 # What it lost below that is missing from the throughput, truly, and is said from WIRE_NOTED_RATIO on.
 WIRE_VOID_RATIO = 0.02
 WIRE_NOTED_RATIO = 0.002
+# more than what a library loaded late may take
+DISK_VOID_BYTES = 1 << 20
 STEAL_NOTED_RATIO = 0.01
 _REMEDY = "use a lower --line-rate, or a quieter machine"
 
@@ -114,6 +118,7 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
         warnings += load.problems
+        _judge_disk(load)
         if capture.profile:
             warnings += [*contamination.warnings(capture.profile), *counting.warnings(capture.profile)]
         _judge_wire(capture, setting.bed.cable.line_rate_bits_per_s, warnings)
@@ -288,6 +293,16 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             device.close()
         if account:
             account.close()
+
+
+def _judge_disk(load: Load) -> None:
+    """A server that waited for its disk measured the disk."""
+    if load.disk_read_bytes is not None and load.disk_read_bytes > DISK_VOID_BYTES:
+        raise TrafficError(
+            f"void: the server read {format_bytes(load.disk_read_bytes)} of its files from the disk: they had left the "
+            "memory",
+            "free memory, or raise RLIMIT_MEMLOCK (`ulimit -l`) so that they can be locked there",
+        )
 
 
 def _judge_wire(capture: _Capture, line_rate_bits_per_s: int, warnings: list[str]) -> None:

@@ -117,6 +117,8 @@ class Load(Frozen, frozen=True, kw_only=True):
         transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
             transfers_cut: in flight at the end.
         problems: what a reader must know about these figures, as sentences.
+        disk_read_bytes: that the server had to fetch from a disk between the marks; None where nothing is served from
+            files, where it is not counted, and in older files.
         latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
@@ -131,6 +133,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     settings: dict[str, Any]
     latency_us: dict[str, float] = {}
     problems: list[str] = []
+    disk_read_bytes: int | None = None
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from offloadbench.bed.base import Cable
 from offloadbench.bed.cpus import Placement
@@ -69,6 +70,7 @@ class Stage:
         self.done: list[str] = []
         self.events: list[Event] = []
         self.behind_s = 0.0
+        self.disk_read_bytes: int | None = None
         self.asleep_ratio, self.used_ratio = 0.5, 0.001
         self.counted_per_s: dict[str, float] = {}
         self.watched: list[tuple[str, int]] = []
@@ -145,7 +147,7 @@ class Stage:
     def finish(self, opened: Mark, closed: Mark) -> Load:
         del opened, closed
         self.step("finish traffic")
-        return builders.load(1000, 1.0)
+        return replace(builders.load(1000, 1.0), disk_read_bytes=self.disk_read_bytes)
 
     def check(self) -> None:
         if "check" in self.failing:

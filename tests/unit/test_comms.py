@@ -20,12 +20,12 @@ _DEADLINE_S = 60.0
 
 def _role_modules() -> list[str]:
     """Modules of the packages whose processes take part in a trial that can be started by themselves."""
-    found = []
-    for package in ("traffic", "bed", "kernel"):
-        for path in sorted((_ROOT / package).rglob("*.py")):
-            if '__name__ == "__main__"' in path.read_text():
-                found.append(".".join(("offloadbench", *path.relative_to(_ROOT).with_suffix("").parts)))
-    return found
+    paths = [path for package in ("traffic", "bed", "kernel") for path in sorted((_ROOT / package).rglob("*.py"))]
+    return [
+        ".".join(("offloadbench", *path.relative_to(_ROOT).with_suffix("").parts))
+        for path in paths
+        if '__name__ == "__main__"' in path.read_text()
+    ]
 
 
 def test_the_roles_are_found() -> None:
