@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, link_emulator, proof, steadiness
+from offloadbench.analysis import contamination, counting, link_emulator, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
@@ -15,6 +15,7 @@ _LOSS_RATIO = 0.001
 _TOOL_RATIO = 0.01
 _DISAGREE_RATIO = 0.1
 _WIRE_MARGIN_RATIO = 0.15
+_FULL_CPU_RATIO = 0.97
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
 
@@ -172,6 +173,21 @@ def _clocks(seen: list[_Seen]) -> Iterator[str]:
         )
 
 
+def _full_load_side(item: _Seen) -> str:
+    """Which end was full, where it was not the one under test, and not the link."""
+    figures = metrics.of_trial(item.run, item.trial) if item.trial.outcome == "ok" else None
+    if figures is None or link_emulator.full(item.trial.wire, item.run.bed.line_rate_bits_per_s):
+        return ""
+    loaded, tested = figures.peer_cpu_ratio, figures.cpu_busy_ratio
+    # nothing is above a bound where it was not measured: NaN compares as false
+    if not (loaded > _FULL_CPU_RATIO and tested < _FULL_CPU_RATIO):
+        return ""
+    return (
+        f"the CPUs of the load side were {percent(loaded)} busy, those under test {percent(tested)}: the throughput "
+        "may be the load side's limit."
+    )
+
+
 def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
     for item in seen:
         idle, behind_s, frames, dropped = (
@@ -186,6 +202,9 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
             yield f"{item.name}: the emulated cable fell {behind_s:.2f} s behind: its throughput is too low."
         if dropped > _LOSS_RATIO * max(1, frames):
             yield f"{item.name}: the emulated cable dropped {dropped:.0f} of {frames:.0f} frames."
+        text = _full_load_side(item)
+        if text:
+            yield f"{item.name}: {text}"
     for run in results.runs:
         nic = results.benches[run.run_id]
         if run.bed.kind.startswith("lab"):

@@ -29,6 +29,13 @@ def used_ratio(wire: WireReport, line_rate_bits_per_s: int) -> float:
     return carried * 8 / wire.interval_s / line_rate_bits_per_s
 
 
+def full(wire: WireReport | None, line_rate_bits_per_s: int) -> bool:
+    """Whether the link itself was the limit."""
+    if wire is None or not wire.interval_s or not line_rate_bits_per_s:
+        return False
+    return used_ratio(wire, line_rate_bits_per_s) >= _FULL_RATIO
+
+
 def _asleep_less_than(ratio: float, wire: WireReport | None, line_rate_bits_per_s: int) -> str:
     """The figures, where the emulator slept less than this with room on the link; "" where not, or not known."""
     if wire is None or wire.asleep_ratio is None or not wire.interval_s or not line_rate_bits_per_s:

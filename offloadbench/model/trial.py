@@ -175,7 +175,10 @@ class WireReport(Frozen, frozen=True, kw_only=True):
 
 
 class PeerReport(Frozen, frozen=True, kw_only=True):
-    """The load host's own account of the window, where it is a host of its own.
+    """CPU time of the load side in the window: of its host, or of its CPUs where both ends are this machine.
+
+    An emulated link's process and the tool may share these CPUs (`BedRecord.shared_cpus`). Older runs have it of hosts
+    only.
 
     Attributes:
         cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from offloadbench import catalog, runfile
 from offloadbench.analysis import caveats, findings, link_emulator, observations
 from offloadbench.analysis.results import gather
-from offloadbench.model import Run, WireDirection, WireReport
+from offloadbench.model import PeerReport, Run, WireDirection, WireReport
 
 RATE_BITS_PER_S = 10**10
 _QUIET = WireDirection(frames=0, segments=0, l2_bytes=0, dropped=0)
@@ -78,3 +78,27 @@ def test_no_finding_rests_on_a_saturated_trial_of_an_older_file() -> None:
     assert said
     assert all("case csum" in text and text.endswith("No finding rests on it.") for text in said)
     assert all(observations.observe(spoilt, trial) is None for trial in spoilt.trials if trial.case == "csum")
+
+
+@pytest.mark.parametrize(
+    ("peer_s", "carried", "said"),
+    [(4.95, 0.5, True), (4.95, 1.01, False), (2.5, 0.5, False), (None, 0.5, False)],
+    ids=["full", "but so was the link", "idle", "not known"],
+)
+def test_which_end_was_full_is_said(peer_s: float | None, carried: float, said: bool) -> None:
+    """The CPUs under test are a tenth busy in this run."""
+    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    trials = []
+    for trial in run.trials:
+        if trial.wire is None or trial.case != "tso":
+            continue
+        segments = round(carried * run.bed.line_rate_bits_per_s * trial.wire.interval_s / 8 / 1538)
+        way = replace(trial.wire.to_peer, segments=segments, l2_bytes=segments * 1514)
+        peer = None
+        if peer_s is not None:
+            peer = PeerReport(interval_s=5.0, cpus=1, cpu_busy_s=peer_s, cpu_stolen_s=0.0)
+        trials.append(replace(trial, wire=replace(trial.wire, asleep_ratio=0.5, to_peer=way), peer=peer))
+    assert trials
+    results = gather([replace(run, trials=trials)], catalog.profile("linux"))
+    texts = [caveat.text for caveat in caveats.collect(results, {})]
+    assert any("CPUs of the load side were 99 % busy" in text for text in texts) == said
