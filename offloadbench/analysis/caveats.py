@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, link_emulator, metrics, proof, steadiness
+from offloadbench.analysis import contamination, counting, link_emulator, metrics, proof, steadiness, wakeups
 from offloadbench.analysis.findings import percent
+from offloadbench.analysis.observations import observe
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
 from offloadbench.model import ProfileCounts, Run, Trial
@@ -213,6 +214,9 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
                 "real, a real driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
                 "`offloadbench run --nic IFNAME`."
             )
+        good = [item.trial for item in seen if item.run is run and observe(run, item.trial)]
+        for workload in dict.fromkeys(trial.workload for trial in good):
+            yield from (f"{nic}, {workload}: {text}" for text in wakeups.unlike(workload, good))
         yield from (f"{nic}: {text}." for text in run.bed.shared_cpus)
         yield from (f"{nic}: {text}" for text in run.warnings)
 

@@ -184,6 +184,8 @@ class PeerReport(Frozen, frozen=True, kw_only=True):
         cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.
         clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`; None
             where the load side is many hosts.
+        woken: interrupts that its CPUs got from others, where both ends are this machine: each is sent by a CPU, mostly
+            one under test; None in older files.
     """
 
     interval_s: float
@@ -192,6 +194,7 @@ class PeerReport(Frozen, frozen=True, kw_only=True):
     cpu_stolen_s: float
     clock_offset_s: float | None = None
     clock_uncertainty_s: float | None = None
+    woken: int | None = None
 
 
 class TcpTrace(Frozen, frozen=True, kw_only=True):
