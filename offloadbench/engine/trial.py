@@ -316,7 +316,7 @@ def _judge_wire(capture: _Capture, line_rate_bits_per_s: int, warnings: list[str
     if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
-        f"the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "
+        f"the link emulator could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "
         f"(asleep {wire.asleep_ratio:.0%} of the time)"
     )
     if capture.samples:
