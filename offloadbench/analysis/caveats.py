@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, link_emulator, metrics, proof, steadiness, wakeups
+from offloadbench.analysis import alike, contamination, counting, link_emulator, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
-from offloadbench.analysis.observations import observe
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
 from offloadbench.model import ProfileCounts, Run, Trial
@@ -189,6 +188,17 @@ def _full_load_side(item: _Seen) -> str:
     )
 
 
+def _usable(results: Results, run: Run) -> dict[str, list[Trial]]:
+    """Workload -> trials of the run that findings rest on."""
+    rows = results.trials[(results.trials["run"] == run.run_id) & results.trials["usable"]]
+    keys = set(zip(rows["workload"], rows["case"], rows["repeat"], strict=True))
+    found: dict[str, list[Trial]] = {}
+    for trial in run.trials:
+        if (trial.workload, trial.case, trial.repeat) in keys:
+            found.setdefault(trial.workload, []).append(trial)
+    return found
+
+
 def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
     for item in seen:
         idle, behind_s, frames, dropped = (
@@ -214,9 +224,8 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
                 "real, a real driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
                 "`offloadbench run --nic IFNAME`."
             )
-        good = [item.trial for item in seen if item.run is run and observe(run, item.trial)]
-        for workload in dict.fromkeys(trial.workload for trial in good):
-            yield from (f"{nic}, {workload}: {text}" for text in wakeups.unlike(workload, good))
+            for workload, chosen in _usable(results, run).items():
+                yield from (f"{nic}, {workload}: {text}" for text in alike.unlike(chosen))
         yield from (f"{nic}: {text}." for text in run.bed.shared_cpus)
         yield from (f"{nic}: {text}" for text in run.warnings)
 

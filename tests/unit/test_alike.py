@@ -1,10 +1,13 @@
-"""Who was woken, and which cases paid for it."""
+"""Who was woken, who was answered, and which cases paid for it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from offloadbench.analysis import wakeups
+from offloadbench import runfile
+from offloadbench.analysis import alike
 from offloadbench.kernel import irq
 from offloadbench.model import PeerReport, Trial
 from tests.unit import builders
@@ -59,7 +62,7 @@ def test_a_case_that_pays_for_waking_the_load_side_is_named_with_both_rates() ->
         _trial("csum", 1, 3_000),
         _trial("gso", 1, 4_000),
     ]
-    (text,) = wakeups.unlike("ftp-get", trials)
+    (text,) = alike.unlike(trials)
     assert text.startswith(
         "in case tso the CPUs under test woke those of the load side 115,000 times a second, in case csum 300 times."
     )
@@ -77,4 +80,20 @@ def test_a_case_that_pays_for_waking_the_load_side_is_named_with_both_rates() ->
     ids=["all pay", "too few to matter", "one case", "not counted", "older file"],
 )
 def test_nothing_is_said_where_all_pay_alike_or_nobody_counted(trials: list[Trial]) -> None:
-    assert list(wakeups.unlike("ftp-get", trials)) == []
+    assert list(alike.unlike(trials)) == []
+
+
+def test_a_case_whose_packets_are_acknowledged_whole_is_named() -> None:
+    """Counted in this run: 2,200 packets a second came back with TSO, 30,000 without, at the same rate."""
+    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    texts = list(alike.unlike([trial for trial in run.trials if trial.workload == "ftp-get"]))
+    assert len(texts) == 1
+    assert texts[0].startswith("in case tso the load side acknowledged with ")
+    assert "in case csum" in texts[0] or "in case none" in texts[0]
+
+
+def test_cases_that_are_acknowledged_alike_are_not_named() -> None:
+    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    alone = [trial for trial in run.trials if trial.workload == "ftp-get" and trial.case != "tso"]
+    assert len(alone) > 1
+    assert list(alike.unlike(alone)) == []
