@@ -36,14 +36,14 @@ def test_how_full_the_link_was() -> None:
     assert link_emulator.used_ratio(_report(0.5, 0.123), RATE_BITS_PER_S) == pytest.approx(0.123, abs=1e-4)
 
 
-@pytest.mark.parametrize(("asleep", "used"), [(0.02, 0.055), (0.04, 0.13), (0.05, 0.7), (0.09, 0.9)])
+@pytest.mark.parametrize(("asleep", "used"), [(0.02, 0.055), (0.04, 0.13), (0.05, 0.7), (0.09, 0.53), (0.15, 0.014)])
 def test_no_sleep_beside_room_on_the_link_is_saturation(asleep: float, used: float) -> None:
     report = _report(asleep, used)
     assert "was the limit" in link_emulator.saturated(report, RATE_BITS_PER_S)
     assert link_emulator.narrow(report, RATE_BITS_PER_S) == ""
 
 
-@pytest.mark.parametrize(("asleep", "used"), [(0.02, 0.99), (0.3, 1.0), (0.5, 0.1), (0.98, 0.0), (None, 0.1)])
+@pytest.mark.parametrize(("asleep", "used"), [(0.02, 0.99), (0.16, 1.0), (0.5, 0.1), (0.98, 0.0), (None, 0.1)])
 def test_a_full_link_an_idle_emulator_and_netem_are_not(asleep: float | None, used: float) -> None:
     report = _report(asleep, used)
     assert link_emulator.saturated(report, RATE_BITS_PER_S) == ""
