@@ -40,7 +40,6 @@ def vsftpd(bed: Bed) -> Iterator[None]:
         "listen_port": PORT,
         "anonymous_enable": "YES",
         "anon_root": folder,
-        "no_anon_password": "YES",
         "use_sendfile": "YES",
         "seccomp_sandbox": "NO",
         "isolate_network": "NO",
