@@ -64,9 +64,9 @@ def unlike(trials: Sequence[Trial]) -> Iterator[str]:
         least = min(woken, key=lambda name: woken[name])
         if rate > _WOKEN_PER_S and rate > _UNLIKE * woken[least]:
             yield (
-                f"in case {case} the CPUs under test woke those of the load side {rate:,.0f} times a second, in case "
-                f"{least} {woken[least]:,.0f} times. No NIC charges its host for that: CPU s/GB of case {case} is too "
-                "high beside the others, and what it saves is understated. `--nic lab` wakes no one."
+                f"in case {case} the CPUs under test woke those of the load side many times as often as in case "
+                f"{least} (`peer.woken` of the trials). No NIC charges its host for that: CPU s/GB of case "
+                f"{case} is too high beside the others, and what it saves is understated. `--nic lab` wakes no one."
             )
     received = _medians(trials, received_per_gb)
     often = [trial.case for trial in trials if trial.samples and _received_per_s(trial) > _RECEIVED_PER_S]
@@ -74,7 +74,8 @@ def unlike(trials: Sequence[Trial]) -> Iterator[str]:
         most = max(received, key=lambda name: received[name])
         if most in often and received[most] > _UNLIKE * rate:
             yield (
-                f"in case {case} the load side acknowledged with {rate:,.0f} packets per GB, in case {most} with "
-                f"{received[most]:,.0f}: it gets super-packets whole and acknowledges each once, where a real receiver "
-                f"gets segments in both. What case {case} saves against case {most} is overstated by their cost."
+                f"in case {case} the load side sent less than half as many acknowledgements per byte as in case {most} "
+                "(`rx_packets` of the samples): it gets super-packets whole and acknowledges each once, where a real "
+                f"receiver gets segments in both. What case {case} saves against case {most} is overstated by their "
+                "cost."
             )

@@ -15,7 +15,7 @@ _FRAME_OVERHEAD_BYTES = 24
 # from here on the link is the limit, however little the emulator sleeps
 _FULL_RATIO = 0.98
 # Asleep less than this, with room on the link: the emulator was the busier of the two, and so the limit. Seen without
-# TSO above what it can move: 0.02 to 0.05 on an idle machine, 0.07, 0.09 and once more than 0.10 where other work shared
+# TSO above what it can move: 0.02 to 0.05 on an idle machine, 0.07, 0.09 and above 0.10 where other work shared
 # its CPU; on a full link of 0.9 Gbit/s 0.16 there.
 SATURATED_RATIO = 0.20
 # Less than this: it may have been. With TSO 64 packets hold all that may be in flight, and the time between two looks

@@ -55,7 +55,7 @@ def _trial(case: str, repeat: int, woken: int | None) -> Trial:
     return builders.trial(case=case, repeat=repeat, peer=peer)
 
 
-def test_a_case_that_pays_for_waking_the_load_side_is_named_with_both_rates() -> None:
+def test_a_case_that_pays_for_waking_the_load_side_is_named() -> None:
     trials = [
         _trial("tso", 1, 1_160_000),
         _trial("tso", 2, 1_140_000),
@@ -64,7 +64,7 @@ def test_a_case_that_pays_for_waking_the_load_side_is_named_with_both_rates() ->
     ]
     (text,) = alike.unlike(trials)
     assert text.startswith(
-        "in case tso the CPUs under test woke those of the load side 115,000 times a second, in case csum 300 times."
+        "in case tso the CPUs under test woke those of the load side many times as often as in case csum"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_case_whose_packets_are_acknowledged_whole_is_named() -> None:
     run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
     texts = list(alike.unlike([trial for trial in run.trials if trial.workload == "ftp-get"]))
     assert len(texts) == 1
-    assert texts[0].startswith("in case tso the load side acknowledged with ")
+    assert texts[0].startswith("in case tso the load side sent less than half as many acknowledgements")
     assert "in case csum" in texts[0] or "in case none" in texts[0]
 
 
