@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis import contamination, counting, proof, steadiness
+from offloadbench.analysis import alike, contamination, counting, link_emulator, metrics, proof, steadiness
 from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
@@ -17,6 +17,7 @@ _TOOL_RATIO = 0.01
 _DISAGREE_RATIO = 0.05
 _WAKING_RATIO = 0.05
 _WIRE_MARGIN_RATIO = 0.15
+_FULL_CPU_RATIO = 0.97
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
 
@@ -181,17 +182,49 @@ def _clocks(seen: list[_Seen]) -> Iterator[str]:
         )
 
 
+def _full_load_side(item: _Seen) -> str:
+    """Which end was full, where it was not the one under test, and not the link."""
+    figures = metrics.of_trial(item.run, item.trial) if item.trial.outcome == "ok" else None
+    if figures is None or link_emulator.full(item.trial.wire, item.run.bed.line_rate_bits_per_s):
+        return ""
+    loaded, tested = figures.peer_cpu_ratio, figures.cpu_busy_ratio
+    # nothing is above a bound where it was not measured: NaN compares as false
+    if not (loaded > _FULL_CPU_RATIO and tested < _FULL_CPU_RATIO):
+        return ""
+    return (
+        f"the CPUs of the load side were {percent(loaded)} busy, those under test {percent(tested)}: the throughput "
+        "may be the load side's limit."
+    )
+
+
+def _usable(results: Results, run: Run) -> dict[str, list[Trial]]:
+    """Workload -> trials of the run that findings rest on."""
+    rows = results.trials[(results.trials["run"] == run.run_id) & results.trials["usable"]]
+    keys = set(zip(rows["workload"], rows["case"], rows["repeat"], strict=True))
+    found: dict[str, list[Trial]] = {}
+    for trial in run.trials:
+        if (trial.workload, trial.case, trial.repeat) in keys:
+            found.setdefault(trial.workload, []).append(trial)
+    return found
+
+
 def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
     for item in seen:
         idle, behind_s, frames, dropped = (
             item.quality[f"wire_{name}"] for name in ("idle_ratio", "behind_s", "frames", "dropped_frames")
         )
-        if idle < _WIRE_MARGIN_RATIO:
+        limit = link_emulator.saturated(item.trial.wire, item.run.bed.line_rate_bits_per_s)
+        if idle < _WIRE_MARGIN_RATIO and item.trial.outcome == "ok" and not limit:
             yield f"{item.name}: the emulated cable was idle only {percent(idle)} of the time: little margin."
+        if limit and item.trial.outcome == "ok":
+            yield f"{item.name}: {limit}. No finding rests on it."
         if item.trial.wire and behind_s > _LOSS_RATIO * item.trial.wire.interval_s:
             yield f"{item.name}: the emulated cable fell {behind_s:.2f} s behind: its throughput is too low."
         if dropped > _LOSS_RATIO * max(1, frames):
             yield f"{item.name}: the emulated cable dropped {dropped:.0f} of {frames:.0f} frames."
+        text = _full_load_side(item)
+        if text:
+            yield f"{item.name}: {text}"
     for run in results.runs:
         nic = results.benches[run.run_id]
         if run.bed.kind.startswith("lab"):
@@ -200,6 +233,8 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
                 "real, a real driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
                 "`offloadbench run --nic IFNAME`."
             )
+            for workload, chosen in _usable(results, run).items():
+                yield from (f"{nic}, {workload}: {text}" for text in alike.unlike(chosen))
         yield from (f"{nic}: {text}." for text in run.bed.shared_cpus)
         yield from (f"{nic}: {text}" for text in run.warnings)
 

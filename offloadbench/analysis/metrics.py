@@ -29,7 +29,7 @@ class Metrics:
         cpu_busy_low_ratio, cpu_busy_high_ratio: bounds of cpu_busy_ratio, of which no counter tells how much the
             hypervisor took of it (see `busy`).
         packets_per_s, bytes_per_packet: as handed to the driver.
-        peer_cpu_ratio: busy share of all CPUs of the load side, where that is another host.
+        peer_cpu_ratio: busy share of all CPUs of the load side, with what shares them.
         cpu_iowait_ratio: idle time in which a process of the CPU waited for the disk; NaN in older files.
     """
 

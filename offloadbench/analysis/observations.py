@@ -9,7 +9,7 @@ from functools import cached_property
 
 import msgspec
 
-from offloadbench.analysis import contamination, metrics, proof
+from offloadbench.analysis import contamination, link_emulator, metrics, proof
 from offloadbench.analysis.statistics import Values, batches
 from offloadbench.model import Run, Trial
 
@@ -64,9 +64,13 @@ class Observation:
 
 
 def observe(run: Run, trial: Trial) -> Observation | None:
-    """The trial's figures; None unless it ended well and its packets do not show another state than its case."""
+    """The trial's figures; None unless it ended well, its link emulator was not the limit, and its packets do not show
+    another state than its case.
+    """
     figures = metrics.of_trial(run, trial) if trial.outcome == "ok" else None
     if figures is None or math.isnan(figures.cpu_s_per_gb):
+        return None
+    if link_emulator.saturated(trial.wire, run.bed.line_rate_bits_per_s):
         return None
     proofs = proof.judge(trial, counts_super_packets=run.bed.counts_super_packets)
     if any(item.verdict == proof.CONTRADICTED for item in proofs):

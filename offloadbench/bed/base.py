@@ -87,7 +87,7 @@ class Bed(Protocol):
         """The emulated cable's account since `mark`; None where there is no emulated cable."""
 
     def peer_report(self) -> PeerReport | None:
-        """The load host's account since `mark`; None where the load side is on this machine."""
+        """The load side's account since `mark`: of its host, or of its CPUs where that is this machine."""
 
     def close(self) -> None:
         """End the processes of the bed. Safe to call twice."""

@@ -11,6 +11,7 @@ from offloadbench.bed.local import (
     DUT_ADDRESS,
     PEER_ADDRESS,
     PREFIX_LENGTH,
+    LoadSide,
     LocalEnd,
     buffer_limits,
     dut_namespace,
@@ -44,6 +45,7 @@ class Lab:
         dut_ifname, peer_ifname = f"ob{run_id}d", f"ob{run_id}p"
         self.dut = LocalEnd("device under test", DUT_ADDRESS, dut_ifname, dut, self.placement.dut)
         self.peer = LocalEnd("load side", PEER_ADDRESS, peer_ifname, peer, self.placement.peer)
+        self._load_side = LoadSide(self.placement.peer)
         self._wire: Role | None = None
         self._mark: dict[str, Any] = {}
         self.problems: list[str] = []
@@ -108,6 +110,7 @@ class Lab:
         """Both ends are this machine."""
 
     def mark(self) -> None:
+        self._load_side.mark()
         if self._wire:
             self._mark = self._wire.request({}, "mark")
 
@@ -127,8 +130,7 @@ class Lab:
         )
 
     def peer_report(self) -> PeerReport | None:
-        """Both ends are this machine."""
-        return None
+        return self._load_side.report()
 
     def close(self) -> None:
         if self._wire:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import psutil
 
 from offloadbench.bed.base import Remember
 from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import netns, sysctl
+from offloadbench.kernel import irq, netns, sysctl, ticks
+from offloadbench.model import PeerReport
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
 DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
@@ -53,6 +55,35 @@ class LocalEnd:
                 )
         finally:
             os.sched_setaffinity(0, home)
+
+
+class LoadSide:
+    """CPU time of the load side's CPUs where both ends are this machine; an emulator and the tool may share them."""
+
+    def __init__(self, cpus: frozenset[int]) -> None:
+        self._cpus = cpus
+        self._first: tuple[float, dict[str, float], int | None] | None = None
+
+    def mark(self) -> None:
+        """Begin a window."""
+        self._first = self._read()
+
+    def report(self) -> PeerReport | None:
+        """The time since `mark`; None before it."""
+        if self._first is None:
+            return None
+        (began_s, first, woken), (now_s, last, woken_now) = self._first, self._read()
+        grown = {name: last[name] - value for name, value in first.items()}
+        return PeerReport(
+            interval_s=now_s - began_s,
+            cpus=len(self._cpus),
+            cpu_busy_s=grown["cpu_ticks_s"] - grown["cpu_idle_s"] - grown["cpu_steal_s"],
+            cpu_stolen_s=grown["cpu_steal_s"],
+            woken=None if woken is None or woken_now is None else woken_now - woken,
+        )
+
+    def _read(self) -> tuple[float, dict[str, float], int | None]:
+        return time.monotonic(), ticks.read(self._cpus), irq.from_other_cpus(self._cpus)
 
 
 def peer_namespace(run_id: str) -> str:

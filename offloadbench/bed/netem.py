@@ -18,6 +18,7 @@ from offloadbench.bed.local import (
     DUT_ADDRESS,
     PEER_ADDRESS,
     PREFIX_LENGTH,
+    LoadSide,
     LocalEnd,
     buffer_limits,
     dut_namespace,
@@ -53,6 +54,7 @@ class Netem:
         self.dut = LocalEnd("device under test", DUT_ADDRESS, f"ob{run_id}d", dut, self.placement.dut)
         self.peer = LocalEnd("load side", PEER_ADDRESS, f"ob{run_id}p", peer, self.placement.peer)
         self._hop = hop
+        self._load_side = LoadSide(self.placement.peer)
         self._counts: tuple[float, dict[str, dict[str, int]]] | None = None
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back, "wire": "netem"}
@@ -97,6 +99,7 @@ class Netem:
         """Both ends are this machine."""
 
     def mark(self) -> None:
+        self._load_side.mark()
         self._counts = self._read()
 
     def report(self) -> WireReport | None:
@@ -118,8 +121,7 @@ class Netem:
         )
 
     def peer_report(self) -> PeerReport | None:
-        """Both ends are this machine."""
-        return None
+        return self._load_side.report()
 
     def _read(self) -> tuple[float, dict[str, dict[str, int]]]:
         """When, and the totals of both directions."""

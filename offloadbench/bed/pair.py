@@ -9,7 +9,7 @@ from typing import Any
 
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.base import Cable, Remember
-from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LocalEnd, peer_namespace
+from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LoadSide, LocalEnd, peer_namespace
 from offloadbench.errors import HostError
 from offloadbench.kernel import irq, lending, link, netns, sysctl
 from offloadbench.model import PeerReport, WireReport
@@ -38,6 +38,7 @@ class Pair:
         self.peer = LocalEnd("load side", PEER_ADDRESS, peer_nic, peer_namespace(run_id), self.placement.peer)
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {}
+        self._load_side = LoadSide(self.placement.peer)
         self._remember = remember
         self._build()
 
@@ -88,14 +89,13 @@ class Pair:
         """Both ends are this machine."""
 
     def mark(self) -> None:
-        """There is no emulated cable."""
+        self._load_side.mark()
 
     def report(self) -> WireReport | None:
         return None
 
     def peer_report(self) -> PeerReport | None:
-        """Both ends are this machine."""
-        return None
+        return self._load_side.report()
 
     def close(self) -> None:
         """The bed has no processes of its own."""

@@ -20,6 +20,7 @@ import struct
 import sys
 import time
 
+from offloadbench import comms
 from offloadbench.bed.cable import QUANTUM_NS, Cable
 
 TIMER_PRIORITY = 10
@@ -78,6 +79,7 @@ def _report(cable: Cable, asleep_ns: int, now_ns: int) -> None:
 
 
 def main() -> None:
+    comms.take(comms.WIRE)
     order = json.loads(sys.stdin.readline())
     libc = ctypes.CDLL(None, use_errno=True)
     # a timer slack of 1 ns: the default 50 us would be half a quantum

@@ -43,6 +43,11 @@ _CAPABILITIES = (
         "real-time priority of cable and sampler, the load side's NAPI thread on its own CPU",
         "on a busy machine the cable falls behind, and lab-veth charges receiving to the sender",
     ),
+    (
+        "ipc_lock",
+        "served files of ftp-get locked in memory",
+        "a trial that has to read them from the disk again is void",
+    ),
     ("net_raw", "packets for --capture and probe initcwnd --nic", "run without --capture, no live probe"),
 )
 

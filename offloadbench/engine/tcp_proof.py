@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offloadbench import catalog, traffic
-from offloadbench.analysis import tcp_proof, tcp_tuning
+from offloadbench.analysis import link_emulator, tcp_proof, tcp_tuning
 from offloadbench.analysis.tcp_proof import Stretch
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
@@ -52,7 +52,7 @@ def prove(target: tcp_tuning.Target, sysctls: Mapping[str, str], emit: Emit) -> 
 
     Raises:
         HostError: a capability is missing, or no TAP devices.
-        TrafficError: the stream failed, or the emulated cable could not keep up with the rate.
+        TrafficError: the stream failed, or the link emulator could not keep up with the rate.
     """
     rights.for_namespaces("tune --prove")
     lab.require_tun()
@@ -98,10 +98,13 @@ def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
         session.close()
     if wire and wire.behind_s is not None and wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
         raise TrafficError(
-            f"the emulated cable fell behind by {wire.behind_s / wire.interval_s:.1%}: this machine cannot emulate "
+            f"the link emulator fell behind by {wire.behind_s / wire.interval_s:.1%}: this machine cannot emulate "
             "such a path",
             "prove it at a lower --bandwidth",
         )
+    limit = link_emulator.saturated(wire, bed.cable.line_rate_bits_per_s)
+    if limit:
+        raise TrafficError(f"{limit}: this machine cannot emulate such a path", "prove it at a lower --bandwidth")
     return Stretch(
         tcp_proof.bound(target, present(bed.dut.namespace), present(bed.peer.namespace)),
         load.payload_bytes * 8 / load.interval_s,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from offloadbench.analysis import counting, driver_counters, metrics, readings
+from offloadbench.analysis import counting, driver_counters, link_emulator, metrics, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
@@ -27,6 +27,7 @@ from offloadbench.model import (
     CpuUse,
     DriverStatistics,
     Evidence,
+    Load,
     PeerReport,
     Plan,
     PlannedCase,
@@ -39,6 +40,7 @@ from offloadbench.model import (
 )
 from offloadbench.signals import uninterrupted
 from offloadbench.traffic.base import Mark, Session, Traffic
+from offloadbench.units import format_bytes
 
 EVIDENCE_S = 0.2
 # what may wait on an emulated cable that cannot push back, besides the bandwidth-delay product: the queue of a
@@ -48,7 +50,10 @@ QUEUE_BYTES = 4 << 20
 # What it lost below that is missing from the throughput, truly, and is said from WIRE_NOTED_RATIO on.
 WIRE_VOID_RATIO = 0.02
 WIRE_NOTED_RATIO = 0.002
+# more than what a library loaded late may take
+DISK_VOID_BYTES = 1 << 20
 STEAL_NOTED_RATIO = 0.01
+_REMEDY = "use a lower --line-rate, or a quieter machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +122,10 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         assert capture.load_marks is not None
         load = session.finish(*capture.load_marks)
         warnings += load.problems
+        _judge_disk(load)
         if capture.profile:
             warnings += counting.warnings(capture.profile)
-        _judge_wire(capture, warnings)
+        _judge_wire(capture, setting.bed.cable.line_rate_bits_per_s, warnings)
     except Skipped as skip:
         outcome, reason = "skipped", str(skip)
     except OffloadbenchError as error:
@@ -303,13 +309,28 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             account.close()
 
 
-def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
-    """An emulated cable that fell behind measured itself, not the device under test."""
+def _judge_disk(load: Load) -> None:
+    """A server that waited for its disk measured the disk."""
+    if load.disk_read_bytes is not None and load.disk_read_bytes > DISK_VOID_BYTES:
+        raise TrafficError(
+            f"void: the server read {format_bytes(load.disk_read_bytes)} of its files from the disk: they had left the "
+            "memory",
+            "free memory, or raise RLIMIT_MEMLOCK (`ulimit -l`) so that they can be locked there",
+        )
+
+
+def _judge_wire(capture: _Capture, line_rate_bits_per_s: int, warnings: list[str]) -> None:
+    """An emulated link that was the limit or fell behind measured itself, not the device under test."""
     wire = capture.wire
+    limit = link_emulator.saturated(wire, line_rate_bits_per_s)
+    if limit:
+        raise TrafficError(f"void: {limit}", _REMEDY)
+    maybe = link_emulator.narrow(wire, line_rate_bits_per_s)
+    warnings += [maybe] if maybe else []
     if wire is None or wire.behind_s is None or wire.behind_s <= WIRE_NOTED_RATIO * wire.interval_s:
         return
     text = (
-        f"the emulated cable could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "
+        f"the link emulator could not keep up: it lost {wire.behind_s:.2f} s of {wire.interval_s:.0f} s "
         f"(asleep {wire.asleep_ratio:.0%} of the time)"
     )
     if capture.samples:
@@ -317,5 +338,5 @@ def _judge_wire(capture: _Capture, warnings: list[str]) -> None:
         if stolen > STEAL_NOTED_RATIO:
             text += f"; the hypervisor took {stolen:.0%} of the CPU"
     if wire.behind_s > WIRE_VOID_RATIO * wire.interval_s:
-        raise TrafficError(f"void: {text}", "use a lower --line-rate, or a quieter machine")
+        raise TrafficError(f"void: {text}", _REMEDY)
     warnings.append(text)

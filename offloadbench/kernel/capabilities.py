@@ -15,13 +15,14 @@ _BITS = {
     "dac_override": 1,
     "net_admin": 12,
     "net_raw": 13,
+    "ipc_lock": 14,
     "sys_admin": 21,
     "sys_nice": 23,
     "syslog": 34,
     "perfmon": 38,
 }
-# the kernel asks for these in the first user namespace only (kernel/events/core.c, kernel/kallsyms.c)
-_OF_THE_MACHINE = ("perfmon", "syslog")
+# the kernel asks for these in the first user namespace only (kernel/events/core.c, kernel/kallsyms.c, mm/mlock.c)
+_OF_THE_MACHINE = ("perfmon", "syslog", "ipc_lock")
 _WHOLE_RANGE = ["0", "0", "4294967295"]
 
 

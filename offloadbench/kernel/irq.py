@@ -6,6 +6,8 @@ from pathlib import Path
 
 from offloadbench.errors import HostError
 
+_FROM_OTHER_CPUS = ("rescheduling interrupts", "function call interrupts")
+
 
 def device_of(ifname: str) -> Path | None:
     """The device that a NIC of this namespace belongs to: its path stays while the NIC changes namespaces.
@@ -60,6 +62,25 @@ def set_affinity(number: int, cpus: str) -> None:
         _file(number).write_text(cpus)
     except OSError as error:
         raise HostError(f"interrupt {number}: cannot be moved to CPU {cpus}: {error.strerror}", "") from error
+
+
+def from_other_cpus(cpus: frozenset[int]) -> int | None:
+    """Interrupts that these CPUs have had from other CPUs so far, for work or to be woken; None where not counted.
+
+    Architectures name the rows otherwise (RES and CAL on x86, IPI0 and IPI1 on arm64) and describe them alike.
+    """
+    try:
+        return parse_from_other_cpus(Path("/proc/interrupts").read_text(), cpus)
+    except OSError:
+        return None
+
+
+def parse_from_other_cpus(text: str, cpus: frozenset[int]) -> int | None:
+    """The sum of those rows of /proc/interrupts over these CPUs; None where there is no such row."""
+    lines = text.splitlines()
+    columns = [index for index, name in enumerate(lines[0].split()) if int(name.removeprefix("CPU")) in cpus]
+    counts = [line.split()[1:] for line in lines[1:] if line.lower().endswith(_FROM_OTHER_CPUS)]
+    return sum(int(row[column]) for row in counts for column in columns) if counts else None
 
 
 def cpu_list(cpus: frozenset[int]) -> str:

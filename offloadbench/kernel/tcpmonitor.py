@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from offloadbench import comms
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import tcpdiag
 from offloadbench.model import TcpTrace
@@ -228,6 +229,7 @@ def _watch(window: Window) -> bool:
 
 
 def main() -> None:
+    comms.take(comms.MONITOR)
     order = _next_order()
     if order is None:
         return

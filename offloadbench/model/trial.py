@@ -119,6 +119,8 @@ class Load(Frozen, frozen=True, kw_only=True):
         transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
             transfers_cut: in flight at the end.
         problems: what a reader must know about these figures, as sentences.
+        disk_read_bytes: that the server had to fetch from a disk between the marks; None where nothing is served from
+            files, where it is not counted, and in older files.
         latency_us: percentile -> time from a transfer's submission to its end, over those that ended in the window.
     """
 
@@ -133,6 +135,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     settings: dict[str, Any]
     latency_us: dict[str, float] = {}
     problems: list[str] = []
+    disk_read_bytes: int | None = None
 
 
 class WireDirection(Frozen, frozen=True, kw_only=True):
@@ -174,12 +177,17 @@ class WireReport(Frozen, frozen=True, kw_only=True):
 
 
 class PeerReport(Frozen, frozen=True, kw_only=True):
-    """The load host's own account of the window, where it is a host of its own.
+    """CPU time of the load side in the window: of its host, or of its CPUs where both ends are this machine.
+
+    An emulated link's process and the tool may share these CPUs (`BedRecord.shared_cpus`). Older runs have it of hosts
+    only.
 
     Attributes:
         cpu_busy_s: CPU time of all its `cpus` that was neither idle nor stolen, in ticks of its timer.
         clock_offset_s: its monotonic clock minus that of the device under test, true to `clock_uncertainty_s`; None
             where the load side is many hosts.
+        woken: interrupts that its CPUs got from others, where both ends are this machine: each is sent by a CPU, mostly
+            one under test; None in older files.
     """
 
     interval_s: float
@@ -188,6 +196,7 @@ class PeerReport(Frozen, frozen=True, kw_only=True):
     cpu_stolen_s: float
     clock_offset_s: float | None = None
     clock_uncertainty_s: float | None = None
+    woken: int | None = None
 
 
 class TcpTrace(Frozen, frozen=True, kw_only=True):

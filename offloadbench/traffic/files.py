@@ -1,7 +1,7 @@
 """The files that a server serves: made once, kept in a cache, checked before every run.
 
-Their content is pseudo-random, so that checksums and compression see real data. Checking reads them whole, which
-also brings them into the page cache: the disk is not what is measured.
+Their content is pseudo-random, so that checksums and compression see real data. The disk is not what is measured: the
+server holds them in memory while it serves them (`offloadbench.kernel.page_cache`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from offloadbench.cache import cache_folder
 from offloadbench.errors import HostError
+from offloadbench.kernel import memory
 from offloadbench.units import format_bytes
 
 _BLOCK = 1 << 20
@@ -52,19 +52,28 @@ def _known_digests(path: Path) -> dict[str, str]:
         return {}
 
 
+def require_memory(total_bytes: int) -> None:
+    """Whether files of so many bytes can be held in memory now.
+
+    Raises:
+        HostError: they cannot.
+    """
+    available = memory.available_bytes()
+    if available < total_bytes + _SPARE_MEMORY_BYTES:
+        raise HostError(
+            f"{format_bytes(available)} of memory is available; the served files need {format_bytes(total_bytes)} of "
+            f"it, and {format_bytes(_SPARE_MEMORY_BYTES)} must stay free",
+            "use smaller files: --set file_size=32MiB",
+        )
+
+
 def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[Path, list[str]]:
     """A folder with `count` files of `size_bytes` each, and their names.
 
     Raises:
-        HostError: not enough memory to keep them in the page cache, or not enough disk to make them.
+        HostError: not enough memory to hold them, or not enough disk to make them.
     """
-    total = count * size_bytes
-    available = psutil.virtual_memory().available
-    if available < total + _SPARE_MEMORY_BYTES:
-        raise HostError(
-            f"{format_bytes(available)} of memory is available; the served files need {format_bytes(total)} of it",
-            "use smaller files: --set file_size=32MiB",
-        )
+    require_memory(count * size_bytes)
     folder = cache_folder() / f"files-{size_bytes}"
     names = [f"file{number:03d}.bin" for number in range(count)]
     try:

@@ -1,77 +1,92 @@
-"""Is our load as fast as iperf3's? FTP clients against `iperf3 -Z -P 8` on lab-veth, case tso, same pinning, in turn.
+"""Is our load as fast as others'? FTP clients against iperf3 and vsftpd on lab-veth, case tso, in turn.
 
     python -m tests.benchmarks.load [ROUNDS]
 
-iperf3 copies what it receives; so the ratio with `discard=copy` is stated too.
+Same CPUs and congestion control for all (see contest.py). iperf3's receiver copies what it receives, ours lets the
+kernel drop it, so the load with `discard=copy` is stated too; vsftpd serves the same files to the same clients.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from offloadbench import catalog, traffic
+from offloadbench import catalog
 from offloadbench.bed.base import Bed
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import Site, open_site
-from offloadbench.kernel import netns
+from offloadbench.engine.site import open_site
+from offloadbench.traffic import files
+from offloadbench.traffic.ftp.kind import FtpTraffic
+from tests.benchmarks.contest import contest, iperf3, started, stopped, workload
 
-WARM_UP_S, WINDOW_S = 2.0, 5.0
-
-
-def ftp_bits_per_s(bed: Bed, settings: list[str]) -> float:
-    """Goodput of the FTP load over the window."""
-    definition = catalog.override_parameters([catalog.workload("ftp-get")], settings)[0]
-    load = traffic.from_definition(definition)
-    load.prepare(print)
-    session = load.start(bed.dut, bed.peer, 0)
-    try:
-        time.sleep(WARM_UP_S)
-        opened = session.mark()
-        time.sleep(WINDOW_S)
-        closed = session.mark()
-        return (closed.payload_bytes - opened.payload_bytes) * 8 / (closed.t_s - opened.t_s)
-    finally:
-        session.close()
+PORT = 2121
+OURS, COPYING = "ftp-get", "ftp-get, discard=copy"
+FEW, MANY, VSFTPD = "iperf3 -Z -P 8", "iperf3 -Z -P 32", "vsftpd, our clients"
 
 
-def iperf3_bits_per_s(bed: Bed) -> float:
-    """Goodput of iperf3 with zero-copy sending and 8 streams; the sender is the device under test."""
-    place = bed.placement
-    server = ["iperf3", "-s", "-1", "-B", bed.peer.address]
-    client = ["iperf3", "-c", bed.peer.address, "-Z", "-P", "8", "-C", "cubic", "-J"]
-    client += ["-O", str(int(WARM_UP_S)), "-t", str(int(WINDOW_S))]
-    with netns.entered(bed.peer.namespace):
-        listening = subprocess.Popen(_pinned(place.peer, server), stdout=subprocess.DEVNULL)
-    time.sleep(0.5)
-    with netns.entered(bed.dut.namespace):
-        output = subprocess.run(_pinned(place.dut, client), stdout=subprocess.PIPE, check=True).stdout
-    listening.wait(10)
-    return float(json.loads(output)["end"]["sum_received"]["bits_per_second"])
+@contextmanager
+def vsftpd(bed: Bed) -> Iterator[None]:
+    """vsftpd, with our files and our clients."""
+    kind = FtpTraffic(catalog.workload("ftp-get"))
+    folder, names = files.provide(kind.file_count, kind.file_bytes, print)
+    lines = {
+        "listen": "YES",
+        "listen_address": bed.dut.address,
+        "listen_port": PORT,
+        "anonymous_enable": "YES",
+        "anon_root": folder,
+        "use_sendfile": "YES",
+        "seccomp_sandbox": "NO",
+        "isolate_network": "NO",
+        "pasv_min_port": kind.passive_ports[0],
+        "pasv_max_port": kind.passive_ports[1],
+        "background": "NO",
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
+        settings.writelines(f"{name}={value}\n" for name, value in lines.items())
+        settings.flush()
+        server = started(bed.dut, ["vsftpd", settings.name])
+        try:
+            time.sleep(0.5)
+            clients = bed.peer.launch("offloadbench.traffic.ftp.client", "the FTP clients")
+            try:
+                order = {
+                    "address": bed.dut.address,
+                    "port": PORT,
+                    "user": "anonymous",
+                    "password": "-",
+                    "clients": kind.clients,
+                    "files": names,
+                    "file_bytes": kind.file_bytes,
+                    "window_bytes": 0,
+                    "wake_at_bytes": kind.wake_at_bytes,
+                    "discard": kind.discard,
+                }
+                clients.request(order, "ready")
+                yield
+            finally:
+                clients.close()
+        finally:
+            stopped(server)
 
 
-def _pinned(cpus: frozenset[int], arguments: list[str]) -> list[str]:
-    return ["taskset", "-c", ",".join(map(str, sorted(cpus))), *arguments]
-
-
-def measure(site: Site, rounds: int) -> None:
-    """Print every round, and the medians and their ratios."""
-    rows: list[tuple[float, float, float]] = []
-    for number in range(rounds):
-        row = (ftp_bits_per_s(site.bed, []), iperf3_bits_per_s(site.bed), ftp_bits_per_s(site.bed, ["discard=copy"]))
-        print(
-            f"round {number + 1}: ftp {row[0] / 1e9:.1f}, iperf3 {row[1] / 1e9:.1f}, ftp copy {row[2] / 1e9:.1f} Gbit/s"
-        )
-        rows.append(row)
-    print(f"median of paired ratios: ftp / iperf3 {statistics.median(a / b for a, b, _ in rows):.2f}")
-    print(f"median of paired ratios: ftp discard=copy / iperf3 {statistics.median(c / b for _, b, c in rows):.2f}")
+CONTENDERS = {
+    OURS: workload("ftp-get"),
+    FEW: iperf3("-Z", "-P", "8"),
+    MANY: iperf3("-Z", "-P", "32"),
+    VSFTPD: vsftpd,
+    COPYING: workload("ftp-get", "discard=copy"),
+}
+RATIOS = [(OURS, FEW), (OURS, MANY), (OURS, VSFTPD), (COPYING, FEW), (COPYING, MANY)]
 
 
 if __name__ == "__main__":
+    subprocess.run(["iperf3", "--version"], check=True, stdout=subprocess.DEVNULL)
     options = Options(nic="lab-veth", cases="tso", workloads=["ftp-get"], output=Path())
-    with open_site(options, print) as opened_site:
-        measure(opened_site, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    with open_site(options, print) as site:
+        contest(site.bed, CONTENDERS, RATIOS, int(sys.argv[1]) if len(sys.argv) > 1 else 5)

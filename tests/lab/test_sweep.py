@@ -18,7 +18,7 @@ def test_two_points_are_measured_shown_and_resumed(offloadbench: Offloadbench, t
     folder = tmp_path / "rtt"
     done = offloadbench("sweep", *WORDS, *SHORT, "--output", str(folder))
     # a machine too busy for the wire voids a trial, and says so
-    if done.returncode == 5 and "void: the emulated cable" in done.stderr:
+    if done.returncode == 5 and "void: the link emulator" in done.stderr:
         done = offloadbench("sweep", "--resume", "--output", str(folder))
     assert done.returncode == 0, done.stderr
     sweep = sweepfile.load(folder)

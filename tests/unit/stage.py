@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from offloadbench.bed.base import Cable
 from offloadbench.bed.cpus import Placement
@@ -69,6 +70,8 @@ class Stage:
         self.done: list[str] = []
         self.events: list[Event] = []
         self.behind_s = 0.0
+        self.disk_read_bytes: int | None = None
+        self.asleep_ratio, self.used_ratio = 0.5, 0.001
         self.counted_per_s: dict[str, float] = {}
         self.watched: list[tuple[str, int]] = []
         self.in_flight_bytes = -1
@@ -122,13 +125,16 @@ class Stage:
 
     def report(self) -> WireReport | None:
         self.step("wire report")
+        # full-size frames, 1538 bytes each on the link
+        segments = round(self.used_ratio * self.cable.line_rate_bits_per_s * 10.0 / 8 / 1538)
+        carried = WireDirection(frames=segments, segments=segments, l2_bytes=segments * 1514, dropped=0)
         return WireReport(
             interval_s=10.0,
-            asleep_ratio=0.5,
+            asleep_ratio=self.asleep_ratio,
             behind_s=self.behind_s,
             late_max_s=0.0,
             late_p99_s=0.0,
-            to_peer=_DIRECTION,
+            to_peer=carried,
             to_dut=_DIRECTION,
         )
 
@@ -141,7 +147,7 @@ class Stage:
     def finish(self, opened: Mark, closed: Mark) -> Load:
         del opened, closed
         self.step("finish traffic")
-        return builders.load(1000, 1.0)
+        return replace(builders.load(1000, 1.0), disk_read_bytes=self.disk_read_bytes)
 
     def check(self) -> None:
         if "check" in self.failing:

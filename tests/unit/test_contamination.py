@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from offloadbench import catalog
+from offloadbench import catalog, comms
 from offloadbench.analysis import contamination, module_tables, tables
 from offloadbench.model import CpuUse, ProfileCounts, Run, Trial
 from tests.unit import builders
@@ -32,12 +32,12 @@ def _profiled(counts: ProfileCounts, idle_s: float = 0.0) -> Trial:
 
 def _counts(rows: list[tuple[int, str, int]], own: set[str] | None = None, **changes: object) -> ProfileCounts:
     """Rows: address, process, samples; user mode below the kernel's half. `own`: the processes that are known to be."""
-    comms = tuple(dict.fromkeys(comm for _, comm, _ in rows))
+    names = tuple(dict.fromkeys(comm for _, comm, _ in rows))
     made: list[ProfileRow] = [
-        (address, "K" if address >> 63 else "U", comms.index(comm), 0, 0, count, count) for address, comm, count in rows
+        (address, "K" if address >> 63 else "U", names.index(comm), 0, 0, count, count) for address, comm, count in rows
     ]
-    counts = profile_counts(made, [CLOCK], comms, **changes)  # type: ignore[arg-type]
-    return counts if own is None else replace(counts, own=[comm in own for comm in comms])
+    counts = profile_counts(made, [CLOCK], names, **changes)  # type: ignore[arg-type]
+    return counts if own is None else replace(counts, own=[comm in own for comm in names])
 
 
 def _foreign(base: Run, counts: ProfileCounts) -> contamination.Foreign:
@@ -62,7 +62,7 @@ def test_a_stray_process_below_the_limit_is_no_warning(sample_run: Run) -> None:
     assert contamination.warnings(_run(sample_run, one), one) == []
 
 
-@pytest.mark.parametrize("server", ["ob-ftp-server", "ob-initiator", "ob-stream", "ob-target"])
+@pytest.mark.parametrize("server", comms.ROLES)
 def test_every_server_of_ours_is_at_home_in_files_that_do_not_say_whose_processes_they_are(
     sample_run: Run, server: str
 ) -> None:

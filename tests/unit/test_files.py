@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from offloadbench.errors import HostError
+from offloadbench.kernel import memory
 from offloadbench.traffic import files
 
 SIZE = 3000
@@ -85,7 +85,7 @@ def test_a_damaged_list_of_digests_makes_the_files_again(cache: Path, text: str)
 
 
 def test_too_little_memory_is_told_with_both_figures(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=256 << 20))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 256 << 20)
     with pytest.raises(HostError, match="256 MiB of memory") as caught:
         files.provide(8, 128 << 20, lambda text: None)
     assert "1 GiB" in caught.value.message

@@ -44,7 +44,7 @@ def test_what_every_load_host_runs_is_python_3_7(module: str) -> None:
 
 
 def test_a_module_is_sent_with_what_it_imports_and_nothing_else() -> None:
-    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.traffic.orders"}
+    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.traffic.orders", "offloadbench.comms"}
     assert sources.closure("offloadbench.no_such_module") == {}
 
 

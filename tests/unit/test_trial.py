@@ -204,6 +204,45 @@ def test_a_cable_within_its_margin_is_no_warning(stage: Stage) -> None:
     assert (trial.outcome, trial.warnings) == ("ok", [])
 
 
+def test_a_server_that_waited_for_its_disk_makes_the_trial_void(stage: Stage) -> None:
+    stage.disk_read_bytes = 300 << 20
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == "void: the server read 300 MiB of its files from the disk: they had left the memory"
+    assert trial.load is not None
+
+
+@pytest.mark.parametrize("read_bytes", [None, 0, trials.DISK_VOID_BYTES])
+def test_a_server_whose_files_were_in_memory_is_fine(stage: Stage, read_bytes: int | None) -> None:
+    stage.disk_read_bytes = read_bytes
+    trial = stage.run()
+    assert (trial.outcome, trial.warnings) == ("ok", [])
+
+
+def test_an_emulator_that_never_slept_beside_a_half_empty_link_was_the_limit(stage: Stage) -> None:
+    """Nothing was ever behind schedule: what is in flight waits for the emulator, and nothing else comes meanwhile."""
+    stage.asleep_ratio, stage.used_ratio = 0.02, 0.14
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == "void: the link emulator was the limit (idle 2% of the time, the link 14% full)"
+    assert trial.load is not None
+
+
+def test_an_emulator_without_margin_on_a_full_link_is_not_the_limit(stage: Stage) -> None:
+    stage.asleep_ratio, stage.used_ratio = 0.02, 0.999
+    trial = stage.run()
+    assert (trial.outcome, trial.warnings) == ("ok", [])
+
+
+def test_an_emulator_that_may_have_been_the_limit_is_a_warning(stage: Stage) -> None:
+    stage.asleep_ratio, stage.used_ratio = 0.22, 0.75
+    trial = stage.run()
+    assert trial.outcome == "ok"
+    assert trial.warnings == [
+        "the link emulator may have limited the throughput (idle 22% of the time, the link 75% full)"
+    ]
+
+
 def test_a_machine_without_tracepoints_runs_on_without_evidence(stage: Stage) -> None:
     stage.failing["evidence"] = ProfilerError("no tracefs")
     trial = stage.run()

@@ -13,13 +13,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
+from offloadbench import comms
 from offloadbench.analysis.attribution.rules import OTHER
 from offloadbench.analysis.attribution.verdicts import Verdicts
 from offloadbench.model import ProfileCounts
 from offloadbench.packed import Columns, unpack_chains
 
-# files of versions that did not record which processes were the run's own
-SERVERS = ("ob-ftp-server", "ob-initiator", "ob-stream", "ob-target")
 # the idle task, and kernel threads that run softirqs, poll NICs, or do the scheduler's and RCU's work for everybody.
 # All others (kdamond, kswapd, kcompactd, khugepaged, writeback, a journal) serve no network: their work is foreign.
 _SERVING = ("swapper*", "ksoftirqd/*", "napi/*", "irq/*", "migration/*", "rcu*", "cpuhp/*", "iscsi_*", "scsi_*")
@@ -42,13 +41,14 @@ def is_worker(comm: str) -> bool:
 
 def own_processes(counts: ProfileCounts) -> list[bool]:
     """For each of the profile's processes whether all its work is the benchmark's, or the kernel's for the network."""
-    run = counts.own or [comm in SERVERS for comm in counts.comms]
+    # files of earlier versions did not record which processes were the run's own
+    run = counts.own or [comm in comms.ROLES for comm in counts.comms]
     return [own or serves_network(comm) for comm, own in zip(counts.comms, run, strict=True)]
 
 
 def names_server(counts: ProfileCounts) -> bool:
     """Whether the run's own processes are known: in files of early versions a server was `python` like others."""
-    return bool(counts.own) or any(comm in SERVERS for comm in counts.comms)
+    return bool(counts.own) or any(comm in comms.ROLES for comm in counts.comms)
 
 
 def foreign_rows(counts: ProfileCounts, verdicts: Verdicts, columns: Columns) -> npt.NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.traffic.orders import answer, read_configuration, read_orders
 
 READ_BYTES = 4 << 20
@@ -261,6 +262,7 @@ class Fleet:
 
 
 def main() -> None:
+    comms.take(comms.FTP_CLIENTS)
     try:
         fleet = Fleet(read_configuration())
         fleet.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,12 @@ class FtpTraffic:
             raise UsageError(f"discard = {self.discard!r}", f"write one of {', '.join(_DISCARDS)}")
         if not 1 <= self.passive_ports[0] <= self.passive_ports[1] <= 65535:
             raise UsageError(f"workload {definition.name}: passive_ports are not ports", "write 40000-40999")
-        if self.file_bytes < 1 or self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
+        if self.file_bytes < 1:
+            raise UsageError(f"file_size = {parameters['file_size']!r}: at least 1 byte", "write 128MiB")
+        if self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
             raise UsageError(
-                f"workload {definition.name}: file_size or passive_ports is too small",
-                "two ports a client, whole files",
+                f"passive_ports = {parameters['passive_ports']!r}: {self.clients} clients need two ports each",
+                f"write {self.passive_ports[0]}-{min(65535, self.passive_ports[0] + 2 * self.clients)}, or more",
             )
         self._folder = Path()
         self._names: list[str] = []
@@ -75,6 +78,7 @@ class FtpTraffic:
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> FtpSession:
         window_bytes = self.window_bytes or in_flight_bytes // self.clients
+        files.require_memory(self.file_count * self.file_bytes)
         # made for this trial and known to its two processes only; given by pipe, never on a command line
         user, password = f"bench-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
         server = dut.launch("offloadbench.traffic.ftp.server", "the FTP server")
@@ -84,6 +88,7 @@ class FtpTraffic:
                 {
                     "address": dut.address,
                     "folder": str(self._folder),
+                    "files": self._names,
                     "user": user,
                     "password": password,
                     "congestion_control": self.congestion_control,
@@ -113,7 +118,17 @@ class FtpTraffic:
                 if role:
                     role.close()
             raise
-        return FtpSession(server, clients, self.clients, {**self.settings(), "window_bytes": window_bytes})
+        settings = {**self.settings(), "window_bytes": window_bytes, "files_locked": not ready["unlocked"]}
+        if ready["unlocked"]:
+            settings["files_not_locked_because"] = ready["unlocked"]
+        return FtpSession(server, clients, self.clients, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _FtpMark(Mark):
+    """A mark that knows what the server had read from the disk so far."""
+
+    disk_read_bytes: int | None
 
 
 class FtpSession:
@@ -126,11 +141,19 @@ class FtpSession:
         self._settings = settings
         self.watched: list[tuple[str, int]] = []
 
-    def mark(self) -> Mark:
+    def mark(self) -> _FtpMark:
         reply = self._clients.request({"do": "mark"}, "mark")
-        return Mark(t_s=reply["t_ns"] * 1e-9, payload_bytes=reply["payload_bytes"], cpu_s=reply["cpu_s"])
+        return _FtpMark(
+            t_s=reply["t_ns"] * 1e-9,
+            payload_bytes=reply["payload_bytes"],
+            cpu_s=reply["cpu_s"],
+            disk_read_bytes=self._server.request({"do": "report"}, "report")["disk_read_bytes"],
+        )
 
     def finish(self, opened: Mark, closed: Mark) -> Load:
+        assert isinstance(opened, _FtpMark)
+        assert isinstance(closed, _FtpMark)
+        before, after = opened.disk_read_bytes, closed.disk_read_bytes
         self._clients.request({"do": "finish"}, "settled", _FINISH_TIMEOUT_S)
         self._server.request({"do": "drain"}, "report")
         received = self._clients.receive("finished", _FINISH_TIMEOUT_S)
@@ -153,6 +176,7 @@ class FtpSession:
             transfers_cut=received["cut"],
             cpu_s=closed.cpu_s - opened.cpu_s,
             settings=self._settings,
+            disk_read_bytes=None if before is None or after is None else after - before,
             problems=[f"{one}: what they received from then on is not counted" for one in lost],
         )
 

@@ -19,7 +19,8 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.servers import FTPServer
 
-COMM = "ob-ftp-server"
+from offloadbench import comms
+from offloadbench.kernel import page_cache
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -105,6 +106,7 @@ class _Orders:
                 "complete": _Counts.complete,
                 "cut": _Counts.cut,
                 "cpu_s": sum(os.times()[:2]),
+                "disk_read_bytes": page_cache.disk_read_bytes(),
             }
         )
 
@@ -127,17 +129,23 @@ class _Orders:
 
 def main() -> None:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
-    # a name of its own: a stray python on the measured CPU shows in the profile as what it is
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.FTP_SERVER)
     config = json.loads(sys.stdin.readline())
     try:
         server = FTPServer((config["address"], 0), make_handler(config))
+        # 512 by default, which 256 clients with a data connection each exceed; the workload sets the limit
+        server.max_cons = 0
         _with_congestion_control(server.socket, config["congestion_control"])
     except OSError as error:
         _answer({"event": "error", "message": str(error), "hint": "see net.ipv4.tcp_available_congestion_control"})
         return
+    try:
+        unlocked = page_cache.hold([Path(config["folder"], name) for name in config["files"]])
+    except OSError as error:
+        _answer({"event": "error", "message": str(error), "hint": "the served files went away: start again"})
+        return
     _Orders(server)
-    _answer({"event": "ready", "port": server.address[1]})
+    _answer({"event": "ready", "port": server.address[1], "unlocked": unlocked})
     server.serve_forever(handle_exit=False)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from offloadbench import comms
 from offloadbench.traffic.iscsi.counts import Completions
 from offloadbench.traffic.iscsi.load import pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError
@@ -58,7 +59,9 @@ class BlockLoad:
         self._places: set[int] = set()
         self._issued = 0
         self._stopping = False
-        self._threads = [threading.Thread(target=self._write, daemon=True) for _ in range(queue_depth)]
+        self._threads = [
+            threading.Thread(target=self._write, name=comms.INITIATOR, daemon=True) for _ in range(queue_depth)
+        ]
         self.failure = ""
         self.completions = Completions()
 

@@ -7,15 +7,15 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.traffic.iscsi import connection, counts, scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.role import COMM, InitiatorRole, in_force
+from offloadbench.traffic.iscsi.role import InitiatorRole, in_force
 from offloadbench.traffic.iscsi.session import Session
 from offloadbench.traffic.orders import answer
 
@@ -157,7 +157,7 @@ class Initiator(InitiatorRole):
 
 def main() -> None:
     # a name of its own: a stray python on the measured CPU shows in the profile as what it is
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.INITIATOR)
     # the next order comes after our answer only: nothing of it can stay in this buffer
     line = sys.stdin.readline()
     if not line:

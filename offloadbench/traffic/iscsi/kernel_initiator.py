@@ -11,16 +11,16 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import open_iscsi
 from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.role import COMM, InitiatorRole, in_force
+from offloadbench.traffic.iscsi.role import InitiatorRole, in_force
 from offloadbench.traffic.orders import answer, read_configuration
 
 _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
@@ -135,7 +135,7 @@ class KernelInitiator(InitiatorRole):
 
 
 def main() -> None:
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.INITIATOR)
     # as if our input had been closed: the kernel's sessions are ended in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     initiator = KernelInitiator(read_configuration())

@@ -18,8 +18,6 @@ import numpy as np
 from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.orders import answer, serve
 
-COMM = "ob-initiator"
-
 
 class CommandLoad(Protocol):
     """Commands that are always on their way, of a session or to a disk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from offloadbench import comms
 from offloadbench.traffic.iscsi import pdu, scsi
 from offloadbench.traffic.iscsi.command import Command, Tasks
 from offloadbench.traffic.iscsi.connection import Connection
@@ -34,7 +35,7 @@ class Session:
         self._sender = Sender(connection, negotiated, self._tasks)
         self._receiver = Receiver(connection, negotiated, self._tasks, self._sender)
         self._threads = [
-            threading.Thread(target=self._run, args=(loop,), daemon=True)
+            threading.Thread(target=self._run, args=(loop,), name=comms.INITIATOR, daemon=True)
             for loop in (self._sender.loop, self._receiver.loop)
         ]
         for thread in self._threads:

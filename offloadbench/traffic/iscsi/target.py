@@ -11,13 +11,11 @@ import os
 import signal
 import sys
 import tempfile
-from pathlib import Path
 from typing import IO, Any
 
+from offloadbench import comms
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import processes, tgt
-
-COMM = "ob-target"
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -68,7 +66,7 @@ def _follow(order: str, daemon: tgt.Daemon) -> None:
 
 
 def main() -> None:
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.TARGET)
     # as if our input had been closed: tgtd is ended in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     line = sys.stdin.readline()

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from pathlib import Path
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.traffic.orders import answer, read_configuration, read_orders
 
-COMM = "ob-stream"
 CONNECT_S = 30.0
 # asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN
 _SO_SNDBUFFORCE = 32
@@ -38,7 +37,7 @@ class Stream:
         self._socket.settimeout(CONNECT_S)
         self._socket.connect((config["address"], config["port"]))
         self._socket.setblocking(True)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=comms.STREAM_SENDER, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -82,7 +81,7 @@ def _drain(streams: list[Stream]) -> None:
 
 def main() -> None:
     # a name of its own: it shows in the profile as what it is
-    Path("/proc/self/comm").write_text(COMM)
+    comms.take(comms.STREAM_SENDER)
     config = read_configuration()
     try:
         streams = [Stream(config) for _ in range(config["connections"])]

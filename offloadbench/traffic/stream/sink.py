@@ -15,6 +15,7 @@ import termios
 import time
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.traffic.orders import answer, read_configuration, read_orders
 
 READ_BYTES = 4 << 20
@@ -115,6 +116,7 @@ def _unread_bytes(connection: socket.socket) -> int:
 
 
 def main() -> None:
+    comms.take(comms.STREAM_SINK)
     try:
         Sink(read_configuration()).run()
     except OSError as error:
