@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{output} exists", "choose another --output, or add --force")
     there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine
     words = [*run_defaults.words(arguments, {"dut", "output", "peer", "fleet"}), "--peer=wait", f"--output={there}"]
-    code = _follow(ssh.command(host, [host.python, "-m", "offloadbench", "run", *words]))
+    code = _follow(ssh.command(host, [host.python, "-P", "-m", "offloadbench", "run", *words]))
     if code == _SSH_FAILED:
         raise HostError(f"{host.where}: ssh could not run offloadbench there", "see its message above")
     fetched = subprocess.run(ssh.command(host, ["cat", there]), capture_output=True, check=False)
@@ -97,12 +97,12 @@ def _call(line: str) -> subprocess.Popen[bytes] | None:
 
     asked = wait.asked_for(line)
     if asked is None:
-        if " | python3 -c " in line:
+        if " | python3 " in line:
             raise HostError("the host under test has another version of offloadbench", "install the same one there")
         return None
     address, port, token = asked
     caller = subprocess.Popen(
-        [sys.executable, "-c", wait.caller(address, port)],
+        [sys.executable, "-I", "-c", wait.caller(address, port)],
         stdin=subprocess.PIPE,
         start_new_session=True,
         env=os.environ,

@@ -56,7 +56,7 @@ class SshHost:
         """
         try:
             return Connection(
-                _Ssh(command(self, [self.python, "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
+                _Ssh(command(self, [self.python, "-I", "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
             )
         except TrafficError as error:
             hint = f"this must work by itself: {shlex.join(command(self, [self.python, '-V']))}"
