@@ -190,6 +190,13 @@ class End(Protocol):
     def available_memory_bytes(self) -> int:
         """What processes at this end may still take."""
 
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        """What of its NIC decides what is sent, and these sysctls, as far as it can be seen; to be compared later.
+
+        Raises:
+            OffloadbenchError: it cannot be asked.
+        """
+
 
 def python_role(module: str) -> list[str]:
     """The argument list that plays a role module with this interpreter, from the very package that this process runs.

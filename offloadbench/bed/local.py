@@ -12,7 +12,7 @@ import psutil
 
 from offloadbench.bed.base import Remember
 from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import netns, sysctl
+from offloadbench.kernel import device_state, netns, sysctl
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
 DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
@@ -36,6 +36,10 @@ class LocalEnd:
 
     def available_memory_bytes(self) -> int:
         return int(psutil.virtual_memory().available)
+
+    def state(self, sysctls: Iterable[str]) -> device_state.State:
+        found = device_state.read(self.ifname, self.namespace)
+        return found | device_state.of_sysctls(sysctls, self.namespace)
 
     def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         # a child inherits namespace and CPUs of the thread that forks it

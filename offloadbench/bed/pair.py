@@ -51,7 +51,7 @@ class Pair:
         sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
         for name, value in self.cable.sysctls.items():
             for where in (None, namespace):
-                self._remember("sysctl", name=name, value=sysctl.read(name, where), namespace=where)
+                self._remember("sysctl", name=name, value=sysctl.read(name, where), asked=value, namespace=where)
                 sysctl.write(name, value, where)
         self._remember("lent_nic", ifname=self.peer.ifname, namespace=namespace, was=lending.snapshot(self.peer.ifname))
         lending.lend(self.peer.ifname, namespace)

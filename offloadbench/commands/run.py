@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from offloadbench.commands import cable, run_elsewhere, show_error
 from offloadbench.commands.run_arguments import add_arguments
-from offloadbench.errors import OK, OffloadbenchError, TrafficError, UsageError
+from offloadbench.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ def main(arguments: argparse.Namespace) -> int:
         return run_elsewhere.main(arguments)
     if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    if not arguments.resume and not (arguments.nic and arguments.cases):
-        raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
+    missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not arguments.resume]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            "for example: offloadbench run --nic lab --cases paper",
+        )
     if arguments.call_graph and arguments.no_profile:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
     _at_least("duration", arguments.duration, 2)
@@ -164,6 +168,9 @@ def _measure(options: Options, *, dry_run: bool) -> int:
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
+    if not failed and not any(trial.outcome == "ok" for trial in run.trials):
+        reasons = "; ".join(dict.fromkeys(trial.reason for trial in run.trials))
+        raise FeatureError(f"no trial could be measured: {reasons}", f"offloadbench cases --nic {options.nic}")
     return TrafficError.exit_code if failed else OK
 
 

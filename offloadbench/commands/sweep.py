@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import cable, sweeping
+from offloadbench.commands import cable, endings, sweeping
 from offloadbench.errors import OK, UsageError
 from offloadbench.units import parse_rate_bits_per_s, parse_time_s
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.show:
+        endings.check(arguments.plot, (".svg", ".png"), "--plot")
         print("\n".join(sweeping.table(arguments.show)))
         if arguments.plot:
             _draw(arguments.show, arguments.plot)
@@ -124,8 +125,6 @@ def _draw(folder: Path, path: Path) -> None:
     from offloadbench.report.plots import style
     from offloadbench.report.sweep_views import against_rtt
 
-    if path.suffix not in (".svg", ".png"):
-        raise UsageError(f"--plot {path}: neither .svg nor .png", "name the file rtt.svg")
     found = sweepfile.load(folder)
     drawn = against_rtt(found, sweepfile.load_runs(found, folder))
     if drawn is None:

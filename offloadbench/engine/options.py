@@ -73,6 +73,8 @@ def check_output(options: Options) -> None:
     folder = options.output.parent
     if options.output.exists() and not options.force and not options.resume:
         raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
+    if not folder.exists():
+        raise UsageError(f"{folder}: no such folder", "make it, or choose another --output")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
 

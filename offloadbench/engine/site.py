@@ -47,7 +47,7 @@ def open_journal(owner: str, emit: Emit) -> Iterator[Journal]:
             yield journal
         finally:
             with uninterrupted():
-                journal.close(lambda _: None)
+                journal.close(tell)
     finally:
         lock.release()
 

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from offloadbench.engine.undo_others import overwritten
 from offloadbench.engine.undo_steps import Step, Tell, take_back
 from offloadbench.errors import HostError, RestoreError, UsageError
 from offloadbench.kernel import processes
@@ -89,6 +90,9 @@ class Journal:
     def mark(self) -> int:
         return len(self._steps)
 
+    def steps_since(self, mark: int) -> list[Step]:
+        return self._steps[mark:]
+
     def undo_to(self, mark: int, tell: Tell) -> None:
         """Take back the steps since `mark`.
 
@@ -102,8 +106,10 @@ class Journal:
         self._append({"undone_to": mark})
 
     def close(self, tell: Tell) -> None:
-        """Take back everything, and remove the journal."""
-        self.undo_to(0, tell)
+        """Take back everything, and remove the journal; what somebody else set meanwhile is told."""
+        for text in overwritten(self._steps):
+            tell(text)
+        self.undo_to(0, lambda _: None)
         self._stream.close()
         self.path.unlink(missing_ok=True)
 
@@ -159,6 +165,8 @@ def _take_back_journal(path: Path, header: Step, steps: list[Step], tell: Tell) 
     elif header:
         for ended in processes.end_of_run(header["run_id"]):
             tell(f"ended {ended}")
+        for text in overwritten(steps):
+            tell(text)
         failed = take_back(steps, tell)
         if failed:
             return failed

@@ -190,7 +190,7 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
     path = tmp_path / "wait.json"
     process, said = begin(path, "--peer", "wait:7979", "--cases", "tso", *FTP, *SHORT, "--no-profile", until="echo ")
     line = said[-1]
-    assert re.fullmatch(r"echo \S+ \| python3 -c '.*'", line)
+    assert re.fullmatch(r"echo \S+ \| python3 -I -c '.*'", line)
     # another line, with a token of somebody else's, is turned away
     stranger = host.start(["sh", "-c", line.replace("echo ", "echo x", 1)])
     assert stranger.wait(60) is not None

@@ -72,6 +72,9 @@ class RemoteEnd:
     def available_memory_bytes(self) -> int:
         return int(self.bed.connection.ask("memory"))
 
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        return dict(self.bed.connection.ask("state", self.ifname, list(sysctls)))
+
 
 class Remote:
     """This machine's NIC and a load host, as a `Bed`.
