@@ -190,6 +190,9 @@ class End(Protocol):
     def available_memory_bytes(self) -> int:
         """What processes at this end may still take."""
 
+    def is_folder(self, path: str) -> bool:
+        """Whether this end has such a folder."""
+
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         """What of its NIC decides what is sent, and these sysctls, as far as it can be seen; to be compared later.
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +37,9 @@ class LocalEnd:
 
     def available_memory_bytes(self) -> int:
         return int(psutil.virtual_memory().available)
+
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
 
     def state(self, sysctls: Iterable[str]) -> device_state.State:
         found = device_state.read(self.ifname, self.namespace)
@@ -81,6 +85,17 @@ def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remembe
     sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
     sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
     for name, value in sysctls.items():
+        sysctl.write(name, value, namespace)
+
+
+def set_sysctls(values: Mapping[str, str], namespace: str | None, remember: Remember) -> None:
+    """Set values that outlive the run, and therefore must be put back.
+
+    Raises:
+        RefusedError: the kernel refuses a value.
+    """
+    for name, value in values.items():
+        remember("sysctl", name=name, value=sysctl.read(name, namespace), asked=value, namespace=namespace)
         sysctl.write(name, value, namespace)
 
 

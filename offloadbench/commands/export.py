@@ -108,6 +108,8 @@ def _format(arguments: argparse.Namespace) -> str:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    if arguments.table in PROBE_TABLE_NAMES and "profile" in arguments.typed:
+        raise UsageError("--profile is of run files; a flight has no modules", "leave --profile out")
     name = _format(arguments)
     if name == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")

@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     output, folder = arguments.output, arguments.plots
+    if output and any(output.exists() and path.exists() and output.samefile(path) for path in arguments.files):
+        raise UsageError(f"{output}: is one of the run files", "choose another --output")
     arguments.format = endings.format_of(output, arguments.format, _ENDINGS, "html")
     missing = [path for path in arguments.files if not path.exists()]
     if missing:
@@ -45,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     files = [file for path in arguments.files for file in sweepfile.run_files(path)]
     render, plots = _rendering(arguments, files)
-    if output and any(output.exists() and output.samefile(path) for path in (*arguments.files, *files)):
+    if output and any(output.exists() and output.samefile(path) for path in files):
         raise UsageError(f"{output}: is one of the run files", "choose another --output")
     try:
         if output:

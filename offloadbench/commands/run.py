@@ -51,9 +51,20 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine.options import check_output
 
     if arguments.dut:
+        if arguments.keep_perf:
+            raise UsageError(
+                "--keep-perf and --dut: only the run file is fetched from that host", "leave one of them out"
+            )
         return run_elsewhere.main(arguments)
-    if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
-        raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
+    if arguments.resume:
+        if arguments.nic and "," in arguments.nic:
+            raise UsageError(
+                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
+            )
+        from offloadbench import runfile
+        from offloadbench.commands import run_resume
+
+        run_resume.check(arguments, runfile.load(arguments.resume))
     missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not arguments.resume]
     if missing:
         raise UsageError(
@@ -62,6 +73,10 @@ def main(arguments: argparse.Namespace) -> int:
         )
     if arguments.call_graph and arguments.no_profile:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
+    if arguments.keep_perf and arguments.no_profile:
+        raise UsageError("--keep-perf keeps the recordings that --no-profile leaves out", "drop one of them")
+    if "on_lost_worker" in arguments.typed and not (arguments.fleet or arguments.resume):
+        raise UsageError("--on-lost-worker is of the workers of --fleet", "leave it out, or name a --fleet")
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
@@ -77,16 +92,14 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
     from offloadbench.commands import nics
 
     if arguments.resume:
-        if arguments.nic and "," in arguments.nic:
-            raise UsageError(
-                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
-            )
         found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         found = nics.targets(arguments.nic, arguments.peer, arguments.output, stamp)
     for target in found:
-        cable.check_nic(arguments, target.nic)
+        # a run that goes on has its own link
+        if not arguments.resume:
+            cable.check_nic(arguments, target.nic)
         if arguments.output.endswith("/"):
             nics.make_folder(target.output.parent)
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Cable, Wire
+from offloadbench.bed.fleet import bed as fleet
 from offloadbench.engine import rights
 from offloadbench.errors import UsageError
 from offloadbench.kernel import capture, perf
@@ -80,6 +81,11 @@ def check_output(options: Options) -> None:
 
 
 def check_machine(options: Options) -> None:
+    if options.sysctls and options.peer.startswith(fleet.PREFIX):
+        raise UsageError(
+            f"sysctl {next(iter(options.sysctls))}: the workers of a fleet are many hosts, whose sysctls are not set",
+            "leave it out, or use --peer ssh://user@host",
+        )
     rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()

@@ -143,6 +143,9 @@ def _resumed(options: Options, prior: Run) -> Options:
         seed=prior.plan.seed,
         profile=prior.plan.profile,
         call_graph=prior.plan.call_graph,
+        waits=prior.plan.waits,
+        capture=prior.plan.capture,
+        on_lost_worker=prior.bed.settings.get("on_lost_worker", options.on_lost_worker),
     )
 
 

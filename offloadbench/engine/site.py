@@ -83,6 +83,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 run_id,
                 journal.add,
                 tell=tell,
+                forget=journal.forget,
                 on_lost_worker=options.on_lost_worker,
             )
             for problem in bed.problems:

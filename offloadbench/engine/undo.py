@@ -86,6 +86,13 @@ class Journal:
         self._append(step)
         self._steps.append(step)
 
+    def forget(self, kind: str, **values: Any) -> None:
+        """A change was undone already, and that was seen; one that is not remembered needs nothing."""
+        step = {"kind": kind, **values}
+        if step in self._steps:
+            self._steps.remove(step)
+            self._append({"done": step})
+
     @property
     def mark(self) -> int:
         return len(self._steps)
@@ -132,6 +139,8 @@ def _read(path: Path) -> tuple[Step, list[Step]]:
             break
         if "run_id" in entry:
             header = entry
+        elif "done" in entry:
+            steps.remove(entry["done"])
         elif "undone_to" in entry:
             del steps[entry["undone_to"] :]
         else:

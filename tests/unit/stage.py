@@ -166,6 +166,9 @@ class Stage:
         del tools
         return []
 
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         del sysctls
         return {}

@@ -123,6 +123,19 @@ def sysctl(name: str) -> str | None:
         return None
 
 
+def set_sysctl(name: str, value: str) -> str | None:
+    """Set a value below /proc/sys; returns what is in force then.
+
+    Raises:
+        OSError: there is no such, or not for this user, or the kernel does not take the value.
+    """
+    try:
+        Path("/proc/sys", *name.split(".")).write_text(value)
+    except OSError as error:
+        raise OSError(error.errno, f"sysctl {name} = {value!r}: {error.strerror}") from error
+    return sysctl(name)
+
+
 def reaches(address: str) -> str:
     """Empty when a host answers at `address`: by taking a connection to discard (RFC 863), or by refusing it."""
     with socket.socket() as probe:
@@ -145,6 +158,10 @@ def missing(tools: list[str]) -> list[str]:
     return [tool for tool in tools if shutil.which(tool) is None]
 
 
+def is_folder(path: str) -> bool:
+    return Path(path).is_dir()
+
+
 # what the engine may ask, by name
 QUESTIONS: dict[str, Any] = {
     "about": about,
@@ -154,6 +171,9 @@ QUESTIONS: dict[str, Any] = {
     "addresses": addresses,
     "nic": nic,
     "state": state,
+    "sysctl": sysctl,
+    "set_sysctl": set_sysctl,
+    "is_folder": is_folder,
     "reaches": reaches,
     "source_address": source_address,
     "missing": missing,
