@@ -48,14 +48,10 @@ def _at_least(name: str, value: float, low: float) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine.options import check_output
+    from offloadbench.engine.options import check_load_side, check_output
 
     if arguments.dut:
-        if arguments.keep_perf:
-            raise UsageError(
-                "--keep-perf and --dut: only the run file is fetched from that host", "leave one of them out"
-            )
-        return run_elsewhere.main(arguments)
+        run_elsewhere.check(arguments)
     if arguments.resume:
         if arguments.nic and "," in arguments.nic:
             raise UsageError(
@@ -80,11 +76,17 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    _precision(arguments)
+    if arguments.dut:
+        cable.check_nic(arguments, arguments.nic)
+        return run_elsewhere.main(arguments)
     asked = [_options(arguments, target) for target in _targets(arguments)]
+    for options in asked:
+        check_load_side(options)
+        if len(asked) > 1:
+            check_output(options)
     if len(asked) == 1:
         return _measure(asked[0], dry_run=arguments.dry_run)
-    for options in asked:
-        check_output(options)
     return _in_turn(asked, dry_run=arguments.dry_run)
 
 

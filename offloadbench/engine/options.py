@@ -80,12 +80,17 @@ def check_output(options: Options) -> None:
         raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
 
 
-def check_machine(options: Options) -> None:
+def check_load_side(options: Options) -> None:
+    """Raise UsageError for what the kind of load side cannot be asked for."""
     if options.sysctls and options.peer.startswith(fleet.PREFIX):
         raise UsageError(
-            f"sysctl {next(iter(options.sysctls))}: the workers of a fleet are many hosts, whose sysctls are not set",
+            f"--sysctl {next(iter(options.sysctls))}: the workers of a fleet are many hosts, whose sysctls are not set",
             "leave it out, or use --peer ssh://user@host",
         )
+
+
+def check_machine(options: Options) -> None:
+    check_load_side(options)
     rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()

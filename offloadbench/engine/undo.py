@@ -113,10 +113,8 @@ class Journal:
         self._append({"undone_to": mark})
 
     def close(self, tell: Tell) -> None:
-        """Take back everything, and remove the journal; what somebody else set meanwhile is told."""
-        for text in overwritten(self._steps):
-            tell(text)
-        self.undo_to(0, lambda _: None)
+        """Take back everything, and remove the journal."""
+        self.undo_to(0, tell)
         self._stream.close()
         self.path.unlink(missing_ok=True)
 
