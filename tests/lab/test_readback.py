@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from offloadbench.bed.base import Cable
+from offloadbench.bed.local import LocalEnd
 from offloadbench.engine import run as engine
 from offloadbench.engine.events import Event, Phase, Sampled
+from offloadbench.engine.offloads import Applied
 from offloadbench.engine.options import Options
-from offloadbench.kernel import device_state
+from offloadbench.engine.readback import ReadBack
+from offloadbench.kernel import device_state, features, link
 from offloadbench.kernel.link_events import LinkEvents
 from tests.unit.test_isolation import TRAPS
 
@@ -28,7 +36,7 @@ DISTURBANCES: list[tuple[str, str, str, list[str]]] = [
     ("dut", "tc qdisc replace dev {nic} root pfifo", "tc qdisc del dev {nic} root", ["qdisc "]),
     ("dut", "sysctl -qw net.ipv4.tcp_sack=1", "sysctl -qw net.ipv4.tcp_sack=0", ["sysctl net.ipv4.tcp_sack 0 -> 1"]),
     ("peer", "sysctl -qw net.ipv4.tcp_sack=1", "sysctl -qw net.ipv4.tcp_sack=0", ["load side: sysctl "]),
-    ("peer", "ethtool -K {nic} gro off", "ethtool -K {nic} gro on", ["load side: rx-gro on -> off"]),
+    ("peer", "ethtool -K {nic} tso off", "ethtool -K {nic} tso on", ["load side: tx-tcp-segmentation on -> off"]),
     ("peer", "ip link set {nic} mtu 1400", "ip link set {nic} mtu 1500", ["load side: MTU 1500 -> 1400"]),
 ]  # fmt: skip
 
@@ -112,8 +120,81 @@ def test_nothing_of_the_current_folder_is_run(tmp_path: Path, environment: dict[
     assert not (tmp_path / "run").exists(), (tmp_path / "run").read_text()
 
 
-def test_reading_back_costs_milliseconds(tmp_path: Path) -> None:
-    del tmp_path
+@dataclasses.dataclass
+class Idle:
+    """As much of a testbed as is read back: two ends of a veth pair, and nothing that sends."""
+
+    dut: LocalEnd
+    peer: LocalEnd
+    cable: Cable
+
+
+@pytest.fixture
+def idle() -> Iterator[Idle]:
+    mark = secrets.token_hex(3)
+    ends = {name: f"ob-rb-{mark}-{name}" for name in ("dut", "peer")}
+    for namespace in ends.values():
+        subprocess.run(["ip", "netns", "add", namespace], check=True)
+    try:
+        link.create_veth("obd", ends["dut"], "obp", ends["peer"])
+        for number, (end, ifname) in enumerate((("dut", "obd"), ("peer", "obp")), 1):
+            link.configure(ifname, f"198.18.0.{number}", 30, ends[end])
+        yield Idle(
+            LocalEnd("device under test", "198.18.0.1", "obd", ends["dut"], frozenset({0})),
+            LocalEnd("load side", "198.18.0.2", "obp", ends["peer"], frozenset({0})),
+            Cable(sysctls={"net.ipv4.tcp_sack": "1"}),
+        )
+    finally:
+        for namespace in ends.values():
+            subprocess.run(["ip", "netns", "del", namespace], check=True)
+
+
+def _held(idle: Idle) -> ReadBack:
+    limits = link.read("obd", idle.dut.namespace).gso
+    applied = Applied(
+        gso_max_segs=limits.max_segs,
+        gso_max_size_bytes=limits.max_size_bytes,
+        after={"obd": features.read("obd", idle.dut.namespace)},
+    )
+    bed: Any = idle
+    return ReadBack(bed, applied)
+
+
+@pytest.mark.parametrize("number", range(len(DISTURBANCES)))
+def test_each_change_is_seen_by_itself(number: int, idle: Idle) -> None:
+    end, words, _, told = DISTURBANCES[number]
+    if "tcp_sack" in words:
+        words, told = words.replace("=1", "=0"), [text.replace("0 -> 1", "1 -> 0") for text in told]
+    where = idle.dut if end == "dut" else idle.peer
+    held = _held(idle)
+    held.open()
+    subprocess.run(
+        ["ip", "netns", "exec", str(where.namespace), "sh", "-c", words.format(nic=where.ifname)], check=True
+    )
+    found = "; ".join(held.changes())
+    held.close()
+    assert [text for text in told if text not in found] == [], found
+
+
+def test_what_happens_before_the_window_opens_and_is_undone_is_no_change(idle: Idle) -> None:
+    held = _held(idle)
+    for words in ("link set obd down", "link set obd up"):
+        subprocess.run(["ip", "-n", str(idle.dut.namespace), *words.split()], check=True)
+    link.wait_for_carrier("obd", idle.dut.namespace, 5.0)
+    held.open()
+    assert held.changes() == []
+    held.close()
+
+
+def test_a_nic_that_is_removed_in_the_window_is_told(idle: Idle) -> None:
+    held = _held(idle)
+    held.open()
+    subprocess.run(["ip", "-n", str(idle.dut.namespace), "link", "del", "obd"], check=True)
+    assert "obd" in "; ".join(held.changes())
+    held.close()
+
+
+def test_reading_back_costs_milliseconds() -> None:
     began_s = os.times()
     events = LinkEvents(None)
     for _ in range(20):
