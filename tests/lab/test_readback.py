@@ -33,10 +33,10 @@ DISTURBANCES: list[tuple[str, str, str, list[str]]] = [
     ("dut", "ip link set {nic} gso_max_segs 7", "ip link set {nic} gso_max_segs 65535", ["gso_max_segs 65535 -> 7"]),
     ("dut", "ip link set {nic} gso_max_size 9000", "ip link set {nic} gso_max_size 65536", ["gso_max_size "]),
     ("dut", "ip link set {nic} down; ip link set {nic} up", "true", ["link up -> down -> up"]),
-    ("dut", "tc qdisc replace dev {nic} root pfifo", "tc qdisc del dev {nic} root", ["qdisc "]),
+    ("dut", "tc qdisc replace dev {nic} root bfifo", "tc qdisc del dev {nic} root || true", ["qdisc "]),
     ("dut", "sysctl -qw net.ipv4.tcp_sack=1", "sysctl -qw net.ipv4.tcp_sack=0", ["sysctl net.ipv4.tcp_sack 0 -> 1"]),
     ("peer", "sysctl -qw net.ipv4.tcp_sack=1", "sysctl -qw net.ipv4.tcp_sack=0", ["load side: sysctl "]),
-    ("peer", "ethtool -K {nic} tso off", "ethtool -K {nic} tso on", ["load side: tx-tcp-segmentation on -> off"]),
+    ("peer", "ethtool -K {nic} tso off", "ethtool -K {nic} tso on", ["load side: ", "tx-tcp-segmentation on -> off"]),
     ("peer", "ip link set {nic} mtu 1400", "ip link set {nic} mtu 1500", ["load side: MTU 1500 -> 1400"]),
 ]  # fmt: skip
 
