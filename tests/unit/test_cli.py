@@ -12,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from offloadbench import __version__, commands
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.kernel import capabilities
+from offloadbench.model import Run
 from tests.conftest import CommandLine
 
 SLOW_TO_IMPORT = {"pandas", "scipy", "seaborn", "matplotlib"}
@@ -296,3 +298,54 @@ def test_a_reader_that_goes_away_leaves_no_traceback(sample_path: Path, copies: 
     process.stderr.close()
     process.wait(60)
     assert told == ""
+
+
+def test_a_run_that_measured_nothing_does_not_end_well(
+    command_line: CommandLine, sample_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offloadbench.engine import run as engine
+
+    skipped = [
+        msgspec.structs.replace(
+            trial, outcome="skipped", reason="eth1 refused tx", samples=None, load=None, profile=None
+        )
+        for trial in sample_run.trials
+    ]
+    for trials, code in ((skipped, 6), (sample_run.trials, 0), ([], 6)):
+        run = msgspec.structs.replace(sample_run, trials=trials)
+        monkeypatch.setattr(engine, "execute", lambda options, emit, run=run: run)
+        finished = command_line("run", "--nic", "lab", "--cases", "tso", "--output", "new.json")
+        assert finished.code == code, finished.err
+        assert ("no trial could be measured" in finished.err) == (code == 6)
+
+
+def test_what_is_missing_is_named_and_nothing_else(command_line: CommandLine) -> None:
+    assert command_line("run", "--nic", "eth1").err.startswith("error: --cases is missing\n")
+    assert command_line("run", "--cases", "tso").err.startswith("error: --nic is missing\n")
+    assert command_line("run").err.startswith("error: --nic and --cases are missing\n")
+    finished = command_line("report", "absent.json")
+    assert (finished.code, "absent.json: No such file" in finished.err) == (8, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "written"),
+    [
+        ("x.html", [], "<!doctype html>"),
+        ("x", [], "<!doctype html>"),
+        ("x.md", [], "# "),
+        ("x.markdown", ["--format", "md"], "# "),
+        ("x.pdf", [], ""),
+        ("x.md", ["--format", "html"], ""),
+        ("x.html", ["--format", "md"], ""),
+    ],
+)
+def test_a_report_is_what_its_name_says(
+    command_line: CommandLine, sample_path: Path, name: str, more: list[str], written: str
+) -> None:
+    finished = command_line("report", str(sample_path), "--output", name, *more)
+    assert (finished.code == 0) == bool(written), finished.err
+    assert Path(name).exists() == bool(written)
+    if written:
+        assert Path(name).read_text().startswith(written)
+    else:
+        assert (finished.code, "hint: let it end in" in finished.err) == (2, True)

@@ -156,6 +156,9 @@ class _Socket:
     def words(self) -> str:
         return ""
 
+    def ended(self) -> str:
+        return "the connection was closed"
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             # wakes the thread that reads
