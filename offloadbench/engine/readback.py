@@ -86,7 +86,9 @@ class ReadBack:
             return [error.message]
         told: dict[str, str] = {}
         watched = [(name, name, self._dut.namespace) for name in self._devices]
-        watched += [(self._peer.name, self._peer.ifname, self._peer.namespace), (self._dut.name, "", None)]
+        # a NIC of another host may have the name of one of this machine
+        peer_nic = self._peer.ifname if self._peer.namespace is not None else ""
+        watched += [(self._peer.name, peer_nic, self._peer.namespace), (self._dut.name, "", None)]
         for what, ifname, namespace in watched:
             before = self._before.get(what, {})
             changed = device_state.differences(before, after.get(what, {}))
