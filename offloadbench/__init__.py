@@ -6,20 +6,19 @@ run = offloadbench.load("result.json")
 run.trials.groupby("case")["cpu_s_per_gb"].mean()
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+# nothing of the standard library is imported here: `python -m` has put the current folder before it (see __main__.py)
 from offloadbench.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from offloadbench.dataset import Dataset
 
 __all__ = ["__version__", "load"]
 
 
-def load(*paths: Path | str, profile: str = "linux") -> Dataset:
+def load(*paths: "Path | str", profile: str = "linux") -> "Dataset":
     """One or more run files as tidy tables; see `offloadbench.dataset.Dataset`.
 
     Args:

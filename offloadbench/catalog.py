@@ -48,6 +48,8 @@ _DECISIVE = frozenset(
 # the group of cases that are written as settings; they come after all that ship
 OWN_GROUP = "own"
 _OWN_ORDER = 1000
+# of a GSO packet: IFLA_GSO_MAX_SEGS up to GSO_MAX_SEGS (include/linux/netdevice.h)
+_SEGMENTS = range(1, 65536)
 
 # statistics that the kernel itself names, whatever the driver
 QUEUE_STATISTICS = "qstats"
@@ -204,6 +206,13 @@ def own_case(settings: list[str], order: int = _OWN_ORDER) -> CaseDefinition:
     for setting in settings:
         key, _, value = (part.strip() for part in setting.partition("="))
         if key == "gso_max_segs" and value.isascii() and value.isdigit():
+            if int(value) not in _SEGMENTS:
+                raise UsageError(
+                    f"--cases {setting}: the kernel takes {_SEGMENTS[0]} to {_SEGMENTS[-1]}",
+                    "write gso_max_segs=1 for no GSO packets, or leave it out: as found",
+                )
+            if segments not in (0, int(value)):
+                raise UsageError(f"--cases {','.join(settings)}: {key} is set twice", "leave one of them out")
             segments = int(value)
             continue
         if value not in ("on", "off") or not key:

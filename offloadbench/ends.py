@@ -16,6 +16,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from offloadbench.errors import TrafficError
@@ -23,6 +24,13 @@ from offloadbench.kernel import processes
 
 # an emulated machine took more than 30 s to start Python and numpy beside a full load
 _ANSWER_S = 60.0
+_PACKAGE = __name__.partition(".")[0]
+_INIT = Path(__file__).with_name("__init__.py")
+_PLAY = (
+    "import sys,runpy,importlib.util as u;s=u.spec_from_file_location({0!r},{1!r});"
+    "sys.modules[{0!r}]=u.module_from_spec(s);s.loader.exec_module(sys.modules[{0!r}]);"
+    "runpy.run_module({2!r},run_name='__main__',alter_sys=True)"
+)
 Message = dict[str, Any]
 
 
@@ -182,7 +190,21 @@ class End(Protocol):
     def available_memory_bytes(self) -> int:
         """What processes at this end may still take."""
 
+    def is_folder(self, path: str) -> bool:
+        """Whether this end has such a folder."""
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        """What of its NIC decides what is sent, and these sysctls, as far as it can be seen; to be compared later.
+
+        Raises:
+            OffloadbenchError: it cannot be asked.
+        """
+
 
 def python_role(module: str) -> list[str]:
-    """The argument list that plays a role module with this interpreter."""
-    return [sys.executable, "-m", module]
+    """The argument list that plays a role module with this interpreter, from the very package that this process runs.
+
+    `-P` keeps the current folder off the module path (`-m` alone puts it first): roles run as root, and a json.py of
+    whoever owns that folder must not. `-I` would also hide a package found by PYTHONPATH or in the user's site folder.
+    """
+    return [sys.executable, "-P", "-c", _PLAY.format(_PACKAGE, str(_INIT), module)]

@@ -15,7 +15,7 @@ import msgspec
 
 from offloadbench import dependencies
 from offloadbench.catalog import ALIASES, OWN_GROUP
-from offloadbench.errors import UsageError
+from offloadbench.errors import FeatureError, UsageError
 from offloadbench.model import CaseDefinition, Coupling, Plan, PlannedCase, PlannedTrial, WorkloadDefinition
 from offloadbench.units import format_duration
 
@@ -110,6 +110,15 @@ def resolve_cases(
     return planned
 
 
+def require_measurable(cases: Sequence[PlannedCase], nic_name: str) -> None:
+    """Raise FeatureError where no case can run under its name: there is nothing to measure."""
+    if cases and all(case.skip_reason for case in cases):
+        raise FeatureError(
+            f"{nic_name}: none of the cases can be measured: {cases[0].skip_reason}",
+            f"offloadbench cases --nic {nic_name} lists what it can",
+        )
+
+
 def draw_order(
     cases: Sequence[PlannedCase], workloads: Sequence[WorkloadDefinition], repeats: int, seed: int
 ) -> list[PlannedTrial]:
@@ -188,10 +197,14 @@ def describe(
     couplings: Sequence[Coupling] = (),
 ) -> list[str]:
     """The plan as lines: order, duration, and every setting that would be touched, with its present value."""
-    left = [trial for trial in plan.order if (trial.repeat, trial.workload, trial.case) not in done]
-    lines = [
-        f"{len(left)} trials on {nic_name}, about {format_duration(expected_s(plan, len(done)))}, seed {plan.seed}"
+    skipped = {case.definition.name for case in plan.cases if case.skip_reason}
+    left = [
+        trial
+        for trial in plan.order
+        if (trial.repeat, trial.workload, trial.case) not in done and trial.case not in skipped
     ]
+    takes_s = expected_s(plan, len(plan.order) - len(left))
+    lines = [f"{len(left)} trials on {nic_name}, about {format_duration(takes_s)}, seed {plan.seed}"]
     if plan.precision_ratio:
         most_s = expected_s(plan) / plan.repeats * plan.max_repeats
         lines.append(

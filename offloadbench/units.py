@@ -30,7 +30,9 @@ def parse_rate_bits_per_s(text: str) -> int:
 
 
 def parse_time_s(text: str) -> float:
-    """`20ms` -> 0.02."""
+    """`20ms` -> 0.02; 0 needs no unit."""
+    if re.fullmatch(r"\s*0+(\.0+)?\s*", text):
+        return 0.0
     return _parse(text, _TIME, "time", "20ms, 0.5s")
 
 
@@ -44,8 +46,10 @@ def parse_size_bytes(text: str) -> int:
 def parse_percent(text: str) -> float:
     """`2%` -> 0.02. Above 0 and at most 100 %."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", text)
-    if not match or not 0 < float(match[1]) <= 100:
+    if not match:
         raise UsageError(f"{text!r} is not a percentage", "write a number and %: 2%, 0.5%")
+    if not 0 < float(match[1]) <= 100:
+        raise UsageError(f"{text!r} is out of range", "use more than 0% and at most 100%")
     return float(match[1]) / 100
 
 

@@ -42,6 +42,12 @@ class Remember(Protocol):
     def __call__(self, kind: str, **values: Any) -> None: ...
 
 
+class Forget(Protocol):
+    """Take a step out of what is remembered: the change was undone already, and that was seen."""
+
+    def __call__(self, kind: str, **values: Any) -> None: ...
+
+
 class Bed(Protocol):
     """Two ends and what joins them; opened before the first trial, closed after the last.
 

@@ -8,12 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from offloadbench.bed.base import Remember
 from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import irq, netns, sysctl, ticks
+from offloadbench.kernel import device_state, irq, netns, sysctl, ticks
 from offloadbench.model import PeerReport
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
@@ -38,6 +39,13 @@ class LocalEnd:
 
     def available_memory_bytes(self) -> int:
         return int(psutil.virtual_memory().available)
+
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
+    def state(self, sysctls: Iterable[str]) -> device_state.State:
+        found = device_state.read(self.ifname, self.namespace)
+        return found | device_state.of_sysctls(sysctls, self.namespace)
 
     def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         # a child inherits namespace and CPUs of the thread that forks it
@@ -108,6 +116,17 @@ def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remembe
     sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
     sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
     for name, value in sysctls.items():
+        sysctl.write(name, value, namespace)
+
+
+def set_sysctls(values: Mapping[str, str], namespace: str | None, remember: Remember) -> None:
+    """Set values that outlive the run, and therefore must be put back.
+
+    Raises:
+        RefusedError: the kernel refuses a value.
+    """
+    for name, value in values.items():
+        remember("sysctl", name=name, value=sysctl.read(name, namespace), asked=value, namespace=namespace)
         sysctl.write(name, value, namespace)
 
 

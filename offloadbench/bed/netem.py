@@ -31,6 +31,8 @@ from offloadbench.model import PeerReport, WireDirection, WireReport
 KIND = "lab-netem"
 # a full segment as it lies on the cable
 _FULL_FRAME_BYTES = 1514 + FRAME_OVERHEAD_BYTES
+# of a veth (ETH_MAX_MTU)
+_MOST_MTU_BYTES = 65535
 
 
 class Netem:
@@ -75,6 +77,8 @@ class Netem:
             assert end.namespace is not None
             link.create_veth(end.ifname, end.namespace, _port(end), hop)
             features.write_wanted(_port(end), {"rx-gro": False}, hop)
+            # a veth drops what is larger than the MTU of the one that receives it: the hop takes whatever the ends send
+            link.set_mtu(_port(end), _MOST_MTU_BYTES, hop)
             qdisc.emulate(_port(end), self._line(), hop)
         link.create_bridge("cable", [_port(self.dut), _port(self.peer)], hop)
         for end in (self.dut, self.peer):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from offloadbench.bed import lab, pair
-from offloadbench.bed.base import Bed, Cable, Remember, Wire
+from offloadbench.bed.base import Bed, Cable, Forget, Remember, Wire
 from offloadbench.bed.fleet import bed as fleet
 from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.bed import LoadHost, Remote
+from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import link, processes, qdisc, tcpdiag
 
@@ -95,12 +96,13 @@ def build(
     remember: Remember,
     *,
     tell: Callable[[str], None],
+    forget: Forget,
     on_lost_worker: str = fleet.FAIL,
 ) -> Bed:
     """The bed, standing; `check` has found nothing against it.
 
     Args:
-        tell: shows a line that a person must start on the load host.
+        tell: shows a line that a person must start on the load host, and what a person must look after.
         on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
     if nic == lab.LAB and cable.wire != "tap":
@@ -110,18 +112,18 @@ def build(
     if peer.startswith(fleet.PREFIX):
         return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if _is_remote(peer):
-        return _remote(nic, peer, tell)
+        return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, remember, forget, tell))
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
 
 
-def _remote(nic: str, peer: str, tell: Callable[[str], None]) -> Remote:
+def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysctls) -> Remote:
     host: LoadHost
     if peer.startswith(ssh.PREFIX):
         host = ssh.parse(peer)
     else:
         host = wait.WaitingHost(str(addresses.own_networks(nic)[0].ip), wait.parse_port(peer), tell)
     try:
-        return Remote(nic, peer, host, host.connect())
+        return Remote(nic, peer, host, host.connect(), sysctls)
     except TrafficError as error:
         # before the first trial, a host that cannot be reached is the host's fault
         raise HostError(error.message, error.hint) from error

@@ -9,7 +9,15 @@ from typing import Any
 
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.base import Cable, Remember
-from offloadbench.bed.local import DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH, LoadSide, LocalEnd, peer_namespace
+from offloadbench.bed.local import (
+    DUT_ADDRESS,
+    PEER_ADDRESS,
+    PREFIX_LENGTH,
+    LoadSide,
+    LocalEnd,
+    peer_namespace,
+    set_sysctls,
+)
 from offloadbench.errors import HostError
 from offloadbench.kernel import irq, lending, link, netns, sysctl
 from offloadbench.model import PeerReport, WireReport
@@ -50,10 +58,10 @@ class Pair:
         netns.create(namespace)
         sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
         sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
-        for name, value in self.cable.sysctls.items():
-            for where in (None, namespace):
-                self._remember("sysctl", name=name, value=sysctl.read(name, where), namespace=where)
-                sysctl.write(name, value, where)
+        for where in (None, namespace):
+            set_sysctls(self.cable.sysctls, where, self._remember)
+        if self.cable.sysctls:
+            self.settings["sysctls"] = dict(self.cable.sysctls)
         self._remember("lent_nic", ifname=self.peer.ifname, namespace=namespace, was=lending.snapshot(self.peer.ifname))
         lending.lend(self.peer.ifname, namespace)
         link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from offloadbench.errors import UsageError
-from offloadbench.units import parse_percent, parse_rate_bits_per_s, parse_size_bytes, parse_time_s
+from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
 # two full frames as they lie on the cable: with less, none would ever find room behind another
 SMALLEST_QUEUE_BYTES = 2 * 1538
@@ -32,17 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> No
         "--wire", choices=("tap", "netem", "auto"), help="who emulates the cable: a process between two TAPs, the "
         "kernel's netem on a hop between, or netem where the kernel has it (default: tap)",
     )  # fmt: skip
-    parser.add_argument(
-        "--sysctl", metavar="NAME=VALUE", action="append", default=[], help="net.* value of both ends of the lab"
-    )
+    parser.add_argument("--sysctl", metavar="NAME=VALUE", action="append", default=[], help="net.* value of both ends")
 
 
 def check_nic(arguments: argparse.Namespace, nic: str) -> None:
-    """Raise UsageError where a cable is asked for that the NIC does not have."""
+    """Raise UsageError where an emulated link is asked for that the NIC does not have."""
     asked = [name for name in _DEFAULTS if getattr(arguments, name)]
-    if nic == "lab-veth" and asked:
-        option = asked[0].replace("_", "-")
+    if not asked or nic == "lab":
+        return
+    option = asked[0].replace("_", "-")
+    if nic == "lab-veth":
         raise UsageError(f"--{option}: lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab")
+    raise UsageError(
+        f"--{option} is of the emulated link of --nic lab; {nic} has a link of its own, not changed",
+        f"leave --{option} out, or use --nic lab",
+    )
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -60,8 +64,10 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def parse_loss(text: str) -> float:
     """`0.1` or `0.1%` -> 0.001."""
-    number = text.strip().removesuffix("%")
-    ratio = 0.0 if re.fullmatch(r"0+(\.0+)?", number) else parse_percent(f"{number}%")
+    number = text.strip().removesuffix("%").strip()
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
+        raise UsageError(f"--loss {text}: not a percentage", "write a number and %: 2%, 0.5%")
+    ratio = float(number) / 100
     if ratio > _LARGEST_LOSS_RATIO:
         raise UsageError(f"--loss {text}: TCP stands still beyond {_LARGEST_LOSS_RATIO:.0%}", "use less")
     return ratio

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.commands import endings
 from offloadbench.errors import OK, HostError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ TABLE_NAMES = (
     "waterfall",
 )
 PROBE_TABLE_NAMES = ("flights", "flight_frames")
-FORMAT_NAMES = ("csv", "json", "parquet", "folded")
+_ENDINGS = {
+    "csv": (".csv", ".txt"),
+    "json": (".json",),
+    "parquet": (".parquet",),
+    "folded": (".folded", ".txt"),
+}
+FORMAT_NAMES = tuple(_ENDINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,11 +104,12 @@ def _table(arguments: argparse.Namespace) -> pd.DataFrame:
 
 def _format(arguments: argparse.Namespace) -> str:
     """As asked for, or as the file's name says."""
-    ending = arguments.output.suffix.removeprefix(".") if arguments.output else ""
-    return arguments.format or (ending if ending in FORMAT_NAMES else "csv")
+    return endings.format_of(arguments.output, arguments.format, _ENDINGS, "csv")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    if arguments.table in PROBE_TABLE_NAMES and "profile" in arguments.typed:
+        raise UsageError("--profile is of run files; a flight has no modules", "leave --profile out")
     name = _format(arguments)
     if name == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")

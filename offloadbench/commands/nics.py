@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offloadbench.bed import lab
+from offloadbench.commands import endings
 from offloadbench.errors import UsageError
 
 
@@ -55,6 +56,7 @@ def _output(nic: str, output: str, stamp: str, *, several: bool) -> Path:
     path = Path(output)
     if output.endswith("/") or path.is_dir():
         return path / f"{nic}.json"
+    endings.check(path, endings.DOCUMENTS)
     if not several:
         return path
     # x.json.gz keeps both its suffixes

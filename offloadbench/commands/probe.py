@@ -15,11 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.commands import probe_live
+from offloadbench.commands.typed import refuse_others
 from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.analysis.initcwnd.scoring import FlowScore
 
+_LIVE = (
+    "server", "repeats", "output", "force", "rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics",
+    "response",
+)  # fmt: skip
+_SOCKET = ("tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle")
+# source -> what may be said beside it
+_OPTIONS = {
+    "nic": {"format", "initcwnd", "window", "sndbuf", *_LIVE},
+    "pcap": {"format", "initcwnd"},
+    "vectors": {"format"},
+    "model": {"format", "initcwnd", "window", "sndbuf", *_SOCKET},
+    "explain": set[str](),
+}
 _MODEL_WINDOW_BYTES, _MODEL_SNDBUF_BYTES = 65535, 16384
 
 
@@ -94,6 +108,10 @@ def _sizes(text: str) -> list[int]:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    source = next(name for name in _OPTIONS if getattr(arguments, name) not in (None, False))
+    refuse_others(arguments, _OPTIONS[source] | {source}, f"it has nothing to do with --{source}")
+    if arguments.vectors and arguments.typed & {"format"} and arguments.format == "text":
+        raise UsageError("--format text: --vectors prints JSON, an object a line", "leave --format out")
     if arguments.nic is not None:
         return probe_live.main(arguments, arguments.initcwnd)
     if arguments.explain:

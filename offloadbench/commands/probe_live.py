@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from offloadbench.commands import endings
 from offloadbench.errors import OK, UsageError
 from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
@@ -52,6 +53,7 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
     output = arguments.output
     if arguments.repeats < 1:
         raise UsageError(f"--repeats {arguments.repeats} is too small", "use at least 1")
+    endings.check(output, endings.DOCUMENTS)
     if output is not None and output.exists() and not arguments.force:
         raise UsageError(f"{output} exists", "choose another --output, or add --force")
     if output is not None and not output.absolute().parent.is_dir():

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import OK, UsageError
+from offloadbench.commands import endings
+from offloadbench.errors import OK, RunFileError, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.report.contents import Material
     from offloadbench.report.plot import Plot
+
+_ENDINGS = {"html": (".html", ".htm"), "md": (".md", ".markdown")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,21 +27,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", type=Path, help="run files, a sweep (its folder or sweep.json), probe files"
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="the file to write (Markdown: default stdout)")
-    parser.add_argument("--format", choices=("html", "md"), default="html", help="default: html")
+    parser.add_argument("--format", choices=tuple(_ENDINGS), help="default: as --output ends, else html")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write each plot there as SVG and PNG")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
 
 
 def main(arguments: argparse.Namespace) -> int:
     output, folder = arguments.output, arguments.plots
+    if output and any(output.exists() and path.exists() and output.samefile(path) for path in arguments.files):
+        raise UsageError(f"{output}: is one of the run files", "choose another --output")
+    arguments.format = endings.format_of(output, arguments.format, _ENDINGS, "html")
+    missing = [path for path in arguments.files if not path.exists()]
+    if missing:
+        raise RunFileError(f"{missing[0]}: {os.strerror(errno.ENOENT)}", "give the path of a run file")
     if arguments.format == "html" and not output and not folder:
-        raise UsageError("report: where to?", "add --output report.html, --plots DIR or --format md")
+        raise UsageError("report needs a file to write", "add --output report.html, --plots DIR or --format md")
     from offloadbench import sweepfile
     from offloadbench.report import plot_files
 
     files = [file for path in arguments.files for file in sweepfile.run_files(path)]
     render, plots = _rendering(arguments, files)
-    if output and any(output.exists() and output.samefile(path) for path in (*arguments.files, *files)):
+    if output and any(output.exists() and output.samefile(path) for path in files):
         raise UsageError(f"{output}: is one of the run files", "choose another --output")
     try:
         if output:

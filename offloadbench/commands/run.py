@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from offloadbench.commands import cable, run_elsewhere, show_error
 from offloadbench.commands.run_arguments import add_arguments
-from offloadbench.errors import OK, OffloadbenchError, TrafficError, UsageError
+from offloadbench.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
 
 if TYPE_CHECKING:
@@ -48,24 +48,45 @@ def _at_least(name: str, value: float, low: float) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine.options import check_output
+    from offloadbench.engine.options import check_load_side, check_output
 
     if arguments.dut:
-        return run_elsewhere.main(arguments)
-    if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
-        raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    if not arguments.resume and not (arguments.nic and arguments.cases):
-        raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
+        run_elsewhere.check(arguments)
+    if arguments.resume:
+        if arguments.nic and "," in arguments.nic:
+            raise UsageError(
+                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
+            )
+        from offloadbench import runfile
+        from offloadbench.commands import run_resume
+
+        run_resume.check(arguments, runfile.load(arguments.resume))
+    missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not arguments.resume]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            "for example: offloadbench run --nic lab --cases paper",
+        )
     if arguments.call_graph and arguments.no_profile:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
+    if arguments.keep_perf and arguments.no_profile:
+        raise UsageError("--keep-perf keeps the recordings that --no-profile leaves out", "drop one of them")
+    if "on_lost_worker" in arguments.typed and not (arguments.fleet or arguments.resume):
+        raise UsageError("--on-lost-worker is of the workers of --fleet", "leave it out, or name a --fleet")
     _at_least("duration", arguments.duration, 2)
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
+    _precision(arguments)
+    if arguments.dut:
+        cable.check_nic(arguments, arguments.nic)
+        return run_elsewhere.main(arguments)
     asked = [_options(arguments, target) for target in _targets(arguments)]
+    for options in asked:
+        check_load_side(options)
+        if len(asked) > 1:
+            check_output(options)
     if len(asked) == 1:
         return _measure(asked[0], dry_run=arguments.dry_run)
-    for options in asked:
-        check_output(options)
     return _in_turn(asked, dry_run=arguments.dry_run)
 
 
@@ -73,16 +94,14 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
     from offloadbench.commands import nics
 
     if arguments.resume:
-        if arguments.nic and "," in arguments.nic:
-            raise UsageError(
-                "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
-            )
         found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         found = nics.targets(arguments.nic, arguments.peer, arguments.output, stamp)
     for target in found:
-        cable.check_nic(arguments, target.nic)
+        # a run that goes on has its own link
+        if not arguments.resume:
+            cable.check_nic(arguments, target.nic)
         if arguments.output.endswith("/"):
             nics.make_folder(target.output.parent)
     return found
@@ -164,6 +183,9 @@ def _measure(options: Options, *, dry_run: bool) -> int:
     print(f"result: {options.output}")
     print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
+    if not failed and not any(trial.outcome == "ok" for trial in run.trials):
+        reasons = "; ".join(dict.fromkeys(trial.reason for trial in run.trials))
+        raise FeatureError(f"no trial could be measured: {reasons}", f"offloadbench cases --nic {options.nic}")
     return TrafficError.exit_code if failed else OK
 
 

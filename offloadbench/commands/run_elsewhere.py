@@ -21,28 +21,35 @@ _END_S = 10.0
 _TOLD_HERE = ("result: ", "next: ")
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for what belongs to a run that is started where it is measured."""
+    for name in ("peer", "fleet", "resume", "dry_run"):
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} and --dut: this machine is the load side of that run", f"drop --{option}")
+    if arguments.keep_perf:
+        raise UsageError("--keep-perf and --dut: only the run file is fetched from that host", "leave one of them out")
+    if not arguments.nic or "," in arguments.nic:
+        raise UsageError("--dut: one NIC of that host is tested", "name it by --nic")
+
+
 def main(arguments: argparse.Namespace) -> int:
+    """Start the run there, be its load side, and fetch its file; `check` has found nothing against it."""
     import secrets
 
     from offloadbench.bed.remote import ssh
     from offloadbench.commands import nics, run_defaults
 
-    for name in ("peer", "fleet", "resume", "dry_run"):
-        if getattr(arguments, name):
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} and --dut: this machine is the load side of that run", f"drop --{option}")
     host = ssh.parse(arguments.dut, "--dut")
     if host.nic or host.address:
         raise UsageError(f"--dut {arguments.dut}: its NIC is named by --nic", "drop ?nic= and ?address=")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    if not arguments.nic or "," in arguments.nic:
-        raise UsageError("--dut: one NIC of that host is tested", "name it by --nic")
     output = nics.targets(arguments.nic, "", arguments.output, stamp)[0].output
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} exists", "choose another --output, or add --force")
     there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine
     words = [*run_defaults.words(arguments, {"dut", "output", "peer", "fleet"}), "--peer=wait", f"--output={there}"]
-    code = _follow(ssh.command(host, [host.python, "-m", "offloadbench", "run", *words]))
+    code = _follow(ssh.command(host, [host.python, "-P", "-m", "offloadbench", "run", *words]))
     if code == _SSH_FAILED:
         raise HostError(f"{host.where}: ssh could not run offloadbench there", "see its message above")
     fetched = subprocess.run(ssh.command(host, ["cat", there]), capture_output=True, check=False)
@@ -97,12 +104,12 @@ def _call(line: str) -> subprocess.Popen[bytes] | None:
 
     asked = wait.asked_for(line)
     if asked is None:
-        if " | python3 -c " in line:
+        if " | python3 " in line:
             raise HostError("the host under test has another version of offloadbench", "install the same one there")
         return None
     address, port, token = asked
     caller = subprocess.Popen(
-        [sys.executable, "-c", wait.caller(address, port)],
+        [sys.executable, "-I", "-c", wait.caller(address, port)],
         stdin=subprocess.PIPE,
         start_new_session=True,
         env=os.environ,

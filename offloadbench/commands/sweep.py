@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import cable, sweeping
+from offloadbench.commands import cable, endings, sweeping
+from offloadbench.commands.typed import refuse_others
 from offloadbench.errors import OK, UsageError
 from offloadbench.units import parse_rate_bits_per_s, parse_time_s
 
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.show:
+        refuse_others(arguments, {"show", "plot"}, "--show prints a sweep that was measured")
+        endings.check(arguments.plot, (".svg", ".png"), "--plot")
         print("\n".join(sweeping.table(arguments.show)))
         if arguments.plot:
             _draw(arguments.show, arguments.plot)
@@ -49,6 +52,13 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     if arguments.plot:
         raise UsageError("--plot draws a sweep that is there", "add --show FOLDER")
+    if arguments.resume and not arguments.workloads:
+        refuse_others(
+            arguments,
+            {"resume", "output", "dry_run"},
+            "--resume goes on with the sweep in the folder, as it was begun",
+            "leave it out; or type the whole sweep again, which is then compared",
+        )
     if not arguments.output and not (arguments.dry_run and not arguments.resume):
         raise UsageError("--output FOLDER is needed", "it holds sweep.json and a run file a point")
     if not arguments.workloads and not arguments.resume:
@@ -56,6 +66,8 @@ def main(arguments: argparse.Namespace) -> int:
             "--workloads is needed", "offloadbench sweep --workloads tcp-stream --rtt 0,10,20ms --output rtt"
         )
     wanted = _wanted(arguments) if arguments.workloads else None
+    if wanted and arguments.resume and "seed" in arguments.typed:
+        _check_seed(arguments)
     return sweeping.measure(
         wanted,
         arguments.output,
@@ -63,6 +75,16 @@ def main(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         again=f"offloadbench sweep --resume --output {arguments.output}",
     )
+
+
+def _check_seed(arguments: argparse.Namespace) -> None:
+    from offloadbench import sweepfile
+
+    seed = sweepfile.load(arguments.output).seed
+    if arguments.seed != seed:
+        raise UsageError(
+            f"--seed {arguments.seed}: the sweep in {arguments.output} was begun with {seed}", "leave --seed out"
+        )
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -124,8 +146,6 @@ def _draw(folder: Path, path: Path) -> None:
     from offloadbench.report.plots import style
     from offloadbench.report.sweep_views import against_rtt
 
-    if path.suffix not in (".svg", ".png"):
-        raise UsageError(f"--plot {path}: neither .svg nor .png", "name the file rtt.svg")
     found = sweepfile.load(folder)
     drawn = against_rtt(found, sweepfile.load_runs(found, folder))
     if drawn is None:

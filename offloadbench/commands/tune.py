@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.commands.typed import refuse_others
 from offloadbench.errors import OK, UsageError
 from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
@@ -46,9 +47,16 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine import tcp_tuning as engine
 
     if arguments.undo:
+        refuse_others(arguments, {"undo", "namespace"}, "--undo puts back what --apply found")
         if not engine.undo_applied(arguments.namespace, print):
             print("nothing to undo")
         return OK
+    acts = "apply" if arguments.apply else "prove" if arguments.prove else ""
+    if acts:
+        told = {"initcwnd", "size"} & arguments.typed
+        refuse_others(
+            arguments, arguments.typed - told, f"it is for the page that tune prints, which --{acts} does not"
+        )
     if arguments.prove and arguments.namespace:
         raise UsageError("--prove has namespaces of its own", "leave --namespace out")
     target = _target(arguments)

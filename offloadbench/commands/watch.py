@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.commands import endings
 from offloadbench.errors import INTERRUPTED, OK, UsageError
 from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_time_s
 
@@ -47,8 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--period {arguments.period} is too short", f"use at least {_PERIOD_MIN_US}us")
     if not arguments.duration > 0:
         raise UsageError(f"--duration {arguments.duration:g} is too short", "use at least 1")
-    if arguments.output and arguments.output.suffix not in _SUFFIXES:
-        raise UsageError(f"{arguments.output}: neither .json nor .csv", "name it by what it shall hold")
+    endings.check(arguments.output, _SUFFIXES)
     address, port = _remote(arguments.remote or "")
     options = engine.Options(
         watched=Watched(local_port=arguments.local_port, remote_address=address, remote_port=port),

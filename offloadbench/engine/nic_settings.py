@@ -26,14 +26,15 @@ def apply(bed: Bed, options: Options, remember: Remember) -> None:
         for end in (bed.dut, bed.peer):
             if isinstance(end, LocalEnd):
                 before = link.read(end.ifname, end.namespace).mtu_bytes
-                remember("mtu", ifname=end.ifname, namespace=end.namespace, mtu_bytes=before)
+                remember("mtu", ifname=end.ifname, namespace=end.namespace, mtu_bytes=before, asked=options.mtu_bytes)
                 link.set_mtu(end.ifname, options.mtu_bytes, end.namespace)
     wanted = {"rx": options.rx_ring, "tx": options.tx_ring}
     wanted = {name: count for name, count in wanted.items() if count}
     if wanted:
         ifname, namespace = bed.dut.ifname, bed.dut.namespace
         found = rings.read(ifname, namespace)
-        remember("rings", ifname=ifname, namespace=namespace, rings={"rx": found.rx, "tx": found.tx})
+        was = {"rx": found.rx, "tx": found.tx}
+        remember("rings", ifname=ifname, namespace=namespace, rings=was, asked=wanted)
         rings.write(ifname, wanted, namespace)
     bed.settle()
     bed.settings |= asked

@@ -20,6 +20,7 @@ class Applied:
 
     Attributes:
         lower_features: device below -> what the case did to it.
+        after: device -> all its features as they were read back.
         leaves: NICs below the device under test; empty where it is one itself.
         refused: why the case cannot run under its name; "" when it can.
     """
@@ -28,6 +29,7 @@ class Applied:
     gso_max_segs: int = 0
     gso_max_size_bytes: int = 0
     lower_features: dict[str, list[FeatureRecord]] = field(default_factory=dict)
+    after: dict[str, dict[str, Feature]] = field(default_factory=dict)
     leaves: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refused: str = ""
@@ -48,7 +50,8 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
     before = {name: features.read(name, namespace) for name in [ifname, *below.leaves]}
     limits = link.read(ifname, namespace).gso
     for name, found in before.items():
-        _remember(journal, name, namespace, found)
+        # what is handed down from the device above may be any of them
+        _remember(journal, name, namespace, found, case.features)
     received = {bit: value for bit, value in case.features.items() if bit in ability.RECEIVE}
     # the devices below first: what they lose, the one above loses too
     changed = {name: features.change(name, received, namespace) for name in below.leaves}
@@ -60,7 +63,9 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
         for name, change in changed.items()
     }
     if case.gso_max_segs:
-        journal.add("gso_max_segs", ifname=ifname, namespace=namespace, max_segs=limits.max_segs)
+        journal.add(
+            "gso_max_segs", ifname=ifname, namespace=namespace, max_segs=limits.max_segs, asked=case.gso_max_segs
+        )
         link.set_gso_max_segs(ifname, case.gso_max_segs, namespace)
     after = link.read(ifname, namespace).gso
     applied = Applied(
@@ -68,6 +73,7 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
         gso_max_segs=after.max_segs,
         gso_max_size_bytes=after.max_size_bytes,
         lower_features={name: _records(change, everything=False) for name, change in changed.items()},
+        after={ifname: on_top.after} | {name: change.after for name, change in changed.items()},
         leaves=below.leaves,
     )
     return _judged(applied, ifname, case, {ifname: on_top} | changed, _drivers(end, below))
@@ -75,13 +81,16 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
 
 def ask(journal: Journal, ifname: str, namespace: str | None, wanted: dict[str, bool]) -> FeatureChange:
     """Ask one device for these features, which belong to no case."""
-    _remember(journal, ifname, namespace, features.read(ifname, namespace))
+    _remember(journal, ifname, namespace, features.read(ifname, namespace), wanted)
     return features.change(ifname, wanted, namespace)
 
 
-def _remember(journal: Journal, ifname: str, namespace: str | None, found: dict[str, Feature]) -> None:
+def _remember(
+    journal: Journal, ifname: str, namespace: str | None, found: dict[str, Feature], requested: dict[str, bool]
+) -> None:
     wanted = {bit: feature.wanted for bit, feature in found.items() if not feature.fixed}
-    journal.add("features", ifname=ifname, namespace=namespace, wanted=wanted)
+    asked = {bit: value for bit, value in requested.items() if bit in wanted}
+    journal.add("features", ifname=ifname, namespace=namespace, wanted=wanted, asked=asked)
 
 
 def _drivers(end: End, below: link.Below) -> list[str]:

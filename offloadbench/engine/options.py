@@ -9,6 +9,7 @@ from typing import Any
 
 from offloadbench.bed import opening
 from offloadbench.bed.base import Cable, Wire
+from offloadbench.bed.fleet import bed as fleet
 from offloadbench.engine import rights
 from offloadbench.errors import UsageError
 from offloadbench.kernel import capture, perf
@@ -73,11 +74,23 @@ def check_output(options: Options) -> None:
     folder = options.output.parent
     if options.output.exists() and not options.force and not options.resume:
         raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
+    if not folder.exists():
+        raise UsageError(f"{folder}: no such folder", "make it, or choose another --output")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
 
 
+def check_load_side(options: Options) -> None:
+    """Raise UsageError for what the kind of load side cannot be asked for."""
+    if options.sysctls and options.peer.startswith(fleet.PREFIX):
+        raise UsageError(
+            f"--sysctl {next(iter(options.sysctls))}: the workers of a fleet are many hosts, whose sysctls are not set",
+            "leave it out, or use --peer ssh://user@host",
+        )
+
+
 def check_machine(options: Options) -> None:
+    check_load_side(options)
     rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()

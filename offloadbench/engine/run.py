@@ -42,7 +42,7 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
 
 
 def _plan(options: Options, able: ability.Ability, definitions: list[WorkloadDefinition]) -> Plan:
-    return plan.make_plan(
+    planned = plan.make_plan(
         catalog.select_cases(options.cases),
         definitions,
         able.states,
@@ -58,6 +58,8 @@ def _plan(options: Options, able: ability.Ability, definitions: list[WorkloadDef
         precision_ratio=options.precision_ratio,
         max_repeats=options.max_repeats,
     )
+    plan.require_measurable(planned.cases, options.nic)
+    return planned
 
 
 def _now() -> str:
@@ -141,6 +143,9 @@ def _resumed(options: Options, prior: Run) -> Options:
         seed=prior.plan.seed,
         profile=prior.plan.profile,
         call_graph=prior.plan.call_graph,
+        waits=prior.plan.waits,
+        capture=prior.plan.capture,
+        on_lost_worker=prior.bed.settings.get("on_lost_worker", options.on_lost_worker),
     )
 
 
@@ -202,6 +207,7 @@ def execute(options: Options, emit: Emit) -> Run:
             idle_clock=idle.best_clock(),
             counts_super_packets=run.bed.counts_super_packets,
             emit=emit,
+            nic=found,
         )
         emit(RunStarted(run.plan, len(run.trials)))
         kinds = {name: kind for name, (_, kind) in workloads.items()}

@@ -16,6 +16,7 @@ from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.guardian import SILENCE_S, Guardian
 from offloadbench.engine.options import Options
 from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
+from offloadbench.engine.undo_others import overwritten
 from offloadbench.kernel import mounts, processes
 from offloadbench.model import BedRecord
 from offloadbench.signals import uninterrupted
@@ -47,7 +48,11 @@ def open_journal(owner: str, emit: Emit) -> Iterator[Journal]:
             yield journal
         finally:
             with uninterrupted():
-                journal.close(lambda _: None)
+                try:
+                    for text in overwritten(journal.steps_since(0)):
+                        tell(text)
+                finally:
+                    journal.close(lambda _: None)
     finally:
         lock.release()
 
@@ -83,6 +88,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                 run_id,
                 journal.add,
                 tell=tell,
+                forget=journal.forget,
                 on_lost_worker=options.on_lost_worker,
             )
             for problem in bed.problems:

@@ -118,6 +118,8 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
         try:
             run = _measure(options_of(sweep, point, folder, command), emit, execute_run)
             failed = [trial for trial in run.trials if trial.outcome == "failed"]
+            if not any(trial.outcome == "ok" for trial in run.trials):
+                failed = failed or run.trials
             if failed:
                 problem = f"{failed[0].workload} {failed[0].case}: {failed[0].reason}"
         except bearable as error:

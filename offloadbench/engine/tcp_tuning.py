@@ -112,7 +112,7 @@ def set_value(journal: undo.Journal, name: str, before: str, value: str, namespa
     Raises:
         HostError: refused, or the kernel took another value.
     """
-    journal.add("sysctl", name=name, namespace=namespace, value=before)
+    journal.add("sysctl", name=name, namespace=namespace, value=before, asked=value)
     sysctl.write(name, value, namespace)
     after = sysctl.read(name, namespace) or ""
     if after != value:

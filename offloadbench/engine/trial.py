@@ -18,9 +18,11 @@ from offloadbench.engine.account import Account, Told
 from offloadbench.engine.cpu_use import Watch
 from offloadbench.engine.events import Emit, Note, Phase, Sampled
 from offloadbench.engine.profiler import Profiler, Wanted
+from offloadbench.engine.readback import ReadBack, check_as_found
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal
-from offloadbench.errors import FeatureError, OffloadbenchError, ProfilerError, TrafficError
+from offloadbench.engine.undo_others import overwritten
+from offloadbench.errors import OffloadbenchError, ProfilerError, TrafficError
 from offloadbench.kernel import counters, idle, link, processes, tracepoints
 from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
@@ -28,6 +30,7 @@ from offloadbench.model import (
     DriverStatistics,
     Evidence,
     Load,
+    Nic,
     PeerReport,
     Plan,
     PlannedCase,
@@ -68,6 +71,8 @@ class Setting:
     idle_clock: idle.IdleClock
     counts_super_packets: bool
     emit: Emit
+    # as the run found it; None: whatever a trial finds is right
+    nic: Nic | None = None
 
 
 class Skipped(Exception):
@@ -90,6 +95,19 @@ class _Capture:
     tool: ToolCost | None = None
     cpu_use: CpuUse | None = None
     told: Told = field(default_factory=Told)
+    readback: ReadBack | None = None
+    changed: list[str] | None = None
+
+    def open(self) -> None:
+        """The window opens."""
+        assert self.readback is not None
+        self.readback.open()
+
+    def read_back(self) -> None:
+        """What somebody else has changed since the case was applied: asked once, when the window is over."""
+        if self.readback is not None and self.changed is None:
+            self.changed = self.readback.changes()
+            self.readback.close()
 
 
 def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -110,11 +128,14 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         if case.skip_reason:
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
+        if setting.nic:
+            check_as_found(setting.bed.dut, setting.nic)
         capture.applied = offloads.apply(setting.bed.dut, case.definition, setting.journal)
         warnings += capture.applied.warnings
         setting.bed.settle()
         if capture.applied.refused:
             raise Skipped(capture.applied.refused)
+        capture.readback = ReadBack(setting.bed, capture.applied)
         session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
         _warm_up(setting, capture)
         _measure(setting, session, planned, capture, warnings)
@@ -132,10 +153,15 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         outcome, reason = "failed", error.message
     finally:
         with uninterrupted():
-            problem = _take_back(setting.journal, mark, session)
+            try:
+                capture.read_back()
+                warnings += overwritten(setting.journal.steps_since(mark))
+            finally:
+                problem = _take_back(setting.journal, mark, session)
     _read_evidence(capture, setting.emit)
-    if problem:
-        outcome, reason = "failed", "; ".join(filter(None, (reason, problem)))
+    held = f"not by this run, and while it lasted, was changed: {'; '.join(capture.changed)}" if capture.changed else ""
+    if problem or held:
+        outcome, reason = "failed", "; ".join(filter(None, (held, reason, problem)))
     return Trial(
         repeat=planned.repeat,
         workload=planned.workload,
@@ -270,6 +296,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         statistics += [DeviceStatistics(name, bed.dut.namespace) for name in capture.applied.devices(bed.dut.ifname)]
         tool_cpu_s = processes.cpu_s()
         account.open()
+        capture.open()
         use = Watch(setting.journal.run_id, cpus)
         profiler.enable()
         bed.mark()
@@ -288,6 +315,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
+        capture.read_back()
         capture.statistics = [device.difference() for device in statistics]
         warnings += driver_counters.warnings(capture.statistics)
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
@@ -298,8 +326,6 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         if not sampler.real_time:
             warnings.append("the sampler ran without real-time priority")
         capture.profile = profiler.result(sampler.started_s, capture.samples.t_s[-1], use.own)
-    except KeyError as error:
-        raise FeatureError(f"the NIC {error.args[0]} went away during the trial", "see `dmesg`") from error
     finally:
         network.close()
         profiler.close()

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from offloadbench.engine.undo_others import overwritten
 from offloadbench.engine.undo_steps import Step, Tell, take_back
 from offloadbench.errors import HostError, RestoreError, UsageError
 from offloadbench.kernel import processes
@@ -85,9 +86,19 @@ class Journal:
         self._append(step)
         self._steps.append(step)
 
+    def forget(self, kind: str, **values: Any) -> None:
+        """A change was undone already, and that was seen; one that is not remembered needs nothing."""
+        step = {"kind": kind, **values}
+        if step in self._steps:
+            self._steps.remove(step)
+            self._append({"done": step})
+
     @property
     def mark(self) -> int:
         return len(self._steps)
+
+    def steps_since(self, mark: int) -> list[Step]:
+        return self._steps[mark:]
 
     def undo_to(self, mark: int, tell: Tell) -> None:
         """Take back the steps since `mark`.
@@ -126,6 +137,8 @@ def _read(path: Path) -> tuple[Step, list[Step]]:
             break
         if "run_id" in entry:
             header = entry
+        elif "done" in entry:
+            steps.remove(entry["done"])
         elif "undone_to" in entry:
             del steps[entry["undone_to"] :]
         else:
@@ -159,6 +172,8 @@ def _take_back_journal(path: Path, header: Step, steps: list[Step], tell: Tell) 
     elif header:
         for ended in processes.end_of_run(header["run_id"]):
             tell(f"ended {ended}")
+        for text in overwritten(steps):
+            tell(text)
         failed = take_back(steps, tell)
         if failed:
             return failed

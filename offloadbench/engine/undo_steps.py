@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from offloadbench.bed.remote import ssh
 from offloadbench.errors import HostError, RestoreError
 from offloadbench.kernel import (
     features,
@@ -98,6 +99,22 @@ def _undo_sysctl(step: Step, tell: Tell) -> None:
         tell(f"{name} put back to {value}")
 
 
+def _undo_host_sysctl(step: Step, tell: Tell) -> None:
+    where, name, value = step["where"], step["name"], step["value"]
+    if not where.startswith(ssh.PREFIX):
+        tell(f"{where}: {name} goes back to {value} when the line there ends; see `sysctl {name}` on that host")
+        return
+    connection = ssh.parse(where).connect()
+    try:
+        # the role that set it puts it back as soon as its connection is gone
+        if connection.ask("sysctl", name) != value:
+            if connection.ask("set_sysctl", name, value) != value:
+                raise RestoreError(f"{where}: {name} did not go back to {value}")
+            tell(f"{where}: {name} put back to {value}")
+    finally:
+        connection.close()
+
+
 def _undo_lent_nic(step: Step, tell: Tell) -> None:
     if lending.take_back(step["ifname"], step["namespace"], step["was"]):
         tell(f"{step['ifname']} brought back from namespace {step['namespace']}")
@@ -165,6 +182,7 @@ _UNDO: dict[str, Callable[[Step, Tell], None]] = {
     "folder": _undo_folder,
     "tracefs": _undo_tracefs,
     "sysctl": _undo_sysctl,
+    "host_sysctl": _undo_host_sysctl,
     "lent_nic": _undo_lent_nic,
     "address": _undo_address,
     "irq_affinity": _undo_irq_affinity,
@@ -194,6 +212,7 @@ _COMMANDS: dict[str, Callable[[Step], str]] = {
     "folder": lambda step: f"rm -r {step['path']}",
     "tracefs": lambda step: "umount /sys/kernel/tracing",
     "sysctl": lambda step: f"sysctl -w {step['name']}='{step['value']}'",
+    "host_sysctl": lambda step: f"sysctl -w {step['name']}='{step['value']}' on {step['where']}",
     "lent_nic": lambda step: f"ip link set dev {step['ifname']} netns 1",
     "address": lambda step: f"ip address flush dev {step['ifname']} to {step['address']}",
     "irq_affinity": lambda step: f"echo {step['cpus']} > /proc/irq/{step['irq']}/smp_affinity_list",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from offloadbench.errors import FeatureError
 from offloadbench.kernel import netns, ticks
 
 # psutil knows neither these files nor network namespaces: /proc/net follows the process, not the thread
@@ -60,19 +61,27 @@ class NetworkCounters:
 
 
 def nic(ifname: str, namespace: str | None) -> dict[str, float]:
-    """Bytes, packets and drops of one NIC now; KeyError when it is gone."""
+    """Bytes, packets and drops of one NIC now.
+
+    Raises:
+        FeatureError: it is gone.
+    """
     with netns.entered(namespace):
         return parse_net_dev(Path("/proc/thread-self/net/dev").read_text(), ifname)
 
 
 def parse_net_dev(text: str, ifname: str) -> dict[str, float]:
-    """One NIC's row of /proc/net/dev (net/core/net-procfs.c); KeyError when the NIC is gone."""
+    """One NIC's row of /proc/net/dev (net/core/net-procfs.c).
+
+    Raises:
+        FeatureError: the NIC is gone.
+    """
     for line in text.splitlines():
         name, colon, rest = line.partition(":")
         if colon and name.strip() == ifname:
             columns = rest.split()
             return {key: float(columns[index]) for key, index in _NIC_COLUMNS.items()}
-    raise KeyError(ifname)
+    raise FeatureError(f"the NIC {ifname} went away during the trial", "see `dmesg`")
 
 
 def parse_snmp_tcp(text: str) -> dict[str, float]:

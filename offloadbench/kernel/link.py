@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -31,7 +31,13 @@ class GsoLimits:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What rtnetlink tells about one link."""
+    """What rtnetlink tells about one link.
+
+    Attributes:
+        operstate: RFC 2863's, in capitals; UNKNOWN where the driver does not say, as a TAP's.
+        carrier_changes: how often the carrier came or went since the link was made.
+        other_limits: what else bounds a GSO or GRO packet, by its name in ip(8), bytes.
+    """
 
     index: int
     ifname: str
@@ -40,6 +46,16 @@ class Link:
     qdisc: str
     up: bool
     gso: GsoLimits
+    operstate: str = ""
+    carrier_changes: int = 0
+    other_limits: dict[str, int] = field(default_factory=dict)
+
+
+_OTHER_LIMITS = {
+    "gso_ipv4_max_size": "IFLA_GSO_IPV4_MAX_SIZE",
+    "gro_max_size": "IFLA_GRO_MAX_SIZE",
+    "gro_ipv4_max_size": "IFLA_GRO_IPV4_MAX_SIZE",
+}
 
 
 def _find(ipr: Any, ifname: str) -> Any:
@@ -57,10 +73,15 @@ def read(ifname: str, namespace: str | None = None) -> Link:
         HostError: there is no such NIC.
     """
     with netns.entered(namespace), IPRoute() as ipr:
-        message = _find(ipr, ifname)
+        return from_message(_find(ipr, ifname))
+
+
+def from_message(message: Any) -> Link:
+    """A link as an RTM_NEWLINK message (rtnetlink(7)) describes it."""
+    limits = {name: message.get_attr(attribute) for name, attribute in _OTHER_LIMITS.items()}
     return Link(
         index=message["index"],
-        ifname=ifname,
+        ifname=message.get_attr("IFLA_IFNAME"),
         mtu_bytes=message.get_attr("IFLA_MTU"),
         kind=_kind(message),
         qdisc=message.get_attr("IFLA_QDISC") or "",
@@ -70,6 +91,9 @@ def read(ifname: str, namespace: str | None = None) -> Link:
             max_size_bytes=message.get_attr("IFLA_GSO_MAX_SIZE") or 0,
             tso_max_segs=message.get_attr("IFLA_TSO_MAX_SEGS") or 0,
         ),
+        operstate=message.get_attr("IFLA_OPERSTATE") or "",
+        carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
+        other_limits={name: value for name, value in limits.items() if value is not None},
     )
 
 

@@ -34,11 +34,16 @@ def _path(name: str) -> Path:
     return Path("/proc/sys") / name.replace(".", "/")
 
 
+def normal(value: str) -> str:
+    """A value as the kernel gives it back: several numbers with one space between."""
+    return " ".join(value.split())
+
+
 def read(name: str, namespace: str | None = None) -> str | None:
     """The value, or None where this kernel (or this namespace) has no such sysctl."""
     with netns.entered(namespace):
         try:
-            return _path(name).read_text().strip().replace("\t", " ")
+            return normal(_path(name).read_text())
         except OSError:
             return None
 

@@ -38,6 +38,13 @@ class End:
     def missing(self, tools: Iterable[str]) -> list[str]:
         raise NotImplementedError(tools)
 
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        del sysctls
+        return {}
+
     def available_memory_bytes(self) -> int:
         raise NotImplementedError
 

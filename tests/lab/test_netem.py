@@ -48,6 +48,19 @@ def open_netem() -> Iterator[OpenNetem]:
         yield opened
 
 
+def test_the_hop_carries_frames_of_whatever_mtu_the_ends_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the hop without its emulator: this needs no netem
+    monkeypatch.setattr(qdisc, "emulate", lambda *_: None)
+    bed = Netem("lab", Cable(line_rate_bits_per_s=10**9), secrets.token_hex(4), forget)
+    try:
+        for end in (bed.dut, bed.peer):
+            link.set_mtu(end.ifname, 9000, end.namespace)
+        words = ["ip", "netns", "exec", str(bed.dut.namespace), "ping", "-c1", "-W5", "-M", "do", "-s", "8900"]
+        assert subprocess.run([*words, bed.peer.address], check=False, stdout=subprocess.DEVNULL).returncode == 0
+    finally:
+        bed.close()
+
+
 def _sent(bed: Netem, size: int) -> tuple[WireDirection, WireDirection, float]:
     """What the cable says of one connection that sent so many bytes: to the load side, back, and the seconds."""
     with netns.entered(bed.peer.namespace):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
     path = tmp_path / "wait.json"
     process, said = begin(path, "--peer", "wait:7979", "--cases", "tso", *FTP, *SHORT, "--no-profile", until="echo ")
     line = said[-1]
-    assert re.fullmatch(r"echo \S+ \| python3 -c '.*'", line)
+    assert re.fullmatch(r"echo \S+ \| python3 -I -c '.*'", line)
     # another line, with a token of somebody else's, is turned away
     stranger = host.start(["sh", "-c", line.replace("echo ", "echo x", 1)])
     assert stranger.wait(60) is not None
@@ -260,3 +261,38 @@ def test_a_load_host_that_cannot_be_used_is_told_in_one_line(
     assert done.returncode == expected[0]
     assert expected[1] in done.stderr
     assert len(done.stderr.splitlines()) <= 3
+
+
+def _set_on_both(host: RemoteHost, name: str) -> tuple[str, str]:
+    here = Path("/proc/sys", *name.split(".")).read_text().strip()
+    return here, host.output(["sysctl", "-n", name]).strip()
+
+
+@pytest.mark.usefixtures("by_ssh")
+@pytest.mark.parametrize("end", ["in order", "killed"])
+def test_a_sysctl_is_set_on_both_ends_and_goes_back_on_both(
+    begin: Callable[..., Started], host: RemoteHost, offloadbench: Offloadbench, tmp_path: Path, end: str
+) -> None:
+    name = "net.ipv4.tcp_fin_timeout"
+    before = _set_on_both(host, name)
+    path = tmp_path / "run.json"
+    words = ["--peer", host.peer, "--cases", "tso", *FTP, "--duration", "3", "--warmup", "1", "--no-profile"]
+    process, _ = begin(path, *words, "--sysctl", f"{name}=77", until="tso")
+    deadline_s = time.monotonic() + 60
+    while _set_on_both(host, name) != ("77", "77"):
+        assert time.monotonic() < deadline_s, _set_on_both(host, name)
+        time.sleep(0.1)
+    if end == "killed":
+        process.kill()
+        process.wait()
+        assert offloadbench("restore").returncode == 0
+        deadline_s = time.monotonic() + 20
+        while _set_on_both(host, name) != before and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+    else:
+        assert process.wait(120) == 0
+        run = runfile.load(path)
+        assert run.bed.settings["sysctls"] == {name: "77"}
+        assert [trial.outcome for trial in run.trials] == ["ok"]
+    assert _set_on_both(host, name) == before
+    assert offloadbench("restore").stdout.strip() == "nothing to restore"

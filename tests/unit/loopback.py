@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from offloadbench.ends import ProcessRole, python_role
@@ -26,6 +27,13 @@ class LoopbackEnd:
 
     def missing(self, tools: Iterable[str]) -> list[str]:
         raise NotImplementedError(tools)
+
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        del sysctls
+        return {}
 
     def available_memory_bytes(self) -> int:
         raise NotImplementedError

@@ -30,6 +30,8 @@ class Machine:
             "rx-checksum": Feature(active=True, wanted=True, fixed=True),
         }
         self.max_segs = 65535
+        self.mtu_bytes = 1500
+        self.carrier_changes = 2
         self.namespaces: set[str] = set()
         self.nics = {NIC}
         self.below: dict[str, dict[str, Feature]] = {}
@@ -76,7 +78,7 @@ class Machine:
         if ifname not in self.nics | self.below.keys():
             raise HostError(f"no NIC named {ifname!r}")
         limits = link.GsoLimits(max_segs=self.max_segs, max_size_bytes=65536, tso_max_segs=65535)
-        return link.Link(2, ifname, 1500, "veth", "pfifo_fast", True, limits)
+        return link.Link(2, ifname, self.mtu_bytes, "veth", "pfifo_fast", True, limits, "UP", self.carrier_changes)
 
     def _below(self, ifname: str, namespace: str | None = None) -> link.Below:
         del ifname, namespace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from offloadbench.kernel import counters, idle, perf, tracepoints
 from offloadbench.model import (
     DriverStatistics,
     Load,
+    Nic,
     PacketShapes,
     PeerReport,
     Plan,
@@ -75,6 +76,7 @@ class Stage:
         self.counted_per_s: dict[str, float] = {}
         self.watched: list[tuple[str, int]] = []
         self.in_flight_bytes = -1
+        self.found: Nic | None = None
         self.statistics = DriverStatistics(ifname=NIC, driver="veth", interval_s=2.0, growth={}, unmoved=[])
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
@@ -170,6 +172,13 @@ class Stage:
         del tools
         return []
 
+    def is_folder(self, path: str) -> bool:
+        return Path(path).is_dir()
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        del sysctls
+        return {}
+
     def available_memory_bytes(self) -> int:
         return 1 << 40
 
@@ -190,6 +199,7 @@ class Stage:
             folder=self.tmp_path,
             profile=Wanted([builders.CLOCK] if profile else []),
             emit=self.events.append,
+            nic=self.found,
         )
         planned = PlannedTrial(repeat=1, workload="ftp-get", case="csum")
         traffic: Any = self

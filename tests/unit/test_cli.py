@@ -12,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from offloadbench import __version__, commands
 from offloadbench.commands.export import TABLE_NAMES
 from offloadbench.kernel import capabilities
+from offloadbench.model import Run
 from tests.conftest import CommandLine
 
 SLOW_TO_IMPORT = {"pandas", "scipy", "seaborn", "matplotlib"}
@@ -87,17 +89,26 @@ def test_run_needs_capabilities(command_line: CommandLine) -> None:
         (["--repeats", "0"], "--repeats 0 is too small"),
         (["--line-rate", "fast"], "'fast' is not a rate"),
         (["--rtt", "20"], "'20' is not a time"),
-        (["--loss", "-1"], "'-1%' is not a percentage"),
+        (["--loss", "-1"], "--loss -1: not a percentage"),
         (["--loss", "51"], "TCP stands still"),
         (["--queue", "1KiB"], "less than two full frames"),
         (["--sysctl", "vm.swappiness=1"], "--sysctl"),
         (["--precision", "2"], "'2' is not a percentage"),
-        (["--precision", "0%"], "'0%' is not a percentage"),
+        (["--precision", "0%"], "'0%' is out of range"),
         (["--precision", "2%", "--max-repeats", "4"], "--max-repeats 4 is too small"),
         (["--precision", "2%", "--repeats", "30"], "--max-repeats 20 is too small"),
         (["--max-repeats", "9"], "--max-repeats is where --precision gives up"),
         (["--workloads", ","], "--workloads"),
-        (["--output", "absent/new.json"], "not a folder"),
+        (["--output", "absent/new.json"], "absent: no such folder"),
+        (["--output", "new.yaml"], "nothing that ends in .yaml is written"),
+        (["--loss", "150"], "TCP stands still"),
+        (["--loss", "much"], "--loss much: not a percentage"),
+        (["--precision", "101%"], "'101%' is out of range"),
+        (["--cases", "gso_max_segs=0"], "the kernel takes 1 to 65535"),
+        (["--cases", "gso_max_segs=65536"], "the kernel takes 1 to 65535"),
+        (["--cases", "gso_max_segs=1,gso_max_segs=2"], "gso_max_segs is set twice"),
+        (["--repeat", "2"], "unrecognized arguments: --repeat 2"),
+        (["--dur", "5"], "unrecognized arguments: --dur 5"),
     ],
 )
 def test_a_wrong_option_of_run_is_a_usage_error_before_root_is_asked_for(
@@ -171,13 +182,21 @@ def test_export_writes_what_the_name_of_the_file_says(
     command_line: CommandLine, sample_path: Path, tmp_path: Path
 ) -> None:
     rows = {}
-    for name, more in (("t.json", []), ("t.csv", []), ("t.tsv", []), ("forced.json", ["--format", "csv"])):
+    for name, more in (("t.json", []), ("t.csv", []), ("t.txt", []), ("t", []), ("f", ["--format", "csv"])):
         path = tmp_path / name
         assert command_line("export", "--table", "trials", str(sample_path), "--output", str(path), *more).code == 0
         rows[name] = path.read_text()
     assert json.loads(rows["t.json"])[0]["case"]
-    assert rows["t.csv"] == rows["t.tsv"] == rows["forced.json"]
+    assert rows["t.csv"] == rows["t.txt"] == rows["t"] == rows["f"]
     assert rows["t.csv"].startswith("run,")
+    for name, more, said in (
+        ("t.xlsx", [], "nothing that ends in .xlsx is written"),
+        ("t.tsv", [], "nothing that ends in .tsv is written"),
+        ("t.json", ["--format", "csv"], "ends in .json, and --format csv is not that"),
+    ):
+        path = tmp_path / "refused" / name
+        finished = command_line("export", "--table", "trials", str(sample_path), "--output", str(path), *more)
+        assert (finished.code, said in finished.err) == (2, True), finished.err
     finished = command_line("export", "--table", "trials", str(sample_path), "--output", str(tmp_path / "t.folded"))
     assert (finished.code, "folded lines are of call stacks, not of trials" in finished.err) == (2, True)
 
@@ -282,3 +301,54 @@ def test_a_reader_that_goes_away_leaves_no_traceback(sample_path: Path, copies: 
     process.stderr.close()
     process.wait(60)
     assert told == ""
+
+
+def test_a_run_that_measured_nothing_does_not_end_well(
+    command_line: CommandLine, sample_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offloadbench.engine import run as engine
+
+    skipped = [
+        msgspec.structs.replace(
+            trial, outcome="skipped", reason="eth1 refused tx", samples=None, load=None, profile=None
+        )
+        for trial in sample_run.trials
+    ]
+    for trials, code in ((skipped, 6), (sample_run.trials, 0), ([], 6)):
+        run = msgspec.structs.replace(sample_run, trials=trials)
+        monkeypatch.setattr(engine, "execute", lambda options, emit, run=run: run)
+        finished = command_line("run", "--nic", "lab", "--cases", "tso", "--output", "new.json")
+        assert finished.code == code, finished.err
+        assert ("no trial could be measured" in finished.err) == (code == 6)
+
+
+def test_what_is_missing_is_named_and_nothing_else(command_line: CommandLine) -> None:
+    assert command_line("run", "--nic", "eth1").err.startswith("error: --cases is missing\n")
+    assert command_line("run", "--cases", "tso").err.startswith("error: --nic is missing\n")
+    assert command_line("run").err.startswith("error: --nic and --cases are missing\n")
+    finished = command_line("report", "absent.json")
+    assert (finished.code, "absent.json: No such file" in finished.err) == (8, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "written"),
+    [
+        ("x.html", [], "<!doctype html>"),
+        ("x", [], "<!doctype html>"),
+        ("x.md", [], "# "),
+        ("x.markdown", ["--format", "md"], "# "),
+        ("x.pdf", [], ""),
+        ("x.md", ["--format", "html"], ""),
+        ("x.html", ["--format", "md"], ""),
+    ],
+)
+def test_a_report_is_what_its_name_says(
+    command_line: CommandLine, sample_path: Path, name: str, more: list[str], written: str
+) -> None:
+    finished = command_line("report", str(sample_path), "--output", name, *more)
+    assert (finished.code == 0) == bool(written), finished.err
+    assert Path(name).exists() == bool(written)
+    if written:
+        assert Path(name).read_text().startswith(written)
+    else:
+        assert (finished.code, "hint: let it end in" in finished.err) == (2, True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from offloadbench.ends import ProcessRole, Role, python_role
+from offloadbench.ends import ProcessRole, Role
 from offloadbench.errors import TrafficError
 
 Play = Callable[[str], Role]
@@ -120,7 +120,3 @@ def test_a_role_that_ignores_its_closed_input_is_ended_all_the_same(play: Play) 
     role.receive("ready", 10)
     role.close(grace_s=0.1)
     assert not role.running()
-
-
-def test_a_role_is_played_by_this_interpreter() -> None:
-    assert python_role("offloadbench.x") == [sys.executable, "-m", "offloadbench.x"]

@@ -76,7 +76,7 @@ def test_every_parameter_can_be_set_from_the_command_line(tmp_path: Path) -> Non
         ("sessions", 65),
         ("sndbuf", "-1"),
         ("congestion_control", 5),
-        ("backing", "/no/such/folder"),
+        ("backing", "no/whole/path"),
         ("lun_size", "12MiB"),
         ("verify", True),
     ],
@@ -103,6 +103,23 @@ def test_a_lun_that_does_not_fit_into_memory_is_told_before_the_first_trial(monk
     IscsiTraffic(_definition(backing="memory")).check_peer(PEER)
     with pytest.raises(HostError, match=r"load side: .* memory is available"):
         IscsiTraffic(_definition(backing="memory", lun_size="1GiB")).check_peer(PEER)
+
+
+def test_the_folder_of_the_disk_is_looked_for_at_the_load_side(tmp_path: Path) -> None:
+    """The target opens it there: what this host has is no matter."""
+
+    class Elsewhere(LocalEnd):
+        def missing(self, tools: object) -> list[str]:
+            del tools
+            return []
+
+        def is_folder(self, path: str) -> bool:
+            return path == "/srv/disk-of-the-load-host"
+
+    peer = Elsewhere("load side", "198.18.0.2", "eth1", None, frozenset())
+    IscsiTraffic(_definition(backing="/srv/disk-of-the-load-host")).check_peer(peer)
+    with pytest.raises(UsageError, match="the load side has no such folder"):
+        IscsiTraffic(_definition(backing=str(tmp_path))).check_peer(peer)
 
 
 def test_a_missing_target_is_told_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog
-from offloadbench.model import Plan, Run
+from offloadbench import catalog, plan
+from offloadbench.errors import FeatureError
+from offloadbench.model import Plan, PlannedCase, Run
 from offloadbench.plan import make_plan, resolve_cases
 from tests.unit.builders import case, workload
 
@@ -93,3 +94,11 @@ def test_a_defining_feature_that_this_kernel_lacks_matters_only_when_wanted_on()
 @pytest.mark.parametrize("state", [ON, OFF, FIXED_ON])
 def test_a_feature_that_can_be_or_is_as_wanted_skips_nothing(state: list[bool]) -> None:
     assert resolve_cases([case("tso", {TSO: True}, defining=(TSO,))], {TSO: state})[0].skip_reason == ""
+
+
+def test_a_plan_without_a_case_that_can_run_is_refused() -> None:
+    fits, never = (case(name, {"tx-tcp-segmentation": True}) for name in ("fits", "never"))
+    skipped = PlannedCase(definition=never, also_named=[], skip_reason="case never: it cannot")
+    plan.require_measurable([PlannedCase(definition=fits, also_named=[]), skipped], "eth1")
+    with pytest.raises(FeatureError, match="eth1: none of the cases can be measured: case never: it cannot"):
+        plan.require_measurable([skipped], "eth1")

@@ -10,6 +10,7 @@ import queue
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +95,9 @@ class Pipe:
         assert self.process.stdin is not None
         self.process.stdin.write(data)
 
+    def ended(self) -> str:
+        return "the connection was closed"
+
     def words(self) -> str:
         return ""
 
@@ -170,6 +174,9 @@ class Silent:
     def write(self, data: bytes) -> None:
         del data
 
+    def ended(self) -> str:
+        return "the connection was closed"
+
     def words(self) -> str:
         return ""
 
@@ -187,7 +194,7 @@ def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_HELLO_S", 5.0)
-    with pytest.raises(TrafficError, match="here: the connection was closed"):
+    with pytest.raises(TrafficError, match="here: no agent"):
         Connection(Pipe(b"print('no agent')"), "here")
 
 
@@ -293,3 +300,26 @@ def test_an_agents_stream_holds_json_lines_only() -> None:
         assert set(message) == {"hello"}
     finally:
         stream.close()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "stdout", "said"),
+    [
+        (
+            "Could not chdir to home directory /nonexistent: No such file",
+            "This account is not available.",
+            "This account",
+        ),
+        ("Could not chdir to home directory /nonexistent: No such file", "", "ssh ended with status 1"),
+        ("x: Permission denied (publickey).", "Welcome", "Permission denied"),
+    ],
+)
+def test_what_a_login_shell_says_is_the_reason(
+    stderr: str, stdout: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = tmp_path / "ssh"
+    shell.write_text(f"#!/bin/sh\necho '{stderr}' >&2\n[ -z '{stdout}' ] || echo '{stdout}'\nexit 1\n")
+    shell.chmod(0o755)
+    monkeypatch.setenv(ssh.COMMAND, str(shell))
+    with pytest.raises(TrafficError, match=said):
+        ssh.parse("ssh://nobody@loader").connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,9 @@ import pytest
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Note, Phase, Sampled
 from offloadbench.errors import FeatureError, HostError, Interrupted, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.model import PlannedCase
+from offloadbench.kernel import counters
+from offloadbench.kernel.features import Feature
+from offloadbench.model import Nic, PlannedCase
 from tests.unit.machine import NIC
 from tests.unit.stage import CASE, Stage
 
@@ -137,11 +140,104 @@ def test_a_late_failure_keeps_what_was_captured(stage: Stage) -> None:
 
 
 def test_a_nic_that_goes_away_while_it_is_measured_fails_the_trial(stage: Stage) -> None:
-    stage.failing["read counters"] = KeyError(NIC)
+    text = "Inter-|\n face |\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
+    with pytest.raises(FeatureError) as gone:
+        counters.parse_net_dev(text, NIC)
+    stage.failing["read counters"] = gone.value
+    trial = stage.run()
+    assert (trial.outcome, trial.reason) == ("failed", f"the NIC {NIC} went away during the trial")
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("start traffic", "finish traffic")])
+def test_a_bug_at_any_step_is_not_taken_for_a_nic_that_went_away(stage: Stage, step: str) -> None:
+    stage.failing[step] = KeyError("some_dict_key")
+    with pytest.raises(KeyError, match="some_dict_key"):
+        stage.run()
+    stage.assert_put_back()
+
+
+def _during_the_window(stage: Stage, change: Callable[[], None]) -> None:
+    """Let somebody else act when the first of two samples has been taken."""
+    read = stage.read
+
+    def act() -> dict[str, float]:
+        if stage.done.count("read counters") == 1:
+            change()
+        return read()
+
+    stage.read = act  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", ["rx-gro", "tx-generic-segmentation"])
+def test_a_feature_that_somebody_else_toggles_in_the_window_fails_the_trial(stage: Stage, name: str) -> None:
+    stage.machine.features["rx-gro"] = Feature(active=True, wanted=True, fixed=False)
+    before = stage.machine.features[name].active and name not in CASE.features
+
+    def toggle() -> None:
+        stage.machine.features[name] = Feature(active=not before, wanted=not before, fixed=False)
+
+    _during_the_window(stage, toggle)
     trial = stage.run()
     assert trial.outcome == "failed"
-    assert NIC in trial.reason
-    assert "went away" in trial.reason
+    words = {True: "on", False: "off"}
+    assert f"{NIC}: {name} {words[before]} -> {words[not before]}" in trial.reason
+    # what was captured is kept
+    assert None not in (trial.samples, trial.load, trial.wire, trial.profile)
+    assert len(trial.samples.t_s if trial.samples else []) == 2
+    stage.assert_put_back()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "told"),
+    [
+        ("mtu_bytes", 1400, "MTU 1500 -> 1400"),
+        ("max_segs", 7, "gso_max_segs 1 -> 7"),
+        ("carrier_changes", 4, "carrier changes 2 -> 4"),
+    ],
+)
+def test_link_and_limits_are_read_back_at_the_end_of_the_window(
+    stage: Stage, attribute: str, value: int, told: str
+) -> None:
+    _during_the_window(stage, lambda: setattr(stage.machine, attribute, value))
+    trial = stage.run()
+    assert (trial.outcome, f"{NIC}: {told}" in trial.reason) == ("failed", True)
+
+
+def test_what_the_toggle_itself_did_to_the_link_is_no_change(stage: Stage) -> None:
+    settle = stage.settle
+
+    def reset() -> None:
+        stage.machine.carrier_changes += 2
+        settle()
+
+    stage.settle = reset  # type: ignore[method-assign]
+    assert stage.run().outcome == "ok"
+
+
+def test_putting_back_says_what_of_others_it_overwrites(stage: Stage) -> None:
+    stage.machine.features["rx-gro"] = Feature(active=True, wanted=True, fixed=False)
+    _during_the_window(
+        stage, lambda: stage.machine.features.update({"rx-gro": Feature(active=False, wanted=False, fixed=False)})
+    )
+    trial = stage.run()
+    assert f"{NIC}: rx-gro is off, which this run did not set: it goes back to on, as it was before" in trial.warnings
+    assert stage.machine.features["rx-gro"].wanted
+
+
+def test_a_nic_changed_between_two_trials_is_not_measured_as_found(stage: Stage) -> None:
+    stage.found = Nic(
+        name=NIC, ifname=NIC, driver="veth", driver_version="", firmware="", bus="", mtu_bytes=1500,
+        speed_bits_per_s=0, gso_max_segs=65535, gso_max_size_bytes=65536, tso_max_segs=65535, qdisc="fq",
+        features={"rx-gro": [True, True, False]}, settings={}, problems=[],
+    )  # fmt: skip
+    stage.machine.features["rx-gro"] = Feature(active=True, wanted=True, fixed=False)
+    assert stage.run().outcome == "ok"
+    stage.machine.features["rx-gro"] = Feature(active=False, wanted=False, fixed=False)
+    stage.machine.mtu_bytes = 9000
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == f"{NIC} is not as this run found it: MTU 1500 -> 9000, rx-gro on -> off"
+    assert "start traffic" not in stage.done[stage.done.index("close") :]
 
 
 def test_an_interrupt_leaves_early_after_putting_back(stage: Stage) -> None:

@@ -72,7 +72,13 @@ def test_the_step_is_on_disk_before_the_value_changes(
     def write(name: str, value: str, namespace: str | None = None) -> None:
         del namespace
         last = json.loads((state / "tune.tuned").read_text().splitlines()[-1])
-        assert last == {"kind": "sysctl", "name": name, "namespace": None, "value": sysctls.values[name]}
+        assert last == {
+            "kind": "sysctl",
+            "name": name,
+            "namespace": None,
+            "value": sysctls.values[name],
+            "asked": value,
+        }
         sysctls.values[name] = value
 
     monkeypatch.setattr(sysctl, "write", write)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.engine import undo
 from offloadbench.engine.undo import Journal, NicLock
+from offloadbench.engine.undo_others import overwritten
 from offloadbench.errors import HostError, RestoreError, UsageError
 from offloadbench.kernel import neighbour, route
+from offloadbench.kernel.features import Feature
 from tests.unit.machine import NIC, Machine
 
 WANTED = {"tx-tcp-segmentation": True, "tx-generic-segmentation": True}
@@ -247,3 +250,37 @@ def test_what_could_not_be_removed_comes_with_its_command(
     assert f"ip neigh del 198.18.0.6 dev {NIC}" in raised.value.hint
     assert "ip rule del priority 1 to 198.51.100.1 ipproto tcp sport 4000 dport 80 blackhole" in raised.value.hint
     assert journal.path.exists()
+
+
+def test_restore_says_what_of_others_it_overwrites(journal: Journal, machine: Machine) -> None:
+    wanted = {"tx-tcp-segmentation": True, "tx-generic-segmentation": True}
+    journal.add("features", ifname=NIC, namespace=None, wanted=wanted, asked={"tx-tcp-segmentation": False})
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535, asked=1)
+    journal.add("mtu", ifname=NIC, namespace=None, mtu_bytes=1500, asked=9000)
+    # what the run itself set is nothing to say
+    off = Feature(active=False, wanted=False, fixed=False)
+    machine.features["tx-tcp-segmentation"], machine.max_segs = off, 1
+    assert overwritten(journal.steps_since(0)) == []
+    machine.features["tx-generic-segmentation"], machine.max_segs, machine.mtu_bytes = off, 7, 1400
+    assert overwritten(journal.steps_since(0)) == [
+        f"{NIC}: tx-generic-segmentation is off, which this run did not set: it goes back to on, as it was before",
+        f"{NIC}: gso_max_segs is 7, which this run did not set: it goes back to 65535, as it was before",
+        f"{NIC}: MTU is 1400, which this run did not set: it goes back to 1500, as it was before",
+    ]
+
+
+def test_steps_of_older_journals_and_of_what_is_gone_say_nothing(journal: Journal, machine: Machine) -> None:
+    machine.max_segs = 7
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535)
+    journal.add("gso_max_segs", ifname=NIC, namespace="gone", max_segs=65535, asked=1)
+    journal.add("gso_max_segs", ifname="gone0", namespace=None, max_segs=65535, asked=1)
+    assert overwritten(journal.steps_since(0)) == []
+
+
+def test_a_step_that_was_seen_to_be_undone_is_forgotten_on_disk_too(journal: Journal) -> None:
+    journal.add("tracefs")
+    journal.add("host_sysctl", where="ssh://a", name="net.x", value="1", set_to="2")
+    journal.forget("host_sysctl", where="ssh://a", name="net.x", value="1", set_to="2")
+    journal.forget("host_sysctl", where="ssh://a", name="net.never", value="1", set_to="2")
+    assert [step["kind"] for step in journal.steps_since(0)] == ["tracefs"]
+    assert [step["kind"] for _, steps in undo.journalled() for step in steps] == ["tracefs"]

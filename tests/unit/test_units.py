@@ -117,7 +117,18 @@ def test_a_percentage_is_read(text: str, ratio: float) -> None:
     assert units.parse_percent(text) == pytest.approx(ratio)
 
 
-@pytest.mark.parametrize("text", ["2", "0%", "101%", "-1%", "two%", ""])
+@pytest.mark.parametrize("text", ["2", "-1%", "two%", ""])
 def test_what_is_no_percentage_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a percentage"):
         units.parse_percent(text)
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "100.5 %"])
+def test_a_percentage_out_of_range_is_said_to_be(text: str) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        units.parse_percent(text)
+
+
+@pytest.mark.parametrize("text", ["0", " 0 ", "0.0", "0ms"])
+def test_no_time_needs_no_unit(text: str) -> None:
+    assert units.parse_time_s(text) == 0.0

@@ -73,6 +73,14 @@ class FleetEnd:
     def available_memory_bytes(self) -> int:
         return int(min(self.bed.ask(host_facts.memory_bytes).values()))
 
+    def is_folder(self, path: str) -> bool:
+        del path  # what asks for one has one load host
+        return False
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        del sysctls  # none is set at a fleet
+        return {}
+
 
 class Fleet:
     """This machine's NIC and a Dask cluster, as a `Bed`.

@@ -1,6 +1,6 @@
 """The agent at a load host: starts roles there, passes their lines on, and ends them when the engine is gone.
 
-It is sent over as text and run from memory (`python3 -c`), so nothing has to be installed and nothing is left on the
+It is sent over as text and run from memory (`python3 -I -c`), so nothing has to be installed and nothing is left on the
 host's disk. Standard library of Python 3.7 only, as all that it imports.
 
 One byte stream joins it to the engine: JSON objects, one a line. Orders carry a number `n`, answered by

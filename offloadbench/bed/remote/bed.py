@@ -1,6 +1,7 @@
 """The bed whose load side is another host: this machine is the device under test, with all its CPUs.
 
-The load host is told what to run by an agent (see agent.py); nothing is installed there and nothing is changed.
+The load host is told what to run by an agent (see agent.py); nothing is installed there, and nothing is changed but the
+sysctls that were asked for, which are put back (see sysctls.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from offloadbench.bed.base import Cable
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.remote import addresses, clock
 from offloadbench.bed.remote.connection import Connection
+from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.ends import Role
 from offloadbench.errors import OffloadbenchError, TrafficError
 from offloadbench.kernel import link, processes
@@ -72,23 +74,33 @@ class RemoteEnd:
     def available_memory_bytes(self) -> int:
         return int(self.bed.connection.ask("memory"))
 
+    def is_folder(self, path: str) -> bool:
+        return bool(self.bed.connection.ask("is_folder", path))
+
+    def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
+        return dict(self.bed.connection.ask("state", self.ifname, list(sysctls)))
+
 
 class Remote:
     """This machine's NIC and a load host, as a `Bed`.
 
     Args:
         connection: to an agent at the load host.
+        sysctls: to be set on both ends.
     """
 
     kind = "remote"
 
-    def __init__(self, nic_name: str, peer_name: str, host: LoadHost, connection: Connection) -> None:
+    def __init__(
+        self, nic_name: str, peer_name: str, host: LoadHost, connection: Connection, sysctls: HostSysctls
+    ) -> None:
         self.nic_name, self.peer_name = nic_name, peer_name
         self.placement = cpus.whole()
         self.push_back = True
-        self.cable = Cable()
+        self.cable = Cable(sysctls=sysctls.values)
         self.problems: list[str] = []
         self.connection = connection
+        self._sysctls = sysctls
         self._host = host
         self._mark: dict[str, Any] = {}
         try:
@@ -96,6 +108,9 @@ class Remote:
             self.dut = LocalEnd("device under test", found.dut_address, nic_name, None, self.placement.dut)
             self.peer = RemoteEnd("load side", found.address, found.ifname, self)
             self.settings = self._describe()
+            if sysctls.values:
+                self.settings["sysctls"] = dict(sysctls.values)
+            sysctls.set_here()
             self.settle()
         except BaseException:
             self.close()
@@ -119,6 +134,7 @@ class Remote:
         """Reach the load host again if it was lost, and wait for the link, which a toggle may have reset."""
         if self.connection.lost:
             self._reconnect()
+        self._sysctls.set_there(self.peer, self.connection.ask)
         link.wait_for_carrier(self.dut.ifname, None, reach.LINK_TIMEOUT_S)
         # a firewall at one of the two must not look like a dead link: the load goes one way only
         deadline_s = time.monotonic() + reach.LINK_TIMEOUT_S
@@ -166,5 +182,6 @@ class Remote:
         )
 
     def close(self) -> None:
+        self._sysctls.put_back()
         self.connection.close()
         self._host.close()

@@ -23,6 +23,7 @@ _HEARTBEAT_S = 3.0
 _HELLO_S = 20.0
 # a login shell may print a greeting before the agent speaks
 _GREETING_LINES = 200
+_SHOWN = 200
 
 
 class Stream(Protocol):
@@ -39,6 +40,9 @@ class Stream(Protocol):
 
     def words(self) -> str:
         """Why it ended, as far as the transport knows; may be empty."""
+
+    def ended(self) -> str:
+        """That it ended, where nobody says why."""
 
     def close(self) -> None:
         """End it. Safe to call twice, and from another thread."""
@@ -135,7 +139,7 @@ class Connection:
 
     def _listen(self) -> None:
         pending = b""
-        strange = 0
+        strange: list[bytes] = []
         why = ""
         try:
             while data := self._stream.read():
@@ -145,14 +149,16 @@ class Connection:
                     if self._greeted.is_set():
                         self._hear(json.loads(self._opening.open(line)))
                     elif not self._greet(line):
-                        strange += 1
-                if strange > _GREETING_LINES:
+                        strange.append(line)
+                if len(strange) > _GREETING_LINES:
                     break
         except OSError as error:
             why = error.strerror or str(error)
         except ValueError:
             why = "it said what no agent says"
-        self._lose(self._stream.words() or why or "the connection was closed")
+        # a login shell that lets nobody in says so on standard output
+        shell = "" if self._greeted.is_set() or not strange else strange[-1].decode(errors="replace").strip()
+        self._lose(self._stream.words() or why or shell[:_SHOWN] or self._stream.ended())
 
     def _greet(self, line: bytes) -> bool:
         """Whether this is the agent's first line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -101,6 +102,40 @@ def nic(ifname: str) -> dict[str, Any]:
     return found
 
 
+def state(ifname: str, sysctls: list[str]) -> dict[str, Any]:
+    """What of a NIC decides what it sends, and values below /proc/sys, by names that can be shown."""
+    facts = nic(ifname)
+    found: dict[str, Any] = {"MTU": facts["mtu_bytes"]}
+    for name, key in (("carrier_changes", "carrier changes"), ("operstate", "operational state")):
+        with contextlib.suppress(OSError):
+            found[key] = Path("/sys/class/net", ifname, name).read_text().strip()
+    found.update((name, "on" if value else "off") for name, value in facts.get("features", {}).items())
+    for name in sysctls:
+        found["sysctl " + name] = sysctl(name) or "absent"
+    return found
+
+
+def sysctl(name: str) -> str | None:
+    """A value below /proc/sys; None where this kernel has no such."""
+    try:
+        return " ".join(Path("/proc/sys", *name.split(".")).read_text().split())
+    except OSError:
+        return None
+
+
+def set_sysctl(name: str, value: str) -> str | None:
+    """Set a value below /proc/sys; returns what is in force then.
+
+    Raises:
+        OSError: there is no such, or not for this user, or the kernel does not take the value.
+    """
+    try:
+        Path("/proc/sys", *name.split(".")).write_text(value)
+    except OSError as error:
+        raise OSError(error.errno, f"sysctl {name} = {value!r}: {error.strerror}") from error
+    return sysctl(name)
+
+
 def reaches(address: str) -> str:
     """Empty when a host answers at `address`: by taking a connection to discard (RFC 863), or by refusing it."""
     with socket.socket() as probe:
@@ -123,6 +158,10 @@ def missing(tools: list[str]) -> list[str]:
     return [tool for tool in tools if shutil.which(tool) is None]
 
 
+def is_folder(path: str) -> bool:
+    return Path(path).is_dir()
+
+
 # what the engine may ask, by name
 QUESTIONS: dict[str, Any] = {
     "about": about,
@@ -131,6 +170,10 @@ QUESTIONS: dict[str, Any] = {
     "cpu": cpu,
     "addresses": addresses,
     "nic": nic,
+    "state": state,
+    "sysctl": sysctl,
+    "set_sysctl": set_sysctl,
+    "is_folder": is_folder,
     "reaches": reaches,
     "source_address": source_address,
     "missing": missing,

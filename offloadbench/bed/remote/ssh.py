@@ -22,6 +22,8 @@ COMMAND = "OFFLOADBENCH_SSH"
 _FORM = "write 'ssh://user@host', or 'ssh://user@host:2222?nic=eth1&address=192.0.2.2'"
 _CONNECT_S = 10
 _END_S = 3.0
+# what ssh and sshd say before what matters
+_NO_REASON = ("Warning: Permanently added", "Could not chdir to home directory")
 _START = (
     "import sys;sys.version_info<(3,7) and sys.exit('Python 3.7 or newer is needed, this is '+sys.version.split()[0]);"
     "f=open(0,'rb',closefd=False);exec(f.read(int(f.readline())))"
@@ -56,7 +58,7 @@ class SshHost:
         """
         try:
             return Connection(
-                _Ssh(command(self, [self.python, "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
+                _Ssh(command(self, [self.python, "-I", "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
             )
         except TrafficError as error:
             hint = f"this must work by itself: {shlex.join(command(self, [self.python, '-V']))}"
@@ -147,8 +149,11 @@ class _Ssh:
             self._process.wait(_END_S)
         size = os.fstat(self._errors.fileno()).st_size
         lines = os.pread(self._errors.fileno(), size, 0).decode(errors="replace").strip().splitlines()
-        said = [line.strip() for line in lines if line.strip() and not line.startswith("Warning: Permanently added")]
-        return said[-1] if said else f"ssh ended with status {self._process.poll()}"
+        said = [line.strip() for line in lines if line.strip() and not line.startswith(_NO_REASON)]
+        return said[-1] if said else ""
+
+    def ended(self) -> str:
+        return f"ssh ended with status {self._process.poll()}"
 
     def close(self) -> None:
         processes.end(self._process, _END_S)

@@ -58,7 +58,7 @@ def caller(address: str, port: int) -> str:
 
 def line(address: str, port: int, token: str) -> str:
     """What to type at the load host; the token goes by a pipe, so that `ps` does not show it."""
-    return f"echo {token} | python3 -c '{caller(address, port)}'"
+    return f"echo {token} | python3 -I -c '{caller(address, port)}'"
 
 
 def asked_for(text: str) -> tuple[str, int, str] | None:
@@ -155,6 +155,9 @@ class _Socket:
 
     def words(self) -> str:
         return ""
+
+    def ended(self) -> str:
+        return "the connection was closed"
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -115,9 +115,10 @@ class IscsiTraffic:
                 f"workload {name}: verify needs writes, and a backing that keeps them",
                 "--set operation=write --set backing=memory",
             )
-        if self.backing not in ("null", "memory") and not Path(self.backing).is_dir():
+        if self.backing not in ("null", "memory") and not Path(self.backing).is_absolute():
             raise UsageError(
-                f"workload {name}: backing = {self.backing!r}: no such folder", "write null, memory, or a folder"
+                f"workload {name}: backing = {self.backing!r}: neither null nor memory nor a folder of the load side",
+                "write null, memory, or the folder's whole path",
             )
         if self.initiator == "kernel" and self.operation != "write":
             raise UsageError(f"workload {name}: the kernel's initiator is measured writing", "--set initiator=user")
@@ -141,6 +142,12 @@ class IscsiTraffic:
             raise HostError(
                 f"{peer.name}: {missing[0]} is not installed, which iscsi-write needs there",
                 f"there: apt-get install {tgt.TOOLS[missing[0]]}; or --workloads ftp-get",
+            )
+        # the target opens it there
+        if self.backing not in ("null", "memory") and not peer.is_folder(self.backing):
+            raise UsageError(
+                f"iscsi-write: backing = {self.backing!r}: the load side has no such folder",
+                "make it there, or --set backing=memory",
             )
         available = peer.available_memory_bytes()
         # every command on its way has a buffer at either end

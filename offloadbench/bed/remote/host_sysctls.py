@@ -1,0 +1,92 @@
+"""The engine's side of sysctls that are set on both ends of a link to another host (the other side: sysctls.py)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+
+from offloadbench.bed.base import Forget, Remember
+from offloadbench.bed.local import set_sysctls
+from offloadbench.ends import End, Role
+from offloadbench.errors import RefusedError, TrafficError
+from offloadbench.kernel import sysctl
+
+STEP = "host_sysctl"
+_ROLE = "offloadbench.bed.remote.sysctls"
+_END_S = 5.0
+
+
+class HostSysctls:
+    """Values of both ends, for the length of a run.
+
+    Args:
+        where: names the load host as the user did, by which `restore` can reach it again.
+        tell: says what of the load host could not be seen to go back.
+    """
+
+    def __init__(
+        self, where: str, values: Mapping[str, str], remember: Remember, forget: Forget, tell: Callable[[str], None]
+    ) -> None:
+        self.values = dict(values)
+        self._where, self._remember, self._forget, self._tell = where, remember, forget, tell
+        # as the load host had them before the run, whatever connection is the present one
+        self._found: dict[str, str] = {}
+        self._role: Role | None = None
+
+    def set_here(self) -> None:
+        """Set those of this machine.
+
+        Raises:
+            RefusedError: the kernel refuses a value.
+        """
+        set_sysctls(self.values, None, self._remember)
+
+    def set_there(self, peer: End, ask: Callable[..., str | None]) -> None:
+        """Set those of the load host, the first time or again, and look whether they are in force.
+
+        Args:
+            ask: puts a question to the agent there.
+
+        Raises:
+            RefusedError: it has no such sysctl, or not for this user, or does not take the value.
+            TrafficError: it is gone.
+        """
+        if not self.values:
+            return
+        for name in self.values.keys() - self._found.keys():
+            was = ask("sysctl", name)
+            if was is None:
+                raise RefusedError(f"{peer.name}: its kernel has no sysctl {name}", "leave it out")
+            self._remember(STEP, **self._step(name, was))
+            self._found[name] = was
+        if self._role is None or not self._role.running():
+            self._role = peer.launch(_ROLE, f"sysctls of the {peer.name}")
+        try:
+            taken = self._role.request({"do": "set", "values": self.values, "found": self._found}, "set")["taken"]
+        except TrafficError as error:
+            if not self._role.running():
+                raise
+            raise RefusedError(error.message, error.hint) from error
+        for name, value in self.values.items():
+            if sysctl.normal(str(taken[name])) != sysctl.normal(value):
+                raise RefusedError(
+                    f"{peer.name}: {name} is {taken[name]} after asking for {value}", "ask for a value that it takes"
+                )
+
+    def _step(self, name: str, was: str) -> dict[str, str]:
+        return {"where": self._where, "name": name, "value": was, "set_to": self.values[name]}
+
+    def put_back(self) -> None:
+        """Put back those of the load host; what is not seen to go back is told, and stays in the journal."""
+        problems = dict.fromkeys(self._found, "its connection is lost")
+        if self._role is not None:
+            with contextlib.suppress(TrafficError, OSError):
+                self._role.send({"do": "put back"})
+                problems = self._role.receive("back", _END_S)["problems"]
+            self._role.close()
+        for name, was in self._found.items():
+            if name not in problems:
+                self._forget(STEP, **self._step(name, was))
+            else:
+                self._tell(f"{self._where}: {name} was not seen to go back to {was}: {problems[name]}")
+        self._found = {}
