@@ -26,7 +26,14 @@ _SOME_RATIO = 0.05
 _TURN_RTTS = (0.6, 2.0)
 _BURST_FACTOR = 1.5
 _LOSS_RATIO = 1e-4
-_PACED_RATIO = 0.9
+# losses that hold back even a congestion control that does not answer each of them with a smaller window
+_MANY_LOSSES_RATIO = 1e-3
+# a rate that was set is reached, a headroom for headers and timers left out
+_PACED_RATIO = 0.8
+# below TCP a queue is at its limit for most of the time that data wait for it; without that it is a guess
+_SMALL_QUEUE_SHIFT, _QUEUED_BELOW_RATIO, _WEAK = 10, 0.5, 0.25
+# an application that holds back its next write for an acknowledgement is explained by that, whatever else it waits for
+_HELD_RATIO = 0.3
 STATE_RATIO = "waiting_ratio"
 """The share of the time in the state that a suspect is about."""
 
@@ -38,10 +45,14 @@ class Limit(StrEnum):
     RECEIVE_WINDOW = "receive window"
     CONGESTION_WINDOW = "congestion window"
     LINK = "link"
+    PATH = "path"
     TARGET = "target"
     R2T_ROUNDS = "R2T rounds"
     QUEUE_DEPTH = "queue depth"
     APPLICATION = "application"
+    SMALL_WRITES = "application's own small writes"
+    PACING = "pacing"
+    LOSS = "loss recovery"
     CPU = "CPU"
     NOTHING_FOUND = "nothing found"
 
@@ -61,8 +72,18 @@ class Known:
     waited_ratio: float | None = None
 
     def near(self, bound: theory.Bound | None) -> float:
-        """How much of a bound this connection reaches; 1 where there is none."""
-        return min(1.0, self.queue.goodput_bits_per_s / bound.bits_per_s) if bound and bound.bits_per_s else 1.0
+        """How much of a bound this connection reaches; 1 where there is none, 0 of one that it exceeds."""
+        if bound is None or not bound.bits_per_s:
+            return 1.0
+        if bound.against(self.queue.goodput_bits_per_s).exceeded:
+            return 0.0
+        return min(1.0, self.queue.goodput_bits_per_s / bound.bits_per_s)
+
+    @property
+    def losses(self) -> float:
+        """Share of the segments that were retransmitted."""
+        sent = self.queue.change("data_out_segments")
+        return self.queue.change("total_retrans_segments") / sent if sent > 0 else 0.0
 
     def mean(self, name: str, state: State) -> float:
         """Mean of a column while the sender was in a state."""
@@ -88,15 +109,10 @@ class Suspect:
 
 def suspects(known: Known) -> list[Suspect]:
     """Everything that the sender waited for, the most explaining first."""
-    judges = {
-        State.SEND_BUFFER: _send_buffer,
-        State.RECEIVE_WINDOW: _receive_window,
-        State.CONGESTION_WINDOW: _congestion_window,
-        State.LOWER_LAYERS: _lower_layers,
-        State.APPLICATION: _application,
-    }
-    shares = {state: known.queue.share(state) for state in judges}
-    found = [judge(known, shares[state]) for state, judge in judges.items() if shares[state]]
+    judges = (
+        _send_buffer, _receive_window, _congestion_window, _recovery, _set_rate, _lower_layers, _small_writes, _application,
+    )  # fmt: skip
+    found = [suspect for judge in judges if (suspect := judge(known))]
     return sorted(found, key=lambda suspect: -suspect.score)
 
 
@@ -104,27 +120,38 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.0f} %"
 
 
-def _send_buffer(known: Known, share: float) -> Suspect:
-    one, state = known.queue, State.SEND_BUFFER
+def _send_buffer(known: Known) -> Suspect | None:
+    """The writer waits for memory while neither window holds the data back; a paced sender may have some unsent."""
+    one = known.queue
+    free = np.isin(one.states, (State.SEND_BUFFER, State.PACING, State.LOWER_LAYERS))
+    chosen = free & one.waits_for_memory
+    if not chosen.any():
+        return None
+    share = float(chosen.mean())
     if known.waited_ratio is not None and known.waited_ratio < _SOME_RATIO:
         return Suspect(Limit.SEND_BUFFER, 0.0, "the sender's stacks show no wait for send memory", Figures())
-    sndbuf = known.mean("sndbuf_bytes", state)
-    bound = theory.send_buffer(known.path, sndbuf, one.payload_ratio) if known.path.rtt_s else None
-    chosen = one.states == state
+    sndbuf = float(one["sndbuf_bytes"][chosen].mean())
+    path = known.path
+    bound = theory.send_buffer(path, sndbuf, one.payload_ratio, one.over_sndbuf_bytes) if path.rtt_s else None
     room = np.median(one.cwnd_room_bytes[chosen] // np.maximum(one["snd_mss_bytes"][chosen], 1))
     window = float(np.median(one.window_room_bytes[chosen]))
     told = Figures()
+    unsent = float((one["notsent_bytes"][chosen] > 0).mean())
+    queue = "its unsent queue is empty and data on their way take up" if unsent < _EXCHANGE_RATIO else "its data fill"
     reason = (
-        f"{told.tell(STATE_RATIO, share, percent)} of the time its unsent queue is empty and data on their way take up "
+        f"{told.tell(STATE_RATIO, share, percent)} of the time {queue} "
         f"the {told.tell('mean_sndbuf_bytes', sndbuf, format_bytes)} of sk_sndbuf, while the congestion window has "
         f"room for {told.tell('median_cwnd_room_segments', room, whole)} segments and the receiver for "
         f"{told.tell('median_window_room_bytes', window, format_bytes)}"
     )
-    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + _allows(bound), told)
+    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + allows(bound), told)
 
 
-def _receive_window(known: Known, share: float) -> Suspect:
+def _receive_window(known: Known) -> Suspect | None:
     one, state = known.queue, State.RECEIVE_WINDOW
+    share = one.share(state)
+    if not share:
+        return None
     chosen = one.states == state
     closed = float((one["snd_wnd_bytes"] < one["snd_mss_bytes"])[chosen].mean())
     told = Figures()
@@ -138,11 +165,14 @@ def _receive_window(known: Known, share: float) -> Suspect:
     window = known.mean("snd_wnd_bytes", state)
     bound = theory.window(known.path, window) if known.path.rtt_s else None
     reason = f"{waiting} of {told.tell('mean_window_bytes', window, format_bytes)}"
-    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + _allows(bound), told)
+    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + allows(bound), told)
 
 
-def _congestion_window(known: Known, share: float) -> Suspect:
+def _congestion_window(known: Known) -> Suspect | None:
     one, state = known.queue, State.CONGESTION_WINDOW
+    share = one.share(state)
+    if not share:
+        return None
     segments = known.mean("snd_cwnd_segments", state)
     window = segments * known.path.mss_bytes
     bound = theory.window(known.path, window, theory.CONGESTION_WINDOW) if known.path.rtt_s else None
@@ -151,25 +181,92 @@ def _congestion_window(known: Known, share: float) -> Suspect:
         f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for a congestion window of "
         f"{told.tell('mean_cwnd_segments', segments, whole)} segments"
     )
-    again = one.change("total_retrans_segments")
-    if again > _LOSS_RATIO * one.change("data_out_segments"):
-        reason += f", which losses keep small ({told.tell('retrans_segments', again, whole)} segments were sent again)"
+    limit = Limit.CONGESTION_WINDOW
+    if known.losses > _LOSS_RATIO:
+        limit = Limit.LOSS
+        reason += f", which losses keep small ({_lost(known, told)})"
     elif one["snd_cwnd_segments"].min() == one["snd_cwnd_segments"].max():
         reason += ", which never moves (is it clamped by a route's cwnd?)"
-    return Suspect(Limit.CONGESTION_WINDOW, share * known.near(bound), reason + _allows(bound), told)
+    return Suspect(limit, share * known.near(bound), reason + allows(bound), told)
 
 
-def _lower_layers(known: Known, share: float) -> Suspect:
-    pacing = known.mean("pacing_rate_bytes_per_s", State.LOWER_LAYERS) * 8
+def _lost(known: Known, told: Figures) -> str:
+    again = told.tell("retrans_segments", known.queue.change("total_retrans_segments"), whole)
+    return f"{again} segments retransmitted, {told.tell('retrans_ratio', known.losses, '{:.2%}'.format)}"
+
+
+def _recovery(known: Known) -> Suspect | None:
+    """Losses are being repaired: what was lost must be sent once more, and what followed it fills the send buffer."""
+    one = known.queue
+    if known.losses < _MANY_LOSSES_RATIO:
+        return None
+    chosen = one.recovers & (one.states != State.RECEIVE_WINDOW) & (one.states != State.CONGESTION_WINDOW)
+    share = float(chosen.mean())
     told = Figures()
+    held = float((one["sacked_segments"] * one["snd_mss_bytes"])[one.recovers].mean()) if one.recovers.any() else 0.0
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time it repairs losses ({_lost(known, told)}), and on average "
+        f"{told.tell('mean_sacked_bytes', held, format_bytes)} that have arrived behind them stay in the send buffer"
+    )
+    return Suspect(Limit.LOSS, share, reason, told, firm=False) if share else None
+
+
+def _set_rate(known: Known) -> Suspect | None:
+    """SO_MAX_PACING_RATE, where it is what is reached."""
+    one = known.queue
+    most = float(one["max_pacing_rate_bytes_per_s"].min()) * 8
+    share = one.share(State.PACING)
+    if not share or not most or one.goodput_bits_per_s < _PACED_RATIO * most:
+        return None
+    told = Figures()
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time data wait although both windows have room: the socket's "
+        f"rate is set to {told.tell('max_pacing_bits_per_s', most, format_rate)} (SO_MAX_PACING_RATE)"
+    )
+    return Suspect(Limit.PACING, share, reason, told)
+
+
+def _lower_layers(known: Known) -> Suspect | None:
+    """Packets that wait below TCP are the link's; without them nothing says what the data wait for."""
+    one = known.queue
+    chosen = one.states == State.LOWER_LAYERS
+    if not chosen.any():
+        return None
+    told = Figures()
+    share = float(chosen.mean())
     waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait although both windows have room"
-    if pacing > 0 and _PACED_RATIO * pacing <= known.queue.goodput_bits_per_s:
-        reason = f"{waiting}, paced at {told.tell('mean_pacing_bits_per_s', pacing, format_rate)}"
-        return Suspect(Limit.CONGESTION_WINDOW, share, reason, told)
-    return Suspect(Limit.LINK, share, f"{waiting}: queues below TCP hold them back", told, firm=False)
+    # tcp_small_queue_check(): about a millisecond at the pacing rate may lie below TCP, two packets at least
+    allowed = np.maximum(one["pacing_rate_bytes_per_s"] >> _SMALL_QUEUE_SHIFT, 2 * one["snd_mss_bytes"])
+    full = float((one["wmem_alloc_bytes"] >= allowed)[chosen].mean())
+    if full < _QUEUED_BELOW_RATIO:
+        return Suspect(Limit.LINK, _WEAK * share, waiting, told, firm=False)
+    below = told.tell("mean_wmem_alloc_bytes", known.mean("wmem_alloc_bytes", State.LOWER_LAYERS), format_bytes)
+    return Suspect(Limit.LINK, share, f"{waiting}: {below} lie in queues below TCP", told, firm=False)
 
 
-def _application(known: Known, share: float) -> Suspect:
+def _small_writes(known: Known) -> Suspect | None:
+    one = known.queue
+    share = one.share(State.SMALL_WRITES)
+    if not share:
+        return None
+    held = one.states == State.SMALL_WRITES
+    told = Figures()
+    median = float(np.median(one["notsent_bytes"][held]))
+    mss = float(np.median(one["snd_mss_bytes"]))
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time less than a segment, "
+        f"{told.tell('median_held_bytes', median, format_bytes)} of {told.tell('median_mss_bytes', mss, format_bytes)}, "
+        "is held back until what it wrote before is acknowledged (Nagle's algorithm, and the receiver may delay that "
+        "acknowledgement); TCP_NODELAY, or one write instead of two, would send it at once"
+    )
+    # each of these waits is of the application's making, as is whatever else the same exchange waits for
+    return Suspect(Limit.SMALL_WRITES, 1.0 if share >= _HELD_RATIO else share, reason, told)
+
+
+def _application(known: Known) -> Suspect | None:
+    share = known.queue.share(State.APPLICATION)
+    if not share:
+        return None
     told = Figures()
     idle = f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty and it does not wait for memory"
     burst_bytes, turn_rtts = rhythm(known.queue)
@@ -188,12 +285,12 @@ def _application(known: Known, share: float) -> Suspect:
         )
         if in_turns or known.near(bound) >= _EXCHANGE_RATIO:
             asked = f"{idle}; the target asks {told.tell('r2t_rounds', exchange.rounds, whole)} times a block"
-            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + _allows(bound), told), bound)
+            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + allows(bound), told), bound)
     else:
         bound = theory.queue_depth(path, exchange)
         if known.near(bound) >= _EXCHANGE_RATIO:
-            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + _allows(bound), told), bound)
-    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{_allows(bound)}", told, firm=False)
+            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + allows(bound), told), bound)
+    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{allows(bound)}", told, firm=False)
 
 
 def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
@@ -215,5 +312,5 @@ def rhythm(one: Queue) -> tuple[float, float]:
     return one.change("sent_bytes") / len(waiting), float(np.median([gap.length_rtts for gap in waiting]))
 
 
-def _allows(bound: theory.Bound | None) -> str:
+def allows(bound: theory.Bound | None) -> str:
     return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""

@@ -50,7 +50,11 @@ STEAL_NOTED_RATIO = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What stays the same for all trials of a run."""
+    """What stays the same for all trials of a run.
+
+    Attributes:
+        header_bytes: of a segment at layer 2, as far as that is known before a trial.
+    """
 
     bed: Bed
     plan: Plan
@@ -59,6 +63,7 @@ class Setting:
     profile: Wanted
     idle_clock: idle.IdleClock
     counts_super_packets: bool
+    header_bytes: int
     emit: Emit
 
 
@@ -237,6 +242,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             difference["tx_bytes"],
             difference["tx_packets"],
             segments,
+            setting.header_bytes,
             counts_super_packets=setting.counts_super_packets,
         )
         setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))

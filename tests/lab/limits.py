@@ -36,6 +36,8 @@ class Case:
     Attributes:
         send, receive: orders of tests.lab.tcp_ends.
         facts: what a workload of that kind would know.
+        loss_ratio, queue_bytes: of the link emulator.
+        sysctls: of both namespaces.
         cwnd_segments: clamp of the congestion window, by the route; 0 for none.
         gso_max_segs: 1 for no super-packets, which costs the sender CPU; 0 as it is.
     """
@@ -46,6 +48,10 @@ class Case:
     facts: dict[str, Any] = field(default_factory=dict)
     nic: str = LAB
     line_rate_bits_per_s: int = GIGABIT
+    rtt_s: float = RTT_S
+    loss_ratio: float = 0.0
+    queue_bytes: int = 0
+    sysctls: dict[str, str] = field(default_factory=dict)
     cwnd_segments: int = 0
     gso_max_segs: int = 0
 
@@ -53,7 +59,19 @@ class Case:
     def all_facts(self) -> dict[str, Any]:
         """The workload's facts and the bed's."""
         line_rate = self.line_rate_bits_per_s if self.nic == LAB else 0
-        return {"line_rate_bits_per_s": line_rate, "rtt_s": RTT_S if line_rate else 0.0} | self.facts
+        return {"line_rate_bits_per_s": line_rate, "rtt_s": self.rtt_s if line_rate else 0.0} | self.facts
+
+    @property
+    def cable(self) -> Cable:
+        """The link that it needs."""
+        return Cable(
+            self.line_rate_bits_per_s,
+            self.rtt_s,
+            loss_ratio=self.loss_ratio,
+            loss_seed=1,
+            queue_bytes=self.queue_bytes,
+            sysctls=self.sysctls,
+        )
 
 
 def _asking(limit: Limit, every_bytes: int, facts: dict[str, Any], **send: Any) -> Case:
@@ -179,7 +197,7 @@ def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured
 @contextmanager
 def lab_of(case: Case) -> Iterator[Lab]:
     """The link that the case needs."""
-    lab = Lab(case.nic, Cable(case.line_rate_bits_per_s, RTT_S), f"{os.getpid() % 10**8:08d}", forget)
+    lab = Lab(case.nic, case.cable, f"{os.getpid() % 10**8:08d}", forget)
     try:
         yield lab
     finally:
