@@ -14,7 +14,7 @@ import numpy as np
 from offloadbench.analysis import theory
 from offloadbench.analysis.figures import Figures
 from offloadbench.analysis.queue import Queue, State
-from offloadbench.analysis.suspects import STATE_RATIO, Known, Limit, Suspect, percent
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, percent
 from offloadbench.units import format_bytes, format_rate
 
 # a full line, and what a line must be filled to for the link to be an answer at all

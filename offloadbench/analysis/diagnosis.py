@@ -2,8 +2,8 @@
 
 The link comes first: at its rate it hides every other limit, for whatever bounds the data in flight then only sets the
 length of a queue. Below 90 % of a known line it is not the answer, and where the rate is unknown it needs evidence of
-its own: see offloadbench.analysis.bottleneck. Then comes what the sender waited for, as far as it explains the rate: see
-offloadbench.analysis.suspects.
+its own (offloadbench.analysis.bottleneck). Then comes what the sender waited for, as far as it explains the rate
+(offloadbench.analysis.suspects).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from offloadbench.analysis import bottleneck, headers, theory, waits
-from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.bottleneck import Surroundings
+from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Gap, Queue, State, gap_ratio, queue
-from offloadbench.analysis.suspects import Known, Limit, Suspect, percent, suspects
+from offloadbench.analysis.suspect import Known, Limit, Suspect, percent
+from offloadbench.analysis.suspects import suspects
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.units import format_bytes, format_rate
+from offloadbench.units import format_rate
 
 _BUSY_RATIO = 0.9
 # what explains less than this is no explanation

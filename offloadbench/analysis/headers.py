@@ -1,4 +1,4 @@
-"""Header bytes of a full segment, as the connection has them: IPv4 or IPv6, with TCP timestamps or without, a VLAN tag."""
+"""Header bytes of a full segment, as the connection has them: IPv4 or IPv6, TCP timestamps or none, a VLAN tag."""
 
 from __future__ import annotations
 

@@ -20,7 +20,16 @@ _TRIAL = ["run", "nic", "workload", "case", "repeat"]
 _STATES = [f"{state.name.lower()}_ratio" for state in State]
 LIMIT_COLUMNS = [*_TRIAL, "limit", "sentence", "evidence", "goodput_bits_per_s", "bound_bits_per_s", "bound"]
 LIMIT_COLUMNS += ["segments_per_command", "gap_count", "gap_ratio", *_STATES]
-BOUND_COLUMNS = [*_TRIAL, "bound", "bound_bits_per_s", "formula", "source", "goodput_bits_per_s", "of_bound_ratio", "exceeded"]
+BOUND_COLUMNS = [
+    *_TRIAL,
+    "bound",
+    "bound_bits_per_s",
+    "formula",
+    "source",
+    "goodput_bits_per_s",
+    "of_bound_ratio",
+    "exceeded",
+]
 EVIDENCE_COLUMNS = [*_TRIAL, "limit", "figure", "value"]
 GAP_COLUMNS = [*_TRIAL, "start_s", "length_s", "length_rtts"]
 
@@ -96,9 +105,9 @@ def judged(runs: Sequence[Run]) -> list[Judged]:
 def limits(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
     """One row per watched trial; `found`: of these runs, where it is known already.
 
-    Columns: run, nic, workload, case, repeat, limit (`suspects.Limit`), sentence, evidence, goodput_bits_per_s, bound,
-    bound_bits_per_s (the lowest of theory that holds), segments_per_command (NaN without commands), gap_count, gap_ratio (of the
-    time, nothing was sent), and for each state of the sender its share of the time, `..._ratio`.
+    Columns: run, nic, workload, case, repeat, limit (`suspect.Limit`), sentence, evidence, goodput_bits_per_s, bound,
+    bound_bits_per_s (the lowest of theory that holds), segments_per_command (NaN without commands), gap_count,
+    gap_ratio (of the time, nothing was sent), and for each state of the sender its share of the time, `..._ratio`.
     """
     rows = [
         {
@@ -123,8 +132,8 @@ def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.Dat
     """Theory beside the measurement: one row per bound of every watched trial, the lowest first.
 
     Columns: run, nic, workload, case, repeat, bound, bound_bits_per_s, formula, source, goodput_bits_per_s,
-    of_bound_ratio (goodput over the bound), exceeded (the throughput was above it, so it bounds nothing; these are the
-    last ones of a trial).
+    of_bound_ratio (goodput over the bound), exceeded (the throughput was above it, so it bounds nothing; these come
+    last).
     """
     rows = [
         {

@@ -103,7 +103,8 @@ class Queue:
 
         The two are read a moment apart, so that much may have been acknowledged between them.
         """
-        return np.maximum(self["wqueue_bytes"] - self["notsent_bytes"], 0)
+        found: I8 = np.maximum(self["wqueue_bytes"] - self["notsent_bytes"], 0)
+        return found
 
     @cached_property
     def network_bytes(self) -> I8:

@@ -6,25 +6,19 @@ counts as much as the throughput comes near what it allows (offloadbench.analysi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-
 import numpy as np
 
-from offloadbench.analysis import theory
+from offloadbench.analysis import theory, writers
 from offloadbench.analysis.figures import Figures, whole
-from offloadbench.analysis.queue import Queue, State
+from offloadbench.analysis.queue import State
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, percent
 from offloadbench.units import format_bytes, format_rate
 
 # a receiver that does not read lets its window close again and again
 _CLOSED_RATIO = 0.1
-# an exchange that comes this near to its bound is explained by it; acknowledgements and turns cost the rest
-_EXCHANGE_RATIO = 0.5
 # below this a state is noise
 _SOME_RATIO = 0.05
-# a rhythm of one burst a round trip, with what the target needs to answer
-_TURN_RTTS = (0.6, 2.0)
-_BURST_FACTOR = 1.5
+_MOSTLY = 0.5
 _LOSS_RATIO = 1e-4
 # losses that hold back even a congestion control that does not answer each of them with a smaller window
 _MANY_LOSSES_RATIO = 1e-3
@@ -32,92 +26,16 @@ _MANY_LOSSES_RATIO = 1e-3
 _PACED_RATIO = 0.8
 # below TCP a queue is at its limit for most of the time that data wait for it; without that it is a guess
 _SMALL_QUEUE_SHIFT, _QUEUED_BELOW_RATIO, _WEAK = 10, 0.5, 0.25
-# an application that holds back its next write for an acknowledgement is explained by that, whatever else it waits for
-_HELD_RATIO = 0.3
-STATE_RATIO = "waiting_ratio"
-"""The share of the time in the state that a suspect is about."""
-
-
-class Limit(StrEnum):
-    """What a sender was limited by."""
-
-    SEND_BUFFER = "send buffer"
-    RECEIVE_WINDOW = "receive window"
-    CONGESTION_WINDOW = "congestion window"
-    LINK = "link"
-    PATH = "path"
-    TARGET = "target"
-    R2T_ROUNDS = "R2T rounds"
-    QUEUE_DEPTH = "queue depth"
-    APPLICATION = "application"
-    SMALL_WRITES = "application's own small writes"
-    PACING = "pacing"
-    LOSS = "loss recovery"
-    CPU = "CPU"
-    NOTHING_FOUND = "nothing found"
-
-
-@dataclass(frozen=True)
-class Known:
-    """A connection and what is known about it.
-
-    Attributes:
-        exchange: of the application over this connection; None for a plain stream.
-        waited_ratio: share of the time in waits for send memory by the sender's stacks; None where not recorded.
-    """
-
-    queue: Queue
-    path: theory.Path
-    exchange: theory.Exchange | None
-    waited_ratio: float | None = None
-
-    def near(self, bound: theory.Bound | None) -> float:
-        """How much of a bound this connection reaches; 1 where there is none, 0 of one that it exceeds."""
-        if bound is None or not bound.bits_per_s:
-            return 1.0
-        if bound.against(self.queue.goodput_bits_per_s).exceeded:
-            return 0.0
-        return min(1.0, self.queue.goodput_bits_per_s / bound.bits_per_s)
-
-    @property
-    def losses(self) -> float:
-        """Share of the segments that were retransmitted."""
-        sent = self.queue.change("data_out_segments")
-        return self.queue.change("total_retrans_segments") / sent if sent > 0 else 0.0
-
-    def mean(self, name: str, state: State) -> float:
-        """Mean of a column while the sender was in a state."""
-        return float(self.queue[name][self.queue.states == state].mean())
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A limit.
-
-    Attributes:
-        score: 0 to 1, how much of time and throughput it explains.
-        figures: of the reason, by name.
-        firm: a window, a buffer or a bound says so; otherwise a busy CPU may be behind it.
-    """
-
-    limit: Limit
-    score: float
-    reason: str
-    figures: Figures
-    firm: bool = True
 
 
 def suspects(known: Known) -> list[Suspect]:
     """Everything that the sender waited for, the most explaining first."""
     judges = (
-        _send_buffer, _receive_window, _congestion_window, _recovery, _set_rate, _lower_layers, _small_writes, _application,
+        _send_buffer, _receive_window, _congestion_window, _recovery, _set_rate, _lower_layers,
+        writers.small_writes, writers.application,
     )  # fmt: skip
     found = [suspect for judge in judges if (suspect := judge(known))]
     return sorted(found, key=lambda suspect: -suspect.score)
-
-
-def percent(ratio: float) -> str:
-    return f"{ratio * 100:.0f} %"
 
 
 def _send_buffer(known: Known) -> Suspect | None:
@@ -137,7 +55,7 @@ def _send_buffer(known: Known) -> Suspect | None:
     window = float(np.median(one.window_room_bytes[chosen]))
     told = Figures()
     unsent = float((one["notsent_bytes"][chosen] > 0).mean())
-    queue = "its unsent queue is empty and data on their way take up" if unsent < _EXCHANGE_RATIO else "its data fill"
+    queue = "its unsent queue is empty and data on their way take up" if unsent < _MOSTLY else "its data fill"
     reason = (
         f"{told.tell(STATE_RATIO, share, percent)} of the time {queue} "
         f"the {told.tell('mean_sndbuf_bytes', sndbuf, format_bytes)} of sk_sndbuf, while the congestion window has "
@@ -205,8 +123,8 @@ def _recovery(known: Known) -> Suspect | None:
     told = Figures()
     held = float((one["sacked_segments"] * one["snd_mss_bytes"])[one.recovers].mean()) if one.recovers.any() else 0.0
     reason = (
-        f"{told.tell(STATE_RATIO, share, percent)} of the time it repairs losses ({_lost(known, told)}), and on average "
-        f"{told.tell('mean_sacked_bytes', held, format_bytes)} that have arrived behind them stay in the send buffer"
+        f"{told.tell(STATE_RATIO, share, percent)} of the time it repairs losses ({_lost(known, told)}), and on "
+        f"average {told.tell('mean_sacked_bytes', held, format_bytes)} that arrived behind them stay in the send buffer"
     )
     return Suspect(Limit.LOSS, share, reason, told, firm=False) if share else None
 
@@ -242,75 +160,3 @@ def _lower_layers(known: Known) -> Suspect | None:
         return Suspect(Limit.LINK, _WEAK * share, waiting, told, firm=False)
     below = told.tell("mean_wmem_alloc_bytes", known.mean("wmem_alloc_bytes", State.LOWER_LAYERS), format_bytes)
     return Suspect(Limit.LINK, share, f"{waiting}: {below} lie in queues below TCP", told, firm=False)
-
-
-def _small_writes(known: Known) -> Suspect | None:
-    one = known.queue
-    share = one.share(State.SMALL_WRITES)
-    if not share:
-        return None
-    held = one.states == State.SMALL_WRITES
-    told = Figures()
-    median = float(np.median(one["notsent_bytes"][held]))
-    mss = float(np.median(one["snd_mss_bytes"]))
-    reason = (
-        f"{told.tell(STATE_RATIO, share, percent)} of the time less than a segment, "
-        f"{told.tell('median_held_bytes', median, format_bytes)} of {told.tell('median_mss_bytes', mss, format_bytes)}, "
-        "is held back until what it wrote before is acknowledged (Nagle's algorithm, and the receiver may delay that "
-        "acknowledgement); TCP_NODELAY, or one write instead of two, would send it at once"
-    )
-    # each of these waits is of the application's making, as is whatever else the same exchange waits for
-    return Suspect(Limit.SMALL_WRITES, 1.0 if share >= _HELD_RATIO else share, reason, told)
-
-
-def _application(known: Known) -> Suspect | None:
-    share = known.queue.share(State.APPLICATION)
-    if not share:
-        return None
-    told = Figures()
-    idle = f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty and it does not wait for memory"
-    burst_bytes, turn_rtts = rhythm(known.queue)
-    if burst_bytes:
-        idle += (
-            f": it sends about {told.tell('burst_bytes', burst_bytes, format_bytes)} at a time and then waits "
-            f"{told.tell('median_turn_rtts', turn_rtts, '{:.1f}'.format)} RTT"
-        )
-    exchange, path = known.exchange, known.path
-    if exchange is None or not path.rtt_s:
-        return Suspect(Limit.APPLICATION, share, idle, told, firm=False)
-    if exchange.rounds:
-        bound = theory.r2t_rounds(path, exchange)
-        in_turns = (
-            _TURN_RTTS[0] <= turn_rtts <= _TURN_RTTS[1] and burst_bytes <= _BURST_FACTOR * exchange.max_burst_bytes
-        )
-        if in_turns or known.near(bound) >= _EXCHANGE_RATIO:
-            asked = f"{idle}; the target asks {told.tell('r2t_rounds', exchange.rounds, whole)} times a block"
-            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + allows(bound), told), bound)
-    else:
-        bound = theory.queue_depth(path, exchange)
-        if known.near(bound) >= _EXCHANGE_RATIO:
-            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + allows(bound), told), bound)
-    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{allows(bound)}", told, firm=False)
-
-
-def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
-    """An exchange whose bound is nearly reached explains the rate, even where most of the waiting is for memory.
-
-    A block that fills the buffer to the brim waits for memory too, although a larger buffer would gain nothing.
-    """
-    other = theory.send_buffer(known.path, float(known.queue["sndbuf_bytes"].mean()), known.queue.payload_ratio)
-    if share >= _SOME_RATIO and bound.bits_per_s < other.bits_per_s:
-        return replace(suspect, score=max(share, _EXCHANGE_RATIO * known.near(bound)))
-    return suspect
-
-
-def rhythm(one: Queue) -> tuple[float, float]:
-    """(bytes that an application sends before it waits, RTTs that it waits); zeros where it does not wait in turns."""
-    waiting = [gap for gap in one.gaps() if gap.state is State.APPLICATION]
-    if len(waiting) < 2 or one.min_rtt_s * 1e6 < one.period_us:
-        return 0.0, 0.0
-    return one.change("sent_bytes") / len(waiting), float(np.median([gap.length_rtts for gap in waiting]))
-
-
-def allows(bound: theory.Bound | None) -> str:
-    return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""

@@ -79,7 +79,7 @@ def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -
             recorder.enable()
         used, began_s = _Used(pids), time.monotonic()
         opened_ns = monitor.open()
-        
+
         def look(t_s: float, glances: Glances) -> None:
             used.look()
             show(t_s, glances)

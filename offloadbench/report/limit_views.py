@@ -87,7 +87,9 @@ def _theory(bounds: pd.DataFrame, *, several: bool) -> Table:
     exceeded = int(bounds["exceeded"].sum())
     title = "Theory beside the measurement: each bound is the most that this limit allows"
     if exceeded:
-        title = f"Theory beside the measurement: {exceeded} of {len(bounds)} bounds were exceeded, so they do not hold here"
+        title = (
+            f"Theory beside the measurement: {exceeded} of {len(bounds)} bounds were exceeded, so they do not hold here"
+        )
     return Table(title, heads, rows)
 
 

@@ -5,10 +5,10 @@
     python -m tests.benchmarks.limits --judge FOLDER
 
 Fixed rows, and as many kinds with parameters drawn at random (the seed is printed); each is judged with the line's rate
-given (as by `watch --line-rate`) and without. The limit is what was set, but for a line that is full: at 95 % of what it
-carries the link is the answer, whatever else was set. `--part` does every n-th row, so that a shared machine is not held
-for long; `--rows workloads` are those of tests.lab.limits, with what a workload knows. `--judge` reads what `--save` kept and judges it with the code at hand: with an older version of it, the table
-before.
+given (as by `watch --line-rate`) and without. The limit is what was set, but for a line that is full: at 95 % of what
+it carries the link is the answer, whatever else was set. `--part` does every n-th row, so that a shared machine is not
+held for long; `--rows workloads` are those of tests.lab.limits, with what a workload knows. `--judge` reads what
+`--save` kept and judges it with the code at hand: with an older version of it, the table before.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Score:
         print(
             f"{'right' if right else 'WRONG'} {row.name}: {row.of_line_ratio:.0%} of the line; {told.limit}; without "
             f"the line's rate {blind.limit}{'' if right_blind else ' (WRONG)'}\n        {told.sentence}\n"
-            f"        monitor: {trace.cpu_s / trace.window_s:.1%} of a CPU, {trace.ticks_taken / trace.ticks_due:.1%} of its "
-            "ticks",
+            f"        monitor: {trace.cpu_s / trace.window_s:.1%} of a CPU, "
+            f"{trace.ticks_taken / trace.ticks_due:.1%} of its ticks",
             flush=True,
         )
 

@@ -1,7 +1,7 @@
 """Limits over congestion controls, rates and round trips: kinds, whose parameters are fixed or drawn at random.
 
-Each kind makes sure by arithmetic that its limit lies well below the line, so that the truth is known before anything is
-measured.
+Each kind makes sure by arithmetic that its limit lies well below the line, so that the truth is known before anything
+is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from offloadbench.analysis.suspects import Limit
+from offloadbench.analysis.suspect import Limit
 from tests.lab.limits import Case
 
 ALGORITHMS = ("cubic", "bbr", "reno")
@@ -80,9 +80,7 @@ def send_buffer(around: Around, draw: Random) -> Row:
 
 def receive_buffer(around: Around, draw: Random) -> Row:
     size = max(32 * _KIB, 2 * around.window_bytes(draw.uniform(*_BELOW)))
-    return around.row(
-        "receive-buffer", f"{size} B", around.case(Limit.RECEIVE_WINDOW, receive={"rcvbuf_bytes": size})
-    )
+    return around.row("receive-buffer", f"{size} B", around.case(Limit.RECEIVE_WINDOW, receive={"rcvbuf_bytes": size}))
 
 
 def no_scaling(around: Around, draw: Random) -> Row:
@@ -189,7 +187,8 @@ def drawn(seed: int, kinds: tuple[Kind, ...] = KINDS) -> list[Row]:
 def fixed() -> list[Row]:
     """Rows that are the same every time: each kind once, and those of an audit that were judged wrong."""
     rows = [kind(*_place(number)) for number, kind in enumerate(KINDS)]
-    return rows + [
+    return [
+        *rows,
         _row("send-buffer", Around("bbr", 200 * _MBIT, 0.04), Limit.SEND_BUFFER, {"sndbuf_bytes": 128 * _KIB}),
         _row("send-buffer", Around("bbr", 500 * _MBIT, 0.005), Limit.SEND_BUFFER, {"sndbuf_bytes": 200 * _KIB}),
         _row(
@@ -208,7 +207,9 @@ def fixed() -> list[Row]:
         _row("loss", Around("bbr", 500 * _MBIT, 0.03), Limit.LOSS, also=Limit.SEND_BUFFER, loss_ratio=0.01),
         _row("loss", Around("reno", 200 * _MBIT, 0.04), Limit.LOSS, loss_ratio=0.0005),
         _row("small-writes", Around("bbr", 500 * _MBIT, 0.001), Limit.SMALL_WRITES, _HALVES, receive=_HALVES_ANSWERED),
-        _row("small-writes", Around("cubic", 500 * _MBIT, 0.001), Limit.SMALL_WRITES, _HALVES, receive=_HALVES_ANSWERED),
+        _row(
+            "small-writes", Around("cubic", 500 * _MBIT, 0.001), Limit.SMALL_WRITES, _HALVES, receive=_HALVES_ANSWERED
+        ),
         _row("pacing", Around("cubic", 500 * _MBIT, 0.01), Limit.PACING, {"pacing_bytes_per_s": 5_000_000}),
         _row("send-buffer", Around("cubic", 200 * _MBIT, 0.04), Limit.SEND_BUFFER, {"sndbuf_bytes": 128 * _KIB}),
         _row("full-line", Around("bbr", 200 * _MBIT, 0.04), Limit.LINK),

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from offloadbench.analysis.suspects import Limit
+from offloadbench.analysis.suspect import Limit
 from offloadbench.bed.base import Cable
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.ends import End

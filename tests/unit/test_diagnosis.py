@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from offloadbench.analysis import theory
 from offloadbench.analysis.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.queue import State
-from offloadbench.analysis.suspects import Limit
+from offloadbench.analysis.suspect import Limit
 from offloadbench.model import TcpTrace, Waits
 from offloadbench.packed import pack_waits
 from tests.unit.tcp_sender import MSS, Sender, trace
@@ -151,7 +151,9 @@ def test_an_application_that_writes_at_intervals(share: float, every_us: int, fa
     """Pacing spreads what it wrote, but its queue runs empty before it writes again."""
     rate = LINE_BYTES_PER_S * share
     sender = Sender(
-        block_bytes=int(rate * every_us * 1e-6), every_us=every_us, pacing_bytes_per_s=int(rate * faster) if paced else 0
+        block_bytes=int(rate * every_us * 1e-6),
+        every_us=every_us,
+        pacing_bytes_per_s=int(rate * faster) if paced else 0,
     )
     for facts in ({}, {"line_rate_bits_per_s": 10**9}):
         assert diagnose([_trace(sender)], facts).limit is Limit.APPLICATION

@@ -71,7 +71,9 @@ def _measured(sample_run: Run, sysctls: dict[str, str] | None = None, **values: 
 
 def _seen(gso_size_bytes: int) -> Evidence:
     shapes = [[66, 0, 3, 5], [30_000, gso_size_bytes, 3, 9]]
-    return Evidence(window_s=1.0, mtu_bytes=1500, packets=[PacketShapes(tracepoint="net_dev_start_xmit", shapes=shapes)])
+    return Evidence(
+        window_s=1.0, mtu_bytes=1500, packets=[PacketShapes(tracepoint="net_dev_start_xmit", shapes=shapes)]
+    )
 
 
 @pytest.mark.parametrize(
