@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offloadbench.analysis import theory
-from offloadbench.analysis.figures import Figures
+from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
 from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, percent
 from offloadbench.units import format_bytes, format_rate
@@ -29,6 +29,8 @@ _LONGER_RATIO = 1.15
 # a plateau: the mean is so near to what the best tenth of the moments carry
 _PLATEAU_RATIO, _BEST_PERCENT = 0.88, 90
 _MOMENT_S, _MOMENT_RTTS = 0.05, 2
+# a steady rate under a moving congestion window
+_STEADY_RATIO, _MOVING_FACTOR, _MOSTLY = 0.93, 1.25, 0.5
 # a window or buffer that explains as much is not there to fill a queue
 _EXPLAINED = 0.7
 _REACHED_RATIO = 0.9
@@ -112,6 +114,9 @@ def standing_queue(known: Known, around: Surroundings, best: Suspect | None) -> 
     """A queue on the path, unless something else explains the rate better: the link's where that may be."""
     if best and best.score >= _ENOUGH and best.limit in _ENDS:
         return None
+    indifferent = _indifferent(known, around)
+    if indifferent:
+        return indifferent
     if best and best.score >= _EXPLAINED and best.limit is not Limit.LINK:
         return None
     if not _queue_stands(known) or around.plateau_ratio < _PLATEAU_RATIO:
@@ -128,6 +133,24 @@ def standing_queue(known: Known, around: Surroundings, best: Suspect | None) -> 
     )
 
 
+def _indifferent(known: Known, around: Surroundings) -> Suspect | None:
+    """A rate that stays while the congestion window moves: more window brings no more."""
+    one = known.queue
+    low, high = np.percentile(one["snd_cwnd_segments"], (10, 90))
+    moves = high >= _MOVING_FACTOR * max(low, 1.0) and one.share(State.CONGESTION_WINDOW) >= _MOSTLY
+    if not moves or around.plateau_ratio < _STEADY_RATIO or not may_be_link(known, around):
+        return None
+    told = Figures()
+    return Suspect(
+        Limit.LINK,
+        1.0,
+        f"the rate is steady ({told.tell('plateau_ratio', around.plateau_ratio, percent)} of its best moments) while "
+        f"the congestion window moves between {told.tell('low_cwnd_segments', low, whole)} and "
+        f"{told.tell('high_cwnd_segments', high, whole)} segments: a larger window carries no more",
+        told,
+    )
+
+
 def _bdp_bytes(known: Known) -> float:
     return known.queue.goodput_bits_per_s / 8 * known.path.rtt_s
 
@@ -141,8 +164,11 @@ def _queue_stands(known: Known) -> bool:
     return needed > 0 and filled and longer and float(on_path.mean()) >= enough
 
 
-def own_estimate(known: Known, around: Surroundings) -> Suspect | None:
-    """A sender that BBR paces: at its estimate of the bottleneck, which may be the link."""
+def own_estimate(known: Known, around: Surroundings, best: Suspect | None) -> Suspect | None:
+    """A sender that BBR paces: at its estimate of the bottleneck, which may be the link.
+
+    Losses explain what is missing to that estimate, or to the line; nothing where nothing is missing.
+    """
     one = known.queue
     share = one.share(State.PACING)
     estimates = one["bbr_bytes_per_s"] if one["bbr_bytes_per_s"].any() else one["pacing_rate_bytes_per_s"]
@@ -155,6 +181,8 @@ def own_estimate(known: Known, around: Surroundings) -> Suspect | None:
     reached = min(1.0, one.goodput_bits_per_s / estimate)
     if reached >= _REACHED_RATIO and may_be_link(known, around):
         return Suspect(Limit.LINK, share, f"{paced} as the rate of the bottleneck, and that is what it sends", told)
+    if best and best.score >= _ENOUGH:
+        return None
     if known.path.line_rate_bits_per_s:
         of_line = told.tell("of_line_ratio", of_line_ratio(known, around), percent)
         paced += f" as the rate of the bottleneck, while this is {of_line} of what the line carries"

@@ -166,8 +166,8 @@ def _judge(known: Known, around: Surroundings, told: Figures) -> tuple[Limit, st
         )
         return Limit.CPU, reason
     best = bottleneck.standing_queue(known, around, best) or best
-    if best is None or best.score < _ENOUGH:
-        best = bottleneck.own_estimate(known, around) or best
+    if best is None or best.score < _ENOUGH or (best.limit is Limit.LOSS and not best.firm):
+        best = bottleneck.own_estimate(known, around, best) or best
     if best is None:
         return Limit.NOTHING_FOUND, "no limit explains the rate"
     told.update(best.figures)

@@ -32,6 +32,8 @@ _SUPER_PACKET_BYTES = 65536
 _DEFER_DIVISOR = 3
 # a queue that ran empty within this time, or a round trip, is one that the application leaves empty
 _DRY_US = 10_000
+# the window of BBR's maximum filter (bbr_bw_rtts in net/ipv4/tcp_bbr.c), and what is no accident in it
+_BBR_RTTS, _RECURRING_RATIO = 10, 0.05
 # tcpi_ca_state: recovery and loss
 _RECOVERY = 3
 _GAP_RTTS = 0.25
@@ -162,8 +164,29 @@ class Queue:
         found[unsent & by_window & (narrower_window | ~by_cwnd)] = State.RECEIVE_WINDOW
         room = (self.cwnd_room_bytes >= mss) & (self.window_room_bytes >= mss)
         found[~unsent & (self.flight_bytes > 0) & room & self.waits_for_memory] = State.SEND_BUFFER
-        # a paced queue that runs empty before the application writes again is not what limits it
+        # a queue that runs empty before the application writes again is not held back by what is below it
         found[np.isin(found, (State.PACING, State.LOWER_LAYERS)) & self._runs_dry] = State.APPLICATION
+        return self._behind_bbr(found)
+
+    def _behind_bbr(self, states: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """BBR spreads what something else lets through: it paces at the best rate of its last ten round trips.
+
+        So what was waited for within ten round trips explains the pacing after it, where that comes again and again.
+        """
+        if not self.congestion_control.startswith("bbr"):
+            return states
+        reach = int(_BBR_RTTS * max(self.min_rtt_s * 1e6, _DRY_US / _BBR_RTTS) / self.period_us)
+        ticks = np.arange(len(states))
+        found = states.copy()
+        last = np.full(len(states), -reach - 1)
+        for state in (State.APPLICATION, State.RECEIVE_WINDOW, State.CONGESTION_WINDOW):
+            here = states == state
+            if here.mean() < _RECURRING_RATIO:
+                continue
+            seen = np.maximum.accumulate(np.where(here, ticks, -reach - 1))
+            nearer = (states == State.PACING) & (ticks - seen <= reach) & (seen > last)
+            found[nearer] = state
+            last = np.where(nearer, seen, last)
         return found
 
     @property

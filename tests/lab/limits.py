@@ -17,7 +17,7 @@ from offloadbench.bed.base import Cable
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.ends import End
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import idle, link, netns
+from offloadbench.kernel import idle, link, netns, processes
 from offloadbench.model import TcpTrace, WireReport
 from tests.lab.beds import forget
 
@@ -178,16 +178,20 @@ def _clamp(lab: Lab, segments: int) -> None:
 def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured:
     """Send for a while, then watch for a window."""
     clock, cpus = idle.best_clock(), lab.placement.dut
-    with traffic(lab, case) as (port, _):
+    with traffic(lab, case) as (port, sender):
         watched = Watched(remote_address=lab.peer.address, remote_port=port)
         monitor = Monitor(lab.dut.launch(MODULE, TITLE, lab.placement.tool), watched)
         try:
             time.sleep(warm_up_s)
             lab.mark()
-            idle_s, began_s = clock.idle_s(cpus), time.monotonic()
+            idle_s, used_s, began_s = clock.idle_s(cpus), processes.cpu_s(sender), time.monotonic()
             monitor.open()
             time.sleep(window_s)
-            busy_ratio = 1 - (clock.idle_s(cpus) - idle_s) / (time.monotonic() - began_s) / len(cpus)
+            length_s = time.monotonic() - began_s
+            busy_ratio = 1 - (clock.idle_s(cpus) - idle_s) / length_s / len(cpus)
+            if case.nic == LAB:
+                # the machine may have other work: the sender's own, as `watch` takes it
+                busy_ratio = (processes.cpu_s(sender) - used_s) / length_s
             wire = lab.report()
             return Measured(monitor.finish(), busy_ratio, wire)
         finally:

@@ -20,8 +20,8 @@ from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel import waits
 from offloadbench.model import TcpTrace, Waits
 from offloadbench.packed import unpack_tcp
-from tests.lab.conftest import Offloadbench
 from tests.lab import limit_rows
+from tests.lab.conftest import Offloadbench
 from tests.lab.limits import CASES, lab_of, measure, traffic
 
 _WARM_UP_S, _WINDOW_S = 2.0, 1.5
