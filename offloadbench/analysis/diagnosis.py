@@ -18,7 +18,7 @@ from offloadbench.analysis import bottleneck, headers, theory, waits
 from offloadbench.analysis.bottleneck import Surroundings
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Gap, Queue, State, gap_ratio, queue
-from offloadbench.analysis.suspect import Known, Limit, Suspect, percent
+from offloadbench.analysis.suspect import Known, Limit, Suspect, milliseconds, percent
 from offloadbench.analysis.suspects import suspects
 from offloadbench.model import TcpTrace, Waits
 from offloadbench.units import format_rate
@@ -205,11 +205,14 @@ def _evidence(
         ),
         f"medians: send queue {queued}, cwnd {cwnd} segments, "
         f"sk_wmem_queued {told.tell('median_fill_ratio', fill, percent)} of sk_sndbuf, "
-        f"srtt {told.tell('median_srtt_s', np.median(one['srtt_us']) * 1e-6, _milliseconds)}; "
-        f"shortest RTT {told.tell('min_rtt_s', one.min_rtt_s, _milliseconds)}",
+        f"srtt {told.tell('median_srtt_s', np.median(one['srtt_us']) * 1e-6, milliseconds)}; "
+        f"shortest RTT {told.tell('min_rtt_s', one.min_rtt_s, milliseconds)}",
         "the kernel's own account: "
         + ", ".join(f"{name} {told.tell(f'kernel_{name}_ratio', ratio, percent)}" for name, ratio in kernel.items()),
     ]
+    if one["app_limited"].any():
+        ratio = told.tell("app_limited_ratio", float(one["app_limited"].mean()), percent)
+        found[-1] += f", delivery rate limited by the application in {ratio} of the readings"
     if gaps:
         median = float(np.median([gap.length_rtts for gap in gaps]))
         found.append(
@@ -227,7 +230,3 @@ def _evidence(
         found.append(f"theory: at most {bounds[0]}")
     found += [f"exceeded, so no bound here: {bound}" for bound in bounds if bound.exceeded]
     return found
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.1f} ms"

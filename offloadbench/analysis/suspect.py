@@ -87,5 +87,9 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.0f} %"
 
 
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"
+
+
 def allows(bound: theory.Bound | None) -> str:
     return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""

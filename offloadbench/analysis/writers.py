@@ -9,7 +9,7 @@ import numpy as np
 from offloadbench.analysis import theory
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
-from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, percent
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, milliseconds, percent
 from offloadbench.units import format_bytes
 
 # an exchange that comes this near to its bound is explained by it; acknowledgements and turns cost the rest
@@ -19,6 +19,8 @@ _SOME_RATIO = 0.05
 # a rhythm of one burst a round trip, with what the target needs to answer
 _TURN_RTTS = (0.6, 2.0)
 _BURST_FACTOR = 1.5
+# writes that are so far apart are seen one by one
+_TOLD_APART_PERIODS = 1.5
 # an application that holds back its next write for an acknowledgement is explained by that, whatever else it waits for
 _HELD_RATIO = 0.3
 
@@ -48,12 +50,21 @@ def application(known: Known) -> Suspect | None:
     if not share:
         return None
     told = Figures()
-    idle = f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty and it does not wait for memory"
+    idle = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty, or runs empty before it writes "
+        "again, and it does not wait for memory"
+    )
     burst_bytes, turn_rtts = rhythm(known.queue)
     if burst_bytes:
         idle += (
             f": it sends about {told.tell('burst_bytes', burst_bytes, format_bytes)} at a time and then waits "
             f"{told.tell('median_turn_rtts', turn_rtts, '{:.1f}'.format)} RTT"
+        )
+    elif interval_s := _write_interval_s(known.queue):
+        size = known.queue.goodput_bits_per_s / 8 * interval_s
+        idle += (
+            f": it writes about {told.tell('write_bytes', size, format_bytes)} every "
+            f"{told.tell('write_interval_s', interval_s, milliseconds)}"
         )
     exchange, path = known.exchange, known.path
     if exchange is None or not path.rtt_s:
@@ -82,6 +93,15 @@ def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bou
     if share >= _SOME_RATIO and bound.bits_per_s < other.bits_per_s:
         return replace(suspect, score=max(share, _EXCHANGE_RATIO * known.near(bound)))
     return suspect
+
+
+def _write_interval_s(one: Queue) -> float:
+    """The median time from write to write; 0 where the readings are too coarse to tell them apart."""
+    times_us = one["t_us"][one.written]
+    if len(times_us) < 2:
+        return 0.0
+    interval_us = float(np.median(np.diff(times_us)))
+    return interval_us * 1e-6 if interval_us > _TOLD_APART_PERIODS * one.period_us else 0.0
 
 
 def rhythm(one: Queue) -> tuple[float, float]:

@@ -176,6 +176,24 @@ def test_bbrs_own_estimate_is_the_link_only_where_no_line_says_otherwise(share: 
     assert diagnose([_trace(sender)], {"line_rate_bits_per_s": 10**9}).limit is Limit.PACING
 
 
+@pytest.mark.parametrize("facts", [{}, {"line_rate_bits_per_s": 10**9}])
+def test_what_bbr_spreads_is_explained_by_what_stops_it_again_and_again(facts: dict[str, int]) -> None:
+    """A reader that takes 256 KiB and sleeps: BBR paces at its mean rate, and the window is shut for a fifth of it."""
+    columns = Sender(pacing_bytes_per_s=3_000_000, rtt_us=15_000).run()
+    shut = np.arange(len(columns["t_us"])) % 85 >= 68
+    columns["snd_wnd_bytes"][shut] = 0
+    assert diagnose([trace(columns, "bbr")], facts).limit is Limit.TARGET
+
+
+def test_a_steady_rate_under_a_moving_window_is_the_links() -> None:
+    columns = Sender(line_rate_bits_per_s=10**8, cwnd_segments=200).run()
+    columns["snd_cwnd_segments"] -= np.arange(len(columns["t_us"])) % 100
+    columns["unacked_segments"] = np.minimum(columns["unacked_segments"], columns["snd_cwnd_segments"])
+    found = diagnose([trace(columns)])
+    assert found.limit is Limit.LINK
+    assert "while the congestion window moves between 111 and 190 segments" in found.sentence
+
+
 def test_a_queue_behind_a_line_that_carries_more_is_the_paths() -> None:
     columns = trace(Sender(line_rate_bits_per_s=10**8, cwnd_segments=1000).run())
     assert diagnose([columns]).limit is Limit.LINK
