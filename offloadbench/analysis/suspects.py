@@ -10,12 +10,12 @@ import numpy as np
 
 from offloadbench.analysis import theory, writers
 from offloadbench.analysis.figures import Figures, whole
-from offloadbench.analysis.queue import State
+from offloadbench.analysis.queue import Queue, State
 from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, percent
 from offloadbench.units import format_bytes, format_rate
 
-# a receiver that does not read lets its window close again and again
-_CLOSED_RATIO = 0.1
+# a receiver that does not read lets its window close again and again, or, where the sender is paced, fall so far
+_CLOSED_RATIO, _FALLEN_RATIO = 0.1, 0.2
 # below this a state is noise
 _SOME_RATIO = 0.05
 _MOSTLY = 0.5
@@ -73,17 +73,32 @@ def _receive_window(known: Known) -> Suspect | None:
     chosen = one.states == state
     closed = float((one["snd_wnd_bytes"] < one["snd_mss_bytes"])[chosen].mean())
     told = Figures()
-    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for the receiver's window"
+    spread = ", or BBR spreads what it lets through" if one.congestion_control.startswith("bbr") else ""
+    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for the receiver's window{spread}"
     if closed >= _CLOSED_RATIO:
         reason = (
             f"{waiting}, closed in {told.tell('window_closed_ratio', closed, percent)} of these ticks: the receiving "
             "process does not read fast enough"
         )
         return Suspect(Limit.TARGET, share, reason, told)
+    fallen = _fallen_ratio(one)
+    if fallen >= _FALLEN_RATIO:
+        reason = (
+            f"{waiting}; data that nobody has read yet keep the window "
+            f"{told.tell('window_fallen_ratio', fallen, percent)} below its largest on average: the receiving process "
+            "does not read fast enough"
+        )
+        return Suspect(Limit.TARGET, share, reason, told)
     window = known.mean("snd_wnd_bytes", state)
     bound = theory.window(known.path, window) if known.path.rtt_s else None
-    reason = f"{waiting} of {told.tell('mean_window_bytes', window, format_bytes)}"
+    reason = f"{waiting}, {told.tell('mean_window_bytes', window, format_bytes)}"
     return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + allows(bound), told)
+
+
+def _fallen_ratio(one: Queue) -> float:
+    """How far the receiver's window lies below the largest one so far, on average; 0 for one that only grows."""
+    largest = np.maximum(np.maximum.accumulate(one["snd_wnd_bytes"]), 1)
+    return float((1 - one["snd_wnd_bytes"] / largest).mean())
 
 
 def _congestion_window(known: Known) -> Suspect | None:

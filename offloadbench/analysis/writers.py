@@ -19,6 +19,8 @@ _SOME_RATIO = 0.05
 # a rhythm of one burst a round trip, with what the target needs to answer
 _TURN_RTTS = (0.6, 2.0)
 _BURST_FACTOR = 1.5
+# a rhythm is known by gaps that hold this share of the time in which the application is waited for
+_SEEN_RATIO = 0.3
 # writes that are so far apart are seen one by one
 _TOLD_APART_PERIODS = 1.5
 # an application that holds back its next write for an acknowledgement is explained by that, whatever else it waits for
@@ -108,5 +110,9 @@ def rhythm(one: Queue) -> tuple[float, float]:
     """(bytes that an application sends before it waits, RTTs that it waits); zeros where it does not wait in turns."""
     waiting = [gap for gap in one.gaps() if gap.state is State.APPLICATION]
     if len(waiting) < 2 or one.min_rtt_s * 1e6 < one.period_us:
+        return 0.0, 0.0
+    # where most waits are too short to be seen as gaps, the bytes between those that are seen are those of many turns
+    seen_s = sum(gap.length_s for gap in waiting)
+    if seen_s < _SEEN_RATIO * one.share(State.APPLICATION) * one.duration_s:
         return 0.0, 0.0
     return one.change("sent_bytes") / len(waiting), float(np.median([gap.length_rtts for gap in waiting]))

@@ -136,10 +136,10 @@ def main() -> None:
     if not arguments.judge:
         print(f"seed {arguments.seed}, part {arguments.part}")
     for recorded in _saved(arguments.judge) if arguments.judge else _measured(rows, arguments.window):
-        score.add(recorded)
         if arguments.save:
             path = arguments.save / f"{recorded.name.replace(' ', '_').replace(':', '').replace('/', '-')[:120]}.json"
             path.write_bytes(msgspec.json.encode(recorded))
+        score.add(recorded)
     print(score)
 
 

@@ -214,7 +214,6 @@ def fixed() -> list[Row]:
             "small-writes", Around("cubic", 500 * _MBIT, 0.001), Limit.SMALL_WRITES, _HALVES, receive=_HALVES_ANSWERED
         ),
         _row("pacing", Around("cubic", 500 * _MBIT, 0.01), Limit.PACING, {"pacing_bytes_per_s": 5_000_000}),
-        _row("send-buffer", Around("cubic", 200 * _MBIT, 0.04), Limit.SEND_BUFFER, {"sndbuf_bytes": 128 * _KIB}),
         _row("full-line", Around("bbr", 200 * _MBIT, 0.04), Limit.LINK),
         _row("full-line", Around("reno", 100 * _MBIT, 0.02), Limit.LINK),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from offloadbench.packed import pack_waits
 from tests.unit.tcp_sender import MSS, Sender, trace
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "tcp"
-RECORDED = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "replies")
+RECORDED = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in ("replies", "exceeded"))
 LINE_BYTES_PER_S = 10**9 / 8 * MSS / 1538
 _several = settings(max_examples=12)
 
@@ -54,7 +55,7 @@ def test_a_recorded_limit_is_found(name: str) -> None:
     one = recorded(name)
     found = diagnose([one.trace], one.facts, cpu_busy_ratio=one.cpu_busy_ratio)
     assert found.limit is one.limit, found.sentence
-    assert found.sentence.startswith(f"Limited by the {one.limit} at ")
+    assert re.match(rf"Limited by (the )?{one.limit} at ", found.sentence)
     assert found.sentence.count(". ") == 0
     assert sum(found.shares.values()) == pytest.approx(1)
 
@@ -70,6 +71,13 @@ def test_an_unknown_exchange_is_the_applications(name: str) -> None:
     found = diagnose([recorded(name).trace])
     assert found.limit is Limit.APPLICATION
     assert "at a time and then waits" in found.sentence
+
+
+def test_turns_that_are_too_short_to_be_seen_are_not_added_up() -> None:
+    """64 KiB and its answer within 2 ms: few of the waits are gaps, and what lies between two of these is many turns."""
+    found = diagnose([recorded("ping-pong-bbr").trace])
+    assert "MiB at a time" not in found.sentence
+    assert "it writes about 6" in found.sentence, found.sentence
 
 
 def test_every_limit_that_can_be_found_is_recorded() -> None:
@@ -206,6 +214,16 @@ def test_what_was_selectively_acknowledged_is_no_queue_on_the_path() -> None:
     columns = Sender(line_rate_bits_per_s=10**8, cwnd_segments=1000).run()
     columns["sacked_segments"] = columns["unacked_segments"] * 9 // 10
     assert diagnose([trace(columns)]).limit is not Limit.LINK
+
+
+def test_a_send_buffer_that_the_kernel_lets_grow_to_eight_times_its_size_is_not_the_limit() -> None:
+    """A recorded one: 128 KiB of sk_sndbuf, and writes of 1 MiB that the kernel took whole."""
+    one = recorded("exceeded")
+    found = diagnose([one.trace], one.facts, cpu_busy_ratio=one.cpu_busy_ratio)
+    assert found.limit not in (Limit.SEND_BUFFER, Limit.LINK)
+    assert [bound.name for bound in found.bounds if bound.exceeded] == [theory.SEND_BUFFER]
+    assert found.bound is not None
+    assert found.bound.bits_per_s > found.figures["sender_goodput_bits_per_s"]
 
 
 def test_a_bound_that_is_exceeded_refutes_its_suspect_and_is_marked() -> None:
