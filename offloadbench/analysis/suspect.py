@@ -61,6 +61,12 @@ class Known:
         sent = self.queue.change("data_out_segments")
         return self.queue.change("total_retrans_segments") / sent if sent > 0 else 0.0
 
+    @property
+    def losses_so_far(self) -> float:
+        """Share of the segments that were retransmitted since the connection began."""
+        sent = int(self.queue["data_out_segments"][-1])
+        return int(self.queue["total_retrans_segments"][-1]) / sent if sent > 0 else 0.0
+
     def mean(self, name: str, state: State) -> float:
         """Mean of a column while the sender was in a state."""
         return float(self.queue[name][self.queue.states == state].mean())

@@ -118,6 +118,10 @@ def _congestion_window(known: Known) -> Suspect | None:
     if known.losses > _LOSS_RATIO:
         limit = Limit.LOSS
         reason += f", which losses keep small ({_lost(known, told)})"
+    elif known.losses_so_far > _LOSS_RATIO and one["snd_cwnd_segments"][-1] > one["snd_cwnd_segments"][0]:
+        limit = Limit.LOSS
+        so_far = told.tell("retrans_segments_so_far", int(one["total_retrans_segments"][-1]), whole)
+        reason += f", which grows back after earlier losses ({so_far} segments retransmitted so far)"
     elif one["snd_cwnd_segments"].min() == one["snd_cwnd_segments"].max():
         reason += ", which never moves (is it clamped by a route's cwnd?)"
     return Suspect(limit, share * known.near(bound), reason + allows(bound), told)

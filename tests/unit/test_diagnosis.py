@@ -74,7 +74,7 @@ def test_an_unknown_exchange_is_the_applications(name: str) -> None:
 
 
 def test_turns_that_are_too_short_to_be_seen_are_not_added_up() -> None:
-    """64 KiB and its answer within 2 ms: few of the waits are gaps, and what lies between two of these is many turns."""
+    """64 KiB and its answer within 2 ms: few of the waits are gaps, and what lies between two of them is many turns."""
     found = diagnose([recorded("ping-pong-bbr").trace])
     assert "MiB at a time" not in found.sentence
     assert "it writes about 6" in found.sentence, found.sentence
@@ -275,6 +275,16 @@ def test_losses_are_named() -> None:
     found = diagnose([trace(columns)])
     assert found.limit is Limit.LOSS
     assert "losses keep small (1499 segments retransmitted, " in found.sentence
+
+
+def test_a_window_that_grows_back_after_earlier_losses_is_theirs() -> None:
+    columns = Sender(cwnd_segments=50).run()
+    columns["total_retrans_segments"][:] = 40
+    assert diagnose([trace(columns)]).limit is Limit.CONGESTION_WINDOW
+    columns["snd_cwnd_segments"] += np.arange(len(columns["t_us"])) // 500
+    found = diagnose([trace(columns)])
+    assert found.limit is Limit.LOSS
+    assert "grows back after earlier losses (40 segments retransmitted so far)" in found.sentence
 
 
 def test_pacing_below_the_windows_is_named() -> None:
