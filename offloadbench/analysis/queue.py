@@ -34,6 +34,7 @@ _DEFER_DIVISOR = 3
 _DRY_US = 10_000
 # the window of BBR's maximum filter (bbr_bw_rtts in net/ipv4/tcp_bbr.c), and what is no accident in it
 _BBR_RTTS, _RECURRING_RATIO = 10, 0.05
+_MOSTLY = 0.5
 # tcpi_ca_state: recovery and loss
 _RECOVERY = 3
 _GAP_RTTS = 0.25
@@ -173,7 +174,7 @@ class Queue:
 
         So what was waited for within ten round trips explains the pacing after it, where that comes again and again.
         """
-        if not self.congestion_control.startswith("bbr"):
+        if not self.congestion_control.startswith("bbr") or self._at_set_rate:
             return states
         reach = int(_BBR_RTTS * max(self.min_rtt_s * 1e6, _DRY_US / _BBR_RTTS) / self.period_us)
         ticks = np.arange(len(states))
@@ -193,6 +194,12 @@ class Queue:
     def paced(self) -> bool:
         """Whether TCP spreads its packets: BBR does, and whoever was given a rate."""
         return self.congestion_control.startswith("bbr") or bool((self["max_pacing_rate_bytes_per_s"] > 0).all())
+
+    @property
+    def _at_set_rate(self) -> bool:
+        """Whether it is paced at the rate of SO_MAX_PACING_RATE most of the time."""
+        most = self["max_pacing_rate_bytes_per_s"]
+        return bool(((most > 0) & (self["pacing_rate_bytes_per_s"] >= most)).mean() > _MOSTLY) if len(self) else False
 
     @cached_property
     def recovers(self) -> Mask:

@@ -15,7 +15,7 @@ from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, al
 from offloadbench.units import format_bytes, format_rate
 
 # a receiver that does not read lets its window close again and again, or, where the sender is paced, fall so far
-_CLOSED_RATIO, _FALLEN_RATIO = 0.1, 0.2
+_CLOSED_RATIO, _FALLEN_RATIO = 0.1, 0.1
 # below this a state is noise
 _SOME_RATIO = 0.05
 _MOSTLY = 0.5
