@@ -227,6 +227,7 @@ def _evidence(
     if around.cpu_busy_ratio is not None:
         found.append(f"the sender's CPU is busy {told.tell('cpu_busy_ratio', around.cpu_busy_ratio, percent)}")
     if bounds and not bounds[0].exceeded and bounds[0].bits_per_s < _FAR * around.goodput_bits_per_s:
-        found.append(f"theory: at most {bounds[0]}")
+        most = "at most" if around.goodput_bits_per_s <= bounds[0].bits_per_s else "about"
+        found.append(f"theory: {most} {bounds[0]}")
     found += [f"exceeded, so no bound here: {bound}" for bound in bounds if bound.exceeded]
     return found

@@ -55,6 +55,13 @@ class Known:
             return 0.0
         return min(1.0, self.queue.goodput_bits_per_s / bound.bits_per_s)
 
+    def allows(self, bound: theory.Bound | None) -> str:
+        """A bound as a clause; "about" where the throughput is a little above it: windows and buffers are means."""
+        if bound is None:
+            return ""
+        most = "at most" if self.queue.goodput_bits_per_s <= bound.bits_per_s else "about"
+        return f"; {bound.name}: {most} {format_rate(bound.bits_per_s)} ({bound.formula})"
+
     @property
     def losses(self) -> float:
         """Share of the segments that were retransmitted."""
@@ -95,7 +102,3 @@ def percent(ratio: float) -> str:
 
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms"
-
-
-def allows(bound: theory.Bound | None) -> str:
-    return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""

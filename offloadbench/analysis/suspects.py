@@ -11,7 +11,7 @@ import numpy as np
 from offloadbench.analysis import theory, writers
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
-from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, percent
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, percent
 from offloadbench.units import format_bytes, format_rate
 
 # a receiver that does not read lets its window close again and again, or, where the sender is paced, fall so far
@@ -62,7 +62,7 @@ def _send_buffer(known: Known) -> Suspect | None:
         f"room for {told.tell('median_cwnd_room_segments', room, whole)} segments and the receiver for "
         f"{told.tell('median_window_room_bytes', window, format_bytes)}"
     )
-    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + allows(bound), told)
+    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + known.allows(bound), told)
 
 
 def _receive_window(known: Known) -> Suspect | None:
@@ -92,7 +92,7 @@ def _receive_window(known: Known) -> Suspect | None:
     window = known.mean("snd_wnd_bytes", state)
     bound = theory.window(known.path, window) if known.path.rtt_s else None
     reason = f"{waiting}, {told.tell('mean_window_bytes', window, format_bytes)}"
-    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + allows(bound), told)
+    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + known.allows(bound), told)
 
 
 def _fallen_ratio(one: Queue) -> float:
@@ -124,7 +124,7 @@ def _congestion_window(known: Known) -> Suspect | None:
         reason += f", which grows back after earlier losses ({so_far} segments retransmitted so far)"
     elif one["snd_cwnd_segments"].min() == one["snd_cwnd_segments"].max():
         reason += ", which never moves (is it clamped by a route's cwnd?)"
-    return Suspect(limit, share * known.near(bound), reason + allows(bound), told)
+    return Suspect(limit, share * known.near(bound), reason + known.allows(bound), told)
 
 
 def _lost(known: Known, told: Figures) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from offloadbench.analysis import theory
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
-from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, allows, milliseconds, percent
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, milliseconds, percent
 from offloadbench.units import format_bytes
 
 # an exchange that comes this near to its bound is explained by it; acknowledgements and turns cost the rest
@@ -78,12 +78,16 @@ def application(known: Known) -> Suspect | None:
         )
         if in_turns or known.near(bound) >= _EXCHANGE_RATIO:
             asked = f"{idle}; the target asks {told.tell('r2t_rounds', exchange.rounds, whole)} times a block"
-            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + allows(bound), told), bound)
+            return _by_exchange(
+                known, share, Suspect(Limit.R2T_ROUNDS, share, asked + known.allows(bound), told), bound
+            )
     else:
         bound = theory.queue_depth(path, exchange)
         if known.near(bound) >= _EXCHANGE_RATIO:
-            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + allows(bound), told), bound)
-    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{allows(bound)}", told, firm=False)
+            return _by_exchange(
+                known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + known.allows(bound), told), bound
+            )
+    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{known.allows(bound)}", told, firm=False)
 
 
 def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
