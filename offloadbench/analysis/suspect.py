@@ -100,5 +100,10 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.0f} %"
 
 
+def fine_percent(ratio: float) -> str:
+    """Of a small share, such as that of the losses."""
+    return f"{ratio * 100:.3g} %"
+
+
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms"

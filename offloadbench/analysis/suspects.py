@@ -11,7 +11,7 @@ import numpy as np
 from offloadbench.analysis import theory, writers
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
-from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, percent
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, fine_percent, percent
 from offloadbench.units import format_bytes, format_rate
 
 # a receiver that does not read lets its window close again and again, or, where the sender is paced, fall so far
@@ -129,7 +129,7 @@ def _congestion_window(known: Known) -> Suspect | None:
 
 def _lost(known: Known, told: Figures) -> str:
     again = told.tell("retrans_segments", known.queue.change("total_retrans_segments"), whole)
-    return f"{again} segments retransmitted, {told.tell('retrans_ratio', known.losses, '{:.2%}'.format)}"
+    return f"{again} segments retransmitted, {told.tell('retrans_ratio', known.losses, fine_percent)}"
 
 
 def _recovery(known: Known) -> Suspect | None:
