@@ -28,6 +28,11 @@ PROFILE_COLUMNS: dict[str, str] = {
 # index into the call chains; stored only where they were recorded
 CHAIN_COLUMN = {"chain": "<u4"}
 
+# those that older files lack
+ADDED_TCP_COLUMNS = (
+    "wmem_alloc_bytes", "last_data_sent_ms", "options", "app_limited", "max_pacing_rate_bytes_per_s",
+    "bbr_bytes_per_s", "bbr_min_rtt_us", "bbr_pacing_gain_256ths",
+)  # fmt: skip
 # what a model.TcpTrace holds of every tick, all int64: struct tcp_info and the socket's memory as
 # offloadbench.kernel.tcpdiag names them, behind the time since the window opened
 TCP_COLUMNS = (
@@ -35,6 +40,7 @@ TCP_COLUMNS = (
     "lost_segments", "retrans_segments", "ca_state", "snd_cwnd_segments", "snd_ssthresh_segments", "snd_wnd_bytes",
     "snd_mss_bytes", "srtt_us", "min_rtt_us", "pacing_rate_bytes_per_s", "delivery_rate_bytes_per_s", "busy_us",
     "rwnd_limited_us", "sndbuf_limited_us", "acked_bytes", "sent_bytes", "data_out_segments", "total_retrans_segments",
+    *ADDED_TCP_COLUMNS,
 )  # fmt: skip
 # the columns of model.Waits: since the window opened, and an index into the chains
 WAIT_COLUMNS: dict[str, str] = {"start_us": "<u4", "duration_us": "<u4", "chain": "<u2"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from offloadbench.analysis import metrics, theory
+from offloadbench.analysis import headers, metrics, theory
 from offloadbench.analysis.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.queue import State, queue
 from offloadbench.model import Run, TcpTrace, Trial
@@ -20,7 +20,16 @@ _TRIAL = ["run", "nic", "workload", "case", "repeat"]
 _STATES = [f"{state.name.lower()}_ratio" for state in State]
 LIMIT_COLUMNS = [*_TRIAL, "limit", "sentence", "evidence", "goodput_bits_per_s", "bound_bits_per_s", "bound"]
 LIMIT_COLUMNS += ["segments_per_command", "gap_count", "gap_ratio", *_STATES]
-BOUND_COLUMNS = [*_TRIAL, "bound", "bound_bits_per_s", "formula", "source", "goodput_bits_per_s", "of_bound_ratio"]
+BOUND_COLUMNS = [
+    *_TRIAL,
+    "bound",
+    "bound_bits_per_s",
+    "formula",
+    "source",
+    "goodput_bits_per_s",
+    "of_bound_ratio",
+    "exceeded",
+]
 EVIDENCE_COLUMNS = [*_TRIAL, "limit", "figure", "value"]
 GAP_COLUMNS = [*_TRIAL, "start_s", "length_s", "length_rtts"]
 
@@ -29,7 +38,12 @@ def facts(run: Run, trial: Trial) -> dict[str, Any]:
     """What bed and workload say, by the names that `theory.path_of` and `theory.exchange_of` read."""
     # a NIC without a bus claims a speed that nothing keeps to
     speed = run.nic.speed_bits_per_s if run.nic.bus else 0
-    known: dict[str, Any] = {"line_rate_bits_per_s": run.bed.line_rate_bits_per_s or speed, "rtt_s": run.bed.rtt_s}
+    known: dict[str, Any] = {
+        "line_rate_bits_per_s": run.bed.line_rate_bits_per_s or speed,
+        "rtt_s": run.bed.rtt_s,
+        "mtu_bytes": run.nic.mtu_bytes,
+        "vlan_bytes": headers.vlan_bytes(run.nic),
+    }
     settings = trial.load.settings if trial.load else {}
     negotiated = settings.get("negotiated")
     if not negotiated or settings.get("operation") != "write":
@@ -91,9 +105,9 @@ def judged(runs: Sequence[Run]) -> list[Judged]:
 def limits(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.DataFrame:
     """One row per watched trial; `found`: of these runs, where it is known already.
 
-    Columns: run, nic, workload, case, repeat, limit (`suspects.Limit`), sentence, evidence, goodput_bits_per_s, bound,
-    bound_bits_per_s (the lowest of theory), segments_per_command (NaN without commands), gap_count, gap_ratio (of the
-    time, nothing was sent), and for each state of the sender its share of the time, `..._ratio`.
+    Columns: run, nic, workload, case, repeat, limit (`suspect.Limit`), sentence, evidence, goodput_bits_per_s, bound,
+    bound_bits_per_s (the lowest of theory that holds), segments_per_command (NaN without commands), gap_count,
+    gap_ratio (of the time, nothing was sent), and for each state of the sender its share of the time, `..._ratio`.
     """
     rows = [
         {
@@ -102,8 +116,8 @@ def limits(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.Dat
             "sentence": verdict.sentence,
             "evidence": "; ".join(verdict.evidence),
             "goodput_bits_per_s": goodput,
-            "bound": verdict.bounds[0].name if verdict.bounds else "",
-            "bound_bits_per_s": verdict.bounds[0].bits_per_s if verdict.bounds else float("nan"),
+            "bound": verdict.bound.name if verdict.bound else "",
+            "bound_bits_per_s": verdict.bound.bits_per_s if verdict.bound else float("nan"),
             "segments_per_command": segments,
             "gap_count": len(verdict.gaps),
             "gap_ratio": verdict.gap_ratio,
@@ -118,7 +132,8 @@ def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.Dat
     """Theory beside the measurement: one row per bound of every watched trial, the lowest first.
 
     Columns: run, nic, workload, case, repeat, bound, bound_bits_per_s, formula, source, goodput_bits_per_s,
-    of_bound_ratio (goodput over the bound).
+    of_bound_ratio (goodput over the bound), exceeded (the throughput was above it, so it bounds nothing; these come
+    last).
     """
     rows = [
         {
@@ -129,6 +144,7 @@ def bounds(runs: Sequence[Run], found: Sequence[Judged] | None = None) -> pd.Dat
             "source": bound.source,
             "goodput_bits_per_s": goodput,
             "of_bound_ratio": goodput / bound.bits_per_s if bound.bits_per_s else float("nan"),
+            "exceeded": bound.exceeded,
         }
         for names, goodput, verdict, _ in (judged(runs) if found is None else found)
         for bound in verdict.bounds

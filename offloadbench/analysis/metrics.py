@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from offloadbench.analysis import headers
 from offloadbench.model import Run, Samples, Trial
 
-# Ethernet 14, IPv4 20, TCP 20, TCP timestamps 12: what every further segment of a super-packet adds at layer 2
-SEGMENT_HEADER_BYTES = 66
 BYTES_PER_GB = 1e9
 # Ethernet header, VLAN tag and frame check sequence on top of the MTU
 LINK_HEADER_BYTES = 22
@@ -53,11 +52,17 @@ class Metrics:
     cpu_iowait_ratio: float
 
 
-def cable_bytes(tx_bytes: float, tx_packets: float, tcp_segments: float, *, counts_super_packets: bool) -> float:
-    """Bytes at layer 2 from a NIC's counters; a super-packet's missing headers are added for each further segment."""
+def cable_bytes(
+    tx_bytes: float, tx_packets: float, tcp_segments: float, header_bytes: int, *, counts_super_packets: bool
+) -> float:
+    """Bytes at layer 2 from a NIC's counters; a super-packet's missing headers are added for each further segment.
+
+    Args:
+        header_bytes: of a segment at layer 2; see `offloadbench.analysis.headers`.
+    """
     if not counts_super_packets:
         return tx_bytes
-    return tx_bytes + max(0.0, tcp_segments - tx_packets) * SEGMENT_HEADER_BYTES
+    return tx_bytes + max(0.0, tcp_segments - tx_packets) * header_bytes
 
 
 def counts_super_packets(run: Run, tx_bytes: float, tx_packets: float) -> bool:
@@ -150,6 +155,7 @@ def of_trial(run: Run, trial: Trial) -> Metrics | None:
             total["tx_bytes"],
             total["tx_packets"],
             segments,
+            headers.of_trial(run, trial).layer2_bytes,
             counts_super_packets=counts_super_packets(run, total["tx_bytes"], total["tx_packets"]),
         )
         throughput = on_cable * 8 / window_s

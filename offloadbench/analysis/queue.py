@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.model import TcpTrace
-from offloadbench.packed import unpack_tcp
+from offloadbench.packed import ADDED_TCP_COLUMNS, TcpColumns, unpack_tcp
 
 # a waiting writer is woken when a third of its buffer is free (sk_stream_write_space, sk_stream_min_wspace)
 WAKE_RATIO = 2 / 3
@@ -30,6 +30,13 @@ _COARSE_TICKS = 2
 # TCP saves up for a super-packet, but for no more than a third of the window (tcp_tso_should_defer)
 _SUPER_PACKET_BYTES = 65536
 _DEFER_DIVISOR = 3
+# a queue that ran empty within this time, or a round trip, is one that the application leaves empty
+_DRY_US = 10_000
+# the window of BBR's maximum filter (bbr_bw_rtts in net/ipv4/tcp_bbr.c), and what is no accident in it
+_BBR_RTTS, _RECURRING_RATIO = 10, 0.05
+_MOSTLY = 0.5
+# tcpi_ca_state: recovery and loss
+_RECOVERY = 3
 _GAP_RTTS = 0.25
 _GAP_PERIODS = 3
 
@@ -48,7 +55,11 @@ class State(IntEnum):
     RECEIVE_WINDOW = 2
     CONGESTION_WINDOW = 3
     LOWER_LAYERS = 4
-    """Unsent data and room in both windows: pacing, TCP small queues, the CPU."""
+    """Unsent data, room in both windows, no pacing: TCP small queues, the CPU."""
+    PACING = 5
+    """Unsent data and room in both windows, in a socket that is paced: by SO_MAX_PACING_RATE or by BBR."""
+    SMALL_WRITES = 6
+    """Less than a segment unsent, held back until what is in flight is acknowledged (Nagle's algorithm, RFC 896)."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,12 @@ class Queue:
     Attributes:
         columns: see `offloadbench.packed.TCP_COLUMNS`; each of shape (ticks,).
         period_us: from tick to tick.
+        congestion_control: of the connection; "" where unknown.
     """
 
     columns: Mapping[str, I8]
     period_us: int
+    congestion_control: str = ""
 
     def __getitem__(self, name: str) -> I8:
         return self.columns[name]
@@ -89,8 +102,19 @@ class Queue:
 
     @cached_property
     def flight_bytes(self) -> I8:
-        """Sent and not acknowledged, by sequence numbers."""
-        return self["wqueue_bytes"] - self["notsent_bytes"]
+        """Sent and not acknowledged, by sequence numbers: what the receiver's window and the send buffer hold.
+
+        The two are read a moment apart, so that much may have been acknowledged between them.
+        """
+        found: I8 = np.maximum(self["wqueue_bytes"] - self["notsent_bytes"], 0)
+        return found
+
+    @cached_property
+    def network_bytes(self) -> I8:
+        """What is on the path, by tcp_packets_in_flight(): without what was selectively acknowledged or lost."""
+        gone = self["sacked_segments"] + self["lost_segments"] - self["retrans_segments"]
+        found: I8 = np.maximum(self["unacked_segments"] - gone, 0) * self["snd_mss_bytes"]
+        return found
 
     @cached_property
     def segments(self) -> F8:
@@ -101,10 +125,8 @@ class Queue:
 
     @cached_property
     def cwnd_room_bytes(self) -> I8:
-        """What the congestion window would let go, by tcp_packets_in_flight()."""
-        gone = self["sacked_segments"] + self["lost_segments"] - self["retrans_segments"]
-        in_flight = self["unacked_segments"] - gone
-        room: I8 = (self["snd_cwnd_segments"] - in_flight) * self["snd_mss_bytes"]
+        """What the congestion window would let go."""
+        room: I8 = self["snd_cwnd_segments"] * self["snd_mss_bytes"] - self.network_bytes
         return room
 
     @cached_property
@@ -120,6 +142,14 @@ class Queue:
         return float(self["wqueue_bytes"].sum() / charged) if charged else 1.0
 
     @cached_property
+    def over_sndbuf_bytes(self) -> float:
+        """By how much the queue exceeds sk_sndbuf at its fullest, up to the packet that any room lets in."""
+        if not len(self):
+            return 0.0
+        over = float(np.percentile(self["wmem_queued_bytes"] - self["sndbuf_bytes"], 99))
+        return min(max(over, 0.0), _SUPER_PACKET_BYTES / max(self.payload_ratio, 0.01))
+
+    @cached_property
     def states(self) -> npt.NDArray[np.int8]:
         """`State` of every tick."""
         found = np.full(len(self), State.APPLICATION, dtype=np.int8)
@@ -129,12 +159,92 @@ class Queue:
         by_window = self.window_room_bytes < _quantum(self["snd_wnd_bytes"]) + mss
         unsent = self["notsent_bytes"] > 0
         narrower_window = self.window_room_bytes <= self.cwnd_room_bytes
-        found[unsent] = State.LOWER_LAYERS
+        found[unsent] = State.PACING if self.paced else State.LOWER_LAYERS
+        found[self._held_small] = State.APPLICATION if self._goes_on_writing else State.SMALL_WRITES
         found[unsent & by_cwnd & (~narrower_window | ~by_window)] = State.CONGESTION_WINDOW
         found[unsent & by_window & (narrower_window | ~by_cwnd)] = State.RECEIVE_WINDOW
         room = (self.cwnd_room_bytes >= mss) & (self.window_room_bytes >= mss)
-        found[~unsent & (self.flight_bytes > 0) & room & self._waits_for_memory] = State.SEND_BUFFER
+        found[~unsent & (self.flight_bytes > 0) & room & self.waits_for_memory] = State.SEND_BUFFER
+        # a queue that runs empty before the application writes again is not held back by what is below it
+        found[np.isin(found, (State.PACING, State.LOWER_LAYERS)) & self._runs_dry] = State.APPLICATION
+        return self._behind_bbr(found)
+
+    def _behind_bbr(self, states: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """BBR spreads what something else lets through: it paces at the best rate of its last ten round trips.
+
+        So what was waited for within ten round trips explains the pacing after it, where that comes again and again.
+        """
+        if not self.congestion_control.startswith("bbr") or self._at_set_rate:
+            return states
+        reach = int(_BBR_RTTS * max(self.min_rtt_s * 1e6, _DRY_US / _BBR_RTTS) / self.period_us)
+        ticks = np.arange(len(states))
+        found = states.copy()
+        last = np.full(len(states), -reach - 1)
+        for state in (State.APPLICATION, State.RECEIVE_WINDOW, State.CONGESTION_WINDOW):
+            here = states == state
+            if here.mean() < _RECURRING_RATIO:
+                continue
+            seen = np.maximum.accumulate(np.where(here, ticks, -reach - 1))
+            nearer = (states == State.PACING) & (ticks - seen <= reach) & (seen > last)
+            found[nearer] = state
+            last = np.where(nearer, seen, last)
         return found
+
+    @property
+    def paced(self) -> bool:
+        """Whether TCP spreads its packets: BBR does, and whoever was given a rate."""
+        return self.congestion_control.startswith("bbr") or bool((self["max_pacing_rate_bytes_per_s"] > 0).all())
+
+    @property
+    def _at_set_rate(self) -> bool:
+        """Whether it is paced at the rate of SO_MAX_PACING_RATE most of the time."""
+        most = self["max_pacing_rate_bytes_per_s"]
+        return bool(((most > 0) & (self["pacing_rate_bytes_per_s"] >= most)).mean() > _MOSTLY) if len(self) else False
+
+    @cached_property
+    def recovers(self) -> Mask:
+        """Whether losses are being repaired."""
+        found: Mask = self["ca_state"] >= _RECOVERY
+        return found
+
+    @cached_property
+    def written(self) -> Mask:
+        """Whether the application has written since the tick before."""
+        found: Mask = np.diff(self["acked_bytes"] + self["wqueue_bytes"], prepend=0) > 0
+        found[:1] = False
+        return found
+
+    @cached_property
+    def _held_small(self) -> Mask:
+        """Less than a segment waits although nothing was sent since the tick before, and data are in flight."""
+        small = (self["notsent_bytes"] > 0) & (self["notsent_bytes"] < self["snd_mss_bytes"])
+        still = np.diff(self["sent_bytes"], prepend=self["sent_bytes"][:1]) == 0
+        held: Mask = small & still & (self["unacked_segments"] > 0)
+        return held
+
+    @property
+    def _goes_on_writing(self) -> bool:
+        """Whether most data that were held back were joined by others before they left: nobody waits for them."""
+        held = self._held_small
+        before = np.concatenate(([False], held[:-1]))
+        spans = int((held & ~before).sum())
+        return spans > 0 and int((held & before & self.written).sum()) > spans / 2
+
+    @cached_property
+    def _runs_dry(self) -> Mask:
+        """Whether the queue of unsent data runs empty before the next write, without a writer that waits for memory."""
+        if not len(self):
+            return np.zeros(0, dtype=bool)
+        unsent = self["notsent_bytes"]
+        starts = np.flatnonzero(self.written)
+        edges = np.unique(np.concatenate(([0], starts)))
+        by_write = np.repeat(np.minimum.reduceat(unsent, edges), np.diff(np.append(edges, len(self))))
+        span_us = max(_DRY_US, self.min_rtt_s * 1e6)
+        span = 2 * round(span_us / 2 / self.period_us) + 1
+        padded = np.pad(unsent, span // 2, mode="edge")
+        nearby = np.lib.stride_tricks.sliding_window_view(padded, span).min(axis=1)
+        dry: Mask = (np.minimum(by_write, nearby) <= 0) & ~self.waits_for_memory
+        return dry
 
     def share(self, state: State, where: Mask | None = None) -> float:
         """Share of the ticks, or of those chosen, in a state."""
@@ -142,7 +252,7 @@ class Queue:
         return float((chosen == state).mean()) if len(chosen) else 0.0
 
     @cached_property
-    def _waits_for_memory(self) -> Mask:
+    def waits_for_memory(self) -> Mask:
         """Whether a writer is held by the send buffer, as far as the queue tells.
 
         A writer blocks on a full buffer only and is woken at two thirds: between two writes the queue begins full and
@@ -153,8 +263,7 @@ class Queue:
             return np.zeros(len(self), dtype=bool)
         charged, limit = self["wmem_queued_bytes"].astype(np.float64), np.maximum(self["sndbuf_bytes"], 1)
         freed = np.diff(self["acked_bytes"], prepend=self["acked_bytes"][0]) / max(self.payload_ratio, 0.01)
-        written = np.diff(self["acked_bytes"] + self["wqueue_bytes"], prepend=0) > 0
-        written[0] = False
+        written = self.written
         ticks = np.arange(len(self))
         last = np.maximum.accumulate(np.where(written, ticks, 0))
         following = np.minimum.accumulate(np.where(written, ticks, len(self))[::-1])[::-1]
@@ -221,8 +330,16 @@ def gap_ratio(gaps: Sequence[Gap], duration_s: float) -> float:
 
 
 def queue(trace: TcpTrace) -> Queue:
-    """The queue of a captured trace."""
-    return Queue(unpack_tcp(trace), trace.period_us)
+    """The queue of a captured trace, as long as its connection was there."""
+    columns = _living(unpack_tcp(trace))
+    missing = {name: np.zeros(len(columns["t_us"]), dtype=np.int64) for name in ADDED_TCP_COLUMNS}
+    return Queue(missing | columns, trace.period_us, trace.congestion_control)
+
+
+def _living(columns: TcpColumns) -> TcpColumns:
+    """Without the readings of a closed socket, whose counters are 0: files of older versions may end with such."""
+    falls = np.flatnonzero((np.diff(columns["acked_bytes"]) < 0) | (np.diff(columns["sent_bytes"]) < 0))
+    return {name: column[: falls[0] + 1] for name, column in columns.items()} if len(falls) else columns
 
 
 def _quantum(window_bytes: Any) -> Any:

@@ -6,143 +6,106 @@ counts as much as the throughput comes near what it allows (offloadbench.analysi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-
 import numpy as np
 
-from offloadbench.analysis import theory
+from offloadbench.analysis import theory, writers
 from offloadbench.analysis.figures import Figures, whole
 from offloadbench.analysis.queue import Queue, State
+from offloadbench.analysis.suspect import STATE_RATIO, Known, Limit, Suspect, fine_percent, percent
 from offloadbench.units import format_bytes, format_rate
 
-# a receiver that does not read lets its window close again and again
-_CLOSED_RATIO = 0.1
-# an exchange that comes this near to its bound is explained by it; acknowledgements and turns cost the rest
-_EXCHANGE_RATIO = 0.5
+# a receiver that does not read lets its window close again and again, or, where the sender is paced, fall so far
+_CLOSED_RATIO, _FALLEN_RATIO = 0.1, 0.1
 # below this a state is noise
 _SOME_RATIO = 0.05
-# a rhythm of one burst a round trip, with what the target needs to answer
-_TURN_RTTS = (0.6, 2.0)
-_BURST_FACTOR = 1.5
+_MOSTLY = 0.5
 _LOSS_RATIO = 1e-4
-_PACED_RATIO = 0.9
-STATE_RATIO = "waiting_ratio"
-"""The share of the time in the state that a suspect is about."""
-
-
-class Limit(StrEnum):
-    """What a sender was limited by."""
-
-    SEND_BUFFER = "send buffer"
-    RECEIVE_WINDOW = "receive window"
-    CONGESTION_WINDOW = "congestion window"
-    LINK = "link"
-    TARGET = "target"
-    R2T_ROUNDS = "R2T rounds"
-    QUEUE_DEPTH = "queue depth"
-    APPLICATION = "application"
-    CPU = "CPU"
-    NOTHING_FOUND = "nothing found"
-
-
-@dataclass(frozen=True)
-class Known:
-    """A connection and what is known about it.
-
-    Attributes:
-        exchange: of the application over this connection; None for a plain stream.
-        waited_ratio: share of the time in waits for send memory by the sender's stacks; None where not recorded.
-    """
-
-    queue: Queue
-    path: theory.Path
-    exchange: theory.Exchange | None
-    waited_ratio: float | None = None
-
-    def near(self, bound: theory.Bound | None) -> float:
-        """How much of a bound this connection reaches; 1 where there is none."""
-        return min(1.0, self.queue.goodput_bits_per_s / bound.bits_per_s) if bound and bound.bits_per_s else 1.0
-
-    def mean(self, name: str, state: State) -> float:
-        """Mean of a column while the sender was in a state."""
-        return float(self.queue[name][self.queue.states == state].mean())
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A limit.
-
-    Attributes:
-        score: 0 to 1, how much of time and throughput it explains.
-        figures: of the reason, by name.
-        firm: a window, a buffer or a bound says so; otherwise a busy CPU may be behind it.
-    """
-
-    limit: Limit
-    score: float
-    reason: str
-    figures: Figures
-    firm: bool = True
+# losses that hold back even a congestion control that does not answer each of them with a smaller window
+_MANY_LOSSES_RATIO = 1e-3
+# a rate that was set is reached, a headroom for headers and timers left out
+_PACED_RATIO = 0.8
+# below TCP a queue is at its limit for most of the time that data wait for it; without that it is a guess
+_SMALL_QUEUE_SHIFT, _QUEUED_BELOW_RATIO, _WEAK = 10, 0.5, 0.25
 
 
 def suspects(known: Known) -> list[Suspect]:
     """Everything that the sender waited for, the most explaining first."""
-    judges = {
-        State.SEND_BUFFER: _send_buffer,
-        State.RECEIVE_WINDOW: _receive_window,
-        State.CONGESTION_WINDOW: _congestion_window,
-        State.LOWER_LAYERS: _lower_layers,
-        State.APPLICATION: _application,
-    }
-    shares = {state: known.queue.share(state) for state in judges}
-    found = [judge(known, shares[state]) for state, judge in judges.items() if shares[state]]
+    judges = (
+        _send_buffer, _receive_window, _congestion_window, _recovery, _set_rate, _lower_layers,
+        writers.small_writes, writers.application,
+    )  # fmt: skip
+    found = [suspect for judge in judges if (suspect := judge(known))]
     return sorted(found, key=lambda suspect: -suspect.score)
 
 
-def percent(ratio: float) -> str:
-    return f"{ratio * 100:.0f} %"
-
-
-def _send_buffer(known: Known, share: float) -> Suspect:
-    one, state = known.queue, State.SEND_BUFFER
+def _send_buffer(known: Known) -> Suspect | None:
+    """The writer waits for memory while neither window holds the data back; a paced sender may have some unsent."""
+    one = known.queue
+    free = np.isin(one.states, (State.SEND_BUFFER, State.PACING, State.LOWER_LAYERS))
+    chosen = free & one.waits_for_memory
+    if not chosen.any():
+        return None
+    share = float(chosen.mean())
     if known.waited_ratio is not None and known.waited_ratio < _SOME_RATIO:
         return Suspect(Limit.SEND_BUFFER, 0.0, "the sender's stacks show no wait for send memory", Figures())
-    sndbuf = known.mean("sndbuf_bytes", state)
-    bound = theory.send_buffer(known.path, sndbuf, one.payload_ratio) if known.path.rtt_s else None
-    chosen = one.states == state
+    sndbuf = float(one["sndbuf_bytes"][chosen].mean())
+    path = known.path
+    bound = theory.send_buffer(path, sndbuf, one.payload_ratio, one.over_sndbuf_bytes) if path.rtt_s else None
     room = np.median(one.cwnd_room_bytes[chosen] // np.maximum(one["snd_mss_bytes"][chosen], 1))
     window = float(np.median(one.window_room_bytes[chosen]))
     told = Figures()
+    unsent = float((one["notsent_bytes"][chosen] > 0).mean())
+    queue = "its unsent queue is empty and data on their way take up" if unsent < _MOSTLY else "its data fill"
     reason = (
-        f"{told.tell(STATE_RATIO, share, percent)} of the time its unsent queue is empty and data on their way take up "
+        f"{told.tell(STATE_RATIO, share, percent)} of the time {queue} "
         f"the {told.tell('mean_sndbuf_bytes', sndbuf, format_bytes)} of sk_sndbuf, while the congestion window has "
         f"room for {told.tell('median_cwnd_room_segments', room, whole)} segments and the receiver for "
         f"{told.tell('median_window_room_bytes', window, format_bytes)}"
     )
-    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + _allows(bound), told)
+    return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + known.allows(bound), told)
 
 
-def _receive_window(known: Known, share: float) -> Suspect:
+def _receive_window(known: Known) -> Suspect | None:
     one, state = known.queue, State.RECEIVE_WINDOW
+    share = one.share(state)
+    if not share:
+        return None
     chosen = one.states == state
     closed = float((one["snd_wnd_bytes"] < one["snd_mss_bytes"])[chosen].mean())
     told = Figures()
-    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for the receiver's window"
+    spread = ", or BBR spreads what it lets through" if one.congestion_control.startswith("bbr") else ""
+    waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for the receiver's window{spread}"
     if closed >= _CLOSED_RATIO:
         reason = (
             f"{waiting}, closed in {told.tell('window_closed_ratio', closed, percent)} of these ticks: the receiving "
             "process does not read fast enough"
         )
         return Suspect(Limit.TARGET, share, reason, told)
+    fallen = _fallen_ratio(one)
+    if fallen >= _FALLEN_RATIO:
+        reason = (
+            f"{waiting}; data that nobody has read yet keep the window "
+            f"{told.tell('window_fallen_ratio', fallen, percent)} below its largest on average: the receiving process "
+            "does not read fast enough"
+        )
+        return Suspect(Limit.TARGET, share, reason, told)
     window = known.mean("snd_wnd_bytes", state)
     bound = theory.window(known.path, window) if known.path.rtt_s else None
-    reason = f"{waiting} of {told.tell('mean_window_bytes', window, format_bytes)}"
-    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + _allows(bound), told)
+    reason = f"{waiting}, {told.tell('mean_window_bytes', window, format_bytes)}"
+    return Suspect(Limit.RECEIVE_WINDOW, share * known.near(bound), reason + known.allows(bound), told)
 
 
-def _congestion_window(known: Known, share: float) -> Suspect:
+def _fallen_ratio(one: Queue) -> float:
+    """How far the receiver's window lies below the largest one so far, on average; 0 for one that only grows."""
+    largest = np.maximum(np.maximum.accumulate(one["snd_wnd_bytes"]), 1)
+    return float((1 - one["snd_wnd_bytes"] / largest).mean())
+
+
+def _congestion_window(known: Known) -> Suspect | None:
     one, state = known.queue, State.CONGESTION_WINDOW
+    share = one.share(state)
+    if not share:
+        return None
     segments = known.mean("snd_cwnd_segments", state)
     window = segments * known.path.mss_bytes
     bound = theory.window(known.path, window, theory.CONGESTION_WINDOW) if known.path.rtt_s else None
@@ -151,69 +114,68 @@ def _congestion_window(known: Known, share: float) -> Suspect:
         f"{told.tell(STATE_RATIO, share, percent)} of the time data wait for a congestion window of "
         f"{told.tell('mean_cwnd_segments', segments, whole)} segments"
     )
-    again = one.change("total_retrans_segments")
-    if again > _LOSS_RATIO * one.change("data_out_segments"):
-        reason += f", which losses keep small ({told.tell('retrans_segments', again, whole)} segments were sent again)"
+    limit = Limit.CONGESTION_WINDOW
+    if known.losses > _LOSS_RATIO:
+        limit = Limit.LOSS
+        reason += f", which losses keep small ({_lost(known, told)})"
+    elif known.losses_so_far > _LOSS_RATIO and one["snd_cwnd_segments"][-1] > one["snd_cwnd_segments"][0]:
+        limit = Limit.LOSS
+        so_far = told.tell("retrans_segments_so_far", int(one["total_retrans_segments"][-1]), whole)
+        reason += f", which grows back after earlier losses ({so_far} segments retransmitted so far)"
     elif one["snd_cwnd_segments"].min() == one["snd_cwnd_segments"].max():
         reason += ", which never moves (is it clamped by a route's cwnd?)"
-    return Suspect(Limit.CONGESTION_WINDOW, share * known.near(bound), reason + _allows(bound), told)
+    return Suspect(limit, share * known.near(bound), reason + known.allows(bound), told)
 
 
-def _lower_layers(known: Known, share: float) -> Suspect:
-    pacing = known.mean("pacing_rate_bytes_per_s", State.LOWER_LAYERS) * 8
+def _lost(known: Known, told: Figures) -> str:
+    again = told.tell("retrans_segments", known.queue.change("total_retrans_segments"), whole)
+    return f"{again} segments retransmitted, {told.tell('retrans_ratio', known.losses, fine_percent)}"
+
+
+def _recovery(known: Known) -> Suspect | None:
+    """Losses are being repaired: what was lost must be sent once more, and what followed it fills the send buffer."""
+    one = known.queue
+    if known.losses < _MANY_LOSSES_RATIO:
+        return None
+    chosen = one.recovers & (one.states != State.RECEIVE_WINDOW) & (one.states != State.CONGESTION_WINDOW)
+    share = float(chosen.mean())
     told = Figures()
+    held = float((one["sacked_segments"] * one["snd_mss_bytes"])[one.recovers].mean()) if one.recovers.any() else 0.0
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time it repairs losses ({_lost(known, told)}), and on "
+        f"average {told.tell('mean_sacked_bytes', held, format_bytes)} that arrived behind them stay in the send buffer"
+    )
+    return Suspect(Limit.LOSS, share, reason, told, firm=False) if share else None
+
+
+def _set_rate(known: Known) -> Suspect | None:
+    """SO_MAX_PACING_RATE, where it is what is reached."""
+    one = known.queue
+    most = float(one["max_pacing_rate_bytes_per_s"].min()) * 8
+    share = one.share(State.PACING)
+    if not share or not most or one.goodput_bits_per_s < _PACED_RATIO * most:
+        return None
+    told = Figures()
+    reason = (
+        f"{told.tell(STATE_RATIO, share, percent)} of the time data wait although both windows have room: the socket's "
+        f"rate is set to {told.tell('max_pacing_bits_per_s', most, format_rate)} (SO_MAX_PACING_RATE)"
+    )
+    return Suspect(Limit.PACING, share, reason, told)
+
+
+def _lower_layers(known: Known) -> Suspect | None:
+    """Packets that wait below TCP are the link's; without them nothing says what the data wait for."""
+    one = known.queue
+    chosen = one.states == State.LOWER_LAYERS
+    if not chosen.any():
+        return None
+    told = Figures()
+    share = float(chosen.mean())
     waiting = f"{told.tell(STATE_RATIO, share, percent)} of the time data wait although both windows have room"
-    if pacing > 0 and _PACED_RATIO * pacing <= known.queue.goodput_bits_per_s:
-        reason = f"{waiting}, paced at {told.tell('mean_pacing_bits_per_s', pacing, format_rate)}"
-        return Suspect(Limit.CONGESTION_WINDOW, share, reason, told)
-    return Suspect(Limit.LINK, share, f"{waiting}: queues below TCP hold them back", told, firm=False)
-
-
-def _application(known: Known, share: float) -> Suspect:
-    told = Figures()
-    idle = f"{told.tell(STATE_RATIO, share, percent)} of the time its queue is empty and it does not wait for memory"
-    burst_bytes, turn_rtts = rhythm(known.queue)
-    if burst_bytes:
-        idle += (
-            f": it sends about {told.tell('burst_bytes', burst_bytes, format_bytes)} at a time and then waits "
-            f"{told.tell('median_turn_rtts', turn_rtts, '{:.1f}'.format)} RTT"
-        )
-    exchange, path = known.exchange, known.path
-    if exchange is None or not path.rtt_s:
-        return Suspect(Limit.APPLICATION, share, idle, told, firm=False)
-    if exchange.rounds:
-        bound = theory.r2t_rounds(path, exchange)
-        in_turns = (
-            _TURN_RTTS[0] <= turn_rtts <= _TURN_RTTS[1] and burst_bytes <= _BURST_FACTOR * exchange.max_burst_bytes
-        )
-        if in_turns or known.near(bound) >= _EXCHANGE_RATIO:
-            asked = f"{idle}; the target asks {told.tell('r2t_rounds', exchange.rounds, whole)} times a block"
-            return _by_exchange(known, share, Suspect(Limit.R2T_ROUNDS, share, asked + _allows(bound), told), bound)
-    else:
-        bound = theory.queue_depth(path, exchange)
-        if known.near(bound) >= _EXCHANGE_RATIO:
-            return _by_exchange(known, share, Suspect(Limit.QUEUE_DEPTH, share, idle + _allows(bound), told), bound)
-    return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{_allows(bound)}", told, firm=False)
-
-
-def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
-    """An exchange whose bound is nearly reached explains the rate, even where most of the waiting is for memory.
-
-    A block that fills the buffer to the brim waits for memory too, although a larger buffer would gain nothing.
-    """
-    other = theory.send_buffer(known.path, float(known.queue["sndbuf_bytes"].mean()), known.queue.payload_ratio)
-    if share >= _SOME_RATIO and bound.bits_per_s < other.bits_per_s:
-        return replace(suspect, score=max(share, _EXCHANGE_RATIO * known.near(bound)))
-    return suspect
-
-
-def rhythm(one: Queue) -> tuple[float, float]:
-    """(bytes that an application sends before it waits, RTTs that it waits); zeros where it does not wait in turns."""
-    waiting = [gap for gap in one.gaps() if gap.state is State.APPLICATION]
-    if len(waiting) < 2 or one.min_rtt_s * 1e6 < one.period_us:
-        return 0.0, 0.0
-    return one.change("sent_bytes") / len(waiting), float(np.median([gap.length_rtts for gap in waiting]))
-
-
-def _allows(bound: theory.Bound | None) -> str:
-    return f"; {bound.name}: at most {format_rate(bound.bits_per_s)} ({bound.formula})" if bound else ""
+    # tcp_small_queue_check(): about a millisecond at the pacing rate may lie below TCP, two packets at least
+    allowed = np.maximum(one["pacing_rate_bytes_per_s"] >> _SMALL_QUEUE_SHIFT, 2 * one["snd_mss_bytes"])
+    full = float((one["wmem_alloc_bytes"] >= allowed)[chosen].mean())
+    if full < _QUEUED_BELOW_RATIO:
+        return Suspect(Limit.LINK, _WEAK * share, waiting, told, firm=False)
+    below = told.tell("mean_wmem_alloc_bytes", known.mean("wmem_alloc_bytes", State.LOWER_LAYERS), format_bytes)
+    return Suspect(Limit.LINK, share, f"{waiting}: {below} lie in queues below TCP", told, firm=False)

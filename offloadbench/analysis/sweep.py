@@ -138,7 +138,9 @@ def theory(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
     """
     places = trials(sweep, runs)[["run", "workload", "case", "repeat", "setting", "rtt_s"]]
     bounds = limits.bounds(runs)
-    chosen = bounds[bounds["bound"] != CONGESTION_WINDOW].sort_values("bound_bits_per_s")
+    chosen = bounds[(bounds["bound"] != CONGESTION_WINDOW) & ~bounds["exceeded"].astype(bool)].sort_values(
+        "bound_bits_per_s"
+    )
     lowest = chosen.drop_duplicates(["run", "workload", "case", "repeat"])
     found = places.merge(lowest, on=["run", "workload", "case", "repeat"])
     return found[["workload", "setting", "case", "rtt_s", "bound_bits_per_s", "bound"]]

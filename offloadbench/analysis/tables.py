@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from offloadbench.analysis import contamination, metrics, proof
+from offloadbench.analysis import contamination, headers, metrics, proof
 from offloadbench.analysis.observations import latencies
 from offloadbench.model import Run, Trial
 
@@ -105,7 +105,7 @@ def _seconds(run: Run, trial: Trial) -> dict[str, npt.NDArray[np.float64]]:
     segments = rows["tcp_out_segments"] + rows["tcp_retrans_segments"]
     on_cable = rows["tx_bytes"]
     if metrics.counts_super_packets(run, rows["tx_bytes"].sum(), rows["tx_packets"].sum()):
-        on_cable = on_cable + np.maximum(segments - rows["tx_packets"], 0) * metrics.SEGMENT_HEADER_BYTES
+        on_cable = on_cable + np.maximum(segments - rows["tx_packets"], 0) * headers.of_trial(run, trial).layer2_bytes
     ticks = np.where(rows["cpu_ticks_s"] > 0, rows["cpu_ticks_s"], math.nan)
     busy = metrics.busy_by_second(trial.samples, cpus)
     return {

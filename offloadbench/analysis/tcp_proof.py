@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis import tcp_tuning, theory
+from offloadbench.analysis.headers import TIMESTAMP_BYTES, TIMESTAMPS_SYSCTL, Headers
 from offloadbench.analysis.theory import Bound
 
 
@@ -32,7 +33,7 @@ def bound(target: tcp_tuning.Target, sender: Mapping[str, str], receiver: Mappin
     Args:
         sender, receiver: sysctl -> value at either end, as /proc/sys shows them.
     """
-    path = theory.Path(float(target.bandwidth_bits_per_s), target.rtt_s, target.mss_bytes)
+    path = _path(target, stamped="0" not in (sender.get(TIMESTAMPS_SYSCTL), receiver.get(TIMESTAMPS_SYSCTL)))
     learns = target.kernel >= (6, 6)
     ratio = theory.payload_ratio() if learns else tcp_tuning.window_ratio(target.kernel, target.adv_win_scale)
     window_bytes = _maximum_bytes(receiver[tcp_tuning.RMEM]) * ratio
@@ -44,6 +45,15 @@ def bound(target: tcp_tuning.Target, sender: Mapping[str, str], receiver: Mappin
         theory.send_buffer(path, _maximum_bytes(sender[tcp_tuning.WMEM]), theory.payload_ratio()),
     ]
     return min(bounds, key=lambda one: one.bits_per_s)
+
+
+def _path(target: tcp_tuning.Target, *, stamped: bool) -> theory.Path:
+    """What the target's segments carry: without timestamps in them (both ends must want them), 12 bytes more."""
+    usual = Headers()
+    option = 0 if stamped else TIMESTAMP_BYTES
+    headers = Headers(usual.network_bytes - option)
+    mss_bytes = target.mss_bytes + option
+    return theory.Path(float(target.bandwidth_bits_per_s), target.rtt_s, mss_bytes, headers.layer1_bytes)
 
 
 def _maximum_bytes(triple: str) -> int:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from offloadbench.analysis.headers import Headers
 from offloadbench.units import format_bytes, format_rate
 
-# preamble and start 8, header 14, FCS 4, inter-frame gap 12
-ETHERNET_BYTES = 38
-IPV4_BYTES, TCP_BYTES, TIMESTAMP_BYTES = 20, 20, 12
 MSS_BYTES = 1448
 # struct sk_buff with its clone, its shared info and the room for headers; what tcp_stream_alloc_skb() charges to
 # sk_wmem_queued besides the payload, on 64-bit kernels since 5.x
 SKB_OVERHEAD_BYTES = 1280
 # a socket builds super-packets of up to this payload (sk_gso_max_size)
 SUPER_PACKET_BYTES = 65536
+
+
+# windows and buffers are means of a trace that change in it; more than this above the bound is no scatter
+EXCEEDED_FACTOR = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,18 @@ class Bound:
         name: of the formula.
         formula: with its figures.
         source: where the formula comes from.
+        exceeded: the throughput was above it, so on this kernel and connection it bounds nothing.
     """
 
     name: str
     formula: str
     bits_per_s: float
     source: str
+    exceeded: bool = False
+
+    def against(self, bits_per_s: float) -> Bound:
+        """The bound beside a throughput, marked where that is above it by more than the means of a trace explain."""
+        return replace(self, exceeded=bits_per_s > EXCEEDED_FACTOR * self.bits_per_s)
 
     def __str__(self) -> str:
         return f"{format_rate(self.bits_per_s)} by {self.name} ({self.formula}; {self.source})"
@@ -49,11 +57,14 @@ class Path:
     Attributes:
         line_rate_bits_per_s: of the link, layer 1.
         rtt_s: at idle, without queues.
+        header_bytes: what a segment takes up on the line besides its payload, layer 1; see
+            `offloadbench.analysis.headers`.
     """
 
     line_rate_bits_per_s: float = 0.0
     rtt_s: float = 0.0
     mss_bytes: int = MSS_BYTES
+    header_bytes: int = Headers().layer1_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +96,12 @@ SEND_BUFFER, QUEUE_DEPTH, R2T_ROUNDS = "send buffer / RTT", "queue depth x block
 
 
 def path_of(facts: Mapping[str, Any]) -> Path:
-    """The path from what a bed knows: line_rate_bits_per_s, rtt_s, mss_bytes, each optional."""
+    """The path from what a bed knows: line_rate_bits_per_s, rtt_s, mss_bytes, header_bytes, each optional."""
     return Path(
         float(facts.get("line_rate_bits_per_s", 0.0)),
         float(facts.get("rtt_s", 0.0)),
         int(facts.get("mss_bytes", MSS_BYTES)),
+        int(facts.get("header_bytes", Headers().layer1_bytes)),
     )
 
 
@@ -123,13 +135,12 @@ def unsolicited_bytes(
 
 
 def line_rate(path: Path) -> Bound:
-    """Payload of full segments on Ethernet: 1448 of 1538 bytes, 941 of 1000 Mbit/s."""
-    headers = ETHERNET_BYTES + IPV4_BYTES + TCP_BYTES + TIMESTAMP_BYTES
-    share = path.mss_bytes / (path.mss_bytes + headers)
+    """Payload of full segments on Ethernet: with IPv4 and TCP timestamps 1448 of 1538 bytes, 941 of 1000 Mbit/s."""
+    segment_bytes = path.mss_bytes + path.header_bytes
     return Bound(
         LINE_RATE,
-        f"{format_rate(path.line_rate_bits_per_s)} x {path.mss_bytes} / {path.mss_bytes + headers} B",
-        path.line_rate_bits_per_s * share,
+        f"{format_rate(path.line_rate_bits_per_s)} x {path.mss_bytes} / {segment_bytes} B",
+        path.line_rate_bits_per_s * path.mss_bytes / segment_bytes,
         "IEEE 802.3, RFC 9293, RFC 7323",
     )
 
@@ -145,17 +156,22 @@ def payload_ratio(packet_bytes: int = SUPER_PACKET_BYTES) -> float:
     return packet_bytes / (packet_bytes + SKB_OVERHEAD_BYTES)
 
 
-def send_buffer(path: Path, sndbuf_bytes: float, ratio: float) -> Bound:
+def send_buffer(path: Path, sndbuf_bytes: float, ratio: float, over_bytes: float = 0.0) -> Bound:
     """Data stay in the send buffer until they are acknowledged, so it is sent once in a round trip.
+
+    No bound where the kernel lets a sender exceed sk_sndbuf as long as nothing is unsent, as some 6.18 kernels do.
 
     Args:
         sndbuf_bytes: sk_sndbuf, twice the value given to SO_SNDBUF.
         ratio: of payload to charge; see `payload_ratio`.
+        over_bytes: by which the queue exceeds it, up to a packet: a buffer with any room takes a whole one.
     """
+    over = f" + {format_bytes(over_bytes)}" if over_bytes else ""
+    size = f"({format_bytes(sndbuf_bytes)}{over})" if over else format_bytes(sndbuf_bytes)
     return Bound(
         SEND_BUFFER,
-        f"{format_bytes(sndbuf_bytes)} x {ratio:.2f} / {_ms(path.rtt_s)}",
-        sndbuf_bytes * ratio * 8 / path.rtt_s,
+        f"{size} x {ratio:.2f} / {_ms(path.rtt_s)}",
+        (sndbuf_bytes + over_bytes) * ratio * 8 / path.rtt_s,
         "net/core/stream.c, sk_stream_memory_free()",
     )
 
@@ -191,6 +207,7 @@ def bounds(
     window_bytes: float = 0,
     cwnd_bytes: float = 0,
     sndbuf_bytes: float = 0,
+    over_bytes: float = 0,
     ratio: float | None = None,
 ) -> list[Bound]:
     """Every bound for which the figures are known, the lowest first."""
@@ -201,7 +218,7 @@ def bounds(
         if cwnd_bytes:
             found.append(window(path, cwnd_bytes, CONGESTION_WINDOW))
         if sndbuf_bytes:
-            found.append(send_buffer(path, sndbuf_bytes, payload_ratio() if ratio is None else ratio))
+            found.append(send_buffer(path, sndbuf_bytes, payload_ratio() if ratio is None else ratio, over_bytes))
         if exchange:
             found.append(queue_depth(path, exchange))
             if exchange.rounds:

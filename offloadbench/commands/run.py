@@ -205,6 +205,7 @@ def _tuned(run: Run) -> list[str]:
     from offloadbench.engine.tune import SUFFIX
 
     bounds = limits.bounds([run])
+    bounds = bounds[~bounds["exceeded"].astype(bool)]
     lines = []
     for (workload, case), before in bounds.groupby(["workload", "case"], sort=False):
         after = bounds[(bounds["workload"] == f"{workload}{SUFFIX}") & (bounds["case"] == case)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +65,22 @@ def main(arguments: argparse.Namespace) -> int:
     finally:
         live.clear()
     facts = {"line_rate_bits_per_s": parse_rate_bits_per_s(arguments.line_rate)} if arguments.line_rate else {}
-    verdict = diagnose(seen.traces[:1], facts, cpu_busy_ratio=seen.cpu_busy_ratio, waited=seen.waited)
+    verdict = diagnose(_sharing(seen.traces), facts, cpu_busy_ratio=seen.cpu_busy_ratio, waited=seen.waited)
     print("\n".join(progress.wrapped(_report(seen, verdict), sys.stdout)))
     if arguments.output:
         _write(arguments.output, seen, verdict)
         print(f"readings: {arguments.output}")
     return INTERRUPTED if seen.interrupted else OK
+
+
+def _sharing(traces: Sequence[TcpTrace]) -> list[TcpTrace]:
+    """The connection that sent most, and those that leave from the same address: they share its link."""
+    address = _local_address(traces[0])
+    return [trace for trace in traces if _local_address(trace) == address]
+
+
+def _local_address(trace: TcpTrace) -> str:
+    return trace.connection.partition(" > ")[0].rpartition(":")[0]
 
 
 def _remote(text: str) -> tuple[str, int]:

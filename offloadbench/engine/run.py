@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from offloadbench import ability, catalog, names, packed, plan, runfile, traffic
+from offloadbench.analysis import headers
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab, netem
 from offloadbench.engine import blocks, nic_record, nic_settings, tune
@@ -206,6 +207,7 @@ def execute(options: Options, emit: Emit) -> Run:
             profile=_wanted_profile(options, run),
             idle_clock=idle.best_clock(),
             counts_super_packets=run.bed.counts_super_packets,
+            header_bytes=headers.of_run(run).layer2_bytes,
             emit=emit,
             nic=found,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from offloadbench import catalog, traffic
 from offloadbench.analysis import link_emulator, tcp_proof, tcp_tuning
+from offloadbench.analysis.headers import TIMESTAMPS_SYSCTL
 from offloadbench.analysis.tcp_proof import Stretch
 from offloadbench.bed import lab
 from offloadbench.bed.base import Bed
@@ -19,6 +20,7 @@ from offloadbench.engine.site import open_site
 from offloadbench.engine.tcp_tuning import Change, present, set_value
 from offloadbench.engine.trial import WIRE_VOID_RATIO
 from offloadbench.errors import TrafficError
+from offloadbench.kernel import sysctl
 from offloadbench.traffic.base import Traffic
 
 WORKLOAD = "tcp-stream"
@@ -106,7 +108,12 @@ def _stretch(bed: Bed, kind: Traffic, target: tcp_tuning.Target) -> Stretch:
     if limit:
         raise TrafficError(f"{limit}: this machine cannot emulate such a path", "prove it at a lower --bandwidth")
     return Stretch(
-        tcp_proof.bound(target, present(bed.dut.namespace), present(bed.peer.namespace)),
+        tcp_proof.bound(target, _deciding(bed.dut.namespace), _deciding(bed.peer.namespace)),
         load.payload_bytes * 8 / load.interval_s,
         load.interval_s,
     )
+
+
+def _deciding(namespace: str | None) -> dict[str, str]:
+    """The sysctls that decide what a stream can carry: those that can be tuned, and timestamps."""
+    return present(namespace) | {TIMESTAMPS_SYSCTL: sysctl.read(TIMESTAMPS_SYSCTL, namespace) or ""}

@@ -61,7 +61,11 @@ _REMEDY = "use a lower --line-rate, or a quieter machine"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What stays the same for all trials of a run."""
+    """What stays the same for all trials of a run.
+
+    Attributes:
+        header_bytes: of a segment at layer 2, as far as that is known before a trial.
+    """
 
     bed: Bed
     plan: Plan
@@ -70,6 +74,7 @@ class Setting:
     profile: Wanted
     idle_clock: idle.IdleClock
     counts_super_packets: bool
+    header_bytes: int
     emit: Emit
     # as the run found it; None: whatever a trial finds is right
     nic: Nic | None = None
@@ -273,6 +278,7 @@ def _show(setting: Setting, t_s: float, difference: Reading, interval_s: float) 
         difference["tx_bytes"],
         difference["tx_packets"],
         segments,
+        setting.header_bytes,
         counts_super_packets=setting.counts_super_packets,
     )
     setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))

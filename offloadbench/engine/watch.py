@@ -46,7 +46,7 @@ class Seen:
     Attributes:
         traces: of connections that sent anything, the one that sent most first.
         silent: how many others were watched.
-        cpu_busy_ratio: the sender's processes, in CPUs; None where they cannot be told.
+        cpu_busy_ratio: the sender's processes, in CPUs, while they were there; None where they cannot be told.
         problems: what could not be done as asked, as sentences.
     """
 
@@ -77,11 +77,16 @@ def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -
         recorder = stack.enter_context(_recorder(pids)) if options.waits else None
         if recorder:
             recorder.enable()
-        cpu_s, began_s = _cpu_s(pids), time.monotonic()
+        used, began_s = _Used(pids), time.monotonic()
         opened_ns = monitor.open()
-        interrupted = _look(monitor, options.duration_s, show)
+
+        def look(t_s: float, glances: Glances) -> None:
+            used.look()
+            show(t_s, glances)
+
+        interrupted = _look(monitor, options.duration_s, look)
         window_s = time.monotonic() - began_s
-        busy_ratio = (_cpu_s(pids) - cpu_s) / window_s if pids else None
+        busy_ratio = used.busy_ratio() if pids else None
         if recorder:
             recorder.disable()
         traces = monitor.finish(window_s)
@@ -94,6 +99,31 @@ def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -
         )
     problems = [monitor.problem] if monitor.problem else []
     return Seen(sending, len(traces) - len(sending), waited, busy_ratio, problems, interrupted)
+
+
+class _Used:
+    """CPU time of processes, as long as each of them was there."""
+
+    def __init__(self, pids: list[int]) -> None:
+        now_s = time.monotonic()
+        self._began = {pid: (now_s, processes.cpu_s(pid)) for pid in pids}
+        self._last = dict(self._began)
+
+    def look(self) -> None:
+        """Read those that are there; 0 is the time of one that has ended."""
+        now_s = time.monotonic()
+        read = ((pid, processes.cpu_s(pid)) for pid in self._began)
+        self._last |= {pid: (now_s, cpu_s) for pid, cpu_s in read if cpu_s >= self._last[pid][1]}
+
+    def busy_ratio(self) -> float | None:
+        """Of a CPU, all processes together; None where none was there long enough to be read twice."""
+        self.look()
+        ratios = [
+            (last_cpu_s - cpu_s) / (last_s - began_s)
+            for (began_s, cpu_s), (last_s, last_cpu_s) in zip(self._began.values(), self._last.values(), strict=True)
+            if last_s > began_s
+        ]
+        return sum(ratios) if ratios else None
 
 
 def _look(monitor: Monitor, duration_s: float, show: Show) -> bool:
@@ -141,10 +171,6 @@ def _senders(options: Options) -> list[int]:
     with _inside(options.namespace):
         found = tcpdiag.matching(tcpdiag.connections(), chosen.local_port, remote)
     return sorted({pid for one in found[: chosen.connections_max] for pid in processes.holding_socket(one.inode)})
-
-
-def _cpu_s(pids: list[int]) -> float:
-    return sum(processes.cpu_s(pid) for pid in pids if processes.threads(pid))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ RECORDED = (
     "net.ipv4.tcp_min_tso_segs",
     "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_timestamps",
     "net.ipv4.tcp_tso_rtt_log",
     "net.ipv4.tcp_tso_win_divisor",
     "net.ipv4.tcp_wmem",

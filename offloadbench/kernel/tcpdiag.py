@@ -22,12 +22,14 @@ from offloadbench.errors import TrafficError
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR, _NLMSG_DONE = 20, 2, 3
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
-_INFO, _CONGESTION, _MEMORY = 2, 4, 7
-_EXTENSIONS = sum(1 << (kind - 1) for kind in (_INFO, _CONGESTION, _MEMORY))
+# the state of BBR is asked for as that of Vegas (bbr_get_info in net/ipv4/tcp_bbr.c)
+_INFO, _VEGAS, _CONGESTION, _MEMORY, _BBR = 2, 3, 4, 7, 16
+_EXTENSIONS = sum(1 << (kind - 1) for kind in (_INFO, _VEGAS, _CONGESTION, _MEMORY))
 _NO_COOKIE = b"\xff" * 8
 _HEADER = struct.Struct("<IHHII")
 _MESSAGE_BYTES = 72
 _STATES = {1: "established", 4: "fin-wait-1", 5: "fin-wait-2", 8: "close-wait", 9: "last-ack", 10: "listen"}
+_ESTABLISHED = 1
 # time-wait, close
 _ENDED_STATES = (6, 7)
 _CONNECTED_STATES = 1 << 1 | 1 << 4 | 1 << 8
@@ -55,6 +57,10 @@ _TCP_INFO = np.dtype(
 _SK_MEMORY = np.dtype(
     [(name, "<u4") for name in ("rmem_alloc", "rcvbuf", "wmem_alloc", "sndbuf", "fwd_alloc", "wmem_queued")]
 )
+# struct tcp_bbr_info; gains are in 1/256
+_BBR_INFO = np.dtype([("bw", "<u8"), ("min_rtt_us", "<u4"), ("pacing_gain", "<u4"), ("cwnd_gain", "<u4")])
+_APP_LIMITED_FLAG = 1
+_NO_RATE = np.uint64(2**64 - 1)
 
 Column = npt.NDArray[Any]
 
@@ -186,8 +192,12 @@ class Watch:
         """Keep one more reply; False once the connection is gone."""
         self._socket.send(self._request)
         reply = self._socket.recv(4096)
-        # nlmsg_type and idiag_state; what remains of a connection in time-wait has no struct tcp_sock
+        # nlmsg_type and idiag_state
         if reply[4] == _NLMSG_ERROR or reply[17] in _ENDED_STATES:
+            return False
+        # what remains of a closed connection has no struct tcp_sock, and no tcp_info to read, though it may call
+        # itself fin-wait-2 (inet_twsk_diag_fill in net/ipv4/inet_diag.c)
+        if reply[17] != _ESTABLISHED and _INFO not in _layout(reply):
             return False
         self._replies.append(reply)
         return True
@@ -206,10 +216,14 @@ def decode(replies: Sequence[bytes]) -> dict[str, Column]:
     Returns:
         The fields of struct tcp_info with their units in their names, and of the socket's memory: sndbuf_bytes,
         wmem_queued_bytes (what the send queue charges: payload with its overhead), wmem_alloc_bytes (handed to the
-        lower layers), wqueue_bytes (written and not acknowledged).
+        lower layers), wqueue_bytes (written and not acknowledged); max_pacing_rate_bytes_per_s is 0
+        where nobody set SO_MAX_PACING_RATE; app_limited: 1 where the last delivery rate is what
+        the application wrote; of BBR, 0 under others: bbr_bytes_per_s (its estimate of the bottleneck), bbr_min_rtt_us,
+        bbr_pacing_gain_256ths.
     """
     information = np.zeros(len(replies), dtype=_TCP_INFO)
     memory = np.zeros(len(replies), dtype=_SK_MEMORY)
+    bbr = np.zeros(len(replies), dtype=_BBR_INFO)
     queued = np.zeros(len(replies), dtype=np.uint32)
     sizes = np.array([len(reply) for reply in replies])
     left = np.arange(len(replies))
@@ -222,14 +236,21 @@ def decode(replies: Sequence[bytes]) -> dict[str, Column]:
         headers = [at + byte for at, _ in layout.values() for byte in range(-4, 0)]
         alike = (table[:, headers] == table[0, headers]).all(axis=1)
         rows, table = same[alike], table[alike]
-        for kind, target in ((_INFO, information), (_MEMORY, memory)):
+        for kind, target in ((_INFO, information), (_MEMORY, memory), (_BBR, bbr)):
             target[rows] = _records(table, *layout.get(kind, (0, 0)), target.dtype)
         queued[rows] = _records(table, _HEADER.size + 60, 4, np.dtype("<u4"))
         left = np.setdiff1d(left, rows, assume_unique=True)
     columns = {name: information[name] for name in information.dtype.names or ()}
     for name in ("sndbuf", "wmem_queued", "wmem_alloc"):
         columns[f"{name}_bytes"] = memory[name]
-    return columns | {"wqueue_bytes": queued}
+    columns |= {"wqueue_bytes": queued, "app_limited": columns["flags"] & _APP_LIMITED_FLAG}
+    most = columns["max_pacing_rate_bytes_per_s"]
+    columns["max_pacing_rate_bytes_per_s"] = np.where(most == _NO_RATE, 0, most)
+    return columns | {
+        "bbr_bytes_per_s": bbr["bw"],
+        "bbr_min_rtt_us": bbr["min_rtt_us"],
+        "bbr_pacing_gain_256ths": bbr["pacing_gain"],
+    }
 
 
 def _records(table: Column, at: int, length: int, dtype: np.dtype[Any]) -> Column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -75,7 +76,7 @@ def _theory(bounds: pd.DataFrame, *, several: bool) -> Table:
             Cell(str(row["formula"])),
             Cell(format_rate(row["bound_bits_per_s"]), repr(float(row["bound_bits_per_s"]))),
             Cell(format_rate(row["goodput_bits_per_s"]), repr(float(row["goodput_bits_per_s"]))),
-            Cell(f"{row['of_bound_ratio']:.0%}", repr(float(row["of_bound_ratio"]))),
+            Cell(_of_bound(row), repr(float(row["of_bound_ratio"]))),
         ]
         for row in bounds.to_dict("records")
     ]
@@ -83,7 +84,17 @@ def _theory(bounds: pd.DataFrame, *, several: bool) -> Table:
         Head("Trial"), Head("Bound"), Head("Formula", words=True), Head("Allows", True), Head("Measured", True),
         Head("Of it", True),
     ]  # fmt: skip
-    return Table("Theory beside the measurement: no throughput can be above the lowest bound", heads, rows)
+    exceeded = int(bounds["exceeded"].sum())
+    title = "Theory beside the measurement: each bound is the most that this limit allows"
+    if exceeded:
+        title = (
+            f"Theory beside the measurement: {exceeded} of {len(bounds)} bounds were exceeded, so they do not hold here"
+        )
+    return Table(title, heads, rows)
+
+
+def _of_bound(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['of_bound_ratio']:.0%}" + (" (exceeded)" if row["exceeded"] else "")
 
 
 @dataclass(frozen=True, slots=True)

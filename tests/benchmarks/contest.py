@@ -65,7 +65,7 @@ def window(bed: Bed, reads: bool = False) -> Figures:
 
     def look() -> tuple[float, float, list[float]]:
         moved = counters.nic(bed.dut.ifname, bed.dut.namespace)[name]
-        return time.monotonic(), moved, [clock.idle_s(cpus) for cpus in ends]
+        return time.monotonic(), moved, [clock.times(cpus).idle_s for cpus in ends]
 
     began_s, first_bytes, first_idle = look()
     time.sleep(WINDOW_S)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from offloadbench.analysis.queue import queue
-from offloadbench.analysis.suspects import Limit
+from offloadbench.analysis.suspect import Limit
 from offloadbench.bed.lab import LAB_VETH
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel import waits

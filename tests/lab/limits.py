@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from offloadbench.analysis.suspects import Limit
+from offloadbench.analysis.suspect import Limit
 from offloadbench.bed.base import Cable
 from offloadbench.bed.lab import LAB, LAB_VETH, Lab
 from offloadbench.ends import End
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import idle, link, netns
+from offloadbench.kernel import idle, link, netns, processes
 from offloadbench.model import TcpTrace, WireReport
 from tests.lab.beds import forget
 
@@ -36,6 +36,8 @@ class Case:
     Attributes:
         send, receive: orders of tests.lab.tcp_ends.
         facts: what a workload of that kind would know.
+        loss_ratio, queue_bytes: of the link emulator.
+        sysctls: of both namespaces.
         cwnd_segments: clamp of the congestion window, by the route; 0 for none.
         gso_max_segs: 1 for no super-packets, which costs the sender CPU; 0 as it is.
     """
@@ -46,6 +48,10 @@ class Case:
     facts: dict[str, Any] = field(default_factory=dict)
     nic: str = LAB
     line_rate_bits_per_s: int = GIGABIT
+    rtt_s: float = RTT_S
+    loss_ratio: float = 0.0
+    queue_bytes: int = 0
+    sysctls: dict[str, str] = field(default_factory=dict)
     cwnd_segments: int = 0
     gso_max_segs: int = 0
 
@@ -53,7 +59,19 @@ class Case:
     def all_facts(self) -> dict[str, Any]:
         """The workload's facts and the bed's."""
         line_rate = self.line_rate_bits_per_s if self.nic == LAB else 0
-        return {"line_rate_bits_per_s": line_rate, "rtt_s": RTT_S if line_rate else 0.0} | self.facts
+        return {"line_rate_bits_per_s": line_rate, "rtt_s": self.rtt_s if line_rate else 0.0} | self.facts
+
+    @property
+    def cable(self) -> Cable:
+        """The link that it needs."""
+        return Cable(
+            self.line_rate_bits_per_s,
+            self.rtt_s,
+            loss_ratio=self.loss_ratio,
+            loss_seed=1,
+            queue_bytes=self.queue_bytes,
+            sysctls=self.sysctls,
+        )
 
 
 def _asking(limit: Limit, every_bytes: int, facts: dict[str, Any], **send: Any) -> Case:
@@ -160,16 +178,20 @@ def _clamp(lab: Lab, segments: int) -> None:
 def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured:
     """Send for a while, then watch for a window."""
     clock, cpus = idle.best_clock(), lab.placement.dut
-    with traffic(lab, case) as (port, _):
+    with traffic(lab, case) as (port, sender):
         watched = Watched(remote_address=lab.peer.address, remote_port=port)
         monitor = Monitor(lab.dut.launch(MODULE, TITLE, lab.placement.tool), watched)
         try:
             time.sleep(warm_up_s)
             lab.mark()
-            idle_s, began_s = clock.times(cpus).idle_s, time.monotonic()
+            idle_s, used_s, began_s = clock.times(cpus).idle_s, processes.cpu_s(sender), time.monotonic()
             monitor.open()
             time.sleep(window_s)
-            busy_ratio = 1 - (clock.times(cpus).idle_s - idle_s) / (time.monotonic() - began_s) / len(cpus)
+            length_s = time.monotonic() - began_s
+            busy_ratio = 1 - (clock.times(cpus).idle_s - idle_s) / length_s / len(cpus)
+            if case.nic == LAB:
+                # the machine may have other work: the sender's own, as `watch` takes it
+                busy_ratio = (processes.cpu_s(sender) - used_s) / length_s
             wire = lab.report()
             return Measured(monitor.finish(), busy_ratio, wire)
         finally:
@@ -179,7 +201,7 @@ def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured
 @contextmanager
 def lab_of(case: Case) -> Iterator[Lab]:
     """The link that the case needs."""
-    lab = Lab(case.nic, Cable(case.line_rate_bits_per_s, RTT_S), f"{os.getpid() % 10**8:08d}", forget)
+    lab = Lab(case.nic, case.cable, f"{os.getpid() % 10**8:08d}", forget)
     try:
         yield lab
     finally:

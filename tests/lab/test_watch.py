@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from offloadbench.analysis import waits as wait_analysis
@@ -17,6 +19,8 @@ from offloadbench.bed.lab import Lab
 from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel import waits
 from offloadbench.model import TcpTrace, Waits
+from offloadbench.packed import unpack_tcp
+from tests.lab import limit_rows
 from tests.lab.conftest import Offloadbench
 from tests.lab.limits import CASES, lab_of, measure, traffic
 
@@ -39,6 +43,39 @@ def test_a_limit_set_on_purpose_is_found(name: str) -> None:
     (trace,) = measured.traces
     found = diagnose([trace], case.all_facts, cpu_busy_ratio=measured.cpu_busy_ratio)
     assert found.limit is case.limit, (found.sentence, found.evidence)
+
+
+@pytest.mark.parametrize("number", range(len(limit_rows.SMALL_SET)), ids=lambda at: limit_rows.SMALL_SET[at].name)
+def test_a_limit_under_another_congestion_control_is_found(number: int) -> None:
+    """With the line's rate and without; the whole table is tests.benchmarks.limits."""
+    row = limit_rows.SMALL_SET[number]
+    with lab_of(row.case) as lab:
+        measured = measure(lab, row.case, _WARM_UP_S, _WINDOW_S)
+    for facts in ({"line_rate_bits_per_s": row.case.line_rate_bits_per_s}, {}):
+        found = diagnose(measured.traces, facts, cpu_busy_ratio=measured.cpu_busy_ratio)
+        assert found.limit in {row.case.limit, *row.also}, (facts, found.sentence, found.evidence)
+
+
+def test_a_connection_that_closes_has_the_rate_that_it_had(
+    small_buffer: Lab, offloadbench: Offloadbench, tmp_path: Path
+) -> None:
+    """Readings of a socket that is gone are none: they made the rate negative, and the CPU's share too."""
+    output = tmp_path / "watch.json"
+    address = small_buffer.peer.address
+    arguments = ("--namespace", small_buffer.dut.namespace, "--remote", address, "--duration", "4")
+    with ThreadPoolExecutor() as executor:
+        with traffic(small_buffer, CASES["send-buffer"]):
+            time.sleep(1.0)
+            watching = executor.submit(offloadbench, "watch", *arguments, "--output", str(output))
+            time.sleep(3.0)
+        done = watching.result()
+    assert done.returncode == 0, done.stderr
+    assert "Limited by the send buffer at " in done.stdout
+    assert " -" not in done.stdout.partition("  it waits")[0]
+    assert "busy -" not in done.stdout
+    (recorded,) = msgspec.convert(json.loads(output.read_text())["tcp"], list[TcpTrace])
+    assert recorded.ticks_taken < 3900
+    assert (np.diff(unpack_tcp(recorded)["acked_bytes"]) >= 0).all()
 
 
 def test_watching_is_cheap_and_takes_its_ticks(small_buffer: Lab) -> None:

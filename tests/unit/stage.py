@@ -194,6 +194,7 @@ class Stage:
             bed=self,
             idle_clock=self,
             counts_super_packets=self.counts_super_packets,
+            header_bytes=66,
             plan=plan,
             journal=self.journal,
             folder=self.tmp_path,

@@ -1,4 +1,4 @@
-"""A TCP sender in a hundred lines: send buffer, windows, a link with a rate and a delay, and an application.
+"""A TCP sender in a hundred lines: send buffer, windows, pacing, a link with a rate and a delay, and an application.
 
 What it records are the columns of a trace, with time in steps of a quarter of a tick.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from offloadbench.model import TcpTrace
 from offloadbench.packed import TCP_COLUMNS, TcpColumns, pack_columns
 
-MSS = 1448
+MSS, TIMESTAMPS = 1448, 1
 TICK_US, STEPS = 1000, 4
 _PACKET = 45 * MSS
 # a super-packet's payload to its charge
@@ -23,7 +23,13 @@ _SEGMENT_OVERHEAD = 1538 / MSS
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What may limit it; an application with blocks waits for the answer to each before it sends the next."""
+    """What may limit it.
+
+    Attributes:
+        block_bytes: an application with blocks waits for the answer to each before it sends the next;
+        every_us: or it sends one so often, answers or not.
+        pacing_bytes_per_s: at which packets leave; set_rate: by SO_MAX_PACING_RATE, otherwise by BBR.
+    """
 
     sndbuf_bytes: int = 1 << 26
     window_bytes: int = 1 << 26
@@ -32,6 +38,9 @@ class Sender:
     rtt_us: int = 20_000
     block_bytes: int = 0
     answer_us: int = 0
+    every_us: int = 0
+    pacing_bytes_per_s: int = 0
+    set_rate: bool = False
 
     def run(self, ticks: int = 1500, warm_up_ticks: int = 500) -> TcpColumns:
         """The columns after a warm-up."""
@@ -46,8 +55,11 @@ class Sender:
         columns |= dict(zip(_World.ROW, table.T, strict=True))
         columns["t_us"] -= columns["t_us"][0]
         columns["data_out_segments"] = columns["sent_bytes"] // MSS
-        columns["min_rtt_us"][:] = columns["srtt_us"][:] = self.rtt_us
+        columns["min_rtt_us"][:] = self.rtt_us
+        columns["pacing_rate_bytes_per_s"][:] = self.pacing_bytes_per_s
+        columns["max_pacing_rate_bytes_per_s" if self.set_rate else "bbr_bytes_per_s"][:] = self.pacing_bytes_per_s
         columns["snd_mss_bytes"][:] = MSS
+        columns["options"][:] = TIMESTAMPS
         columns["snd_wnd_bytes"][:] = self.window_bytes
         columns["snd_cwnd_segments"][:] = self.cwnd_segments
         columns["sndbuf_bytes"][:] = self.sndbuf_bytes
@@ -63,6 +75,7 @@ class _World:
         "unacked_segments",
         "acked_bytes",
         "sent_bytes",
+        "srtt_us",
     )
 
     def __init__(self, sender: Sender) -> None:
@@ -70,20 +83,29 @@ class _World:
         self._us_per_byte = 8e6 * _SEGMENT_OVERHEAD / sender.line_rate_bits_per_s
         self._written = self._sent = self._acked = self._block_left = 0
         self._blocked = False
-        self._free_us = self._next_block_us = 0.0
-        self._now_us = 0
-        self._acks: deque[tuple[float, int]] = deque()
+        self._free_us = self._next_block_us = self._next_packet_us = 0.0
+        self._now_us = self._rtt_us = 0
+        self._acks: deque[tuple[float, int, int]] = deque()
 
     @property
     def _charged(self) -> float:
         return (self._written - self._acked) / _RATIO
 
+    @property
+    def _packet_bytes(self) -> int:
+        """A paced packet holds about a millisecond (tcp_tso_autosize)."""
+        if not self._sender.pacing_bytes_per_s:
+            return _PACKET
+        return min(_PACKET, max(2 * MSS, self._sender.pacing_bytes_per_s // 1024 // MSS * MSS))
+
     def step(self, now_us: int) -> None:
         self._now_us = now_us
         while self._acks and self._acks[0][0] <= now_us:
-            at_us, size = self._acks.popleft()
+            at_us, size, sent_us = self._acks.popleft()
             self._acked += size
-            self._next_block_us = at_us + self._sender.answer_us
+            self._rtt_us = int(at_us) - sent_us
+            if not self._sender.every_us:
+                self._next_block_us = at_us + self._sender.answer_us
             self._write()
             self._send()
         self._write()
@@ -94,8 +116,9 @@ class _World:
         if self._blocked and self._charged > one.sndbuf_bytes * 2 / 3:
             return
         self._blocked = False
-        if one.block_bytes and not self._block_left and self._acked == self._written:
+        if one.block_bytes and not self._block_left and (one.every_us or self._acked == self._written):
             self._block_left = one.block_bytes if self._now_us >= self._next_block_us else 0
+            self._next_block_us += one.every_us if self._block_left else 0
         while self._block_left or not one.block_bytes:
             if self._charged >= one.sndbuf_bytes:
                 self._blocked = True
@@ -106,30 +129,36 @@ class _World:
 
     def _send(self) -> None:
         one = self._sender
-        while self._sent < self._written:
+        while self._sent < self._written and self._now_us >= self._next_packet_us:
             allowed = self._acked + min(one.window_bytes, one.cwnd_segments * MSS) - self._sent
-            size = min(self._written - self._sent, allowed, _PACKET)
+            size = min(self._written - self._sent, allowed, self._packet_bytes)
             if size < self._written - self._sent:
                 size -= size % MSS
             if size <= 0:
                 return
             self._free_us = max(self._free_us, self._now_us) + size * self._us_per_byte
-            self._acks.append((self._free_us + one.rtt_us, size))
+            self._acks.append((self._free_us + one.rtt_us, size, self._now_us))
             self._sent += size
+            if one.pacing_bytes_per_s:
+                self._next_packet_us = max(self._next_packet_us, self._now_us - TICK_US)
+                self._next_packet_us += size * 1e6 / one.pacing_bytes_per_s
 
     def row(self) -> tuple[int, ...]:
         flight = self._sent - self._acked
         queued = self._written - self._acked
-        return (self._now_us, int(self._charged), queued, queued - flight, -(-flight // MSS), self._acked, self._sent)
+        return (
+            self._now_us, int(self._charged), queued, queued - flight, -(-flight // MSS), self._acked, self._sent,
+            self._rtt_us or self._sender.rtt_us,
+        )  # fmt: skip
 
 
-def trace(columns: TcpColumns) -> TcpTrace:
+def trace(columns: TcpColumns, congestion_control: str = "cubic") -> TcpTrace:
     """The columns as a run file has them."""
     rows = len(columns["t_us"])
     return TcpTrace(
         connection="198.18.0.1:40000 > 198.18.0.2:3260",
         side="dut",
-        congestion_control="cubic",
+        congestion_control=congestion_control,
         period_us=TICK_US,
         ticks_due=rows,
         ticks_taken=rows,

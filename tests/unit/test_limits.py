@@ -71,7 +71,7 @@ def test_what_an_initiator_may_send_unasked_follows_from_what_was_negotiated(sam
 @pytest.mark.parametrize("settings", [{}, {"negotiated": NEGOTIATED, "operation": "read"}])
 def test_other_traffic_has_no_exchange(sample_run: Run, settings: dict[str, Any]) -> None:
     known = limits.facts(_run(sample_run), _trial("send-buffer-blocks", **settings))
-    assert known == {"line_rate_bits_per_s": 10**9, "rtt_s": 0.02}
+    assert known == {"line_rate_bits_per_s": 10**9, "rtt_s": 0.02, "mtu_bytes": 1500, "vlan_bytes": 0}
 
 
 def test_a_trial_that_nobody_watched_has_no_verdict(sample_run: Run) -> None:

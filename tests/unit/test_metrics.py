@@ -83,7 +83,7 @@ def test_packets_longer_than_any_frame_were_super_packets_whatever_is_known_of_t
 
 
 def test_more_packets_than_segments_correct_nothing() -> None:
-    assert metrics.cable_bytes(1000, 10, 5, counts_super_packets=True) == 1000
+    assert metrics.cable_bytes(1000, 10, 5, 66, counts_super_packets=True) == 1000
 
 
 def test_counts_are_of_the_whole_window_and_rates_a_second(sample_run: Run) -> None:

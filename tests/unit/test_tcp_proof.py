@@ -17,6 +17,15 @@ TARGET = Target(bandwidth_bits_per_s=10**9, rtt_s=0.02, kernel=(6, 18))
 LARGE = {RMEM: "4096 131072 6291456", WMEM: "4096 16384 5099520", WINDOW_SCALING: "1"}
 
 
+@pytest.mark.parametrize("off", [0, 1])
+def test_segments_without_timestamps_carry_more(off: int) -> None:
+    ends = [LARGE, LARGE]
+    ends[off] = LARGE | {"net.ipv4.tcp_timestamps": "0"}
+    stamped, plain = tcp_proof.bound(TARGET, LARGE, LARGE), tcp_proof.bound(TARGET, *ends)
+    rate = TARGET.bandwidth_bits_per_s
+    assert (stamped.bits_per_s / rate, plain.bits_per_s / rate) == pytest.approx((1448 / 1538, 1460 / 1538))
+
+
 def test_the_tightest_limit_is_the_bound() -> None:
     assert tcp_proof.bound(TARGET, LARGE, LARGE).name == theory.LINE_RATE
     starved = tcp_proof.bound(TARGET, LARGE | {WMEM: "4096 16384 131072"}, LARGE)

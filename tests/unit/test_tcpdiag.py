@@ -73,6 +73,39 @@ def _without_tail_of_info(reply: bytes) -> bytes:
     return reply[: at - 4] + header + reply[at : at + kept] + reply[(at + length + 3) & ~3 :]
 
 
+class _Socket:
+    """Answers with what remains of a connection."""
+
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
+
+    def send(self, request: bytes) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        return self._reply[:size]
+
+
+@pytest.mark.parametrize(("state", "read"), [(1, True), (4, True), (5, True), (6, False), (7, False)])
+def test_a_closed_connection_is_no_reading(state: int, read: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket in fin-wait-2 may be one without struct tcp_sock: it has no tcp_info, and zeros would end the trace."""
+    reply = bytearray(REPLIES[1])
+    reply[17] = state
+    without = reply[: tcpdiag._HEADER.size + tcpdiag._MESSAGE_BYTES]
+    for answer, expected in ((reply, read), (without, state == 1)):
+        monkeypatch.setattr(tcpdiag, "_socket", lambda answer=answer: _Socket(bytes(answer)))
+        watch = tcpdiag.Watch(tcpdiag._connection(REPLIES[0]))
+        assert watch.read() is expected
+        assert len(watch._replies) == expected
+
+
+def test_a_rate_that_nobody_set_is_none() -> None:
+    columns = decode(REPLIES)
+    assert columns["max_pacing_rate_bytes_per_s"].tolist() == [0, 0]
+    assert columns["bbr_bytes_per_s"].tolist() == [0, 0]
+    assert set(columns["app_limited"].tolist()) <= {0, 1}
+
+
 def test_no_replies_are_empty_columns() -> None:
     assert {len(column) for column in decode([]).values()} == {0}
 

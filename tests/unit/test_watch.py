@@ -152,3 +152,29 @@ def test_an_interrupt_ends_the_window_and_not_the_watch(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "sleep", sleep)
     assert engine._look(monitor, 60.0, lambda t_s, _: shown.append(t_s))  # type: ignore[arg-type]
     assert len(shown) == 2
+
+
+def test_the_cpu_time_of_a_process_that_ends_is_that_of_its_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is gone has used 0 s, which made the share negative."""
+    seconds = [0.0]
+    used_s = {7: [100.0, 100.5, 101.0, 0.0], 8: [5.0, 5.1, 5.2, 5.3]}
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(processes, "cpu_s", lambda pid: used_s[pid][int(seconds[0])])
+    used = engine._Used([7, 8])
+    for seconds[0] in (1.0, 2.0, 3.0):
+        used.look()
+    assert used.busy_ratio() == pytest.approx(0.5 + 0.1)
+    assert engine._Used([7]).busy_ratio() is None
+
+
+def test_connections_from_one_address_share_the_link(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = recorded("window").trace
+    other = msgspec.structs.replace(one, connection="10.0.0.1:40000 > 198.18.0.2:3260")
+    traces = [one, one, other]
+    monkeypatch.setattr(engine, "watch", lambda *_: Seen(traces, 0, None, 0.05, [], False))
+    # 24.7 Mbit/s each: two of the three fill this line
+    done = command_line("watch", "--line-rate", "53mbit")
+    assert "Limited by the link at 49.4 Mbit/s: it reaches 99 % of what the line carries" in done.out
+    assert "Limited by the receive window" in command_line("watch", "--line-rate", "90mbit").out
