@@ -81,7 +81,7 @@ def _effects(run: Run, profile: Profile) -> list[str]:
 
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench import catalog, runfile
-    from offloadbench.analysis import gate
+    from offloadbench.analysis import compatibility, gate
     from offloadbench.report import comparison as formats
 
     gates = [gate.parse(text) for text in arguments.fail_on]
@@ -100,6 +100,7 @@ def main(arguments: argparse.Namespace) -> int:
             f"{path}: {run.nic.name}, {run.nic.driver}, Linux {run.host.kernel}, {run.created_utc}"
             for path, run in described
         ]
+        heads += [] if inside else [compatibility.likeness(runs)]
         sheet = formats.Sheet(
             comparison,
             gate.outcomes(gates, comparison),

@@ -150,7 +150,12 @@ class Route(Frozen, frozen=True, kw_only=True):
 
 
 class Host(Frozen, frozen=True, kw_only=True):
-    """The machine under test."""
+    """The machine under test.
+
+    Attributes:
+        machine_id, boot_id: equal for equal machines and boots, and nothing else can be learned from them; "" where it
+            could not be read, and in files of before it was recorded.
+    """
 
     kernel: str
     command_line: str
@@ -166,6 +171,8 @@ class Host(Frozen, frozen=True, kw_only=True):
     tools: dict[str, str]
     idle_source: str
     tick_quantum_s: float
+    machine_id: str = ""
+    boot_id: str = ""
 
 
 class Kallsyms(Frozen, frozen=True, kw_only=True):

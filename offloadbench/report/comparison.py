@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from offloadbench.analysis.compare import ALL_CASES, OTHER_CASES, Comparison, Row
+from offloadbench.analysis.compare import ALL_CASES, Comparison, Row
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement, cells
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
 from offloadbench.units import format_change, format_rate
@@ -112,8 +112,7 @@ def _preamble(sheet: Sheet) -> list[str]:
     comparison = sheet.comparison
     lines = [f"differs: {text}" for text in comparison.differences]
     lines += [f"missing: {text}" for text in comparison.missing]
-    between = any(row.question.b not in (row.question.case, OTHER_CASES) for row in comparison.rows)
-    return lines or (["same machine, kernel and settings"] if between else [])
+    return lines
 
 
 def table(sheet: Sheet) -> str:
