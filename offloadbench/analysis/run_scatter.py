@@ -19,6 +19,7 @@ from offloadbench.analysis.observations import HEADLINES, observations, values
 from offloadbench.analysis.statistics import ALPHA
 from offloadbench.errors import RunFileError, StatisticError
 from offloadbench.model import Run
+from offloadbench.units import format_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +164,25 @@ def run_scatter(runs: Sequence[Run], metrics: Sequence[str] = HEADLINES) -> list
                 figures = [values(side.values(), metric) for side in sides]
                 found.append(RunScatter(workload, case, metric, components(figures)))
     return found
+
+
+def sentences(found: Sequence[RunScatter]) -> list[str]:
+    """A sentence for each."""
+    return [f"{one.workload} {one.case}, {one.metric}: {_words(one.scatter)}" for one in found]
+
+
+def _words(scatter: Scatter) -> str:
+    means = f"the means of {scatter.runs} runs scatter by {_percent(scatter.means_sd)}"
+    means += f" ({_percent(scatter.means_low)} to {_percent(scatter.means_high)})"
+    if math.isnan(scatter.run_sd):
+        return f"{means}; with one trial a run it cannot be told how much of it is between runs"
+    return (
+        f"{means}; the scatter between blocks explains {100 * scatter.explained_ratio:.0f} % of that variance; "
+        f"beyond it runs scatter by {_percent(scatter.run_sd)} "
+        f"({_percent(scatter.run_low)} to {_percent(scatter.run_high)})"
+    )
+
+
+def _percent(sd: float) -> str:
+    """A geometric standard deviation: 0.08 of logarithms -> '8.3 %'."""
+    return format_change(math.expm1(sd))

@@ -10,7 +10,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, run_elsewhere, show_error
+from offloadbench.commands import cable, run_elsewhere, run_series, show_error
 from offloadbench.commands.run_arguments import add_arguments
 from offloadbench.errors import OK, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
@@ -50,11 +50,14 @@ def _at_least(name: str, value: float, low: float) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine.options import check_output
 
+    if arguments.runs is not None:
+        run_series.check(arguments)
     if arguments.dut:
         return run_elsewhere.main(arguments)
-    if arguments.resume and (arguments.cases or arguments.output or arguments.set or arguments.precision):
+    alone = arguments.resume and arguments.runs is None
+    if alone and (arguments.cases or arguments.output or arguments.set or arguments.precision):
         raise UsageError("--resume goes on with the cases, parameters and file of that run", "leave the others out")
-    if not arguments.resume and not (arguments.nic and arguments.cases):
+    if not alone and not (arguments.nic and arguments.cases):
         raise UsageError("--nic and --cases are needed", "for example: offloadbench run --nic lab --cases paper")
     if arguments.call_graph and arguments.no_profile:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
@@ -62,6 +65,8 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("warmup", arguments.warmup, 0)
     _at_least("repeats", arguments.repeats, 1)
     asked = [_options(arguments, target) for target in _targets(arguments)]
+    if arguments.runs is not None:
+        return run_series.measure(arguments, asked, lambda options: _measure(options, dry_run=arguments.dry_run))
     if len(asked) == 1:
         return _measure(asked[0], dry_run=arguments.dry_run)
     for options in asked:
@@ -72,7 +77,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _targets(arguments: argparse.Namespace) -> list[Target]:
     from offloadbench.commands import nics
 
-    if arguments.resume:
+    if arguments.resume and arguments.runs is None:
         if arguments.nic and "," in arguments.nic:
             raise UsageError(
                 "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
@@ -80,7 +85,8 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
         found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-        found = nics.targets(arguments.nic, arguments.peer, arguments.output, stamp)
+        output = str(arguments.resume) if arguments.resume else arguments.output
+        found = nics.targets(arguments.nic, arguments.peer, output, stamp)
     for target in found:
         cable.check_nic(arguments, target.nic)
         if arguments.output.endswith("/"):
