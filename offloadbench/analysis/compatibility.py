@@ -1,10 +1,14 @@
-"""Whether two runs answer the same question, and what else differs between them."""
+"""Whether two runs answer the same question, what else differs between them, and what was found to be the same."""
 
 from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
 
 import msgspec
 
 from offloadbench.model import Nic, Queues, Run
+from offloadbench.units import format_bytes
 
 
 def obstacles(a: Run, b: Run) -> list[str]:
@@ -41,12 +45,98 @@ def _case_names(run: Run) -> set[str]:
     return {name for trial in run.trials for name in (trial.case, *trial.also_named)}
 
 
+# from here on the time between two runs is told as a difference
+_APART_S = 3600.0
+MACHINE, BOOT = "machine", "boot"
+
+
+def _machine(run: Run) -> dict[str, object]:
+    """What is recorded of the machine itself, by the name under which a difference is told."""
+    host = run.host
+    facts = {
+        "kernel": host.kernel,
+        "CPU": host.cpu_model,
+        "CPUs": host.cpus,
+        "memory": format_bytes(host.memory_bytes) if host.memory_bytes else "",
+        "distribution": host.distribution,
+        "hypervisor": host.virtualization,
+        "perf": host.tools.get("perf", ""),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _same_machine(a: Run, b: Run) -> bool | None:
+    """None where it is not recorded. A boot is of one machine, whatever a container says of itself."""
+    if _same_boot(a, b):
+        return True
+    known = a.host.machine_id and b.host.machine_id
+    return a.host.machine_id == b.host.machine_id if known else None
+
+
+def _same_boot(a: Run, b: Run) -> bool | None:
+    known = a.host.boot_id and b.host.boot_id
+    return a.host.boot_id == b.host.boot_id if known else None
+
+
+def _apart_s(runs: Sequence[Run]) -> float:
+    """From the start of the first to the start of the last."""
+    times = [datetime.datetime.fromisoformat(run.created_utc) for run in runs]
+    return (max(times) - min(times)).total_seconds()
+
+
+def _apart(seconds: float) -> str:
+    """32400 -> '9 hours apart', in the largest unit of which there are two."""
+    for unit, length_s in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit} apart"
+    return f"{seconds:.0f} s apart"
+
+
+def likeness(runs: Sequence[Run]) -> str:
+    """What was compared between these runs and found to be the same, and what is not recorded, as a sentence."""
+    base, others = runs[0], runs[1:]
+    same, unknown = [], []
+    for name, judge in ((MACHINE, _same_machine), (BOOT, _same_boot)):
+        verdicts = {judge(base, other) for other in others}
+        if verdicts == {True}:
+            same.append(name)
+        elif None in verdicts:
+            unknown.append(name)
+    recorded = [_machine(run) for run in runs]
+    for name in dict.fromkeys(name for facts in recorded for name in facts):
+        if any(name not in facts for facts in recorded):
+            unknown.append(name)
+        elif len({facts[name] for facts in recorded}) == 1:
+            same.append(name)
+    told = {text for other in others for text in _setting_differences(base, other)}
+    same += [] if told else ["settings"]
+    words = f"same {_listed(same)}" if same else "nothing of the machine is the same"
+    words += f"; not recorded in every run: {_listed(unknown)}" if unknown else ""
+    apart_s = _apart_s(runs)
+    return words if apart_s >= _APART_S else f"{words}; {_apart(apart_s)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def metadata_differences(a: Run, b: Run) -> list[str]:
-    """What else differs between the machines, kernels and settings, as sentences."""
+    """What else differs between the machines, kernels and settings, as sentences. What one did not record is none."""
+    found = ["nothing: it is the same run twice"] if a.run_id == b.run_id else []
+    if _same_machine(a, b) is False:
+        found.append("another machine")
+    elif _same_boot(a, b) is False:
+        found.append("another boot")
+    apart_s = _apart_s([a, b])
+    found += [_apart(apart_s)] if apart_s >= _APART_S else []
+    one, other = _machine(a), _machine(b)
+    found += [f"{name}: {one[name]} -> {other[name]}" for name in one if name in other and one[name] != other[name]]
+    return [*found, *_setting_differences(a, b)]
+
+
+def _setting_differences(a: Run, b: Run) -> list[str]:
     pairs = {
-        "kernel": (a.host.kernel, b.host.kernel),
         "kernel command line": (a.host.command_line, b.host.command_line),
-        "CPU": (a.host.cpu_model, b.host.cpu_model),
         "driver version": (a.nic.driver_version, b.nic.driver_version),
         "firmware": (a.nic.firmware, b.nic.firmware),
         "governor": (a.host.governor, b.host.governor),
@@ -58,8 +148,7 @@ def metadata_differences(a: Run, b: Run) -> list[str]:
         "idle clock": (a.host.idle_source, b.host.idle_source),
         "CPUs under test": (a.bed.dut_cpus, b.bed.dut_cpus),
     }
-    found = ["nothing: it is the same run twice"] if a.run_id == b.run_id else []
-    found += [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
+    found = [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
     common = a.definitions.keys() & b.definitions.keys()
     found += [
         f"the definition of {key.replace(':', ' ')}"

@@ -60,6 +60,8 @@ class LocalEnd:
                     stdout=streams[1],
                     stderr=streams[2],
                     start_new_session=True,
+                    # one that is set fixes the layout of dicts and sets for every trial of every run
+                    env={key: value for key, value in os.environ.items() if key != "PYTHONHASHSEED"},
                 )
         finally:
             os.sched_setaffinity(0, home)

@@ -188,7 +188,7 @@ def _to_decide(
 
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench import catalog
-    from offloadbench.analysis import gate
+    from offloadbench.analysis import compatibility, gate
     from offloadbench.report import comparison as formats
 
     gates = [gate.parse(text) for text in arguments.fail_on]
@@ -212,6 +212,7 @@ def main(arguments: argparse.Namespace) -> int:
             for group in described
             for run, name in zip(group.runs, group.names, strict=True)
         ]
+        heads += [] if inside else [compatibility.likeness([run for group in groups for run in group.runs])]
         effects = _effects(described[0].runs[0], profile) if inside else []
         sheet = formats.Sheet(comparison, outcomes, heads, effects, to_decide)
         sys.stdout.write(formats.FORMATS[arguments.format](sheet))

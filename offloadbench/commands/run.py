@@ -10,7 +10,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, run_elsewhere, show_error
+from offloadbench.commands import cable, run_elsewhere, run_series, show_error
 from offloadbench.commands.run_arguments import add_arguments
 from offloadbench.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.units import format_rate, parse_percent
@@ -50,9 +50,13 @@ def _at_least(name: str, value: float, low: float) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine.options import check_load_side, check_output
 
+    if arguments.runs is not None:
+        run_series.check(arguments)
     if arguments.dut:
         run_elsewhere.check(arguments)
-    if arguments.resume:
+    # a series names its runs by --resume, and is asked for whole
+    goes_on = arguments.resume is not None and arguments.runs is None
+    if goes_on:
         if arguments.nic and "," in arguments.nic:
             raise UsageError(
                 "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
@@ -61,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
         from offloadbench.commands import run_resume
 
         run_resume.check(arguments, runfile.load(arguments.resume))
-    missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not arguments.resume]
+    missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not goes_on]
     if missing:
         raise UsageError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
@@ -83,8 +87,10 @@ def main(arguments: argparse.Namespace) -> int:
     asked = [_options(arguments, target) for target in _targets(arguments)]
     for options in asked:
         check_load_side(options)
-        if len(asked) > 1:
+        if len(asked) > 1 and arguments.runs is None:
             check_output(options)
+    if arguments.runs is not None:
+        return run_series.measure(arguments, asked, lambda options: _measure(options, dry_run=arguments.dry_run))
     if len(asked) == 1:
         return _measure(asked[0], dry_run=arguments.dry_run)
     return _in_turn(asked, dry_run=arguments.dry_run)
@@ -93,14 +99,16 @@ def main(arguments: argparse.Namespace) -> int:
 def _targets(arguments: argparse.Namespace) -> list[Target]:
     from offloadbench.commands import nics
 
-    if arguments.resume:
+    goes_on = arguments.resume is not None and arguments.runs is None
+    if goes_on:
         found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-        found = nics.targets(arguments.nic, arguments.peer, arguments.output, stamp)
+        output = str(arguments.resume) if arguments.resume else arguments.output
+        found = nics.targets(arguments.nic, arguments.peer, output, stamp)
     for target in found:
         # a run that goes on has its own link
-        if not arguments.resume:
+        if not goes_on:
             cable.check_nic(arguments, target.nic)
         if arguments.output.endswith("/"):
             nics.make_folder(target.output.parent)

@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
     parser.add_argument(
+        "--runs",
+        metavar="N",
+        type=int,
+        help="make N runs, each with a file of its own (x-1.json to x-N.json), and tell how far they lie apart; to go "
+        "on: the same options, with --resume x.json instead of --output x.json",
+    )
+    parser.add_argument(
         "--precision",
         metavar="PCT",
         help="add blocks until every interval of a case against the first is that narrow: 2%%",

@@ -29,8 +29,8 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     if not arguments or arguments[0] != "run":
         return list(arguments)
     typed = {word.partition("=")[0].removeprefix("--") for word in arguments if word.startswith("--")}
-    # a run that goes on has its own
-    if typed & {"resume", "help"}:
+    # a run that goes on has its own; a series is asked for again
+    if "help" in typed or ("resume" in typed and "runs" not in typed):
         return list(arguments)
     actions = _actions()
     upper = _under(_of_environment(environment, actions), dict.fromkeys(typed, None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from offloadbench import ability, catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis import headers
 from offloadbench.analysis.attribution import SymbolTable
 from offloadbench.bed import lab, netem
+from offloadbench.bed.base import Bed
 from offloadbench.engine import blocks, nic_record, nic_settings, tune
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, RunStarted
@@ -171,6 +173,12 @@ def _save_or_rescue(run: Run, path: Path) -> None:
         raise RunFileError(error.message, f"everything captured is in {rescue}: move it, then --resume it") from error
 
 
+def _journal_leftovers(site: Site, kinds: Mapping[str, Traffic]) -> None:
+    """Write down what a killed trial of these workloads could leave behind."""
+    for step, values in itertools.chain.from_iterable(kind.may_leave(site.run_id) for kind in kinds.values()):
+        site.journal.add(step, **values)
+
+
 def execute(options: Options, emit: Emit) -> Run:
     """Run all trials and return the run, which also stands in `options.output`.
 
@@ -213,9 +221,15 @@ def execute(options: Options, emit: Emit) -> Run:
         )
         emit(RunStarted(run.plan, len(run.trials)))
         kinds = {name: kind for name, (_, kind) in workloads.items()}
-        for step, values in itertools.chain.from_iterable(kind.may_leave(site.run_id) for kind in kinds.values()):
-            site.journal.add(step, **values)
-        run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output))
+        _journal_leftovers(site, kinds)
+
+        def rebuild(repeat: int) -> tuple[Bed, str]:
+            kept_reason = site.rebuild(repeat)
+            if not kept_reason:
+                _journal_leftovers(site, kinds)
+            return site.bed, kept_reason
+
+        run = blocks.measure(run, setting, kinds, lambda state: _save_or_rescue(state, options.output), rebuild)
         run = msgspec.structs.replace(run, finished_utc=_now())
         runfile.save(run, options.output)
     return run

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import random
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from offloadbench.bed import opening
-from offloadbench.bed.base import Bed
+from offloadbench.bed import lab, opening
+from offloadbench.bed.base import Bed, Cable
 from offloadbench.engine import nic_settings
 from offloadbench.engine.events import Emit, Note
 from offloadbench.engine.guardian import SILENCE_S, Guardian
@@ -19,17 +20,97 @@ from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
 from offloadbench.engine.undo_others import overwritten
 from offloadbench.kernel import mounts, processes
 from offloadbench.model import BedRecord
-from offloadbench.signals import uninterrupted
+from offloadbench.signals import deferred, uninterrupted
 
 
-@dataclass(frozen=True, slots=True)
 class Site:
-    """A bed that stands, with what is needed to work on it."""
+    """A bed that stands, with what is needed to work on it.
 
-    run_id: str
-    bed: Bed
-    journal: Journal
-    folder: Path
+    Attributes:
+        folder: of the run, for what it needs while it lasts.
+    """
+
+    def __init__(self, options: Options, journal: Journal, folder: Path, emit: Emit) -> None:
+        self.run_id = journal.run_id
+        self.journal = journal
+        self.folder = folder
+        self._options = options
+        self._emit = emit
+        self._home_cpus = os.sched_getaffinity(0)
+        self._mark = journal.mark
+        self._bed: Bed | None = None
+
+    @property
+    def bed(self) -> Bed:
+        """The bed as it stands now; `rebuild` makes it another."""
+        assert self._bed is not None
+        return self._bed
+
+    def build(self, draw: int = 0) -> None:
+        """Build the bed; what is made of it is in the journal first.
+
+        Args:
+            draw: each has its own losses on an emulated cable, seeded by the run's seed.
+        """
+        options = self._options
+        # who runs where is divided among all CPUs of this process, not among those left to it by the bed before
+        os.sched_setaffinity(0, self._home_cpus)
+        self._mark = self.journal.mark
+        self._bed = opening.build(
+            options.nic,
+            options.peer,
+            _drawn(options.cable, draw),
+            self.run_id,
+            self.journal.add,
+            tell=self._tell,
+            forget=self.journal.forget,
+            on_lost_worker=options.on_lost_worker,
+        )
+
+    def furnish(self) -> None:
+        """Set MTU and rings as asked for, and go to the CPUs that the bed leaves to the tool."""
+        nic_settings.apply(self.bed, self._options, self.journal.add)
+        os.sched_setaffinity(0, self.bed.placement.tool)
+
+    def rebuild(self, draw: int) -> str:
+        """Tear down a bed that was made for the run, and build it again under the same names and addresses.
+
+        The journal names what stands at every moment. Steps that were added to it since the bed was built go with it.
+
+        Args:
+            draw: as of `build`.
+
+        Returns:
+            "" when that was done; otherwise why the bed stays as it is.
+
+        Raises:
+            OffloadbenchError: it cannot be built again, or something of the old one does not go away.
+        """
+        if self._options.nic not in lab.NAMES:
+            return "the NIC is real: its driver, links and connections stay"
+        with deferred():
+            self.bed.close()
+            self.journal.undo_to(self._mark, lambda _: None)
+            self.build(draw)
+            self.furnish()
+        return ""
+
+    def close(self) -> None:
+        """End the bed's processes, and give back the CPUs. Safe to call twice."""
+        os.sched_setaffinity(0, self._home_cpus)
+        if self._bed is not None:
+            self._bed.close()
+
+    def _tell(self, text: str) -> None:
+        self._emit(Note(text))
+
+
+def _drawn(cable: Cable, draw: int) -> Cable:
+    """The cable with the losses of this draw: built again with the same seed, it would lose the same ones again."""
+    if not cable.loss_seed or not draw:
+        return cable
+    generator = random.Random(f"{cable.loss_seed} {draw}")  # noqa: S311 - losses that can be repeated, not a secret
+    return dataclasses.replace(cable, loss_seed=generator.randrange(1, 2**31))
 
 
 @contextlib.contextmanager
@@ -72,8 +153,7 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
     with contextlib.ExitStack() as guarding, open_journal(owner, emit) as journal:
         run_id = journal.run_id
         os.environ[processes.MARKER] = run_id
-        home_cpus = os.sched_getaffinity(0)
-        bed: Bed | None = None
+        site: Site | None = None
         try:
             folder = processes.folder_of_run(run_id)
             journal.add("folder", path=str(folder))
@@ -81,17 +161,9 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not mounts.tracefs_mounted():
                 journal.add("tracefs")
-            bed = opening.build(
-                options.nic,
-                options.peer,
-                options.cable,
-                run_id,
-                journal.add,
-                tell=tell,
-                forget=journal.forget,
-                on_lost_worker=options.on_lost_worker,
-            )
-            for problem in bed.problems:
+            site = Site(options, journal, folder, emit)
+            site.build()
+            for problem in site.bed.problems:
                 tell(problem)
             why = opening.in_use(options.nic)
             if why:
@@ -99,15 +171,13 @@ def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
                     f"{options.nic} {why}: a dead-man timer puts it back after {SILENCE_S:.0f} s without the load side"
                 )
                 # it lets go when the journal is empty
-                guarding.callback(Guardian(owner, journal.path, bed).release)
-            nic_settings.apply(bed, options, journal.add)
-            os.sched_setaffinity(0, bed.placement.tool)
-            yield Site(run_id, bed, journal, folder)
+                guarding.callback(Guardian(owner, journal.path, site.bed).release)
+            site.furnish()
+            yield site
         finally:
             with uninterrupted():
-                os.sched_setaffinity(0, home_cpus)
-                if bed is not None:
-                    bed.close()
+                if site is not None:
+                    site.close()
                 # a tool that was in the foreground when an interrupt came
                 processes.end_of_run(run_id)
                 os.environ.pop(processes.MARKER, None)

@@ -109,6 +109,27 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     peer: str = ""
 
 
+class Block(Frozen, frozen=True, kw_only=True):
+    """What was drawn anew before a block of trials; a block that a resumed run finished has an entry for each part.
+
+    Processes, ports and hash seeds are drawn anew for every trial; the offloads are set anew for every trial.
+
+    Attributes:
+        testbed: `built` with the run, or when it was resumed; `rebuilt`: torn down and built again, with the same names
+            and addresses; `kept`: the same as in the block before.
+        kept_reason: why it was kept; "" otherwise.
+        build_s: what building took, tearing down the one before included.
+        loss_seed: of the emulated cable's losses in this block; 0 where there are none.
+    """
+
+    repeat: int
+    began_utc: str
+    testbed: Literal["built", "rebuilt", "kept"]
+    kept_reason: str = ""
+    build_s: float = 0.0
+    loss_seed: int = 0
+
+
 class Route(Frozen, frozen=True, kw_only=True):
     """A unicast route, as far as it decides how TCP starts.
 
@@ -129,7 +150,12 @@ class Route(Frozen, frozen=True, kw_only=True):
 
 
 class Host(Frozen, frozen=True, kw_only=True):
-    """The machine under test."""
+    """The machine under test.
+
+    Attributes:
+        machine_id, boot_id: equal for equal machines and boots, and nothing else can be learned from them; "" where it
+            could not be read, and in files of before it was recorded.
+    """
 
     kernel: str
     command_line: str
@@ -145,6 +171,8 @@ class Host(Frozen, frozen=True, kw_only=True):
     tools: dict[str, str]
     idle_source: str
     tick_quantum_s: float
+    machine_id: str = ""
+    boot_id: str = ""
 
 
 class Kallsyms(Frozen, frozen=True, kw_only=True):
@@ -169,6 +197,7 @@ class Run(Frozen, frozen=True, kw_only=True):
         sweep: axis -> value, where the run is one point of a sweep (`offloadbench.engine.sweep`).
         definitions: kind:name -> sha256 of the definition's content, of every case, workload and profile it rests on.
         route: the one from the device under test to its load side; None in files of before it was recorded.
+        blocks: what was drawn anew before each; empty in files of before that (the testbed stood throughout).
     """
 
     format: Literal["offloadbench-run"]
@@ -188,3 +217,4 @@ class Run(Frozen, frozen=True, kw_only=True):
     sweep: dict[str, Any] = {}
     definitions: dict[str, str] = {}
     route: Route | None = None
+    blocks: list[Block] = []

@@ -125,9 +125,7 @@ def _preamble(sheet: Sheet) -> list[str]:
     comparison = sheet.comparison
     lines = [f"differs: {text}" for text in comparison.differences]
     lines += [f"missing: {text}" for text in comparison.missing]
-    between = any(row.question.between_runs for row in comparison.rows)
-    known = basis.sentences(comparison.rows)
-    return [*(lines or (["same machine, kernel and settings"] if between else [])), *known]
+    return [*lines, *basis.sentences(comparison.rows)]
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from offloadbench.bed import local
 from offloadbench.ends import ProcessRole, Role
 from offloadbench.errors import TrafficError
 
@@ -120,3 +123,20 @@ def test_a_role_that_ignores_its_closed_input_is_ended_all_the_same(play: Play) 
     role.receive("ready", 10)
     role.close(grace_s=0.1)
     assert not role.running()
+
+
+def test_a_role_has_a_hash_seed_of_its_own_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise the layout of its dicts and sets would be one of a run, not one of a trial."""
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    play = tmp_path / "play.py"
+    play.write_text('import json\nprint(json.dumps({"event": "hash", "of": hash("offloadbench")}), flush=True)\n')
+    monkeypatch.setattr(local, "python_role", lambda module: [sys.executable, module])
+    end = local.LocalEnd("device under test", "127.0.0.1", "lo", None, frozenset(os.sched_getaffinity(0)))
+    found = set()
+    for _ in range(3):
+        role = end.launch(str(play), "a role")
+        found.add(role.receive("hash", 30.0)["of"])
+        role.close()
+    assert len(found) == 3

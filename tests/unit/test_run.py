@@ -13,6 +13,7 @@ import pytest
 
 from offloadbench import catalog, packed, runfile, traffic
 from offloadbench.analysis import precision
+from offloadbench.bed.base import Cable
 from offloadbench.engine import run as engine
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
@@ -27,6 +28,26 @@ from tests.unit.repeats import ABLE
 Ran = list[tuple[str, str]]
 
 
+class Place:
+    """A site whose beds are numbered by the draw that they were built for."""
+
+    run_id = "r1"
+    journal = None
+    folder = Path()
+    kept_reason = ""
+
+    def __init__(self) -> None:
+        self.bed = self._bed(0)
+
+    def _bed(self, draw: int) -> Any:
+        return SimpleNamespace(peer=None, cable=Cable(loss_seed=draw), settings={"push_back": True}, problems=[])
+
+    def rebuild(self, draw: int) -> str:
+        if not self.kept_reason:
+            self.bed = self._bed(draw)
+        return self.kept_reason
+
+
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     """Trials that were run, on a bed, a host and traffic that are not there."""
@@ -36,7 +57,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     @contextlib.contextmanager
     def site(options: object, emit: object) -> Iterator[Any]:
         del options, emit
-        yield SimpleNamespace(run_id="r1", bed=SimpleNamespace(peer=None), journal=None, folder=Path())
+        yield Place()
 
     def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
@@ -282,6 +303,83 @@ def test_trials_that_fail_never_count_as_precise(precise: Ran, tmp_path: Path, m
     done = engine.execute(_options(tmp_path / "run.json"), _ignore)
     assert done.plan.repeats == 30
     assert any("the widest is not known" in text for text in done.warnings)
+
+
+@pytest.fixture
+def beds(precise: Ran, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(block, draw of the bed) of every trial."""
+    found: list[tuple[int, int]] = []
+    measured = trials.run_trial
+
+    def run_trial(setting: Any, planned: PlannedTrial, case: PlannedCase, load: Any) -> Trial:
+        found.append((planned.repeat, setting.bed.cable.loss_seed))
+        return measured(setting, planned, case, load)
+
+    monkeypatch.setattr(trials, "run_trial", run_trial)
+    return found
+
+
+def test_every_block_has_a_testbed_of_its_own_and_the_file_says_so(beds: list[tuple[int, int]], tmp_path: Path) -> None:
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    blocks = range(1, done.plan.repeats + 1)
+    assert len(blocks) > 5, "blocks that --precision added are drawn anew as well"
+    # the first was built with the site, the others for their block
+    assert sorted(set(beds)) == [(1, 0), *((block, block) for block in blocks[1:])]
+    recorded = runfile.load(tmp_path / "run.json").blocks
+    assert [block.repeat for block in recorded] == list(blocks)
+    assert [block.testbed for block in recorded] == ["built", *["rebuilt"] * (len(blocks) - 1)]
+    assert [block.loss_seed for block in recorded] == [0, *blocks[1:]]
+
+
+def test_a_block_that_a_resumed_run_finished_has_an_entry_for_each_part(
+    beds: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "stopped.json"
+
+    def stop(event: Event) -> None:
+        if isinstance(event, TrialStarted) and event.number == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.execute(_options(path), stop)
+    # the first trial of block 2 is there, the second is not
+    assert [block.repeat for block in runfile.load(path).blocks] == [1, 2]
+    done = engine.execute(_options(path, resume=True), _ignore)
+    assert [(block.repeat, block.testbed) for block in done.blocks[:4]] == [
+        (1, "built"),
+        (2, "rebuilt"),
+        (2, "built"),
+        (3, "rebuilt"),
+    ]
+
+
+def test_a_testbed_that_is_kept_says_why(
+    beds: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "kept_reason", "the NIC is real")
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    assert {draw for _, draw in beds} == {0}
+    assert {(block.testbed, block.kept_reason) for block in done.blocks[1:]} == {("kept", "the NIC is real")}
+
+
+def test_a_testbed_that_comes_out_otherwise_is_a_warning(
+    precise: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = Place._bed
+
+    def other(place: Place, draw: int) -> Any:
+        bed = built(place, draw)
+        if draw == 3:
+            bed.settings = {"push_back": False}
+            bed.problems = ["no real time"]
+        return bed
+
+    monkeypatch.setattr(Place, "_bed", other)
+    done = engine.execute(_options(tmp_path / "run.json"), _ignore)
+    found = [text for text in done.warnings if "came out otherwise" in text]
+    assert len(found) == 2
+    assert found[0].startswith("block 3: ")
+    assert found[0].endswith("push_back True -> False; no real time")
 
 
 def test_a_run_records_the_content_of_what_defines_it(sample_run: Run) -> None:
