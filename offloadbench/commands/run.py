@@ -47,13 +47,8 @@ def _at_least(name: str, value: float, low: float) -> None:
         raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
 
 
-def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine.options import check_load_side, check_output
-
-    if arguments.runs is not None:
-        run_series.check(arguments)
-    if arguments.dut:
-        run_elsewhere.check(arguments)
+def _check_complete(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where NIC or cases are missing, or where a run that goes on is asked for something else."""
     # a series names its runs by --resume, and is asked for whole
     goes_on = arguments.resume is not None and arguments.runs is None
     if goes_on:
@@ -71,6 +66,16 @@ def main(arguments: argparse.Namespace) -> int:
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
             "for example: offloadbench run --nic lab --cases paper",
         )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from offloadbench.engine.options import check_load_side, check_output
+
+    if arguments.runs is not None:
+        run_series.check(arguments)
+    if arguments.dut:
+        run_elsewhere.check(arguments)
+    _check_complete(arguments)
     if arguments.call_graph and arguments.no_profile:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
     if arguments.keep_perf and arguments.no_profile:
