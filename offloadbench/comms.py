@@ -16,8 +16,9 @@ INITIATOR = "ob-initiator"
 TARGET = "ob-target"
 WIRE = "ob-wire"
 MONITOR = "ob-monitor"
+SYSCTLS = "ob-sysctls"
 # the kernel keeps 15 characters
-ROLES = (FTP_SERVER, FTP_CLIENTS, STREAM_SENDER, STREAM_SINK, INITIATOR, TARGET, WIRE, MONITOR)
+ROLES = (FTP_SERVER, FTP_CLIENTS, STREAM_SENDER, STREAM_SINK, INITIATOR, TARGET, WIRE, MONITOR, SYSCTLS)
 
 
 def take(name: str) -> None:

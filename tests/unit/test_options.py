@@ -50,6 +50,7 @@ RUN: dict[str, list[str]] = {
     "--repeats 3": [D, D, D, D, D, D, D, D],
     "--precision 2%": [D, D, D, D, D, D, D, D],
     "--max-repeats 9": [R, R, R, R, R, R, R, R],
+    "--runs 3": [D, D, D, D, D, D, D, R],
     "--seed 4711": [D, D, D, D, D, D, D, D],
     "--output other.json": [D, D, D, D, D, D, D, N],
     "--resume absent.json": [N, N, N, N, N, N, N, R],
@@ -174,6 +175,8 @@ OTHERWISE = {
 
 def test_resume_has_a_rule_for_every_option_of_run() -> None:
     fields = {action.dest for _, action in _options(_parser_of("run"))}
+    # a series goes on by the whole of its command line: see test_run_series
+    fields.remove("runs")
     assert run_resume.FREE | run_resume.REFUSED | run_resume.RECORDED.keys() == fields
     assert OTHERWISE.keys() == fields - run_resume.FREE - {"dut"}
 

@@ -13,6 +13,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+from offloadbench import comms
 from offloadbench.bed.remote import host_facts
 
 
@@ -53,6 +54,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Follow orders until the input closes."""
+    comms.take(comms.SYSCTLS)
     signal.signal(signal.SIGTERM, _leave)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
