@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 from offloadbench.model import Profile, Rule
 
-USER, IDLE, OTHER, SHADOW = "user", "idle", "other", "irq_shadow"
+USER, GUEST, IDLE, OTHER, SHADOW = "user", "guest", "idle", "other", "irq_shadow"
 
 
 class Rules:
@@ -66,7 +66,9 @@ class Rules:
     @property
     def floors(self) -> dict[str, str]:
         """leaf -> floor, with the leaves that have no rules."""
-        return {USER: OTHER, OTHER: OTHER, SHADOW: OTHER} | {leaf.name: leaf.floor for leaf in self.profile.leaves}
+        return {USER: OTHER, GUEST: OTHER, OTHER: OTHER, SHADOW: OTHER} | {
+            leaf.name: leaf.floor for leaf in self.profile.leaves
+        }
 
 
 def _expression(pattern: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
 MODULE, FUNCTION, HELPER, PREFIX = "module", "function", "helper", "prefix"
-METHODS = (USER, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
+METHODS = (USER, GUEST, IDLE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
 """In the order in which they are tried; `irq_shadow` is tried for clock samples only."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from offloadbench.errors import ProfilerError
 from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, RecordType
@@ -14,14 +15,16 @@ from offloadbench.kernel.perfdata.byteorder import I8, U8
 from offloadbench.kernel.perfdata.recording import Recording
 from offloadbench.kernel.perfdata.samples import Batch
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.packed import Columns, pack_chains, pack_profile
+from offloadbench.packed import NO_CPU, Columns, pack_chains, pack_profile
 
 # rows of batches are put together once there are this many, or as many as there are rows already
 _MERGE_ROWS = 1 << 18
 # of the word that holds everything but the address; process names have what is left
 _CPU_BITS, _SECOND_BITS, _EVENT_BITS, _MODE_BITS = 16, 16, 8, 3
+_EVENTS_MAX = 1 << _EVENT_BITS
 # a run file keeps CPU, second and process in 16 bits
 _NUMBER_MAX = (1 << 16) - 1
+_NOT_ASKED, _LEFT_OUT = -2, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,25 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is folded.
+
+    Attributes:
+        events: those that the counts name.
+        asked: for each event of the recording its index in `events`; `_NOT_ASKED`, or `_LEFT_OUT`.
+        window_s: 0 puts every sample in second 0.
+        without_cpu: samples that carry no CPU are taken, as of `NO_CPU`.
+    """
+
+    events: list[ProfileEvent]
+    asked: I8
+    window_start_s: float
+    window_s: float
+    functions: U8 | None
+    without_cpu: bool
 
 
 def fold(
@@ -59,26 +81,56 @@ def fold(
         ProfilerError: samples of an event that was not asked for, or without a CPU; more than 65536 process names.
     """
     asked = _asked(recording, events)
-    callers = _Callers(functions) if functions is not None else None
+    return _fold(recording, _Wanted(list(events), asked, window_start_s, window_s, functions, without_cpu=False))
+
+
+def fold_all(recording: Recording, events: Sequence[ProfileEvent], functions: U8 | None = None) -> list[ProfileCounts]:
+    """All samples of anybody's recording, counted as `fold` does, but in one second and whatever their event and CPU.
+
+    Args:
+        events: one for each event of the recording, in its order.
+        functions: as of `fold`.
+
+    Returns:
+        As many as it takes, since one holds 256 events; events without samples are in none.
+
+    Raises:
+        ProfilerError: more than 65536 process names.
+    """
+    sampled = [index for index, count in enumerate(recording.samples) if count]
+    found = []
+    for first in range(0, len(sampled), _EVENTS_MAX):
+        chosen = sampled[first : first + _EVENTS_MAX]
+        asked = np.full(len(events), _LEFT_OUT, dtype=np.int64)
+        asked[chosen] = np.arange(len(chosen))
+        named = [events[index] for index in chosen]
+        found.append(_fold(recording, _Wanted(named, asked, 0.0, 0.0, functions, without_cpu=True)))
+    return found
+
+
+def _fold(recording: Recording, wanted: _Wanted) -> ProfileCounts:
+    callers = _Callers(wanted.functions) if wanted.functions is not None else None
     parts: list[_Rows] = []
     pending = merged = outside = 0
     for batch in recording.batches(chains=callers is not None):
-        event = asked[batch.event]
-        if (event < 0).any():
+        event = wanted.asked[batch.event]
+        if (event == _NOT_ASKED).any():
             name = recording.header.events[int(batch.event[event.argmin()])].name
             raise ProfilerError(f"perf recorded {name!r}, which was not asked for", "report this as a bug")
-        if ((batch.cpu < 0) | (batch.cpu > _NUMBER_MAX)).any():
+        no_cpu = (batch.cpu < 0) | (batch.cpu >= NO_CPU)
+        if no_cpu.any() and not wanted.without_cpu:
             raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
-        t_s = batch.time_ns * 1e-9 - window_start_s
-        outside += int(((t_s < 0) | (t_s > window_s)).sum())
-        second = np.clip(t_s, 0.0, min(max(window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
+        t_s = batch.time_ns * 1e-9 - wanted.window_start_s
+        outside += int(((t_s < 0) | (t_s > wanted.window_s)).sum()) if wanted.window_s else 0
+        second = np.clip(t_s, 0.0, min(max(wanted.window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
         chain = callers.number(batch) if callers else np.zeros(len(batch.ip), dtype=np.uint64)
-        parts.append(_fold_batch(batch, event, second, chain))
+        cpu = np.where(no_cpu, NO_CPU, batch.cpu)
+        parts.append(_fold_batch(batch, np.flatnonzero(event >= 0), _Labels(event, cpu, second, chain)))
         pending += len(parts[-1])
         if pending > max(_MERGE_ROWS, merged):
             parts = [_merge(parts)]
             pending, merged = 0, len(parts[0])
-    return _counts(recording, list(events), _merge(parts), outside, callers.chains if callers else [])
+    return _counts(recording, wanted.events, _merge(parts), outside, callers.chains if callers else [])
 
 
 class _Callers:
@@ -116,28 +168,41 @@ class _Callers:
 
 
 def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
-    """For each event of the recording the index of the one that was asked for; -1 if none was.
+    """For each event of the recording the index of the one that was asked for; `_NOT_ASKED` if none was.
 
     Names are like `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`.
     """
     indexes = {event.name: index for index, event in enumerate(events)}
     found = [
-        next((index for name, index in indexes.items() if name in re.split("[/:]", event.name)), -1)
+        next((index for name, index in indexes.items() if name in re.split("[/:]", event.name)), _NOT_ASKED)
         for event in recording.header.events
     ]
     return np.array(found, dtype=np.int64)
 
 
-def _fold_batch(batch: Batch, event: I8, second: I8, chain: U8) -> _Rows:
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What a batch does not say as it is stored, shape (samples,) each."""
+
+    event: I8
+    cpu: I8
+    second: I8
+    chain: U8
+
+
+def _fold_batch(batch: Batch, kept: npt.NDArray[np.intp], labels: _Labels) -> _Rows:
     rest = batch.comm.astype(np.uint64)
     for column, bits in (
-        (batch.cpu, _CPU_BITS),
-        (second, _SECOND_BITS),
-        (event, _EVENT_BITS),
+        (labels.cpu, _CPU_BITS),
+        (labels.second, _SECOND_BITS),
+        (labels.event, _EVENT_BITS),
         (batch.mode, _MODE_BITS),
     ):
         rest = rest << np.uint64(bits) | column.astype(np.uint64)
-    return _sum_equal(_Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period))
+    rows = _Rows(batch.ip, rest, labels.chain, np.ones(len(rest), dtype=np.uint64), batch.period)
+    if len(kept) < len(rest):
+        rows = _Rows(*(getattr(rows, name)[kept] for name in _Rows.__slots__))
+    return _sum_equal(rows)
 
 
 def _merge(parts: Sequence[_Rows]) -> _Rows:
