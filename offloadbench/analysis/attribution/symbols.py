@@ -105,10 +105,11 @@ class SymbolTable:
         same[-1] = False
         reach = np.where(same, np.uint64(_REACH_BYTES), np.uint64(_LAST_REACH_BYTES)) - np.uint64(1)
         last = np.uint64(2**64 - 1)
-        ends = self.addresses + np.minimum(reach, last - self.addresses)
+        ends: npt.NDArray[np.uint64] = self.addresses + np.minimum(reach, last - self.addresses)
         following = np.append(self.addresses[1:] - np.uint64(1), last)
         # several symbols at one address: the last of them is the one that is found
-        return np.minimum(ends, np.maximum(following, self.addresses))
+        ends = np.minimum(ends, np.maximum(following, self.addresses))
+        return ends
 
     @cached_property
     def _hot(self) -> dict[str, int]:
