@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RUNNING = Path("/proc/kallsyms")
 _HEX_DIGITS = 16
+# the column of perf that tells kernel from user
+_MODE_MARK = re.compile(r"^\[[k.]\]\s+")
 # x86-64, arm64 and others: kernel addresses have the highest bit set
 _KERNEL_HALF = 1 << 63
 
@@ -110,7 +112,7 @@ def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
 def _judge(verdicts: Verdicts, item: str) -> Verdict:
     import numpy as np
 
-    from offloadbench.analysis.attribution import USER, Verdict
+    from offloadbench.analysis.attribution import GUEST, USER, Verdict
     from offloadbench.names import base_name
 
     address = _address(item)
@@ -120,8 +122,13 @@ def _judge(verdicts: Verdicts, item: str) -> Verdict:
         if address < _KERNEL_HALF <= int(verdicts.symbols.addresses[-1]):
             return Verdict(USER, USER)
         return verdicts.of(int(verdicts.symbols.lookup(np.array([address], dtype=np.uint64))[0]))
-    name, _, module = item.partition(" ")
-    module = module.strip(" []\t")
+    # as a terminal shows it: `[k] tcp_ack`, `tcp_ack [kernel.kallsyms]`, `start_xmit [virtio_net]`
+    name, _, module = _MODE_MARK.sub("", item).replace("\t", " ").partition(" ")
+    module = module.strip(" []")
+    if module.startswith("guest"):
+        return Verdict(GUEST, GUEST)
+    if module.startswith("kernel"):
+        module = ""
     index = verdicts.symbols.by_name.get(name, verdicts.symbols.by_name.get(base_name(name), -1))
     if index >= 0 and not module:
         return verdicts.of(index)

@@ -13,11 +13,11 @@ from offloadbench.model import Profile
 
 _LEAVES = (
     "tcp udp ip netfilter socket netdev gso gro skb driver checksum copy mem irq irq_shadow timer sched rcu lock "
-    "syscall vfs fs bpf perf_trace security crypto idle user other"
+    "syscall vfs fs bpf perf_trace security crypto idle user other xdp zero thunk kvm guest"
 )
 LEAVES = _LEAVES.split()
 # reached by the sample's mode, by the clock's shadow, or by nothing at all
-WITHOUT_RULES = {"irq_shadow", "user", "other"}
+WITHOUT_RULES = {"irq_shadow", "user", "guest", "other"}
 WORKLOADS = sorted(catalog.definitions_folder("workloads").glob("*.toml"))
 PROFILES = sorted(catalog.definitions_folder("profiles").glob("*.toml"))
 CASES = sorted((catalog.definitions_folder("profiles") / "cases").glob("*.toml"))

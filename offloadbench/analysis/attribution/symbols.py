@@ -17,7 +17,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from offloadbench.names import NameTable, base_name
+from offloadbench.names import NameTable, base_name, system_calls
 
 DEBUGINFO, TABLE, NEIGHBOURS, NOT_FOUND = "debuginfo", "table", "neighbours", ""
 # types of /proc/kallsyms that are functions (nm(1)): local, global, weak
@@ -108,7 +108,7 @@ class SymbolTable:
         ends: npt.NDArray[np.uint64] = self.addresses + np.minimum(reach, last - self.addresses)
         following = np.append(self.addresses[1:] - np.uint64(1), last)
         # several symbols at one address: the last of them is the one that is found
-        ends = np.minimum(ends, np.maximum(following, self.addresses))
+        np.minimum(ends, np.maximum(following, self.addresses), out=ends)
         return ends
 
     @cached_property
@@ -169,7 +169,7 @@ class SymbolTable:
             return Symbol(name, module, (), NOT_FOUND)
         if self._exact[index]:
             return Symbol(name, "", (self._exact[index],), DEBUGINFO)
-        paths = self._names.by_name.get(name, ())
+        paths = self._paths(name)
         if len(paths) == 1:
             return Symbol(name, "", paths, TABLE)
         around = self._around(index)
@@ -183,8 +183,13 @@ class SymbolTable:
 
     def unplaced(self, name: str, module: str = "") -> Symbol:
         """A symbol that is not among these: known by its name alone."""
-        paths = () if module else self._names.by_name.get(base_name(name), ())
+        paths = () if module else self._paths(base_name(name))
         return Symbol(base_name(name), module, paths, TABLE if paths else NOT_FOUND)
+
+    def _paths(self, name: str) -> tuple[str, ...]:
+        """Source files that use a name, by the table; of a system call, under whichever name it has there."""
+        known = self._names.by_name
+        return known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
 
     def _around(self, index: int) -> tuple[str, ...]:
         """Files of the nearest known functions before and after; () where the order says nothing."""
