@@ -141,3 +141,9 @@ def test_of_several_files_the_one_that_a_rule_names_was_split_off() -> None:
     assert rules.likeliest("napi_reuse_skb", ["net/core/dev.c", "net/core/gro.c"]) == "net/core/gro.c"
     assert rules.likeliest("x", ["net/core/a.c", "mm/slub.c", "net/core/b.c"]) == "net/core/a.c"
     assert rules.likeliest("x", ["drivers/gpu/a.c", "mm/slub.c"]) == "mm/slub.c"
+
+
+def test_a_profile_that_extends_another_judges_by_names_where_that_does() -> None:
+    rules = Rules(catalog.profile("article-2005"))
+    assert rules.by_source("perf_event_thing", "arch/x86/nowhere.c") == "perf_trace"
+    assert rules.by_source("dev_pm_opp_find", "drivers/opp/core.c") == "other"
