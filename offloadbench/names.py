@@ -29,8 +29,11 @@ _PREFIXES = ("__pfx_", "__pi_", "__cfi_")
 _SYSTEM_CALL = re.compile(
     r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|do|se)_(?:compat_)?sys_|SyS_|sys_)(?=[a-z])"
 )
-# labels that are no functions, mangled Rust (its hashes change with every build), names that every module has
-_NO_FUNCTION = re.compile(r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$)")
+# labels that are no functions, mangled Rust (its hashes change with every build), names that every module has, and
+# locks that are inlined everywhere: whichever file kept a copy says nothing
+_NO_FUNCTION = re.compile(
+    r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_)"
+)
 
 
 def base_name(name: str) -> str:
