@@ -119,6 +119,7 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         names=[*own.names, *base.names],
         modules=[*own.modules, *base.modules],
         function_folders=[*own.function_folders, *base.function_folders],
+        name_folders=[*own.name_folders, *base.name_folders],
         functions=[*own.functions, *base.functions],
         files=[*own.files, *base.files],
         helpers=[*own.helpers, *base.helpers],

@@ -17,24 +17,49 @@ from pathlib import Path
 from offloadbench.errors import UsageError
 
 FORMAT = "#offloadbench-names 1"
-# what compilers and the build append to or put before the name of a function
-_SUFFIX = re.compile(r"(\.(isra|constprop|part|cold|llvm)(\.\d+)*|\.\d+|_noprof)+$")
+# what compilers, linkers and the build append to the name of a function, alone or one behind the other: GCC's clones,
+# Clang's CFI, LTO and ThinLTO, -funique-internal-linkage-names, Propeller, Android's hashes; and perf's `+0x1c/0x400`
+_SUFFIX = re.compile(
+    r"(\.(isra|constprop|part|cold|hot|unlikely|split|llvm|cfi|cfi_jt|lto_priv|__uniq|localalias|warm|kcfi|"
+    r"memprof|argprom|argelim|retelim)(\.\d+)*|\.\d+|\$[0-9a-zA-Z_.]*|_noprof)+$"
+)
+_OFFSET = re.compile(r"\+0x[0-9a-fA-F]+(/0x[0-9a-fA-F]+)?$")
 _PREFIXES = ("__pfx_", "__pi_", "__cfi_")
-# labels that are no functions, mangled Rust (its hashes change with every build), names that every module has
-_NO_FUNCTION = re.compile(r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$)")
+# what a system call's entry was called before 4.17, and is called behind another architecture's or LTO's wrapper
+_SYSTEM_CALL = re.compile(
+    r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|do|se)_(?:compat_)?sys_|SyS_|sys_)(?=[a-z])"
+)
+# labels that are no functions, mangled Rust (its hashes change with every build), names that every module has, and
+# locks that are inlined everywhere: whichever file kept a copy says nothing
+_NO_FUNCTION = re.compile(
+    r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_)"
+)
 
 
 def base_name(name: str) -> str:
-    """`tcp_ack.isra.0` -> `tcp_ack`; `__pi_memcpy` -> `memcpy`; `kmalloc_noprof` -> `kmalloc`."""
+    """`tcp_ack.isra.0` and `tcp_ack+0x1c` -> `tcp_ack`; `__pi_memcpy` -> `memcpy`; `kmalloc_noprof` -> `kmalloc`."""
     base = name
     # most names of the 100,000 of a kernel have none of these, and a search is dearer than these questions
-    if "." in name or name.endswith("_noprof"):
-        base = _SUFFIX.sub("", name)
+    if "+" in base:
+        base = _OFFSET.sub("", base)
+    if "." in base or "$" in base or base.endswith("_noprof"):
+        base = _SUFFIX.sub("", base)
     for prefix in _PREFIXES:
         if base.startswith(prefix):
             base = base[len(prefix) :]
             break
     return base or name
+
+
+def system_calls(name: str) -> tuple[str, ...]:
+    """Other names of the function that a system call begins in, by kernel and architecture; () for any other function.
+
+    `sys_sendto`, `SyS_sendto` and `__se_sys_sendto` are `__x64_sys_sendto` and `__do_sys_sendto` in kernels of today.
+    """
+    call = _SYSTEM_CALL.sub("", name)
+    if call == name:
+        return ()
+    return tuple(f"{prefix}{call}" for prefix in ("__x64_sys_", "__do_sys_", "__se_sys_", "__ia32_sys_", "sys_"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ PROFILE_COLUMNS: dict[str, str] = {
     "count": "<u4",
     "weight": "<u8",
 }
+# in the column of CPUs: the recording does not say which; Linux knows no more than 8192
+NO_CPU = (1 << 16) - 1
 # index into the call chains; stored only where they were recorded
 CHAIN_COLUMN = {"chain": "<u4"}
 

@@ -20,6 +20,7 @@ _METHODS = {
     "table": (KNOWN, "by source file"),
     "module": (KNOWN, "by kernel module"),
     "user": (KNOWN, "in user space"),
+    "guest": (KNOWN, "in virtual machines"),
     CALLER: (INFERRED, "by call chain"),
     "function": (INFERRED, "by function name"),
     "helper": (INFERRED, "by usual caller"),

@@ -91,6 +91,7 @@ def module_label(module: str) -> str:
         "gso": "software segmentation (gso)",
         "checksum": "software checksum",
         "copy": "data copies",
+        "zero": "zeroed memory",
     }.get(module, module)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.commands import recorded
 from offloadbench.errors import OK, ProfilerError, UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from offloadbench.analysis.attribution import Verdict, Verdicts
     from offloadbench.model import Profile
 
-_RUNNING = Path("/proc/kallsyms")
+RUNNING = Path("/proc/kallsyms")
 _HEX_DIGITS = 16
-# the first bytes of a perf.data file, by the byte order of the machine that wrote it
-_MAGICS = (b"PERFILE2", b"2ELIFREP")
+# the column of perf that tells kernel from user
+_MODE_MARK = re.compile(r"^\[[k.]\]\s+")
 # x86-64, arm64 and others: kernel addresses have the highest bit set
 _KERNEL_HALF = 1 << 63
 
@@ -42,19 +43,11 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.source == "-":
         return _judge_lines(profile, arguments.kallsyms)
     path = Path(arguments.source)
-    if _is_recording(path):
-        return _print_recording(profile, path, arguments.kallsyms)
+    if recorded.is_recording(path):
+        return recorded.show(profile, path, arguments.kallsyms)
     if arguments.kallsyms:
         raise UsageError(f"{path}: a run file brings its kernel's symbols along", "leave --kallsyms out")
     return _print_run(profile, path)
-
-
-def _is_recording(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(_MAGICS[0])) in _MAGICS
-    except OSError:
-        return False
 
 
 def _judge_lines(profile: Profile, kallsyms: Path | None) -> int:
@@ -67,31 +60,59 @@ def _judge_lines(profile: Profile, kallsyms: Path | None) -> int:
     return OK
 
 
-def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
-    from offloadbench import catalog
-    from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
+def kallsyms_text(path: Path) -> str:
+    """The symbols in a file.
 
-    path = kallsyms or _RUNNING
+    Raises:
+        ProfilerError: it cannot be read.
+    """
     try:
-        text = path.read_text()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ProfilerError(f"{path}: {reason}", "give a copy of /proc/kallsyms: --kallsyms FILE") from error
+
+
+def has_addresses(text: str) -> bool:
+    """Whether /proc/kallsyms showed addresses to whoever read it; to others they are zeros."""
+    return re.search(r"^[ \t]*0*[1-9a-fA-F]", text, re.MULTILINE) is not None
+
+
+def verdicts_of(profile: Profile, text: str, source: Path) -> Verdicts:
+    """The verdicts on these symbols.
+
+    Raises:
+        ProfilerError: they are no symbols of a kernel, or have no addresses.
+    """
+    from offloadbench import catalog
+    from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
+
     names = catalog.name_table(profile)
     try:
         symbols = SymbolTable(text, names)
     except ValueError as error:
-        raise ProfilerError(f"{path}: not the symbols of a kernel: {error}", "give a copy of /proc/kallsyms") from error
-    if kallsyms is None and not symbols.addresses.any():
-        # addresses are hidden from this user: names are judged without the order in which they were linked
-        symbols = SymbolTable("", names)
+        message = f"{source}: not the symbols of a kernel: {error}"
+        raise ProfilerError(message, "give a copy of /proc/kallsyms") from error
+    if text and not symbols.addresses.any():
+        reason = "all addresses are zero" if len(symbols) else "it holds no functions"
+        hint = "an ordinary user read it: copy it as root, or with sysctl kernel.kptr_restrict=0"
+        raise ProfilerError(f"{source}: not the symbols of a kernel: {reason}", hint)
     return Verdicts(symbols, Rules(profile), names, {})
+
+
+def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
+    path = kallsyms or RUNNING
+    text = kallsyms_text(path)
+    if kallsyms is None and not has_addresses(text):
+        # hidden from this user: names are judged without the order in which they were linked
+        text = ""
+    return verdicts_of(profile, text, path)
 
 
 def _judge(verdicts: Verdicts, item: str) -> Verdict:
     import numpy as np
 
-    from offloadbench.analysis.attribution import USER, Verdict
+    from offloadbench.analysis.attribution import GUEST, USER, Verdict
     from offloadbench.names import base_name
 
     address = _address(item)
@@ -101,8 +122,13 @@ def _judge(verdicts: Verdicts, item: str) -> Verdict:
         if address < _KERNEL_HALF <= int(verdicts.symbols.addresses[-1]):
             return Verdict(USER, USER)
         return verdicts.of(int(verdicts.symbols.lookup(np.array([address], dtype=np.uint64))[0]))
-    name, _, module = item.partition(" ")
-    module = module.strip(" []\t")
+    # as a terminal shows it: `[k] tcp_ack`, `tcp_ack [kernel.kallsyms]`, `start_xmit [virtio_net]`
+    name, _, module = _MODE_MARK.sub("", item).replace("\t", " ").partition(" ")
+    module = module.strip(" []")
+    if module.startswith("guest"):
+        return Verdict(GUEST, GUEST)
+    if module.startswith("kernel"):
+        module = ""
     index = verdicts.symbols.by_name.get(name, verdicts.symbols.by_name.get(base_name(name), -1))
     if index >= 0 and not module:
         return verdicts.of(index)
@@ -128,47 +154,14 @@ def _print_run(profile: Profile, path: Path) -> int:
     for batch in batches(run, profile):
         for item in batch.items:
             trial = item.trial
-            _print_table(f"{trial.workload}, case {trial.case}, repeat {trial.repeat}", item.rows)
+            print_table(f"{trial.workload}, case {trial.case}, repeat {trial.repeat}", item.rows)
     if not any(trial.profile for trial in run.trials):
         raise ProfilerError(f"{path}: no trial has a profile", "run without --no-profile")
     return OK
 
 
-def _print_recording(profile: Profile, path: Path, kallsyms: Path | None) -> int:
-    """A perf.data file of anybody's making: its samples by module."""
-    from offloadbench.analysis import wakeups
-    from offloadbench.analysis.attributed import is_busy
-    from offloadbench.analysis.attribution import attribute
-    from offloadbench.kernel import perf, perfdata
-
-    recording = perfdata.read(path)
-    if recording.problem:
-        sys.stderr.write(f"note: {recording.problem}; what is readable is shown\n")
-    if kallsyms is None and (recording.header.hostname, recording.header.os_release) != (
-        os.uname().nodename,
-        os.uname().release,
-    ):
-        raise ProfilerError(
-            f"{path}: recorded on {recording.header.hostname or 'another machine'}, whose symbols are not known here",
-            "give the /proc/kallsyms of that boot: --kallsyms FILE",
-        )
-    verdicts = _verdicts(profile, kallsyms)
-    counts = perf.read_all(recording, verdicts.symbols.addresses)
-    if recording.total_lost:
-        sys.stderr.write(f"note: {recording.total_lost} samples were lost when this was recorded\n")
-    rows = attribute([counts], verdicts)
-    _print_table(str(path), rows)
-    entered = rows[wakeups.of_softirq_entry(rows, verdicts.rules)]["weight"].sum()
-    busy = rows[(rows["quantity"] == wakeups.CLOCK_QUANTITY) & is_busy(rows)]["weight"].sum()
-    if entered:
-        sys.stderr.write(
-            f"note: {entered / busy:.1%} of the busy time are samples on the softirq entry in the idle task. No idle "
-            "clock was read beside this recording: while a halted virtual CPU was being woken, they were not busy\n"
-        )
-    return OK
-
-
-def _print_table(title: str, rows: pd.DataFrame) -> None:
+def print_table(title: str, rows: pd.DataFrame) -> None:
+    """Print attributed samples by module, a table an event."""
     from offloadbench.analysis import module_tables
 
     modules, methods = module_tables.by_module(rows), module_tables.by_method(rows)

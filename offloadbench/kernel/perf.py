@@ -15,12 +15,11 @@ about as much.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,8 @@ CLOCK_PERIOD_NS = 1_003_009
 HARDWARE_PERIOD = 2_000_003
 _QUANTITIES = {"instructions": "instructions", "cycles": "cycles", "cpu-clock": "kernel_cpu_time_ns"}
 _CLOCK = "cpu-clock"
+# modifiers that leave out user, kernel, hypervisor, host or guest (perf-list(1))
+_ONE_MODE = re.compile("[/:][pPSDIWeb]*[ukhHG][ukhHGpPSDIWeb]*$")
 _CONTROL_TIMEOUT_S = 60.0
 # percent; below, perf shared the counter with other events in turn
 _FULLY_COUNTED = 99.0
@@ -256,24 +257,35 @@ def script(data: Path, fields: str) -> Iterable[str]:
         output.unlink(missing_ok=True)
 
 
-def read_all(recording: perfdata.Recording, functions: npt.NDArray[np.uint64]) -> ProfileCounts:
-    """All samples of any recording as counts, whatever its events; seconds count from its first sample.
+def read_all(recording: perfdata.Recording, functions: npt.NDArray[np.uint64]) -> list[ProfileCounts]:
+    """All samples of any recording as counts, whatever its events; see `perfdata.fold_all`.
 
-    What an event measures is told by its name: where that is none of ours, the quantity is the name itself.
+    What an event measures is told by its name: where that is none of ours, the quantity is the name itself. Events of
+    one name are numbered.
 
     Args:
         functions: sorted start addresses of the kernel's functions, for call chains where there are any.
     """
     chained = any(event.sample_type & perfdata.SampleField.CALLCHAIN for event in recording.header.events)
-    events = {
-        event.name: ProfileEvent(name=event.name, quantity=_quantity(event.name), period=event.sample_period)
-        for event in recording.header.events
-    }
-    return perfdata.fold(recording, list(events.values()), 0.0, math.inf, functions if chained else None)
+    names = names_apart([event.name for event in recording.header.events])
+    events = [
+        ProfileEvent(name=name, quantity=quantity(event.name), period=event.sample_period)
+        for name, event in zip(names, recording.header.events, strict=True)
+    ]
+    return perfdata.fold_all(recording, events, functions if chained else None)
 
 
-def _quantity(event: str) -> str:
-    return next((meaning for name, meaning in _QUANTITIES.items() if name in re.split("[/:]", event)), event)
+def names_apart(names: Sequence[str]) -> list[str]:
+    """Names of events, those that have come before with their number: `cycles`, `cycles (2)`."""
+    numbers = [list(names[:at]).count(name) + 1 for at, name in enumerate(names)]
+    return [name if number == 1 else f"{name} ({number})" for name, number in zip(names, numbers, strict=True)]
+
+
+def quantity(event: str) -> str:
+    """What a sum of the weights of an event means, by its name; the name itself where it is none of ours."""
+    found = next((meaning for name, meaning in _QUANTITIES.items() if name in re.split("[/:]", event)), event)
+    # instructions of user mode over cycles of every mode would be no instructions per cycle
+    return event if found != _QUANTITIES[_CLOCK] and _ONE_MODE.search(event) else found
 
 
 def read_counts(

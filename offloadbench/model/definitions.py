@@ -59,6 +59,7 @@ class Profile(Strict, frozen=True, kw_only=True):
         names: files of name tables, beside the profile.
         modules: names of loadable modules (shell wildcards); they come before the path of the .ko.
         functions: function names (wildcards), for sources below `function_folders` and where the source is unknown.
+        name_folders: source files (wildcards) of which the name decides where no rule names the file.
         files: source paths, and paths of .ko files, in the kernel tree (wildcards).
         helpers: source files of data structures that everybody uses, under the leaf that they mostly work for.
         prefixes: beginnings of function names; the longest wins.
@@ -78,6 +79,7 @@ class Profile(Strict, frozen=True, kw_only=True):
     modules: list[Rule] = []
     function_folders: list[str] = []
     functions: list[Rule] = []
+    name_folders: list[str] = []
     files: list[Rule] = []
     helpers: list[Rule] = []
     prefixes: list[Rule] = []

@@ -97,7 +97,7 @@ def _verdicts() -> Verdicts:
 def attribute_all(path: Path) -> None:
     """Every sample in its module: what `offloadbench modules FILE` does after its start-up."""
     verdicts = _verdicts()
-    counts = perf.read_all(perfdata.read(path), verdicts.symbols.addresses)
+    (counts,) = perf.read_all(perfdata.read(path), verdicts.symbols.addresses)
     assert module_tables.by_module(attribute([counts], verdicts))["samples"].sum() == counts.samples
 
 

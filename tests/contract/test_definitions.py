@@ -13,11 +13,12 @@ from offloadbench.model import Profile
 
 _LEAVES = (
     "tcp udp ip netfilter socket netdev gso gro skb driver checksum copy mem irq irq_shadow timer sched rcu lock "
-    "syscall vfs fs bpf perf_trace security crypto idle wakeup_latency user other"
+    "syscall vfs fs bpf perf_trace security crypto idle wakeup_latency user other "
+    "xdp zero thunk kvm guest"
 )
 LEAVES = _LEAVES.split()
 # reached by the sample's mode, by the clock's shadow, by the idle clock, or by nothing at all
-WITHOUT_RULES = {"irq_shadow", "wakeup_latency", "user", "other"}
+WITHOUT_RULES = {"irq_shadow", "wakeup_latency", "user", "guest", "other"}
 WORKLOADS = sorted(catalog.definitions_folder("workloads").glob("*.toml"))
 PROFILES = sorted(catalog.definitions_folder("profiles").glob("*.toml"))
 CASES = sorted((catalog.definitions_folder("profiles") / "cases").glob("*.toml"))

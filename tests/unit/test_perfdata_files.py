@@ -322,5 +322,5 @@ def test_what_is_no_recording_is_refused(write: Write, content: bytes, message: 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProfilerError, match="No such file"):
         perfdata.read(tmp_path / "nowhere")
-    with pytest.raises(ProfilerError, match="not a file"):
+    with pytest.raises(ProfilerError, match="a folder without a recording"):
         perfdata.read(tmp_path)

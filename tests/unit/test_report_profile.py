@@ -54,7 +54,7 @@ def test_it_says_how_sure_it_is(text: str) -> None:
 
 def test_the_second_view_stands_beside_the_first_with_one_caption(text: str) -> None:
     assert text.count("Generic work charged to its caller") == 3  # wide, narrow, caption
-    caption = "work that is done for others (data copies, software checksum, lock, irq-off skid)"
+    caption = "work that is done for others (data copies, zeroed memory, software checksum, lock, thunk, irq-off skid)"
     assert Page(text).text.count(caption) == 1
 
 

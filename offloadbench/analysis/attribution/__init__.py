@@ -2,11 +2,11 @@
 
 from offloadbench.analysis.attribution.attribute import attribute, verdicts_for
 from offloadbench.analysis.attribution.contexts import foreign_rows, names_server, serves_network
-from offloadbench.analysis.attribution.rules import AT_REST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
+from offloadbench.analysis.attribution.rules import AT_REST, GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
 from offloadbench.analysis.attribution.symbols import Symbol, SymbolTable
 from offloadbench.analysis.attribution.verdicts import METHODS, Verdict, Verdicts
 
 __all__ = [
-    "AT_REST", "IDLE", "METHODS", "OTHER", "SHADOW", "USER", "WAKE", "Rules", "Symbol", "SymbolTable", "Verdict",
-    "Verdicts", "attribute", "foreign_rows", "names_server", "serves_network", "verdicts_for",
+    "AT_REST", "GUEST", "IDLE", "METHODS", "OTHER", "SHADOW", "USER", "WAKE", "Rules", "Symbol", "SymbolTable",
+    "Verdict", "Verdicts", "attribute", "foreign_rows", "names_server", "serves_network", "verdicts_for",
 ]  # fmt: skip

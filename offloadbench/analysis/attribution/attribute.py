@@ -13,12 +13,15 @@ import pandas as pd
 
 from offloadbench import catalog
 from offloadbench.analysis.attribution.contexts import foreign_rows, own_processes
-from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
 from offloadbench.packed import Columns, unpack_chains, unpack_profile, unpack_text
 
+# in the place of an index of a symbol: letters of `perfdata.MODE_LETTERS`, leaf and symbol
+_NO_KERNEL = {-2: ((b"U", b"u"), USER, ""), -3: ((b"G", b"g"), GUEST, GUEST)}
+_LOWEST = min(_NO_KERNEL)
 Indexes = npt.NDArray[np.intp]
 # what interrupts a function or guards it says nothing about whose work a shadowed sample was
 _NO_CALLER = frozenset({"lock", "irq", SHADOW})
@@ -126,23 +129,25 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in listed], dtype=bool)
     events = stacked.numbered("event", [len(counts.events) for counts in profiles])
     chain, mode = stacked.column("chain"), stacked.raw("mode")
-    user = np.isin(mode, (b"U", b"u"))
-    # user addresses name no kernel symbol: all user samples are one kind
-    index = np.where(user, -2, table.lookup(stacked.raw("address").astype(np.uint64)))
+    # addresses of user mode and of guests name no symbol of this kernel: all samples of each are one kind
+    index = np.where(mode == b"H", -1, table.lookup(stacked.raw("address").astype(np.uint64)))
+    for number, (letters, *_) in _NO_KERNEL.items():
+        index = np.where(np.isin(mode, letters), number, index)
+    elsewhere = index < -1
     # one number for every (symbol, chain, clock): sorting numbers is ten times as fast as sorting rows
     chains_and_none = int(firsts[-1]) + 1
-    of = np.where(user | (chain < 0), 0, chain + firsts[trial] + 1)
-    keys = ((index + 2) * chains_and_none + of) * 2 + clocked[events]
+    of = np.where(elsewhere | (chain < 0), 0, chain + firsts[trial] + 1)
+    keys = ((index - _LOWEST) * chains_and_none + of) * 2 + clocked[events]
     distinct, kind = np.unique(keys, return_inverse=True)
     kinds = zip(
-        (distinct // 2 // chains_and_none - 2).tolist(),
+        (distinct // 2 // chains_and_none + _LOWEST).tolist(),
         (distinct // 2 % chains_and_none - 1).tolist(),
         (distinct % 2 == 1).tolist(),
         strict=True,
     )
+    fixed = {at: (Verdict(leaf, leaf), leaf, symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
     judged = [
-        (Verdict(USER, USER), USER, "") if at == -2 else (*judge.judge(at, of, clock=clock), _name(table, at))
-        for at, of, clock in kinds
+        fixed[at] if at in fixed else (*judge.judge(at, of, clock=clock), _name(table, at)) for at, of, clock in kinds
     ]
     process = stacked.numbered("process", [len(counts.comms) for counts in profiles])
     own = [flag for counts in profiles for flag in own_processes(counts)]

@@ -61,7 +61,7 @@ def foreign_rows(counts: ProfileCounts, verdicts: Verdicts, columns: Columns) ->
     if not len(process) or not names_server(counts):
         return np.zeros(len(process), dtype=bool)
     foreign = ~np.array(own_processes(counts), dtype=bool)[process]
-    kernel = np.flatnonzero(foreign & ~np.isin(columns["mode"], (b"U", b"u")))
+    kernel = np.flatnonzero(foreign & ~np.isin(columns["mode"], (b"U", b"u", b"G", b"g")))
     if not len(kernel):
         return foreign
     index = verdicts.symbols.lookup(columns["address"][kernel].astype(np.uint64)).astype(np.int64)

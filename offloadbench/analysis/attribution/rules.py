@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from functools import cache, lru_cache
 
 from offloadbench.model import Profile, Rule
 
-USER, IDLE, WAKE, OTHER, SHADOW = "user", "idle", "wakeup_latency", "other", "irq_shadow"
+USER, GUEST, IDLE, WAKE, OTHER, SHADOW = "user", "guest", "idle", "wakeup_latency", "other", "irq_shadow"
 AT_REST = (IDLE, WAKE)
 """Leaves of the time in which a CPU ran no instruction; they are in no share."""
 
@@ -25,6 +25,8 @@ class Rules:
         self.by_function = _first_match(profile.functions)
         """Leaf that the name alone decides; "" for none."""
         self._in_function_folders = _any_match(profile.function_folders)
+        self._in_name_folders = _any_match(profile.name_folders)
+        self._file_patterns = [(pattern, _any_match([pattern])) for rule in profile.files for pattern in rule.match]
         self._by_file = _first_match(profile.files)
         self._helped = _first_match(profile.helpers)
         self._by_module_name = _first_match(profile.modules)
@@ -46,7 +48,30 @@ class Rules:
             leaf = self.by_function(name)
             if leaf:
                 return leaf
-        return self._by_file(path) or self._helped(path) or OTHER
+        leaf = self._by_file(path) or self._helped(path)
+        if not leaf and self._in_name_folders(path):
+            leaf = self.by_function(name) or self.by_prefix(name)
+        return leaf or OTHER
+
+    def likeliest(self, name: str, paths: Sequence[str]) -> str:
+        """Which of several source files a function is most probably from.
+
+        What is linked into the kernel goes before modules, since those have symbols of their own; then the leaf that
+        most of them are of; of equals the one whose rule says most of the path: a file that a rule names was split off
+        from those that a rule for a whole folder holds.
+        """
+        leaves = [self.by_source(name, path) for path in paths]
+
+        def weight(at: int) -> tuple[bool, bool, int, int]:
+            linked = not paths[at].endswith(".ko")
+            return leaves[at] != OTHER, linked, leaves.count(leaves[at]), self._said_of(paths[at])
+
+        return paths[max(range(len(paths)), key=weight)]
+
+    def _said_of(self, path: str) -> int:
+        """Characters that the first rule for this file fixes."""
+        found = next((pattern for pattern, matches in self._file_patterns if matches(path)), "")
+        return len(found.replace("*", ""))
 
     def is_helper(self, name: str, path: str) -> bool:
         """Whether the leaf of this function is that of its usual callers, not its own."""
@@ -69,7 +94,7 @@ class Rules:
     @property
     def floors(self) -> dict[str, str]:
         """leaf -> floor, with the leaves that have no rules."""
-        return {USER: OTHER, OTHER: OTHER, SHADOW: OTHER, WAKE: OTHER} | {
+        return {USER: OTHER, GUEST: OTHER, OTHER: OTHER, SHADOW: OTHER, WAKE: OTHER} | {
             leaf.name: leaf.floor for leaf in self.profile.leaves
         }
 

@@ -8,6 +8,7 @@ known functions tells, and switches the method off.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -16,13 +17,17 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from offloadbench.names import NameTable, base_name
+from offloadbench.names import NameTable, base_name, system_calls
 
 DEBUGINFO, TABLE, NEIGHBOURS, NOT_FOUND = "debuginfo", "table", "neighbours", ""
 # types of /proc/kallsyms that are functions (nm(1)): local, global, weak
 TEXT_TYPES = frozenset("tTwW")
 # share of known functions whose neighbours must name their file, before unknown ones may be judged by theirs
 TRUSTED_RATIO = 0.9
+# how far a function may reach where nothing follows it: none is as long as the first; the second is for what lies
+# scattered, or is the last of the kernel or of a module
+_REACH_BYTES, _LAST_REACH_BYTES = 1 << 20, 1 << 16
+_SCATTERED = frozenset({"bpf"})
 # fewer known functions with neighbours that agree say nothing about the order
 _ENOUGH = 200
 
@@ -65,14 +70,16 @@ class SymbolTable:
         for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
             address, kind, rest = line.split(" ", 2)
             if kind in TEXT_TYPES:
-                name, _, module = rest.partition("\t")
-                rows.append((int(address, 16), name, module.strip("[]") if module else "", path))
+                # a copy from a terminal has blanks for the tab
+                name, _, module = rest.partition("\t") if "\t" in rest else rest.partition(" ")
+                rows.append((int(address, 16), name, module.strip(" \t[]") if module else "", path))
         rows.sort(key=itemgetter(0))
         addresses, raw_names, modules, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
         self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)
         self.raw_names = list(raw_names)
         self._modules = list(modules)
         self._exact = list(exact)
+        self._ends = self._reach()
         self._base_names = [base_name(name) for name in raw_names]
         self._names = names
         self._link_order()
@@ -81,8 +88,28 @@ class SymbolTable:
         return len(self.raw_names)
 
     def lookup(self, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-        """Index of the symbol that covers each address; -1 below the first."""
-        return np.searchsorted(self.addresses, addresses, side="right") - 1
+        """Index of the symbol that covers each address; -1 for an address that is nobody's."""
+        index = np.searchsorted(self.addresses, addresses, side="right") - 1
+        if not len(self):
+            return index
+        found: npt.NDArray[np.intp] = np.where((index >= 0) & (addresses <= self._ends[index]), index, -1)
+        return found
+
+    def _reach(self) -> npt.NDArray[np.uint64]:
+        """The last address that each symbol may cover, shape (symbols,)."""
+        same = np.array(
+            [mine == next_ and mine not in _SCATTERED for mine, next_ in itertools.pairwise([*self._modules, ""])]
+        )
+        if not len(self):
+            return self.addresses
+        same[-1] = False
+        reach = np.where(same, np.uint64(_REACH_BYTES), np.uint64(_LAST_REACH_BYTES)) - np.uint64(1)
+        last = np.uint64(2**64 - 1)
+        ends: npt.NDArray[np.uint64] = self.addresses + np.minimum(reach, last - self.addresses)
+        following = np.append(self.addresses[1:] - np.uint64(1), last)
+        # several symbols at one address: the last of them is the one that is found
+        np.minimum(ends, np.maximum(following, self.addresses), out=ends)
+        return ends
 
     @cached_property
     def _hot(self) -> dict[str, int]:
@@ -135,11 +162,14 @@ class SymbolTable:
         if index < 0:
             return NO_SYMBOL
         name, module = self._base_names[index], self._modules[index]
+        if not name:
+            # where a range ends
+            return NO_SYMBOL
         if module:
             return Symbol(name, module, (), NOT_FOUND)
         if self._exact[index]:
             return Symbol(name, "", (self._exact[index],), DEBUGINFO)
-        paths = self._names.by_name.get(name, ())
+        paths = self._paths(name)
         if len(paths) == 1:
             return Symbol(name, "", paths, TABLE)
         around = self._around(index)
@@ -153,8 +183,13 @@ class SymbolTable:
 
     def unplaced(self, name: str, module: str = "") -> Symbol:
         """A symbol that is not among these: known by its name alone."""
-        paths = () if module else self._names.by_name.get(base_name(name), ())
+        paths = () if module else self._paths(base_name(name))
         return Symbol(base_name(name), module, paths, TABLE if paths else NOT_FOUND)
+
+    def _paths(self, name: str) -> tuple[str, ...]:
+        """Source files that use a name, by the table; of a system call, under whichever name it has there."""
+        known = self._names.by_name
+        return known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
 
     def _around(self, index: int) -> tuple[str, ...]:
         """Files of the nearest known functions before and after; () where the order says nothing."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offloadbench.analysis.attribution.rules import IDLE, OTHER, SHADOW, USER, WAKE, Rules
+from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
 from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
+# folders at the top of the kernel tree that hold modules
+_IN_TREE = re.compile(r"/((?:drivers|net|fs|block|crypto|virt|arch/\w+)/.*)$")
 MODULE, FUNCTION, HELPER, PREFIX = "module", "function", "helper", "prefix"
-METHODS = (USER, IDLE, WAKE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
+METHODS = (USER, GUEST, IDLE, WAKE, MODULE, SHADOW, "debuginfo", "table", FUNCTION, NEIGHBOURS, HELPER, PREFIX, OTHER)
 """In the order in which they are tried; `irq_shadow` is tried for clock samples only, `wakeup_latency`
 where there is an idle clock too."""
 
@@ -39,7 +42,11 @@ class Verdicts:
     def __init__(self, symbols: SymbolTable, rules: Rules, names: NameTable, ko_paths: Mapping[str, str]) -> None:
         self.symbols = symbols
         self.rules = rules
-        self._ko_paths = dict(names.modules) | {name: _inside_tree(path) for name, path in ko_paths.items()}
+        self._ko_paths = dict(names.modules) | {
+            name: inside
+            for name, path in ko_paths.items()
+            if (inside := _inside_tree(path)) or name not in names.modules
+        }
         self._known: dict[int, Verdict] = {}
 
     def of(self, index: int) -> Verdict:
@@ -70,7 +77,9 @@ class Verdicts:
                 return Verdict(leaf, MODULE, symbol.module)
         leaves = list(dict.fromkeys(rules.by_source(symbol.name, path) for path in symbol.paths))
         if leaves and symbol.method != NEIGHBOURS:
-            return Verdict(leaves[0], HELPER if rules.is_helper(symbol.name, symbol.paths[0]) else symbol.method)
+            path = rules.likeliest(symbol.name, symbol.paths)
+            method = HELPER if rules.is_helper(symbol.name, path) else symbol.method
+            return Verdict(rules.by_source(symbol.name, path), method)
         by_function = rules.by_function(symbol.name)
         if len(leaves) == 1:
             return Verdict(leaves[0], FUNCTION if leaves[0] == by_function else NEIGHBOURS)
@@ -81,9 +90,18 @@ class Verdicts:
 
 
 def _inside_tree(ko_path: str) -> str:
-    """`/lib/modules/6.1.0/kernel/drivers/net/tun.ko.xz` -> `drivers/net/tun.ko`; others lose their compression only."""
-    inside = ko_path.rpartition("/kernel/")[2] if "/kernel/" in ko_path else ko_path
-    return inside.partition(".ko")[0] + ".ko" if ".ko" in inside else inside
+    """The path of a .ko in the kernel tree: `/lib/modules/6.1.0/kernel/drivers/net/tun.ko.xz` -> `drivers/net/tun.ko`.
+
+    A module from elsewhere (updates/dkms, extra, weak-updates) may have its path in a tree of its own, as OFED's; ""
+    for one that lies in none.
+    """
+    stem, dot, _ = ko_path.partition(".ko")
+    if not dot:
+        return ""
+    if "/kernel/" in stem:
+        return f"{stem.rpartition('/kernel/')[2]}.ko"
+    found = _IN_TREE.search(stem)
+    return f"{found[1]}.ko" if found else ""
 
 
 __all__ = ["METHODS", "NOT_FOUND", "Verdict", "Verdicts"]

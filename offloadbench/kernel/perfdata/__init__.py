@@ -9,7 +9,7 @@ from __future__ import annotations
 from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, SampleField
 from offloadbench.kernel.perfdata.chains import Chains
 from offloadbench.kernel.perfdata.events import Event
-from offloadbench.kernel.perfdata.folding import fold
+from offloadbench.kernel.perfdata.folding import fold, fold_all
 from offloadbench.kernel.perfdata.header import Header
 from offloadbench.kernel.perfdata.mappings import NOT_MAPPED, KernelMapping, locate
 from offloadbench.kernel.perfdata.recording import Recording, read
@@ -27,6 +27,7 @@ __all__ = [
     "Recording",
     "SampleField",
     "fold",
+    "fold_all",
     "locate",
     "read",
 ]

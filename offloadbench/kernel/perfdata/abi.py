@@ -118,6 +118,25 @@ MODE_LETTERS: Final = "?KUHGg??"
 
 # perf_event_header.misc of a LOST_SAMPLES record: not lost, but refused by a BPF filter
 MISC_LOST_SAMPLES_BPF: Final = 1 << 15
+# perf_event_header.misc of an MMAP record: memory that is not run
+MISC_MMAP_DATA: Final = 1 << 13
+# of a FORK record that perf made up: no child begins with its parent's mappings
+MISC_FORK_EXEC: Final = 1 << 13
+# of a BUILD_ID record: the byte behind the id says how long it is
+MISC_BUILD_ID_SIZE: Final = 1 << 15
+# mmap(2), in MMAP2 records
+PROT_EXEC: Final = 4
+
+
+class KernelSymbolKind(IntEnum):
+    """enum perf_record_ksymbol_type."""
+
+    BPF = 1
+    # trampolines of ftrace and kprobes
+    OUT_OF_LINE = 2
+
+
+KSYMBOL_UNREGISTERED: Final = 1
 
 
 class Context(IntEnum):
@@ -150,6 +169,8 @@ CONTEXT_MODES: Final = {
 class Feature(IntEnum):
     """HEADER_*: bits of the file header, and numbers of FEATURE records, as far as they are read."""
 
+    TRACING_DATA = 1
+    BUILD_ID = 2
     HOSTNAME = 3
     OSRELEASE = 4
     VERSION = 5

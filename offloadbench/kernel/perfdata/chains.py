@@ -52,7 +52,7 @@ class ChainReader:
 
     def read(self, words: U8, chosen: Selection, mode: U1) -> Chains:
         """A chain for each of the chosen samples, which were taken in `mode`; empty where the event has none."""
-        event, ends = chosen.event, chosen.starts + chosen.sizes
+        event, ends = chosen.layout, chosen.starts + chosen.sizes
         at = chosen.starts + self._end[event]
         values: I8 = np.where(self._is_group[event], _lengths(words, at, ends), 1)
         at = at + self._read_words[event] + values * self._value_words[event]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from offloadbench.kernel.perfdata.abi import ReadFormat, SampleField
 from offloadbench.kernel.perfdata.byteorder import ByteOrder
 
 # PERF_ATTR_SIZE_VER0: no attr is smaller
 ATTR_MIN_BYTES = 64
-_TYPE_HARDWARE, _TYPE_SOFTWARE, _TYPE_RAW = 0, 1, 4
+_TYPE_HARDWARE, _TYPE_SOFTWARE, _TYPE_TRACEPOINT, _TYPE_RAW = 0, 1, 2, 4
 # perf's own names (tools/perf/util/evsel.c), for files that carry none
 _HARDWARE = ("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses", "bus-cycles",
              "stalled-cycles-frontend", "stalled-cycles-backend", "ref-cycles")  # fmt: skip
@@ -18,7 +18,7 @@ _SOFTWARE = ("cpu-clock", "task-clock", "page-faults", "context-switches", "cpu-
              "major-faults", "alignment-faults", "emulation-faults", "dummy", "bpf-output",
              "cgroup-switches")  # fmt: skip
 # positions of bit fields in perf_event_attr
-_EXCLUDE_USER, _EXCLUDE_KERNEL, _EXCLUDE_HV, _FREQ, _PRECISE_IP = 4, 5, 6, 10, 15
+_INHERIT, _EXCLUDE_USER, _EXCLUDE_KERNEL, _EXCLUDE_HV, _FREQ, _PRECISE_IP = 1, 4, 5, 6, 10, 15
 _SAMPLE_ID_ALL, _EXCLUDE_HOST, _EXCLUDE_GUEST = 18, 19, 20
 
 
@@ -30,6 +30,7 @@ class Event:
         name: as perf names it in the file, or as perf would name it from the attr.
         type, config: PERF_TYPE_* and what it selects.
         sample_period: occurrences from sample to sample, or samples a second if `by_frequency`.
+        inherit: threads and processes that begin later are counted as well, each by a counter of its own.
         sample_id_all: records that are no samples end with their thread, time and id as well.
         ids: what its samples call it; one for each CPU or thread it was opened on.
     """
@@ -41,6 +42,7 @@ class Event:
     by_frequency: bool
     sample_type: SampleField
     read_format: ReadFormat
+    inherit: bool
     sample_id_all: bool
     ids: tuple[int, ...]
 
@@ -61,6 +63,7 @@ def parse_attr(data: bytes | memoryview, order: ByteOrder, ids: tuple[int, ...])
         by_frequency=_bit(flags, _FREQ),
         sample_type=SampleField(sample_type),
         read_format=ReadFormat(read_format),
+        inherit=_bit(flags, _INHERIT),
         sample_id_all=_bit(flags, _SAMPLE_ID_ALL),
         ids=ids,
     )
@@ -77,8 +80,12 @@ def _default_name(kind: int, config: int, flags: int) -> str:
     elif kind == _TYPE_RAW:
         name = f"raw {config:#x}"
     else:
-        name = f"type {kind} config {config:#x}"
+        name = _unnamed(kind, f"{config:#x}")
     return name + _modifiers(flags)
+
+
+def _unnamed(kind: int, config: str) -> str:
+    return f"type {kind} config {config}"
 
 
 def _modifiers(flags: int) -> str:
@@ -93,6 +100,15 @@ def _modifiers(flags: int) -> str:
         letters += "" if _bit(flags, _EXCLUDE_HOST) else "H"
         letters += "" if _bit(flags, _EXCLUDE_GUEST) else "G"
     return f":{letters}" if letters else ""
+
+
+def with_tracepoint_names(events: Sequence[Event], names: Mapping[int, str]) -> tuple[Event, ...]:
+    """The events, nameless tracepoints by these names (number -> name)."""
+    nameless = _unnamed(_TYPE_TRACEPOINT, "")
+    return tuple(
+        replace(event, name=names[event.config]) if event.config in names and event.name.startswith(nameless) else event
+        for event in events
+    )
 
 
 def owners(events: Sequence[Event]) -> dict[int, int]:

@@ -15,14 +15,16 @@ from offloadbench.kernel.perfdata.byteorder import I8, U8
 from offloadbench.kernel.perfdata.recording import Recording
 from offloadbench.kernel.perfdata.samples import Batch
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.packed import Columns, pack_chains, pack_profile
+from offloadbench.packed import NO_CPU, Columns, pack_chains, pack_profile
 
 # rows of batches are put together once there are this many, or as many as there are rows already
 _MERGE_ROWS = 1 << 18
 # of the word that holds everything but the address; whether a process is the run's own, and its name, have what is left
 _CPU_BITS, _SECOND_BITS, _EVENT_BITS, _MODE_BITS = 16, 16, 8, 3
+_EVENTS_MAX = 1 << _EVENT_BITS
 # a run file keeps CPU, second and process in 16 bits
 _NUMBER_MAX = (1 << 16) - 1
+_NOT_ASKED, _LEFT_OUT = -2, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,27 @@ class _Rows:
     def where(self, chosen: npt.NDArray[np.bool_]) -> _Rows:
         """Some of the rows."""
         return _Rows(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is folded.
+
+    Attributes:
+        events: those that the counts name.
+        asked: for each event of the recording its index in `events`; `_NOT_ASKED`, or `_LEFT_OUT`.
+        window_s: 0 puts every sample in second 0.
+        without_cpu: samples that carry no CPU are taken, as of `NO_CPU`.
+        own: pids of the run's own processes; empty where nobody knows.
+    """
+
+    events: list[ProfileEvent]
+    asked: I8
+    window_start_s: float
+    window_s: float
+    functions: U8 | None
+    without_cpu: bool
+    own: frozenset[int]
 
 
 def fold(
@@ -67,30 +90,60 @@ def fold(
         ProfilerError: samples of an event that was not asked for, or without a CPU; more than 65536 process names.
     """
     asked = _asked(recording, events)
-    callers = _Callers(functions) if functions is not None else None
-    mine = np.array(sorted(own), dtype=np.int32)
+    return _fold(recording, _Wanted(list(events), asked, window_start_s, window_s, functions, False, own))
+
+
+def fold_all(recording: Recording, events: Sequence[ProfileEvent], functions: U8 | None = None) -> list[ProfileCounts]:
+    """All samples of anybody's recording, counted as `fold` does, but in one second and whatever their event and CPU.
+
+    Args:
+        events: one for each event of the recording, in its order.
+        functions: as of `fold`.
+
+    Returns:
+        As many as it takes, since one holds 256 events; events without samples are in none.
+
+    Raises:
+        ProfilerError: more than 65536 process names.
+    """
+    sampled = [index for index, count in enumerate(recording.samples) if count]
+    found = []
+    for first in range(0, len(sampled), _EVENTS_MAX):
+        chosen = sampled[first : first + _EVENTS_MAX]
+        asked = np.full(len(events), _LEFT_OUT, dtype=np.int64)
+        asked[chosen] = np.arange(len(chosen))
+        named = [events[index] for index in chosen]
+        found.append(_fold(recording, _Wanted(named, asked, 0.0, 0.0, functions, True, frozenset())))
+    return found
+
+
+def _fold(recording: Recording, wanted: _Wanted) -> ProfileCounts:
+    callers = _Callers(wanted.functions) if wanted.functions is not None else None
+    mine = np.array(sorted(wanted.own), dtype=np.int32)
     parts: list[_Rows] = []
     pending = merged = outside = 0
     for batch in recording.batches(chains=callers is not None):
-        event = asked[batch.event]
-        if (event < 0).any():
+        event = wanted.asked[batch.event]
+        if (event == _NOT_ASKED).any():
             name = recording.header.events[int(batch.event[event.argmin()])].name
             raise ProfilerError(f"perf recorded {name!r}, which was not asked for", "report this as a bug")
-        if ((batch.cpu < 0) | (batch.cpu > _NUMBER_MAX)).any():
+        no_cpu = (batch.cpu < 0) | (batch.cpu >= NO_CPU)
+        if no_cpu.any() and not wanted.without_cpu:
             raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
-        t_s = batch.time_ns * 1e-9 - window_start_s
-        inside = (t_s >= 0) & (t_s <= window_s)
+        t_s = batch.time_ns * 1e-9 - wanted.window_start_s
+        inside = (t_s >= 0) & (t_s <= wanted.window_s) if wanted.window_s else np.ones(len(t_s), dtype=bool)
         outside += int((~inside).sum())
-        second = np.clip(t_s, 0.0, min(max(window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
+        second = np.clip(t_s, 0.0, min(max(wanted.window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
         chain = callers.number(batch) if callers else np.zeros(len(batch.ip), dtype=np.uint64)
-        rows = _rows(batch, event, second, chain, np.isin(batch.pid, mine))
-        parts.append(_sum_equal(rows if inside.all() else rows.where(inside)))
+        cpu = np.where(no_cpu, NO_CPU, batch.cpu)
+        labels = _Labels(event, cpu, second, chain, np.isin(batch.pid, mine))
+        parts.append(_fold_batch(batch, inside & (event >= 0), labels))
         pending += len(parts[-1])
         if pending > max(_MERGE_ROWS, merged):
             parts = [_merge(parts)]
             pending, merged = 0, len(parts[0])
     chains = callers.chains if callers else []
-    return _counts(recording, list(events), _merge(parts), outside, chains, told=bool(own))
+    return _counts(recording, wanted.events, _merge(parts), outside, chains, told=bool(wanted.own))
 
 
 class _Callers:
@@ -128,29 +181,41 @@ class _Callers:
 
 
 def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
-    """For each event of the recording the index of the one that was asked for; -1 if none was.
+    """For each event of the recording the index of the one that was asked for; `_NOT_ASKED` if none was.
 
     Names are like `cpu-clock`, `cycles:pp`, `instructions/period=2000003/`, `cpu_core/instructions/`.
     """
     indexes = {event.name: index for index, event in enumerate(events)}
     found = [
-        next((index for name, index in indexes.items() if name in re.split("[/:]", event.name)), -1)
+        next((index for name, index in indexes.items() if name in re.split("[/:]", event.name)), _NOT_ASKED)
         for event in recording.header.events
     ]
     return np.array(found, dtype=np.int64)
 
 
-def _rows(batch: Batch, event: I8, second: I8, chain: U8, own: npt.NDArray[np.bool_]) -> _Rows:
-    """A row a sample."""
-    rest = batch.comm.astype(np.uint64) << np.uint64(1) | own.astype(np.uint64)
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What a batch does not say as it is stored, shape (samples,) each."""
+
+    event: I8
+    cpu: I8
+    second: I8
+    chain: U8
+    own: npt.NDArray[np.bool_]
+
+
+def _fold_batch(batch: Batch, kept: npt.NDArray[np.bool_], labels: _Labels) -> _Rows:
+    """The samples that are kept, equal ones put together."""
+    rest = batch.comm.astype(np.uint64) << np.uint64(1) | labels.own.astype(np.uint64)
     for column, bits in (
-        (batch.cpu, _CPU_BITS),
-        (second, _SECOND_BITS),
-        (event, _EVENT_BITS),
+        (labels.cpu, _CPU_BITS),
+        (labels.second, _SECOND_BITS),
+        (labels.event, _EVENT_BITS),
         (batch.mode, _MODE_BITS),
     ):
         rest = rest << np.uint64(bits) | column.astype(np.uint64)
-    return _Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period)
+    rows = _Rows(batch.ip, rest, labels.chain, np.ones(len(rest), dtype=np.uint64), batch.period)
+    return _sum_equal(rows if kept.all() else rows.where(kept))
 
 
 def _merge(parts: Sequence[_Rows]) -> _Rows:

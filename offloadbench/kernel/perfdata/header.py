@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from offloadbench.errors import ProfilerError
-from offloadbench.kernel.perfdata.abi import Feature
+from offloadbench.kernel.perfdata.abi import CPU_MODE_MASK, MISC_BUILD_ID_SIZE, CpuMode, Feature
 from offloadbench.kernel.perfdata.byteorder import BIG, LITTLE, ByteOrder
-from offloadbench.kernel.perfdata.events import ATTR_MIN_BYTES, Event, parse_attr
+from offloadbench.kernel.perfdata.events import ATTR_MIN_BYTES, Event, parse_attr, with_tracepoint_names
+from offloadbench.kernel.perfdata.mappings import KERNEL_NAME
+from offloadbench.kernel.perfdata.tracing import tracepoint_names
 
 _MAGIC = {b"PERFILE2": LITTLE, b"2ELIFREP": BIG}
 _MAGIC_V1 = b"PERFFILE"
@@ -21,6 +23,8 @@ _SECTION_BYTES = 16
 _FEATURE_WORDS = 4
 # no text or event description is longer; a damaged size must not fill the memory
 _FEATURE_MAX_BYTES = 1 << 24
+# struct perf_record_header_build_id: header, pid, 20 bytes and their number, name
+_BUILD_ID_AT, _BUILD_ID_BYTES, _BUILD_ID_SIZE_AT, _BUILD_ID_RECORD_BYTES = 12, 20, 32, 36
 _COPY_AGAIN = "copy the file again from the machine that made it"
 
 
@@ -32,6 +36,7 @@ class Header:
         is_pipe: written by `perf record -o -`: attrs and features come as records among the others.
         command_line: arguments of perf, the program first.
         cpus_online, cpus_available: of the recorded machine; 0 where the file does not say.
+        kernel_build_id: hexadecimal, of the kernel that was recorded.
         events: in the order of the file, which is the order of the event index of samples.
         data_start_byte, data_end_byte: where records lie in the file; no end: up to the end of the file.
     """
@@ -45,6 +50,7 @@ class Header:
     os_release: str | None = None
     perf_version: str | None = None
     arch: str | None = None
+    kernel_build_id: str | None = None
     cpu_description: str | None = None
     command_line: tuple[str, ...] = ()
     cpus_online: int = 0
@@ -161,9 +167,43 @@ def with_feature(header: Header, number: int, data: bytes | memoryview) -> Heade
             word, at = _text(data, at, order)
             words.append(word)
         return replace(header, command_line=tuple(words))
+    if number == Feature.TRACING_DATA:
+        return replace(header, events=with_tracepoint_names(header.events, tracepoint_names(bytes(data))))
+    if number == Feature.BUILD_ID:
+        return _with_build_ids(header, data)
     if number == Feature.EVENT_DESC:
         return _with_names(header, data)
     return header
+
+
+def _with_build_ids(header: Header, data: bytes | memoryview) -> Header:
+    """The header with the build id of the kernel, out of a list of BUILD_ID records."""
+    at = 0
+    while at + _BUILD_ID_RECORD_BYTES <= len(data):
+        _, _, size = header.order.unpack("IHH", data, at)
+        if size < _BUILD_ID_RECORD_BYTES:
+            break
+        header = with_build_id(header, data[at : at + size])
+        at += size
+    return header
+
+
+def with_build_id(header: Header, record: bytes | memoryview) -> Header:
+    """The header with what a BUILD_ID record adds (struct perf_record_header_build_id): only that of the kernel.
+
+    Raises:
+        struct.error: the record is cut.
+    """
+    _, misc, _ = header.order.unpack("IHH", record)
+    if len(record) < _BUILD_ID_RECORD_BYTES:
+        raise struct.error("build id is cut")
+    name = c_string(record[_BUILD_ID_RECORD_BYTES:])
+    if misc & CPU_MODE_MASK != CpuMode.KERNEL or not name.startswith(KERNEL_NAME):
+        return header
+    # perf before 5.10 does not say how long it is
+    size = record[_BUILD_ID_SIZE_AT] if misc & MISC_BUILD_ID_SIZE else _BUILD_ID_BYTES
+    build_id = bytes(record[_BUILD_ID_AT : _BUILD_ID_AT + min(size, _BUILD_ID_BYTES)])
+    return replace(header, kernel_build_id=build_id.hex())
 
 
 def _text(data: bytes | memoryview, at: int, order: ByteOrder) -> tuple[str, int]:

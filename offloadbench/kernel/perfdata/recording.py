@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from offloadbench.errors import ProfilerError
 from offloadbench.kernel.perfdata.header import Header, read_header
+from offloadbench.kernel.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.perfdata.mappings import KernelMapping
+from offloadbench.kernel.perfdata.processes import ProcessMaps
 from offloadbench.kernel.perfdata.samples import Batch, BatchReader
 from offloadbench.kernel.perfdata.scan import Scan
 from offloadbench.kernel.perfdata.stream import RecordReader
@@ -23,6 +25,7 @@ class Recording:
     """What a perf.data file holds.
 
     Attributes:
+        parts: files of records; `perf record --threads` writes one a thread.
         header: facts about the file and its events.
         records: how many there are of each type, by the names of `abi.RecordType`, also inside compressed ones.
         samples: readable ones by event, in the order of `header.events`.
@@ -31,11 +34,14 @@ class Recording:
         unread_samples: what perf itself read from the kernel's counters when it ended (LOST_SAMPLES without a time).
             They are the losses of LOST records once more, and those after the last one.
         kernel_mappings: the kernel and its modules.
+        kernel_symbols: code that the kernel made while it ran.
         problem: what keeps the file from being read whole, in one sentence; empty for a sound file.
         threads: who was called what, and when.
+        maps: which file the code of a process was from, and when.
     """
 
     path: Path
+    parts: tuple[Path, ...]
     header: Header
     records: dict[str, int]
     samples: tuple[int, ...]
@@ -43,8 +49,10 @@ class Recording:
     lost_samples: int
     unread_samples: int
     kernel_mappings: tuple[KernelMapping, ...]
+    kernel_symbols: tuple[KernelSymbol, ...]
     problem: str
     threads: ThreadNames
+    maps: ProcessMaps
 
     @property
     def comms(self) -> list[str]:
@@ -66,11 +74,12 @@ class Recording:
         if not header.events:
             return
         reader = BatchReader(header.events, header.order, self.threads, chains=chains)
-        with _opened(self.path) as stream:
-            for block in RecordReader(stream, header):
-                batch = reader.read(block)
-                if len(batch.ip):
-                    yield batch
+        for part in self.parts:
+            with _opened(part) as stream:
+                for block in RecordReader(stream, header if part is self.parts[0] else _bare(header)):
+                    batch = reader.read(block)
+                    if len(batch.ip):
+                        yield batch
 
 
 def read(path: Path) -> Recording:
@@ -81,7 +90,8 @@ def read(path: Path) -> Recording:
     Raises:
         ProfilerError: no such file, not a perf.data file, of version 1, or cut within its header.
     """
-    with _opened(path) as stream:
+    parts = _parts(path)
+    with _opened(parts[0]) as stream:
         try:
             header, problem = read_header(stream)
         except ProfilerError as error:
@@ -89,12 +99,18 @@ def read(path: Path) -> Recording:
         reader = RecordReader(stream, header)
         scan = Scan(header)
         scan.add(reader)
+    others = []
+    for part in parts[1:]:
+        with _opened(part) as stream:
+            others.append(RecordReader(stream, _bare(header)))
+            scan.add(others[-1])
     if reader.problem and header.data_end_byte is not None:
         # what lies behind the records is missing because they are cut
         problem = ""
-    problems = [problem, reader.problem, *scan.problems()]
+    problems = [problem, reader.problem, *(other.problem for other in others), *scan.problems()]
     return Recording(
         path=path,
+        parts=parts,
         header=scan.header,
         records=scan.records,
         samples=tuple(scan.samples[index] for index in range(len(scan.header.events))),
@@ -102,16 +118,33 @@ def read(path: Path) -> Recording:
         lost_samples=scan.lost_samples,
         unread_samples=scan.unread_samples,
         kernel_mappings=tuple(scan.kernel_mappings),
+        kernel_symbols=tuple(scan.kernel_symbols),
         problem="; ".join(sentence for sentence in problems if sentence),
         threads=ThreadNames(scan.tasks),
+        maps=ProcessMaps(scan.process_maps),
     )
+
+
+def _parts(path: Path) -> tuple[Path, ...]:
+    """The files of records of a recording: itself, or those in the folder that --threads or --kcore writes."""
+    if not path.is_dir():
+        return (path,)
+    first = path / "data"
+    if not first.is_file():
+        raise ProfilerError(f"{path}: a folder without a recording", "give a file that `perf record` wrote")
+    return (first, *sorted(path.glob("data.[0-9]*"), key=lambda part: (len(part.name), part.name)))
+
+
+def _bare(header: Header) -> Header:
+    """The header for a file of records alone."""
+    return replace(header, data_start_byte=0, data_end_byte=None)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ProfilerError(f"{path}: not a file", "for `perf record --threads` or --kcore: record without them")
+            raise ProfilerError(f"{path}: not a file", "give a file that `perf record` wrote")
         with path.open("rb", buffering=0) as stream:
             yield stream
     except OSError as error:

@@ -12,7 +12,8 @@ from offloadbench.kernel.perfdata.byteorder import I2, I4, U1, U8, ByteOrder
 from offloadbench.kernel.perfdata.chains import ChainReader, Chains
 from offloadbench.kernel.perfdata.events import Event, has_times
 from offloadbench.kernel.perfdata.layout import sample_layout
-from offloadbench.kernel.perfdata.selection import SampleSelector, Selection
+from offloadbench.kernel.perfdata.selection import Selection
+from offloadbench.kernel.perfdata.selector import SampleSelector
 from offloadbench.kernel.perfdata.stream import Block
 from offloadbench.kernel.perfdata.threads import ThreadNames
 
@@ -31,6 +32,7 @@ class Batch:
         pid, tid: process and thread; -1 where samples carry none.
         cpu: -1 where samples carry none.
         time_ns: on the clock of the recording; 0 where samples carry none.
+        clock: what orders samples and the records about threads and mappings: the time, or the number of the record.
         period: weight of the sample, in occurrences of its event.
         event: index into the events of the recording.
         comm: index into the comms of the recording: the thread's name when the sample was taken.
@@ -43,6 +45,7 @@ class Batch:
     tid: I4
     cpu: I4
     time_ns: U8
+    clock: U8
     period: U8
     event: I2
     comm: I4
@@ -75,6 +78,7 @@ class BatchReader:
         cpu, _ = order.halves(self._field(words, chosen, SampleField.CPU, _MINUS_ONES))
         time_ns = self._field(words, chosen, SampleField.TIME, _ZERO)
         clock = time_ns if self._has_times else chosen.ordinals.astype(np.uint64)
+        period = self._field(words, chosen, SampleField.PERIOD, self._periods[chosen.layout])
         return Batch(
             ip=self._field(words, chosen, SampleField.IP, _ZERO),
             mode=mode,
@@ -82,7 +86,8 @@ class BatchReader:
             tid=tid,
             cpu=cpu,
             time_ns=time_ns,
-            period=self._field(words, chosen, SampleField.PERIOD, self._periods[chosen.event]),
+            clock=clock,
+            period=period if chosen.grown is None else np.where(chosen.grown > 0, chosen.grown, period),
             event=chosen.event.astype(np.int16),
             comm=self._threads.comm_at(tid, clock),
             chains=self._chains.read(words, chosen, mode) if self._chains else None,
@@ -94,5 +99,5 @@ class BatchReader:
         if words_of.all() and (words_of == words_of[0]).all():
             found: U8 = words[chosen.starts + words_of[0]]
             return found
-        at = words_of[chosen.event]
+        at = words_of[chosen.layout]
         return np.where(at > 0, words[chosen.starts + at], missing)

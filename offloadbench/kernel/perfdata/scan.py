@@ -12,26 +12,41 @@ import numpy as np
 from offloadbench.kernel.perfdata.abi import (
     CPU_MODE_MASK,
     EVENT_UPDATE_NAME,
+    MISC_FORK_EXEC,
     MISC_LOST_SAMPLES_BPF,
+    MISC_MMAP_DATA,
+    PROT_EXEC,
     WORD_BYTES,
     CpuMode,
     ReadFormat,
     RecordType,
 )
 from offloadbench.kernel.perfdata.byteorder import U8
-from offloadbench.kernel.perfdata.events import ATTR_MIN_BYTES, Event, has_times, owners, parse_attr
-from offloadbench.kernel.perfdata.header import Header, c_string, with_feature
+from offloadbench.kernel.perfdata.events import (
+    ATTR_MIN_BYTES,
+    Event,
+    has_times,
+    owners,
+    parse_attr,
+    with_tracepoint_names,
+)
+from offloadbench.kernel.perfdata.header import Header, c_string, with_build_id, with_feature
+from offloadbench.kernel.perfdata.ksymbols import KernelSymbol, kernel_symbol
 from offloadbench.kernel.perfdata.layout import NO_TRAILER, trailer
 from offloadbench.kernel.perfdata.mappings import KernelMapping, kernel_mapping
-from offloadbench.kernel.perfdata.selection import SampleSelector, Selection
+from offloadbench.kernel.perfdata.processes import MapRecord, mapped
+from offloadbench.kernel.perfdata.selection import Selection
+from offloadbench.kernel.perfdata.selector import SampleSelector
 from offloadbench.kernel.perfdata.stream import Block, RecordReader
 from offloadbench.kernel.perfdata.threads import TaskRecord
+from offloadbench.kernel.perfdata.tracing import tracepoint_names
 
 # types above are not known to this reader; they are counted together
 _UNKNOWN_TYPE = 255
 _NO_TIME = 2**64 - 1
 # offsets in bytes, from the record header
-_BODY, _MMAP_NAME, _MMAP2_NAME, _UPDATE_NAME, _FEATURE_DATA, _COMM_NAME = 8, 40, 72, 24, 16, 16
+_BODY, _MMAP_NAME, _MMAP2_PROTECTION, _MMAP2_NAME = 8, 40, 64, 72
+_KSYMBOL_NAME, _UPDATE_NAME, _FEATURE_DATA, _COMM_NAME = 24, 24, 16, 16
 
 
 class Scan:
@@ -41,6 +56,8 @@ class Scan:
         self.header = header
         self.tasks: list[TaskRecord] = []
         self.kernel_mappings: list[KernelMapping] = []
+        self.kernel_symbols: list[KernelSymbol] = []
+        self.process_maps: list[MapRecord] = []
         self.samples: Counter[int] = Counter()
         self.lost_records = self.lost_samples = self.unread_samples = 0
         self._counts = np.zeros(_UNKNOWN_TYPE + 1, dtype=np.int64)
@@ -52,12 +69,14 @@ class Scan:
             RecordType.MMAP2: self._mmap2,
             RecordType.LOST: self._lost,
             RecordType.LOST_SAMPLES: self._lost_samples,
+            RecordType.KSYMBOL: self._ksymbol,
         }
         if header.is_pipe:
             self._handlers |= {
                 RecordType.ATTR: self._attr,
                 RecordType.EVENT_UPDATE: self._event_update,
                 RecordType.FEATURE: self._feature,
+                RecordType.BUILD_ID: self._build_id,
             }
         self._is_handled = np.array([number in self._handlers for number in range(_UNKNOWN_TYPE + 1)])
         self._use_events(header.events)
@@ -93,6 +112,8 @@ class Scan:
                 self._count_samples(self._selector.select(block))
         for kind, count in reader.special.items():
             self._counts[kind] += count
+        names = tracepoint_names(bytes(reader.tracing))
+        self.header = replace(self.header, events=with_tracepoint_names(self.header.events, names))
 
     def _handle(self, block: Block, index: int, kind: int, header: U8) -> None:
         begin = int(block.starts[index]) * WORD_BYTES
@@ -135,21 +156,38 @@ class Scan:
         name = c_string(record[_COMM_NAME : len(record) - trailer_bytes])
         self.tasks.append(TaskRecord(time_ns if self._has_times else ordinal, tid, name=name))
 
-    def _fork(self, record: memoryview, _: int, ordinal: int) -> None:
-        (_, _, tid, parent_tid), (time_ns, _) = self._unpack("iiii", record), self._trailer(record)
-        self.tasks.append(TaskRecord(time_ns if self._has_times else ordinal, tid, parent_tid=parent_tid))
+    def _fork(self, record: memoryview, misc: int, ordinal: int) -> None:
+        (pid, parent_pid, tid, parent_tid), (time_ns, _) = self._unpack("iiii", record), self._trailer(record)
+        clock = time_ns if self._has_times else ordinal
+        self.tasks.append(TaskRecord(clock, tid, parent_tid=parent_tid))
+        if pid != parent_pid:
+            self.process_maps.append(MapRecord(clock, pid, parent_pid=pid if misc & MISC_FORK_EXEC else parent_pid))
 
-    def _mmap(self, record: memoryview, misc: int, _: int) -> None:
-        self._kernel_mapping(record, misc, _MMAP_NAME)
+    def _mmap(self, record: memoryview, misc: int, ordinal: int) -> None:
+        self._mapping(record, misc, ordinal, _MMAP_NAME, runs=not misc & MISC_MMAP_DATA)
 
-    def _mmap2(self, record: memoryview, misc: int, _: int) -> None:
-        self._kernel_mapping(record, misc, _MMAP2_NAME)
+    def _mmap2(self, record: memoryview, misc: int, ordinal: int) -> None:
+        (protection,) = self._unpack("I", record, _MMAP2_PROTECTION)
+        self._mapping(record, misc, ordinal, _MMAP2_NAME, runs=bool(protection & PROT_EXEC))
 
-    def _kernel_mapping(self, record: memoryview, misc: int, name_at: int) -> None:
-        if misc & CPU_MODE_MASK != CpuMode.KERNEL:
-            return
+    def _mapping(self, record: memoryview, misc: int, ordinal: int, name_at: int, *, runs: bool) -> None:
         start, size_bytes, page_offset = self._unpack("QQQ", record, _BODY + WORD_BYTES)
-        self.kernel_mappings.append(kernel_mapping(start, size_bytes, page_offset, c_string(record[name_at:])))
+        (time_ns, trailer_bytes) = self._trailer(record)
+        path = c_string(record[name_at : len(record) - trailer_bytes])
+        if misc & CPU_MODE_MASK == CpuMode.KERNEL:
+            self.kernel_mappings.append(kernel_mapping(start, size_bytes, page_offset, path))
+        elif misc & CPU_MODE_MASK == CpuMode.USER:
+            clock = time_ns if self._has_times else ordinal
+            (pid,) = self._unpack("i", record)
+            self.process_maps.append(mapped(clock, pid, start, start + size_bytes, path, runs=runs))
+
+    def _ksymbol(self, record: memoryview, _: int, __: int) -> None:
+        address, size_bytes, kind, flags = self._unpack("QIHH", record)
+        _, trailer_bytes = self._trailer(record)
+        name = c_string(record[_KSYMBOL_NAME : len(record) - trailer_bytes])
+        symbol = kernel_symbol(address, size_bytes, kind, flags, name)
+        if symbol:
+            self.kernel_symbols.append(symbol)
 
     def _lost(self, record: memoryview, _: int, __: int) -> None:
         (_, lost) = self._unpack("QQ", record)
@@ -181,6 +219,9 @@ class Scan:
     def _feature(self, record: memoryview, _: int, __: int) -> None:
         (number,) = self._unpack("Q", record)
         self.header = with_feature(self.header, number, record[_FEATURE_DATA:])
+
+    def _build_id(self, record: memoryview, _: int, __: int) -> None:
+        self.header = with_build_id(self.header, record)
 
     def _unpack(self, layout: str, record: memoryview, at: int = _BODY) -> tuple[int, ...]:
         return self.header.order.unpack(layout, record, at)

@@ -30,6 +30,8 @@ _RUN_GROWTH = 16
 _TRAILED = (RecordType.AUXTRACE, RecordType.TRACING_DATA)
 _PACKED = (RecordType.COMPRESSED, RecordType.COMPRESSED2)
 _SPECIAL = np.array([*_TRAILED, *_PACKED], dtype=np.uint64)
+# the formats of all tracepoints of a kernel, with its symbols, take some 10 MB
+_KEPT_MAX_BYTES = 1 << 26
 _COMPRESSED2_HEADER_BYTES = 16
 _COMPRESSED2_MAX_BYTES = 1 << 16
 
@@ -77,6 +79,8 @@ class _Cutter:
     def __init__(self, order: ByteOrder, position: int, stream_name: str) -> None:
         self.waiting = b""
         self.skip_bytes = 0
+        self.kept: bytearray | None = None
+        """What is skipped goes here, unless it is None."""
         self._order = order
         self._position = position
         self._stream_name = stream_name
@@ -95,6 +99,8 @@ class _Cutter:
         at = 0
         while True:
             skipped = min(self.skip_bytes, len(data) - at)
+            if self.kept is not None and len(self.kept) < _KEPT_MAX_BYTES:
+                self.kept += data[at : at + skipped]
             self.skip_bytes -= skipped
             at += skipped
             size, kind = self._next(data, at)
@@ -195,11 +201,13 @@ class RecordReader:
 
     Attributes:
         problem: afterwards, why it ended early; empty if it did not.
+        tracing: description of the formats of tracepoints, of a pipe; empty without.
         special: record type -> count, of records that are in no block: compressed ones, and those before a trace.
     """
 
     def __init__(self, stream: BinaryIO, header: Header) -> None:
         self.problem = ""
+        self.tracing = bytearray()
         self.special: Counter[int] = Counter()
         self._stream = stream
         self._position = header.data_start_byte
@@ -223,6 +231,7 @@ class RecordReader:
                     yield from self._unpack(part)
                 else:
                     self._outer.skip_bytes = self._trailing_bytes(part)
+                    self._outer.kept = self.tracing if part.kind == RecordType.TRACING_DATA else None
         except _DamagedError as damage:
             self.problem = str(damage)
         try:
