@@ -95,9 +95,12 @@ def _fill(connection: socket.socket, order: dict[str, Any]) -> None:
 
 
 def _together(threads: list[threading.Thread]) -> None:
-    for thread in threads:
+    """The first one's work in the main thread: who watches a process's thread knows it by the process's id."""
+    first, *others = threads
+    for thread in others:
         thread.start()
-    for thread in threads:
+    first.run()
+    for thread in others:
         thread.join()
 
 

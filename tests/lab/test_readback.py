@@ -27,7 +27,11 @@ from tests.unit.test_isolation import TRAPS
 # again before every block, so nothing is left of it for the next trial
 DISTURBANCES: list[tuple[str, str, list[str]]] = [
     ("dut", "ethtool -K {nic} tso off tx off", ["tx-tcp-segmentation on -> off"]),
-    ("dut", "ethtool -K {nic} tso off; ethtool -K {nic} tso on", ["features changed, and changed back"]),
+    (
+        "dut",
+        "ethtool -K {nic} tx-tcp6-segmentation off; ethtool -K {nic} tx-tcp6-segmentation on",
+        ["features changed, and changed back"],
+    ),
     ("dut", "ip link set {nic} mtu 1400", ["MTU 1500 -> 1400"]),
     ("dut", "ip link set {nic} mtu 1400; ip link set {nic} mtu 1500", ["MTU 1500 -> 1400 -> 1500"]),
     ("dut", "ip link set {nic} gso_max_segs 7", ["gso_max_segs 65535 -> 7"]),

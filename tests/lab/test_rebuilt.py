@@ -36,11 +36,20 @@ def site(
         yield opened
 
 
+# SO_NETNS_COOKIE (Linux 5.14): counted up for every namespace, where an inode is given again
+_COOKIE = "import socket; print(int.from_bytes(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8), 'little'))"
+
+
+def _cookie(namespace: str | None) -> int:
+    command = ["ip", "netns", "exec", str(namespace), sys.executable, "-I", "-c", _COOKIE]
+    return int(subprocess.check_output(command, text=True))
+
+
 def _identity(site: Site) -> tuple[object, ...]:
-    """Inodes of both namespaces, and the MTUs of the links in them."""
+    """Cookies of both namespaces, and the MTUs of the links in them."""
     ends = (site.bed.dut, site.bed.peer)
-    inodes = [(netns.RUN_NETNS / str(end.namespace)).stat().st_ino for end in ends]
-    return (*inodes, *(link.read(end.ifname, end.namespace).mtu_bytes for end in ends))
+    cookies = [_cookie(end.namespace) for end in ends]
+    return (*cookies, *(link.read(end.ifname, end.namespace).mtu_bytes for end in ends))
 
 
 def _answers(site: Site) -> bool:
