@@ -37,8 +37,8 @@ ROWS_MIN = 2000
 _PR_SET_TIMERSLACK = 29
 # how often orders and new connections are looked for
 _LOOK_NS = 50_000_000
-# a dump of a machine's sockets may take long (2 to 4 ms where the kernel's table is large): it gets this share of the time
-# at most, so that a connection is found within a second, and ticks are missed for it in so small a share
+# a dump of a machine's sockets may take long, 2 to 4 ms where the kernel's table is large: it gets this share of the
+# time at most, so that a connection is found within a second, and few ticks are missed for it
 _DUMP_RATIO = 0.004
 
 
