@@ -173,5 +173,6 @@ def test_a_cpu_that_waits_for_the_disk_is_idle() -> None:
     if ticked[1] < 0.1:
         pytest.skip("others leave this CPU no time to be idle")
     # a clock that takes the wait for work finds that much less idle time
-    assert exact[0] >= exact[1] > 0.05
+    # all of it may be that wait: then the two differ by rounding
+    assert exact[0] + 1e-9 >= exact[1] > 0.05
     assert exact == pytest.approx(ticked, abs=0.05)
