@@ -66,7 +66,7 @@ def test_the_plan_of_a_batch_is_one_that_it_reads_and_shows_every_key(tmp_path: 
     assert example is not None
     path = tmp_path / "plan.toml"
     path.write_text(example[1])
-    sweep = batch_plan.read(path)
+    sweep, _ = batch_plan.read(path)
     # iscsi-write knows sndbuf too: no workload has nothing new at a point
     assert len(sweep.points) == math.prod(len(values) for values in sweep.axes.values())
     for field in msgspec.structs.fields(BatchPlan):
