@@ -75,7 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cached-rtt", metavar="MS", type=float, default=0.0, help="in the route's metrics; default: none"
     )
     model.add_argument(
-        "--window", metavar="BYTES", type=_positive, help="the client's; default: 65535, live twice what is expected"
+        "--window",
+        metavar="BYTES",
+        type=_positive,
+        help="the client's; default: 65535, live twice what is expected, if that is more",
     )
     model.add_argument(
         "--sndbuf", metavar="BYTES", type=_positive, help="default: 16384; live: the kernel's own, else SO_SNDBUF"
