@@ -1,4 +1,4 @@
-"""First flights that kernels 2.6.18, 2.6.18-274.el5 and 2.6.27 sent, as they were captured, and what is true of each."""
+"""First flights of kernels 2.6.18, 2.6.18-274.el5 and 2.6.27 as they were captured, and what is true of each."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from offloadbench.analysis.initcwnd.flight import Flight
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Options, Segment, options
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Options, Segment, options, timestamps
 
 CLIENT, SERVER, BETWEEN, UNKNOWN = "client", "server", "between", "unknown"
 _WRAP, _HALF = 1 << 32, 1 << 31
@@ -50,6 +50,7 @@ class Flow:
     first: Flight | None = None
     bursts: list[tuple[Flight, int]] = field(default_factory=list)
     client_packets: int = 0
+    _client_options: bytes = b""
     _open: Flight | None = None
     _isn: int = 0
     _sent: int = 0
@@ -123,7 +124,8 @@ class Flow:
         if segment.payload_bytes and self._request is None:
             self._request = (segment.seq + segment.payload_bytes) % _WRAP, time_ns
         if self._open:
-            self._open.acknowledge(time_ns, offset, self._acts_after_ns)
+            self._open.acknowledge(time_ns, offset, self._acts_after_ns, self._new_stamp(segment))
+        self._client_options = segment.options
 
     def from_server(self, time_ns: int, segment: Segment, frame_bytes: int) -> None:
         if self._request and (segment.ack - self._request[0]) % _WRAP < _HALF:
@@ -135,6 +137,7 @@ class Flow:
             return
         offset = self._offset(segment.seq)
         pushed = bool(segment.flags & (PSH | FIN))
+        self._hear_echo(time_ns, segment)
         if self._open and not self._open.add(time_ns, offset, segment.payload_bytes, frame_bytes, pushed=pushed):
             self._open = None
         if self._open is None and offset >= self._sent and self._begins(time_ns):
@@ -144,6 +147,20 @@ class Flow:
         self._count_round(time_ns, offset + segment.payload_bytes)
         self._sent = max(self._sent, offset + segment.payload_bytes)
         self._last_data_ns = time_ns
+
+    def _new_stamp(self, segment: Segment) -> int | None:
+        """TSval of a client's segment; None unless it is newer than the one before, as only then its echo tells."""
+        now, before = timestamps(segment.options), timestamps(self._client_options)
+        return now[0] if now and before and 0 < (now[0] - before[0]) % _WRAP < _HALF else None
+
+    def _hear_echo(self, time_ns: int, segment: Segment) -> None:
+        flight = self._open
+        stamps = timestamps(segment.options) if flight and flight.stamp is not None else None
+        if flight is None or stamps is None or not flight.acted(time_ns, stamps[1]):
+            return
+        # the ACK went to the server and its echo came back in that time
+        if self.to_server_ns is not None and flight.ack_ns is not None:
+            self.to_server_ns = min(self.to_server_ns, time_ns - flight.ack_ns)
 
     @property
     def _acts_after_ns(self) -> int:

@@ -24,6 +24,7 @@ _U16 = struct.Struct(">H")
 _IPV4_HEAD = struct.Struct(">BBHHH")
 _IPV6_HEAD = struct.Struct(">HB")
 _TCP_HEAD = struct.Struct(">HHIIBBH")
+_STAMPS = struct.Struct(">II")
 
 
 class Segment(NamedTuple):
@@ -136,7 +137,7 @@ def _tcp(data: bytes, at: int, end: int, addresses: bytes, notes: Counter[str]) 
         flags,
         window,
         payload,
-        data[at + 20 : at + header] if flags & SYN else b"",
+        data[at + 20 : at + header],
     )
 
 
@@ -163,3 +164,19 @@ def options(raw: bytes) -> Options:
             timestamps = True
         at += length
     return Options(mss_bytes, scale, timestamps)
+
+
+def timestamps(raw: bytes) -> tuple[int, int] | None:
+    """TSval and TSecr (RFC 7323) among a segment's options; None where there are none, or they are cut off."""
+    at = 0
+    while at < len(raw):
+        if raw[at] == _NOP:
+            at += 1
+            continue
+        length = raw[at + 1] if at + 1 < len(raw) else 0
+        if raw[at] == _END or length < 2:
+            break
+        if raw[at] == _TIMESTAMPS:
+            return _STAMPS.unpack_from(raw, at + 2) if length == 10 and at + 10 <= len(raw) else None
+        at += length
+    return None
