@@ -115,7 +115,7 @@ def _tshark(link_type: int, frames: list[bytes], folder: Path) -> list[dict[str,
 def seen_by_tshark(folder: Path) -> dict[str, dict[str, str]]:
     """Every case as tshark reads it."""
     made = {case: tunnels.frame(case[0], case[1].split(), case[2]) for case in CASES}
-    seen = {}
+    seen: dict[str, dict[str, str]] = {}
     for link_type in sorted({number for number, _ in made.values()} - _UNKNOWN_TO_TSHARK):
         cases = [case for case, (number, _) in made.items() if number == link_type]
         shown = _tshark(link_type, [made[case][1] for case in cases], folder)
@@ -268,6 +268,17 @@ def test_what_holds_no_tcp_is_named(link_type: int, data: bytes, carries: str) -
     assert read(link_type, data) == Ignored("no TCP", carries)
 
 
+def test_a_packet_is_no_longer_than_what_it_came_in() -> None:
+    """As tshark counts it; damage may claim any length."""
+    for stack in ([], ["ip4", "udp", "vxlan", "eth"]):
+        link_type, whole = tunnels.frame("raw", stack)
+        at = len(whole) - 100 - len(tunnels.OPTIONS) - 40
+        claiming = whole[: at + 2] + b"\x72\x00" + whole[at + 4 :]
+        assert read(link_type, claiming) == _expected(4)
+        # a file that does not know how long the frame was
+        assert read(link_type, claiming, 1) == _expected(4)
+
+
 def test_what_an_icmp_error_quotes_is_no_segment() -> None:
     quoted = tunnels.ip(tunnels.tcp(), 4).data[:40]
     data = tunnels.ip(tunnels.Made("udp", bytes([3, 4]) + bytes(6) + quoted), 4).data
@@ -310,10 +321,10 @@ def test_a_capture_of_nothing_that_is_read_says_so_by_name_and_number() -> None:
 MSS = 1448
 
 
-def _wrapped(link: str, stack: str, version: int, **settings: object) -> list[Record]:
+def _wrapped(link: str, stack: str, version: int) -> list[Record]:
     """A conversation whose first flight is ten segments, inside `stack`."""
     found = []
-    for record in answer([5 * MSS, 5 * MSS], 20 * MSS, link=Link("raw", version), wire=True, **settings):
+    for record in answer([5 * MSS, 5 * MSS], 20 * MSS, link=Link("raw", version), wire=True):
         made = tunnels.Made(_VERSIONS[version], record.data)
         for name in reversed(stack.split()):
             made = tunnels.LAYERS[name].wrap(made)

@@ -41,7 +41,7 @@ class Frame:
 
     Attributes:
         at: where the next header begins.
-        end: of the packet that the last IP header claims; before that, of the frame.
+        end: of the last IP packet; before that, of the frame on the wire.
         addresses: of the last IP header, source before destination.
         fragment: the last IP packet is the first of several fragments.
     """
@@ -76,12 +76,12 @@ def find(link_type: int, data: bytes, original_bytes: int) -> Place | Ignored:
     """The TCP header in a frame of `original_bytes` on the wire, of which `data` is captured."""
     if link_type == link_types.ETHERNET and data[12:15] == _PLAIN and len(data) >= _PLAIN_BYTES:
         total, fragment, protocol = _PLAIN_HEAD.unpack_from(data, 16)
-        if protocol == _TCP and total and not fragment & 0x3FFF:
+        if protocol == _TCP and total and not fragment & 0x3FFF and 14 + total <= original_bytes:
             return Place(34, 14 + total, data[26:34])
     header: Header | None = _LINKS.get(link_type)
     if header is None:
         return _unread(link_types.name(link_type))
-    frame = Frame(data, 0, original_bytes)
+    frame = Frame(data, 0, max(original_bytes, len(data)))
     try:
         for _ in range(_MOST_HEADERS):
             header = header(frame)
@@ -313,10 +313,8 @@ def _ipv4(frame: Frame) -> Header | None:
         _leave(CONTRADICTION)
     if fragment & 0x1FFF:
         _leave(FRAGMENT)
+    _end(frame, total and at + total)
     frame.fragment = fragment & 0x2000 != 0
-    # 0: a super-packet beyond 64 KB (BIG TCP), or one of a driver that leaves the length to the NIC
-    if total:
-        frame.end = at + total
     frame.addresses = frame.data[at + 12 : at + 20]
     frame.at = at + 4 * (version & 15)
     return _by_protocol(frame, protocol)
@@ -327,13 +325,20 @@ def _ipv6(frame: Frame) -> Header | None:
     version, length, protocol = _IPV6_HEAD.unpack_from(frame.data, at)
     if version >> 4 != 6:
         _leave(CONTRADICTION)
-    frame.fragment = False
     frame.at = at + 40
-    # 0: a super-packet beyond 64 KB
-    if length:
-        frame.end = frame.at + length
+    _end(frame, length and frame.at + length)
+    frame.fragment = False
     frame.addresses = frame.data[at + 8 : at + 40]
     return _by_protocol(frame, protocol)
+
+
+def _end(frame: Frame, claimed: int) -> None:
+    """Where a packet ends: never behind what it came in, except where that is a fragment.
+
+    0 is claimed by a super-packet beyond 64 KB (BIG TCP), and by drivers that leave the length to the NIC.
+    """
+    if claimed:
+        frame.end = claimed if frame.fragment else min(claimed, frame.end)
 
 
 def _by_protocol(frame: Frame, protocol: int) -> Header | None:
