@@ -202,7 +202,7 @@ class Flow:
 
     def from_client(self, time_ns: int, segment: Segment) -> None:
         """A client's segment that is no SYN."""
-        self._hear_payload(segment.seq, segment.payload_bytes)
+        new = self._hear_payload(segment.seq, segment.payload_bytes)
         if not segment.flags & ACK:
             return
         if not self.synacks:
@@ -213,7 +213,8 @@ class Flow:
         offset = self._offset(segment.ack)
         self._acked = max(self._acked, offset)
         self._window = segment.window << self._scale
-        if segment.payload_bytes and self._request is None:
+        # what is repeated may have been answered already
+        if new and self._request is None:
             self._request = (segment.seq + segment.payload_bytes) % _WRAP, time_ns
         if self._open:
             if offset <= self._open.base:
@@ -256,15 +257,15 @@ class Flow:
         self._sent = max(self._sent, offset + payload_bytes)
         self._last_data_ns = time_ns
 
-    def _hear_payload(self, seq: int, payload_bytes: int) -> None:
-        """New payload of the client, which what comes next may answer; a repetition or a keep-alive is none."""
-        if not payload_bytes:
-            return
+    def _hear_payload(self, seq: int, payload_bytes: int) -> bool:
+        """Whether it is new payload of the client, which what comes next may answer; a keep-alive is none."""
         end = (seq + payload_bytes) % _WRAP
-        if self._client_end is None or 0 < (end - self._client_end) % _WRAP < _HALF:
-            self._client_end = end
-            if self._open:
-                self._open.asked = True
+        if not payload_bytes or (self._client_end is not None and not 0 < (end - self._client_end) % _WRAP < _HALF):
+            return False
+        self._client_end = end
+        if self._open:
+            self._open.asked = True
+        return True
 
     def _new_stamp(self, segment: Segment) -> int | None:
         """TSval of a client's segment; None unless it is newer than the one before, as only then its echo tells."""

@@ -219,10 +219,12 @@ def _more_waiting(flow: Flow, flight: Flight) -> bool | None:
 
 def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
     """Nothing follows the flight, although there was time for it."""
+    if flow.fin_offset == flight.end:
+        return True
     if flight.next_ns is not None or flight.retransmitted or not flight.pushed:
         return False
     answer_ns = _answer_ns(flow, flight)
-    return flow.fin_offset == flight.end or answer_ns is None or end_ns > answer_ns + _within_ns(flow)
+    return answer_ns is None or end_ns > answer_ns + _within_ns(flow)
 
 
 def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> Observation:
