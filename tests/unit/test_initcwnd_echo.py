@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.flow import Flow, flows
+from offloadbench.analysis.initcwnd.connections import connections
+from offloadbench.analysis.initcwnd.flow import Flow
 from offloadbench.analysis.initcwnd.packet import ACK, SYN, Segment, timestamps
 from offloadbench.analysis.initcwnd.scoring import score_capture
 from tests.unit.real_kernels import TRUTH, capture
@@ -60,7 +61,7 @@ def slow_server(side: str, *, tick_ms: int = 1, first_ms: int = 1000, stamped: b
     client(81, ACK, 1101, 5001 + 2 * MSS)
     for number in range(2, 6):
         server(93 + number / 100, ACK, 5001 + number * MSS, 1101, MSS, heard_ms=81)
-    (flow,) = flows(sorted(found, key=lambda one: one[0]))
+    (flow,) = connections(sorted(found, key=lambda one: one[0])).flows
     return flow
 
 

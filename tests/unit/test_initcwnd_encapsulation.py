@@ -174,7 +174,7 @@ def test_a_frame_that_is_cut_is_found_or_named(nest: tuple[int, bytes, int], dat
     # options and payload may be cut off, and change nothing else
     if kept >= len(whole) - 100 - len(tunnels.OPTIONS):
         assert isinstance(found, Segment)
-        assert found._replace(options=tunnels.OPTIONS) == _expected(version)
+        assert found._replace(options=tunnels.OPTIONS, cut_bytes=0) == _expected(version)
     else:
         assert isinstance(found, Ignored)
         assert found.reason == "cut off by the snap length before the end of the TCP header"

@@ -25,6 +25,7 @@ class Segment(NamedTuple):
         window: as sent, unscaled.
         payload_bytes: from the IP header, so that a snap length does not matter.
         options: raw, as far as captured.
+        cut_bytes: captured bytes of a frame whose snap length hides options; 0 where they are whole.
     """
 
     source: bytes
@@ -35,14 +36,20 @@ class Segment(NamedTuple):
     window: int
     payload_bytes: int
     options: bytes
+    cut_bytes: int = 0
 
 
 class Options(NamedTuple):
-    """Of a SYN. None: not offered."""
+    """Of a SYN. None: not offered, or hidden by the snap length.
+
+    Attributes:
+        cut_bytes: captured bytes of a frame whose snap length hides some of them; 0 where nothing is missing.
+    """
 
     mss_bytes: int | None
     scale: int | None
     timestamps: bool
+    cut_bytes: int = 0
 
 
 def segment(link_type: int, data: bytes, original_bytes: int, notes: Counter[Ignored]) -> Segment | None:
@@ -71,17 +78,23 @@ def segment(link_type: int, data: bytes, original_bytes: int, notes: Counter[Ign
         window,
         payload,
         data[at + 20 : at + header],
+        len(data) if len(data) < at + header else 0,
     )
 
 
-def options(raw: bytes) -> Options:
-    """RFC 9293 and 7323; a damaged list is read as far as it makes sense."""
+def options(raw: bytes, cut_bytes: int = 0) -> Options:
+    """Of a SYN (RFC 9293 and 7323); a damaged list is read as far as it makes sense.
+
+    Args:
+        cut_bytes: see `Segment`.
+    """
     mss_bytes = scale = None
     timestamps = False
     at = 0
     while at < len(raw):
         kind = raw[at]
         if kind == _END:
+            cut_bytes = 0
             break
         if kind == _NOP:
             at += 1
@@ -96,7 +109,9 @@ def options(raw: bytes) -> Options:
         elif kind == _TIMESTAMPS and length == 10:
             timestamps = True
         at += length
-    return Options(mss_bytes, scale, timestamps)
+    # all that is asked for stands before the cut
+    whole = mss_bytes is not None and scale is not None and timestamps
+    return Options(mss_bytes, scale, timestamps, 0 if whole else cut_bytes)
 
 
 def timestamps(raw: bytes) -> tuple[int, int] | None:
