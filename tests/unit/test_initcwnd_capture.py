@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, PSH, SYN
 from offloadbench.analysis.initcwnd.prediction import predict
-from offloadbench.analysis.initcwnd.scenario import scenarios
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
+from offloadbench.analysis.initcwnd.vectors import scenarios
 from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS
 from offloadbench.errors import UsageError
 from tests.conftest import DATA
