@@ -25,7 +25,10 @@ _LIVE = (
     "server", "repeats", "output", "force", "rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics",
     "response",
 )  # fmt: skip
-_SOCKET = ("tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle")
+_SOCKET = (
+    "tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle", "fin", "route_rtt",
+    "tso_win_divisor", "no_metrics_save",
+)  # fmt: skip
 # source -> what may be said beside it
 _OPTIONS = {
     "nic": {"format", "initcwnd", "window", "sndbuf", *_LIVE},
@@ -87,6 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--writes", metavar="LIST", type=_sizes, default=[100_000], help="100000 (default), or 2x7240,500"
     )
     model.add_argument("--nodelay", action="store_true", help="TCP_NODELAY")
+    model.add_argument("--fin", action="store_true", help="the application closes after the last write")
+    model.add_argument("--route-rtt", metavar="MS", type=float, default=0.0, help="rtt of the route; default: none")
+    model.add_argument("--no-metrics-save", action="store_true", help="tcp_no_metrics_save 1: connections leave no RTT")
+    model.add_argument("--tso-win-divisor", metavar="N", type=_count, default=3, help="tcp_tso_win_divisor; default: 3")
     model.add_argument("--cwnd-before", metavar="N", type=_positive, help="an old connection with this cwnd ...")
     model.add_argument("--idle", metavar="S", type=float, help="... that was silent for so long")
     probe_live.add_arguments(initcwnd)
@@ -95,6 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
@@ -143,7 +156,7 @@ def _line(data: dict[str, Any]) -> None:
 
 def _vectors(path: Path) -> None:
     from offloadbench.analysis.initcwnd.prediction import predict
-    from offloadbench.analysis.initcwnd.scenario import scenarios
+    from offloadbench.analysis.initcwnd.vectors import scenarios
 
     try:
         text = path.read_bytes()
@@ -161,7 +174,7 @@ def _model(arguments: argparse.Namespace) -> None:
 
     if (arguments.cwnd_before is None) != (arguments.idle is None):
         raise UsageError("--cwnd-before and --idle belong together", "give both, or none for a new connection")
-    if min(arguments.cached_rtt, arguments.idle or 0.0) < 0:
+    if min(arguments.cached_rtt, arguments.route_rtt, arguments.idle or 0.0) < 0:
         raise UsageError("a time is negative")
     idle = None if arguments.idle is None else IdleRestart(cwnd_before=arguments.cwnd_before, idle_s=arguments.idle)
     prediction = predict(
@@ -176,6 +189,10 @@ def _model(arguments: argparse.Namespace) -> None:
             rwnd_bytes=arguments.window or _MODEL_WINDOW_BYTES,
             sndbuf_bytes=arguments.sndbuf or _MODEL_SNDBUF_BYTES,
             nodelay=arguments.nodelay,
+            fin=arguments.fin,
+            route_rtt_ms=arguments.route_rtt,
+            tcp_no_metrics_save=arguments.no_metrics_save,
+            tcp_tso_win_divisor=arguments.tso_win_divisor,
             idle_restart=idle,
         )
     )

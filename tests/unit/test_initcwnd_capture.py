@@ -17,8 +17,8 @@ from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.link_types import ETHERNET
 from offloadbench.analysis.initcwnd.packet import ACK, PSH, SYN
 from offloadbench.analysis.initcwnd.prediction import predict
-from offloadbench.analysis.initcwnd.scenario import scenarios
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
+from offloadbench.analysis.initcwnd.vectors import scenarios
 from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS
 from offloadbench.errors import UsageError
 from tests.conftest import DATA

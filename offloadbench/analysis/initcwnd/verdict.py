@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offloadbench.analysis.initcwnd.send_path import TSO_WIN_DIVISOR
+from offloadbench.analysis.initcwnd.scenario import TSO_WIN_DIVISOR
 
 HONOURED, EXCEEDED, IGNORED = "honoured", "exceeded", "ignored"
 EXCEEDED_IN_PACKETS = "exceeded in packets, not in bytes"
