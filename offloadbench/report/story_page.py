@@ -18,7 +18,7 @@ from offloadbench.version import __version__
 
 def _seen(row: Row) -> Seen:
     pairs = [row.seen.get(kernel) for kernel in evidence.KERNELS]
-    title = f"{row.mark}  {row.setting}".replace("`", "").strip()
+    title = " · ".join(filter(None, (row.mark, row.setting.replace("`", ""))))
     return Seen(title, row.initcwnd, [(pair.on, pair.off) if pair else (None, None) for pair in pairs])
 
 

@@ -24,6 +24,7 @@ from offloadbench.analysis.initcwnd.scoring import score_capture
 from offloadbench.errors import UsageError
 from tests.conftest import DATA
 from tests.unit import tunnels
+from tests.unit.real_kernels import capture
 from tests.unit.wirecraft import Link, Record, answer, block, pcap
 
 RECORDED = DATA / "initcwnd" / "encapsulations.json"
@@ -219,8 +220,8 @@ def test_a_bomb_is_named_and_costs_no_more_than_its_first_headers() -> None:
 # ---------------------------------------------------------------- what is named
 
 
-def _udp(port: int, payload: bytes = bytes(40)) -> bytes:
-    data = struct.pack(">HHHH", 5000, port, 8 + len(payload), 0) + payload
+def _udp(port: int, payload: bytes = bytes(40), source: int = 5000) -> bytes:
+    data = struct.pack(">HHHH", source, port, 8 + len(payload), 0) + payload
     return tunnels.ip(tunnels.Made("udp", data), 4).data
 
 
@@ -237,6 +238,7 @@ _NAMED = [
      "802.11 with radiotap header is not read"),
     (link_types.RAW_IP, _udp(1701), "L2TP is not read"),
     (link_types.RAW_IP, _udp(51820), "WireGuard is not read"),
+    (link_types.RAW_IP, _udp(33333, source=4500), "ESP in UDP is not read"),
     (link_types.RAW_IP, tunnels.ip(tunnels.Made("ah", b"\x32\x04" + bytes(60)), 4).data, "ESP is not read"),
     (link_types.PPP, b"\xff\x03\x00\x2d" + bytes(40), "TCP compressed by PPP (RFC 1144) is not read"),
     (link_types.PPI, struct.pack("<HHI", 0, 8, 105) + bytes(40), "link type 105 (802.11) is not read"),
@@ -425,3 +427,16 @@ def test_a_damaged_modified_file_never_raises(data: st.DataObject, order: str) -
     for _ in range(data.draw(st.integers(1, 20))):
         whole[data.draw(st.integers(24, len(whole) - 1))] = data.draw(st.integers(0, 255))
     score_capture(CaptureFile(io.BytesIO(bytes(whole))), 10)
+
+
+@given(st.data(), st.sampled_from(["2618-tso1-cold-large.server.pcap", "2627-tso0-cold-large.client.pcap"]))
+def test_a_damaged_capture_of_a_real_kernel_accounts_for_every_frame(data: st.DataObject, name: str) -> None:
+    whole = bytearray(capture(name))
+    for _ in range(data.draw(st.integers(0, 30))):
+        whole[data.draw(st.integers(24, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    kept = bytes(whole[: data.draw(st.integers(24, len(whole)))])
+    notes: Counter[Ignored] = Counter()
+    reading = CaptureFile(io.BytesIO(kept))
+    segments = sum(segment(frame.link_type, frame.data, frame.original_bytes, notes) is not None for frame in reading)
+    assert segments + notes.total() == reading.frames
+    score_capture(CaptureFile(io.BytesIO(kept)), 10)

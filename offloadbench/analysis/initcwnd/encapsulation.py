@@ -409,12 +409,13 @@ def _ether_ip(frame: Frame) -> Header:
 
 
 def _udp(frame: Frame) -> Header:
-    """What is known of the port it goes to; anything else is no TCP."""
-    port = _u16(frame, frame.at + 2)
-    header = _PORTS.get(port)
+    """A tunnel by the port it goes to, or one that is not read by either port; anything else is no TCP."""
+    source, destination = _u16(frame, frame.at), _u16(frame, frame.at + 2)
+    header = _PORTS.get(destination)
     if header is None:
-        if port in _UNREAD_PORTS:
-            _leave(_unread(_UNREAD_PORTS[port]))
+        unread = _UNREAD_PORTS.get(destination) or _UNREAD_PORTS.get(source)
+        if unread:
+            _leave(_unread(unread))
         _without_tcp("UDP")
     frame.at += 8
     return header
