@@ -46,7 +46,8 @@ class Observation:
         cwnd_segments: from tcp_info before the write.
         window_bytes: the peer's.
         write_blocked: the application sleeps in send().
-        more_waiting: the server had more to send when the flight ended.
+        more_waiting: the server had at least a full segment more to send when the flight ended.
+        nagle: it had less than that, and the rest waits for the ACK of what was sent (RFC 896).
         write_ended: its last segment is partial and has PSH, as where a write ends.
         asked: the client sent new payload before the server went on, which may be the answer to it.
         pushed: its last segment has PSH; if data was waiting behind it all the same, another write had begun.
@@ -67,6 +68,7 @@ class Observation:
     window_bytes: int | None = None
     write_blocked: bool | None = None
     more_waiting: bool | None = None
+    nagle: bool = False
     write_ended: bool = False
     asked: bool = False
     pushed: bool | None = None
@@ -105,7 +107,8 @@ def judge(seen: Observation) -> Judgement:
     if sent > expected:
         return _beyond(seen, sent, expected)
     if sent == expected:
-        ended = "; the response ended with them, so the window may be larger" if seen.short else ""
+        what = "the response" if seen.short else "a write" if seen.write_ended else ""
+        ended = f"; {what} ended with them, so the window may be larger" if what else ""
         return Judgement(HONOURED, f"exactly {_many(sent)} left before an ACK could act{ended}{_in_bytes(seen)}")
     if seen.short:
         return Judgement(
@@ -152,26 +155,31 @@ def _below(seen: Observation, sent: int, expected: int) -> Judgement:
             f"{seen.bytes} bytes of the client's window of {seen.window_bytes} are spent: {_many(sent)}, {expected} "
             "expected",
         )
-    if seen.write_blocked and seen.more_waiting is False:
+    if seen.write_blocked and seen.more_waiting is False and not seen.nagle:
         return Judgement(CAPPED_BY_SEND_BUFFER, f"the server's write sleeps after {_many(sent)}, nothing waits in TCP")
     if seen.more_waiting and seen.segments_tso_off is not None and seen.segments_tso_off >= expected:
         return Judgement(
             DELAYED_BY_DEFERRAL, f"{_many(sent)} with TSO, {seen.segments_tso_off} without; data was waiting"
         )
-    if seen.unprompted:
-        return Judgement(
-            PACED,
-            f"{_many(sent)} before the first ACK could act, and they kept coming without a pause: the sender paces, "
-            "or a slow link spreads them; the window itself does not show",
-        )
-    if seen.synack_retransmitted:
-        return Judgement(INCONCLUSIVE, f"{_many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one")
     if seen.write_ended and not _ends_with_a_page(seen):
         return Judgement(
             INCONCLUSIVE,
             f"{_many(sent)}, {seen.bytes} bytes: the last is partial and has PSH, so the application ended its write "
             f"there, too short to fill {expected}",
         )
+    if seen.nagle:
+        return Judgement(
+            INCONCLUSIVE,
+            f"{_many(sent)}, and less than a full segment was left, which waits for an ACK whatever the window (Nagle)",
+        )
+    if seen.unprompted:
+        return Judgement(
+            PACED,
+            f"{_many(sent)} before the first ACK could act, and segments kept coming without a pause of a round trip: "
+            "the sender paces, or a slow link spreads them; the window itself does not show",
+        )
+    if seen.synack_retransmitted:
+        return Judgement(INCONCLUSIVE, f"{_many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one")
     if not seen.more_waiting:
         why = ": the client had sent more before the server went on, which may have been the answer to it"
         return Judgement(
@@ -183,6 +191,8 @@ def _below(seen: Observation, sent: int, expected: int) -> Judgement:
 
 def _fills(seen: Observation, window_bytes: int) -> bool:
     """No further segment fits; a sender cuts them to half of a small window (RFC 9293, 3.8.6.2.1)."""
+    if seen.write_ended and seen.bytes < window_bytes:
+        return False
     return seen.bytes <= window_bytes < seen.bytes + min(seen.mss_bytes, max(1, window_bytes // 2))
 
 
