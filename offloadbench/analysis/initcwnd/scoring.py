@@ -22,7 +22,7 @@ from offloadbench.analysis.initcwnd.connections import connections, endpoint
 from offloadbench.analysis.initcwnd.flight import Flight
 from offloadbench.analysis.initcwnd.flow import Flow
 from offloadbench.analysis.initcwnd.packet import Segment, segment
-from offloadbench.analysis.initcwnd.verdict import Judgement, Observation
+from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 
 # below this, the answer to an ACK cannot be told from what was under way already
 _SHORTEST_RTT_NS = 1_000_000
@@ -161,19 +161,19 @@ def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
     if not flow.rtt_ns:
         return "the capture's time stamps do not tell the round trip"
     if flight.holes:
-        return "data of the first flight is missing in the capture or was lost: its length is unknown"
+        return "data of the flight is missing in the capture or was lost: its length is unknown"
     if flight.cut_ns is None and not flight.retransmitted and flight.spread_ns > flow.rto_ns:
         return "the client's ACKs are not in the capture"
     if expected_segments is None:
         return ""
     if flight.segments > expected_segments and flight.gap_ns >= flow.rtt_ns:
         return (
-            f"{flight.segments} segments, with a pause of a round trip between them and no ACK in the capture: what "
+            f"{many(flight.segments)}, with a pause of a round trip between them and no ACK in the capture: what "
             "came then was sent by a timer, or released by an ACK that is missing"
         )
     if flow.rtt_ns < _SHORTEST_RTT_NS and flight.segments != expected_segments:
         return (
-            f"{flight.segments} segments, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
+            f"{many(flight.segments)}, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
             "what an ACK released cannot be told from what was under way"
         )
     if flight.segments <= expected_segments and not flight.retransmitted and flight.next_ns is None:
@@ -187,11 +187,11 @@ def _unfinished(flow: Flow, flight: Flight, end_ns: int) -> str:
         return ""
     acted_ns = flight.cut_ns
     if flow.reset_ns is not None and (acted_ns is None or flow.reset_ns < acted_ns):
-        return f"{flight.segments} segments, and the connection was reset before an ACK could act"
+        return f"{many(flight.segments)}, and the connection was reset before an ACK could act"
     if acted_ns is None:
         acted_ns = flight.last_ns + (flow.rtt_ns or 0)
     if end_ns < acted_ns:
-        return f"{flight.segments} segments, and the capture ends before an ACK could act"
+        return f"{many(flight.segments)}, and the capture ends before an ACK could act"
     return ""
 
 
@@ -269,18 +269,18 @@ def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
 def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None, end_ns: int) -> BurstScore:
     rtos = burst.idle_ns // flow.rto_ns
     judged = verdict.judge(_observe(flow, burst, expected_segments, end_ns))
-    if judged.verdict == verdict.EXCEEDED and expected_segments is not None:
+    if judged.verdict in (verdict.EXCEEDED, verdict.EXCEEDED_IN_PACKETS) and expected_segments is not None:
         decayed = (_SLOW_START_GROWTH * most_bytes // burst.mss_bytes) >> rtos
         frames = "1 frame" if burst.frames == 1 else f"{burst.frames} frames"
         sent = f"after {burst.idle_ns / 1e9:.1f} s of silence {burst.segments} segments left at once in {frames}"
-        if burst.segments > max(decayed, expected_segments):
+        if burst.segments <= max(decayed, expected_segments):
+            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
+        elif judged.verdict == verdict.EXCEEDED:
             judged = Judgement(
                 verdict.EXCEEDED,
                 f"{sent}, although cwnd must be back at {expected_segments} by then: a first GSO packet on the old "
                 "window, or net.ipv4.tcp_slow_start_after_idle is 0",
             )
-        else:
-            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
     return BurstScore(
         idle_s=burst.idle_ns / 1e9,
         segments=burst.segments,
