@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import probe_live
+from offloadbench.commands import endings, probe_live
 from offloadbench.commands.typed import refuse_others
 from offloadbench.errors import OK, UsageError
 
@@ -35,8 +35,9 @@ _OPTIONS = {
     "pcap": {"format", "initcwnd"},
     "vectors": {"format"},
     "model": {"format", "initcwnd", "window", "sndbuf", *_SOCKET},
-    "explain": set[str](),
+    "explain": {"output"},
 }
+_PAGES = (".html", ".htm")
 _MODEL_WINDOW_BYTES, _MODEL_SNDBUF_BYTES = 65535, 16384
 
 
@@ -58,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--vectors", metavar="FILE", type=Path, help="predict every vector of a JSON file, a line each")
     source.add_argument("--model", metavar="KERNEL", help="predict one flight: 2.6.18, 2.6.18-el5 or 2.6.18-274.el5")
     source.add_argument(
-        "--explain", action="store_true", help="tell how TSO and initcwnd interact, and how sure that is"
+        "--explain",
+        action="store_true",
+        help="how TSO and initcwnd interact, and what real kernels did; with --output FILE.html as a page",
     )
     initcwnd.add_argument("--format", choices=("text", "json"), default="text", help="json: an object a line")
     initcwnd.add_argument(
@@ -131,9 +134,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.nic is not None:
         return probe_live.main(arguments, arguments.initcwnd)
     if arguments.explain:
-        from offloadbench.analysis.initcwnd.story import EXPLANATION
-
-        print(EXPLANATION, end="")
+        _explain(arguments.output)
     elif arguments.pcap is not None:
         _capture(arguments)
     elif arguments.vectors is not None:
@@ -141,6 +142,23 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         _model(arguments)
     return OK
+
+
+def _explain(output: Path | None) -> None:
+    """As text, or as a page with its plot; what stood there is overwritten, as it can always be made again."""
+    if output is None:
+        from offloadbench.analysis.initcwnd.story import explanation
+
+        print(explanation(), end="")
+        return
+    endings.check(output, _PAGES)
+    from offloadbench.report import story_page
+
+    try:
+        output.write_text(story_page.page(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", "choose another place") from error
+    print(output)
 
 
 def _window(arguments: argparse.Namespace) -> int | None:

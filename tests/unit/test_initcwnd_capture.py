@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, PSH, SYN
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, PSH, SYN
 from offloadbench.analysis.initcwnd.prediction import predict
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.analysis.initcwnd.vectors import scenarios
@@ -221,7 +222,7 @@ def test_fragments_and_strange_links_are_counted() -> None:
     frame = bytearray(records[0].data)
     frame[20:22] = struct.pack(">H", 0x2000)
     scored = score_capture(CaptureFile(io.BytesIO(pcap([*records, Record(0, bytes(frame), len(frame))]))), 10)
-    assert scored.notes == ["1 frames ignored: IP fragments"]
+    assert scored.notes == ["1 frame ignored: IP fragments"]
     assert score_capture(CaptureFile(io.BytesIO(pcap(records, 147))), 10).flows == []
 
 

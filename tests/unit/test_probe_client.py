@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, FIN, PSH, RST, SYN, Segment, options, segment
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Segment, options, segment
 from offloadbench.bed.frames import ones_complement_sum
 from offloadbench.engine.probe import frames
 from offloadbench.engine.probe.client import Client

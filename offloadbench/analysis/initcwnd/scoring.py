@@ -21,6 +21,7 @@ from offloadbench.analysis.initcwnd.capture_file import Frame
 from offloadbench.analysis.initcwnd.connections import connections, endpoint
 from offloadbench.analysis.initcwnd.flight import Flight
 from offloadbench.analysis.initcwnd.flow import Flow
+from offloadbench.analysis.initcwnd.ignored import Ignored, sentences
 from offloadbench.analysis.initcwnd.packet import Segment, segment
 from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 
@@ -93,15 +94,15 @@ class CaptureScore:
 
 def score_capture(frames: Iterable[Frame], expected_segments: int | None) -> CaptureScore:
     """Read frames once, in order, and judge every TCP connection among them."""
-    notes: Counter[str] = Counter()
+    notes: Counter[Ignored] = Counter()
     found = connections(_segments(frames, notes))
     return CaptureScore(
         [score_flow(flow, expected_segments, found.end_ns) for flow in found.flows],
-        [f"{count} frames ignored: {reason}" for reason, count in sorted(notes.items())],
+        sentences(notes),
     )
 
 
-def _segments(frames: Iterable[Frame], notes: Counter[str]) -> Iterator[tuple[int, Segment, int]]:
+def _segments(frames: Iterable[Frame], notes: Counter[Ignored]) -> Iterator[tuple[int, Segment, int]]:
     for time_ns, link_type, data, original_bytes in frames:
         found = segment(link_type, data, original_bytes, notes)
         if found is not None:

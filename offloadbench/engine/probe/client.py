@@ -12,7 +12,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, FIN, PSH, RST, SYN, Segment, options, segment
+from offloadbench.analysis.initcwnd.ignored import Ignored
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Segment, options, segment
 from offloadbench.engine.probe import frames
 from offloadbench.engine.probe.frames import Endpoint
 from offloadbench.errors import TrafficError
@@ -101,7 +103,7 @@ class Client:
         self._timestamps = True
         self._echo = 0
         self._received = _Received(0, time.time_ns())
-        self._notes: Counter[str] = Counter()
+        self._notes: Counter[Ignored] = Counter()
 
     # ------------------------------------------------------------ what is sent
 
