@@ -332,8 +332,10 @@ def test_a_retransmission_ends_a_flight_that_nobody_acknowledged() -> None:
     talk.flight([8 * MSS])
     talk.server(talk.now_ns + 300_000_000, ACK, MSS, offset=0)
     talk.server(talk.now_ns + 900_000_000, ACK, MSS, offset=0)
+    # less than a segment may have waited for Nagle
     flow = only(talk.captured())
-    assert (flow.verdict, flow.first_flight_segments) == ("delayed by TSO deferral or a smaller cwnd", 8)
+    assert (flow.verdict, flow.first_flight_segments) == ("inconclusive", 8)
+    assert "nothing shows" in flow.reason
 
 
 @pytest.mark.parametrize("isn", [2**32 - 1 - 5 * MSS, 2**32 - 2, 2**32 - 1, 0])

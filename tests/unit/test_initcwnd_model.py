@@ -59,10 +59,6 @@ def test_the_results_beside_a_vector_do_not_matter() -> None:
         ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 65496, "writes_bytes": []}]', "mss_bytes"),
         ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 1, "writes_bytes": [], "rwnd_bytes": 4294967296}]', "rwnd"),
         ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 1, "writes_bytes": [], "sndbuf_bytes": 1e18}]', "sndbuf"),
-        (
-            '[{"kernel": "2.6.18", "tso": true, "mss_bytes": 9, "writes_bytes": [], "cached_rtt_ms": -1}]',
-            "divisor",
-        ),
         ('{"vectors": [{"kernel": "2.6.18", "tso": true, "mss_bytes": 1460}]}', "writes_bytes"),
     ],
 )

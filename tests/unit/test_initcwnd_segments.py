@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, PSH, options
+from offloadbench.analysis.initcwnd.packet import ACK, PSH, options, sacks
 from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 from tests.unit.test_initcwnd_capture import only
 from tests.unit.wirecraft import Conversation, Record, answer
@@ -184,3 +184,37 @@ def test_few_bytes_in_many_packets_are_judged_as_both(side: str) -> None:
     flow = only(talk.finish())
     assert flow.verdict == "exceeded in packets, not in bytes"
     assert "1400 bytes" in flow.reason
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_ack_that_reports_a_loss_lets_more_leave_too(side: str) -> None:
+    """The first segment is lost on its way; what the second and third ACK of nothing release is no first flight."""
+    talk = Conversation(side=side, wire=True)
+    talk.handshake()
+    talk.request()
+    talk.flight([10 * MSS])
+    for number in range(2, 6):
+        talk.client(talk.now_ns + talk.rtt_ns // 2 + number * 1000, ACK, acked=0)
+    talk.now_ns += talk.rtt_ns + 10_000
+    talk.flight([2 * MSS], pushed=True)
+    assert only(talk.finish()).first_flight_segments == 10
+
+
+def test_sack_blocks_report_a_loss() -> None:
+    assert sacks(bytes.fromhex("0101050a0000000100000002"))
+    assert not sacks(bytes.fromhex("0101080a0000000100000002"))
+    assert not sacks(bytes.fromhex("0101050a00000001"))
+
+
+def test_new_data_behind_a_pause_without_an_ack_was_sent_by_a_timer() -> None:
+    talk = Conversation(side="client", wire=True)
+    talk.handshake()
+    talk.request()
+    talk.flight([10 * MSS])
+    talk.now_ns += 45_000_000
+    talk.flight([MSS])
+    talk.acknowledged()
+    talk.flight([20 * MSS], pushed=True)
+    flow = only(talk.finish())
+    assert flow.verdict == "inconclusive"
+    assert "a pause of a round trip" in flow.reason

@@ -2,10 +2,11 @@
 
 An ACK acts on what is captured one round trip to the server later: at once where the capture runs on the server, after
 the whole RTT where it runs on the client. So a flight ends with the first data that comes later than the first ACK of
-any of it plus that time, with the first that echoes the time stamp of that ACK (RFC 7323), or with the first
-retransmission. The time is an upper bound from the handshake and from requests, so a tenth is taken off: data that an
-ACK released must never count, and a flight that is not paced over the whole RTT is long complete by then. It is far too
-long where a server was slow in both, waiting for ARP before its SYN-ACK for example; the echo is exact.
+any of it, or one that reports a loss, plus that time; with the first that echoes the time stamp of that ACK (RFC 7323);
+or with the first retransmission. The time is an upper bound from the handshake and from requests, so a tenth is taken
+off: data that an ACK released must never count, and a flight that is not paced over the whole RTT is long complete by
+then. It is far too long where a server was slow in both, waiting for ARP before its SYN-ACK for example; the echo is
+exact.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class Flight:
         pushed: the frame with the highest bytes so far had PSH or FIN.
         last_bytes: its payload.
         asked: the client sent new payload between the first data and what ended the flight: what follows may answer it.
+        acked_end: the highest offset that the client acknowledged before the flight was over.
+        gap_ns: the longest between two of its frames.
+        next_ns, next_bytes: of the first data after it.
+        after_ns, after_bytes: of the frame behind that.
     """
 
     base: int
@@ -55,12 +60,18 @@ class Flight:
     ack_ns: int | None = None
     cut_ns: int | None = None
     stamp: int | None = None
+    acked_end: int = 0
+    gap_ns: int = 0
     next_ns: int | None = None
+    next_bytes: int = 0
+    after_ns: int | None = None
+    after_bytes: int = 0
     retransmitted: bool = False
     _singles: int = 0
     _supers: dict[int, int] = field(default_factory=dict)
     _holes: list[tuple[int, int]] = field(default_factory=list)
     _holes_overflow: bool = False
+    _torn: bool = False
 
     def __post_init__(self) -> None:
         self.end = self.base
@@ -68,7 +79,9 @@ class Flight:
 
     @property
     def holes(self) -> bool:
-        return bool(self._holes) or self._holes_overflow
+        """Something is missing inside, or behind the last frame: the client acknowledged more, or what follows does
+        not join on."""
+        return bool(self._holes) or self._holes_overflow or self._torn or self.acked_end > self.end
 
     @property
     def spread_ns(self) -> int:
@@ -92,10 +105,17 @@ class Flight:
 
     def acknowledge(self, time_ns: int, offset: int, to_server_ns: int, stamp: int | None = None) -> None:
         """A client's ACK; the first that covers any of this flight starts the end of it."""
+        self.acked_end = max(self.acked_end, offset)
         if offset > self.base and self.cut_ns is None:
             self.ack_ns = time_ns
             self.cut_ns = time_ns + int(_CERTAIN * to_server_ns)
             self.stamp = stamp
+
+    def miss(self, time_ns: int, to_server_ns: int) -> None:
+        """A client's ACK that covers none of this flight, as it misses the beginning: it lets more leave all the same
+        (RFC 3042, 6675)."""
+        if self.cut_ns is None:
+            self.cut_ns = time_ns + int(_CERTAIN * to_server_ns)
 
     def acted(self, time_ns: int, echo: int) -> bool:
         """Whether what the server echoes now (TSecr) shows that the ACK has reached it; then the flight is over."""
@@ -108,7 +128,8 @@ class Flight:
         """A frame of the server; False when the flight was over before it."""
         if self.cut_ns is not None and time_ns >= self.cut_ns:
             if offset + payload_bytes > self.end:
-                self.next_ns = time_ns
+                self.next_ns, self.next_bytes = time_ns, payload_bytes
+                self._torn = offset > self.end
             elif time_ns - self.last_ns < COPY_NS:
                 return True
             else:
@@ -133,6 +154,8 @@ class Flight:
         if offset + payload_bytes >= self.end:
             self.pushed, self.last_bytes = pushed, payload_bytes
         self.end = max(self.end, offset + payload_bytes)
+        if self.frames > 1:
+            self.gap_ns = max(self.gap_ns, time_ns - self.last_ns)
         self.last_ns = time_ns
         return True
 

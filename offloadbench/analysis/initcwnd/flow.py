@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from offloadbench.analysis.initcwnd.flight import COPY_NS, Flight
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, Options, Segment, options, timestamps
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, Options, Segment, options, sacks, timestamps
 from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 
 CLIENT, SERVER, BETWEEN, UNKNOWN = "client", "server", "between", "unknown"
@@ -71,8 +71,10 @@ class Flow:
     _early_ack: int | None = None
     _client_options: bytes = b""
     _client_end: int | None = None
+    _client_ns: int = 0
     _syn_payload_bytes: int = 0
     _open: Flight | None = None
+    _followed: Flight | None = None
     _start: int = 0
     _sent: int = 0
     _acked: int = 0
@@ -212,14 +214,21 @@ class Flow:
             self._confirm(time_ns, segment.ack)
         offset = self._offset(segment.ack)
         self._acked = max(self._acked, offset)
+        repeated = not segment.payload_bytes and self._window == segment.window << self._scale
         self._window = segment.window << self._scale
+        copied = time_ns - self._client_ns < COPY_NS
+        self._client_ns = time_ns
         # what is repeated may have been answered already
         if new and self._request is None:
             self._request = (segment.seq + segment.payload_bytes) % _WRAP, time_ns
         if self._open:
             if offset <= self._open.base:
                 self._open.window_bytes = max(self._open.window_bytes, self._window)
-            self._open.acknowledge(time_ns, offset, self.acts_after_ns, self._new_stamp(segment))
+            # what acknowledges a FIN is one more
+            data_end = offset if self.fin_offset is None else min(offset, self.fin_offset)
+            self._open.acknowledge(time_ns, data_end, self.acts_after_ns, self._new_stamp(segment))
+            if offset == self._open.base and not copied and (repeated or sacks(segment.options)):
+                self._open.miss(time_ns, self.acts_after_ns)
         self._client_options = segment.options
 
     def from_server(self, time_ns: int, segment: Segment, frame_bytes: int) -> None:
@@ -247,7 +256,11 @@ class Flow:
         payload_bytes, pushed = segment.payload_bytes, bool(segment.flags & (PSH | FIN))
         self.size.saw(payload_bytes, option_bytes, pushed=pushed)
         self._hear_echo(time_ns, segment)
+        if self._followed and offset >= self._sent:
+            self._followed.after_ns, self._followed.after_bytes = time_ns, payload_bytes
+            self._followed = None
         if self._open and not self._open.add(time_ns, offset, payload_bytes, frame_bytes, pushed=pushed):
+            self._followed = self._open if self._open.next_ns is not None else None
             self._open = None
         if self._open is None and offset >= self._sent and self._begins(time_ns):
             self._open = self._begin(time_ns)
@@ -263,6 +276,7 @@ class Flow:
         if not payload_bytes or (self._client_end is not None and not 0 < (end - self._client_end) % _WRAP < _HALF):
             return False
         self._client_end = end
+        self._followed = None
         if self._open:
             self._open.asked = True
         return True

@@ -112,7 +112,7 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
     flight = count(trial)
     expected = trial.initcwnd
     spent = expected is not None and flight.all_segments >= expected
-    unsent = trial.after.notsent_bytes > 0 if trial.after else trial.released_bytes > 0
+    unsent_bytes = trial.after.notsent_bytes if trial.after else trial.released_bytes
     return Observation(
         segments=flight.all_segments if spent else flight.segments,
         bytes=flight.all_bytes if spent else flight.bytes,
@@ -124,7 +124,8 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
         cwnd_segments=trial.before.snd_cwnd_segments if trial.before and trial.pattern != IDLE else None,
         window_bytes=trial.window_bytes or None,
         write_blocked=trial.write_blocked,
-        more_waiting=unsent,
+        more_waiting=unsent_bytes >= max(1, trial.mss_bytes),
+        nagle=0 < unsent_bytes < trial.mss_bytes,
         segments_tso_off=segments_tso_off,
         unprompted=flight.all_segments > flight.segments,
         tso=False if trial.case == _NO_SUPER_PACKETS else True if flight.super_packets else None,

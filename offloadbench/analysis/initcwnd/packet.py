@@ -10,7 +10,7 @@ from offloadbench.analysis.initcwnd.encapsulation import CONTRADICTION, cut, fin
 from offloadbench.analysis.initcwnd.ignored import Ignored
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
-_END, _NOP, _MSS, _SCALE, _TIMESTAMPS = 0, 1, 2, 3, 8
+_END, _NOP, _MSS, _SCALE, _SACK, _TIMESTAMPS = 0, 1, 2, 3, 5, 8
 
 _U16 = struct.Struct(">H")
 _TCP_HEAD = struct.Struct(">HHIIBBH")
@@ -114,17 +114,28 @@ def options(raw: bytes, cut_bytes: int = 0) -> Options:
     return Options(mss_bytes, scale, timestamps, 0 if whole else cut_bytes)
 
 
-def timestamps(raw: bytes) -> tuple[int, int] | None:
-    """TSval and TSecr (RFC 7323) among a segment's options; None where there are none, or they are cut off."""
+def _option(raw: bytes, wanted: int) -> bytes | None:
+    """The body of an option; None where it is not there, or cut off."""
     at = 0
     while at < len(raw):
         if raw[at] == _NOP:
             at += 1
             continue
         length = raw[at + 1] if at + 1 < len(raw) else 0
-        if raw[at] == _END or length < 2:
+        if raw[at] == _END or length < 2 or at + length > len(raw):
             break
-        if raw[at] == _TIMESTAMPS:
-            return _STAMPS.unpack_from(raw, at + 2) if length == 10 and at + 10 <= len(raw) else None
+        if raw[at] == wanted:
+            return raw[at + 2 : at + length]
         at += length
     return None
+
+
+def timestamps(raw: bytes) -> tuple[int, int] | None:
+    """TSval and TSecr (RFC 7323) among a segment's options; None where there are none, or they are cut off."""
+    stamps = _option(raw, _TIMESTAMPS)
+    return _STAMPS.unpack(stamps) if stamps is not None and len(stamps) == _STAMPS.size else None
+
+
+def sacks(raw: bytes) -> bool:
+    """Whether there are SACK blocks among a segment's options (RFC 2018): something before them is missing."""
+    return _option(raw, _SACK) is not None

@@ -1,10 +1,10 @@
 """From the flights of a connection to verdicts: what a capture alone can and cannot tell.
 
-That data was waiting shows in two ways: the last segment of the flight is full and lacks PSH (Linux sets it where a
-write ends), or the next data came as soon as an ACK could ask for it. Neither counts where the client sent new payload
-in between, since what follows may answer it, and a partial segment with PSH is the end of a write. Where the capture
-ends before an ACK could act, or before its effect could be seen, it proves nothing. cwnd and the send buffer never
-show; where they would change the verdict, it names them.
+That data was waiting shows where the next full segment came as soon as an ACK could ask for it. It does not count where
+the client sent new payload in between, since what follows may answer it; less than a full segment may have waited for
+Nagle; and a partial segment with PSH is the end of a write (Linux sets PSH there). Where segments come one by one, a
+slow link or the sender spaces them. Where the capture ends before an ACK could act, or before its effect could be seen,
+it proves nothing. cwnd and the send buffer never show; where they would change the verdict, it names them.
 
 A burst after silence is scored against the same window, since Linux restarts there (RFC 2861; slow_start_after_idle).
 Every RTO of silence only halves cwnd, so until it must have come down, a larger burst proves nothing.
@@ -23,12 +23,14 @@ from offloadbench.analysis.initcwnd.flight import Flight
 from offloadbench.analysis.initcwnd.flow import Flow
 from offloadbench.analysis.initcwnd.ignored import Ignored, sentences
 from offloadbench.analysis.initcwnd.packet import Segment, segment
-from offloadbench.analysis.initcwnd.verdict import Judgement, Observation
+from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 
 # below this, the answer to an ACK cannot be told from what was under way already
 _SHORTEST_RTT_NS = 1_000_000
 # data that an ACK released comes within this part of a round trip of it
 _PROMPT = 0.5
+# a silence is one where it is this many times what lies between the frames before it
+_CLEARLY = 3
 # slow start doubles cwnd in a round trip, so it was at most twice what one carried
 _SLOW_START_GROWTH = 2
 
@@ -160,14 +162,19 @@ def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
     if not flow.rtt_ns:
         return "the capture's time stamps do not tell the round trip"
     if flight.holes:
-        return "data of the first flight is missing in the capture or was lost: its length is unknown"
+        return "data of the flight is missing in the capture or was lost: its length is unknown"
     if flight.cut_ns is None and not flight.retransmitted and flight.spread_ns > flow.rto_ns:
         return "the client's ACKs are not in the capture"
     if expected_segments is None:
         return ""
+    if flight.segments > expected_segments and flight.gap_ns >= flow.rtt_ns:
+        return (
+            f"{many(flight.segments)}, with a pause of a round trip between them and no ACK in the capture: what "
+            "came then was sent by a timer, or released by an ACK that is missing"
+        )
     if flow.rtt_ns < _SHORTEST_RTT_NS and flight.segments != expected_segments:
         return (
-            f"{flight.segments} segments, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
+            f"{many(flight.segments)}, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
             "what an ACK released cannot be told from what was under way"
         )
     if flight.segments <= expected_segments and not flight.retransmitted and flight.next_ns is None:
@@ -181,11 +188,11 @@ def _unfinished(flow: Flow, flight: Flight, end_ns: int) -> str:
         return ""
     acted_ns = flight.cut_ns
     if flow.reset_ns is not None and (acted_ns is None or flow.reset_ns < acted_ns):
-        return f"{flight.segments} segments, and the connection was reset before an ACK could act"
+        return f"{many(flight.segments)}, and the connection was reset before an ACK could act"
     if acted_ns is None:
         acted_ns = flight.last_ns + (flow.rtt_ns or 0)
     if end_ns < acted_ns:
-        return f"{flight.segments} segments, and the capture ends before an ACK could act"
+        return f"{many(flight.segments)}, and the capture ends before an ACK could act"
     return ""
 
 
@@ -198,24 +205,33 @@ def _within_ns(flow: Flow) -> int:
     return int(_PROMPT * (flow.rtt_ns or 0))
 
 
-def _released(flow: Flow, flight: Flight) -> bool:
-    """The server went on as soon as an ACK could make it."""
+def _released_bytes(flow: Flow, flight: Flight) -> int:
+    """What the server sent as soon as an ACK could make it; 0 where it came later, or may answer the client."""
     answer_ns = _answer_ns(flow, flight)
-    if flight.next_ns is None or answer_ns is None:
-        return False
-    return not flight.asked and flight.next_ns - answer_ns <= _within_ns(flow)
+    if flight.next_ns is None or answer_ns is None or flight.asked:
+        return 0
+    if flight.next_ns - answer_ns > _within_ns(flow):
+        return 0
+    together = flight.after_ns is not None and flight.after_ns - flight.next_ns <= _within_ns(flow)
+    return flight.next_bytes + (flight.after_bytes if together else 0)
 
 
-def _more_waiting(flow: Flow, flight: Flight) -> bool | None:
-    if flow.fin_offset == flight.end:
+def _spaced(flow: Flow, flight: Flight) -> bool:
+    """Segments come one by one, before and behind what ended the flight; a window that holds leaves one long gap."""
+    if flight.next_ns is None or flight.asked:
         return False
-    if _released(flow, flight):
+    silence_ns = flight.next_ns - flight.last_ns
+    spread = flight.spread_ns > (flow.rtt_ns or 0) / 4
+    if spread and (silence_ns < (flow.rtt_ns or 0) / 4 or silence_ns < _CLEARLY * flight.gap_ns):
         return True
-    if flight.asked:
+    # a full segment alone; of a partial one nothing has to follow
+    if (
+        flight.after_ns is None
+        or flight.next_bytes < flight.mss_bytes
+        or not flight.size.one_segment(flight.next_bytes)
+    ):
         return False
-    if flight.ends_full and not flight.pushed:
-        return True
-    return None if flight.retransmitted else False
+    return flight.after_ns - flight.next_ns > silence_ns / 2
 
 
 def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
@@ -229,8 +245,8 @@ def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
 
 
 def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> Observation:
-    quarter_ns = (flow.rtt_ns or 0) / 4
     write_ended = flight.pushed and not flight.ends_full
+    released_bytes = 0 if flow.fin_offset == flight.end else _released_bytes(flow, flight)
     return Observation(
         segments=flight.segments,
         bytes=flight.bytes,
@@ -239,15 +255,12 @@ def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
         problem=_problem(flow, flight, expected_segments, end_ns),
         short=_ended(flow, flight, end_ns),
         window_bytes=flight.window_bytes,
-        more_waiting=_more_waiting(flow, flight),
+        more_waiting=released_bytes >= flight.mss_bytes,
+        nagle=0 < released_bytes < flight.mss_bytes,
         write_ended=write_ended,
         asked=flight.asked,
         pushed=flight.pushed,
-        unprompted=flight.next_ns is not None
-        and not flight.asked
-        and not write_ended
-        and flight.spread_ns > quarter_ns
-        and flight.next_ns - flight.last_ns < quarter_ns,
+        unprompted=not write_ended and _spaced(flow, flight),
         tso=True if flight.super_packets else None,
         frames=flight.frames,
         synack_retransmitted=flow.synacks > 1,
@@ -257,18 +270,18 @@ def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
 def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None, end_ns: int) -> BurstScore:
     rtos = burst.idle_ns // flow.rto_ns
     judged = verdict.judge(_observe(flow, burst, expected_segments, end_ns))
-    if judged.verdict == verdict.EXCEEDED and expected_segments is not None:
+    if judged.verdict in (verdict.EXCEEDED, verdict.EXCEEDED_IN_PACKETS) and expected_segments is not None:
         decayed = (_SLOW_START_GROWTH * most_bytes // burst.mss_bytes) >> rtos
         frames = "1 frame" if burst.frames == 1 else f"{burst.frames} frames"
         sent = f"after {burst.idle_ns / 1e9:.1f} s of silence {burst.segments} segments left at once in {frames}"
-        if burst.segments > max(decayed, expected_segments):
+        if burst.segments <= max(decayed, expected_segments):
+            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
+        elif judged.verdict == verdict.EXCEEDED:
             judged = Judgement(
                 verdict.EXCEEDED,
                 f"{sent}, although cwnd must be back at {expected_segments} by then: a first GSO packet on the old "
                 "window, or net.ipv4.tcp_slow_start_after_idle is 0",
             )
-        else:
-            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
     return BurstScore(
         idle_s=burst.idle_ns / 1e9,
         segments=burst.segments,

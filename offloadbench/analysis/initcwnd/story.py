@@ -116,7 +116,9 @@ CERTAINTY = (
     "(a FIN, tcp_tso_win_divisor) and takes now.",
     "39 captures of them, at the server or at the client, are among the tests of this tool.",
     "Not known: QEMU's e1000 hides where one sk_buff ends and the next begins; no real hardware was used; el5 before "
-    "build 121, and 2.6.30, were not run. Distributions backport: take a version number as advice. What a capture "
+    "build 121, and 2.6.30, were not run, nor a first connection whose server closes at once: by the code "
+    "(tcp_cwnd_test) a FIN does not wait for cwnd either, and with TSO on all of its packet leaves. Distributions "
+    "backport: take a version number as advice. What a capture "
     "shows wins.",
 )
 TODAY = (
@@ -137,13 +139,15 @@ CAPTURE = (
     "where both ends have time stamps, the first data that echo the ACK's end the flight in any case.",
 )
 MEANINGS = {
-    verdict.INCONCLUSIVE: "no handshake, a hole, a response that is too short, no N given, or the application paused",
+    verdict.INCONCLUSIVE: "no handshake, SYN options that the snap length cuts, a hole, a capture that ends too early, "
+    "a response or a write that is too short, a rest that waits for Nagle, an answer to the client, or no N given",
     verdict.HONOURED: "exactly N segments",
     verdict.EXCEEDED: "more than N segments, and more bytes than N full ones",
     verdict.EXCEEDED_IN_PACKETS: "more than N, but small ones: a stack that counts bytes stayed within its window",
     verdict.CAPPED_BY_WINDOW: "the client's window holds no more",
-    verdict.PACED: "segments kept coming without a pause until an ACK could act",
-    verdict.IGNORED: "data was waiting, and too little left for deferral or a full send buffer to be why",
+    verdict.PACED: "segments come one by one, without a pause of a round trip in which an ACK could act",
+    verdict.IGNORED: "data was waiting, and too little left for deferral, a full send buffer or the "
+    "application to be why",
     verdict.CAPPED_BY_SEND_BUFFER: "M3 fits what was sent, or the server said so",
     verdict.DELAYED_BY_DEFERRAL: "data was waiting, and less than a third of the window was left",
 }

@@ -46,7 +46,8 @@ class Observation:
         cwnd_segments: from tcp_info before the write.
         window_bytes: the peer's.
         write_blocked: the application sleeps in send().
-        more_waiting: the server had more to send when the flight ended.
+        more_waiting: the server had at least a full segment more to send when the flight ended.
+        nagle: it had less than that, and the rest waits for the ACK of what was sent (RFC 896).
         write_ended: its last segment is partial and has PSH, as where a write ends.
         asked: the client sent new payload before the server went on, which may be the answer to it.
         pushed: its last segment has PSH; if data was waiting behind it all the same, another write had begun.
@@ -67,6 +68,7 @@ class Observation:
     window_bytes: int | None = None
     write_blocked: bool | None = None
     more_waiting: bool | None = None
+    nagle: bool = False
     write_ended: bool = False
     asked: bool = False
     pushed: bool | None = None
@@ -98,18 +100,19 @@ def judge(seen: Observation) -> Judgement:
     if seen.expected_segments is None:
         return Judgement(
             INCONCLUSIVE,
-            f"{_many(seen.segments)} seen, nothing to compare with: give --initcwnd "
+            f"{many(seen.segments)} seen, nothing to compare with: give --initcwnd "
             f"({RFC_6928_SEGMENTS} is the default since Linux 2.6.39, RFC 6928)",
         )
     sent, expected = seen.segments, seen.expected_segments
     if sent > expected:
         return _beyond(seen, sent, expected)
     if sent == expected:
-        ended = "; the response ended with them, so the window may be larger" if seen.short else ""
-        return Judgement(HONOURED, f"exactly {_many(sent)} left before an ACK could act{ended}{_in_bytes(seen)}")
+        what = "the response" if seen.short else "a write" if seen.write_ended else ""
+        ended = f"; {what} ended with them, so the window may be larger" if what else ""
+        return Judgement(HONOURED, f"exactly {many(sent)} left before an ACK could act{ended}{_in_bytes(seen)}")
     if seen.short:
         return Judgement(
-            INCONCLUSIVE, f"the response is too short: {_many(sent)}, {seen.bytes} bytes, cannot fill {expected}"
+            INCONCLUSIVE, f"the response is too short: {many(sent)}, {seen.bytes} bytes, cannot fill {expected}"
         )
     return _below(seen, sent, expected)
 
@@ -122,7 +125,7 @@ def _window_in_bytes(seen: Observation, expected: int) -> int:
 
 
 def _beyond(seen: Observation, sent: int, expected: int) -> Judgement:
-    told = f"{_many(sent)} left before an ACK could act, {expected} were expected"
+    told = f"{many(sent)} left before an ACK could act, {expected} were expected"
     allowed = _window_in_bytes(seen, expected)
     if seen.bytes > allowed:
         return Judgement(EXCEEDED, told)
@@ -149,40 +152,47 @@ def _below(seen: Observation, sent: int, expected: int) -> Judgement:
     if seen.window_bytes is not None and _fills(seen, seen.window_bytes):
         return Judgement(
             CAPPED_BY_WINDOW,
-            f"{seen.bytes} bytes of the client's window of {seen.window_bytes} are spent: {_many(sent)}, {expected} "
+            f"{seen.bytes} bytes of the client's window of {seen.window_bytes} are spent: {many(sent)}, {expected} "
             "expected",
         )
-    if seen.write_blocked and seen.more_waiting is False:
-        return Judgement(CAPPED_BY_SEND_BUFFER, f"the server's write sleeps after {_many(sent)}, nothing waits in TCP")
+    if seen.write_blocked and seen.more_waiting is False and not seen.nagle:
+        return Judgement(CAPPED_BY_SEND_BUFFER, f"the server's write sleeps after {many(sent)}, nothing waits in TCP")
     if seen.more_waiting and seen.segments_tso_off is not None and seen.segments_tso_off >= expected:
         return Judgement(
-            DELAYED_BY_DEFERRAL, f"{_many(sent)} with TSO, {seen.segments_tso_off} without; data was waiting"
+            DELAYED_BY_DEFERRAL, f"{many(sent)} with TSO, {seen.segments_tso_off} without; data was waiting"
+        )
+    if seen.write_ended and not _ends_with_a_page(seen):
+        return Judgement(
+            INCONCLUSIVE,
+            f"{many(sent)}, {seen.bytes} bytes: the last is partial and has PSH, so the application ended its write "
+            f"there, too short to fill {expected}",
+        )
+    if seen.nagle:
+        return Judgement(
+            INCONCLUSIVE,
+            f"{many(sent)}, and less than a full segment was left, which waits for an ACK whatever the window (Nagle)",
         )
     if seen.unprompted:
         return Judgement(
             PACED,
-            f"{_many(sent)} before the first ACK could act, and they kept coming without a pause: the sender paces, "
-            "or a slow link spreads them; the window itself does not show",
+            f"{many(sent)} before the first ACK could act, and segments kept coming without a pause of a round trip: "
+            "the sender paces, or a slow link spreads them; the window itself does not show",
         )
     if seen.synack_retransmitted:
-        return Judgement(INCONCLUSIVE, f"{_many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one")
-    if seen.write_ended and not _ends_with_a_page(seen):
-        return Judgement(
-            INCONCLUSIVE,
-            f"{_many(sent)}, {seen.bytes} bytes: the last is partial and has PSH, so the application ended its write "
-            f"there, too short to fill {expected}",
-        )
+        return Judgement(INCONCLUSIVE, f"{many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one")
     if not seen.more_waiting:
         why = ": the client had sent more before the server went on, which may have been the answer to it"
         return Judgement(
             INCONCLUSIVE,
-            f"{_many(sent)}, and nothing shows that the server had more to send at once{why if seen.asked else ''}",
+            f"{many(sent)}, and nothing shows that the server had more to send at once{why if seen.asked else ''}",
         )
     return _excluded(seen, sent, expected)
 
 
 def _fills(seen: Observation, window_bytes: int) -> bool:
     """No further segment fits; a sender cuts them to half of a small window (RFC 9293, 3.8.6.2.1)."""
+    if seen.write_ended and seen.bytes < window_bytes:
+        return False
     return seen.bytes <= window_bytes < seen.bytes + min(seen.mss_bytes, max(1, window_bytes // 2))
 
 
@@ -206,7 +216,7 @@ def _ends_with_a_page(seen: Observation) -> bool:
 
 def _excluded(seen: Observation, sent: int, expected: int) -> Judgement:
     """No limit is known: what do the count and the shape of the flight leave?"""
-    told = f"{_many(sent)} of {expected} although data was waiting"
+    told = f"{many(sent)} of {expected} although data was waiting"
     buffer_segments = default_buffer_segments(seen.mss_bytes)
     possible: dict[str, str] = {}
     if _buffer_may_be_full(seen, sent):
@@ -243,5 +253,6 @@ def _smaller(seen: Observation, sent: int, told: str) -> Judgement:
     )
 
 
-def _many(segments: int) -> str:
+def many(segments: int) -> str:
+    """`1 segment`, `2 segments`."""
     return "1 segment" if segments == 1 else f"{segments} segments"
