@@ -138,9 +138,14 @@ def test_tshark_has_seen_the_same(case: tuple[str, str, int]) -> None:
     assert int.from_bytes(found.destination[-2:], "big") == int(seen["tcp.dstport"])
 
 
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed; its reading is recorded")
-def test_the_record_is_what_tshark_says_today(tmp_path: Path) -> None:
-    assert seen_by_tshark(tmp_path) == json.loads(RECORDED.read_text())["frames"]
+def test_the_record_is_what_this_tshark_says(tmp_path: Path) -> None:
+    recorded = json.loads(RECORDED.read_text())
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed; its reading is recorded")
+    version = subprocess.run(["tshark", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    if version != recorded["by"]:
+        pytest.skip(f"recorded by another version: {recorded['by']}")
+    assert seen_by_tshark(tmp_path) == recorded["frames"]
 
 
 # ---------------------------------------------------------------- nests, damage, bombs
