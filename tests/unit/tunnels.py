@@ -329,8 +329,8 @@ STACKS: list[tuple[str, str]] = [
     *(("ethernet", f"eth {name}") for name in ("vlan", "qinq vlan", "mpls", "mpls mpls mpls", "pppoe", "pbb eth")),
     *(("ethernet", name) for name in ("eth", "snap", "sap")),
     *(("ethernet", f"eth vlan {name}") for name in ("pppoe", "mpls")),
-    *(("ethernet", f"eth mpls {name}") for name in ("eth", "eth vlan")),
-    ("ethernet", "eth mpls-bare eth"),
+    *(("ethernet", f"eth mpls {name}") for name in ("eth", "eth vlan", "snap")),
+    *(("ethernet", f"eth mpls-bare {name}") for name in ("eth", "snap")),
     *((link, name) for link in ("ppp", "ppp-serial", "ppp-directed") for name in ("ppp", "ppp-framed", "ppp-short")),
     ("pppoe-link", "pppoe"), ("ppp", "ppp-framed mpls"), ("hdlc", "mpls"), ("mpls-link", "mpls"), ("pktap", "eth"),
     *(

@@ -24,6 +24,8 @@ _PLAIN, _PLAIN_BYTES = b"\x08\x00\x45", 34
 _PLAIN_HEAD = struct.Struct(">H2xHxB")
 # below: a length, of a frame with an 802.2 header
 _LEAST_ETHERTYPE = 0x0600
+# 802.2: service access points, and the control field of unnumbered information
+_SAP_IP, _SAP_SNAP, _UNNUMBERED = 0x06, 0xAA, 0x03
 _TCP = 6
 
 
@@ -158,10 +160,10 @@ def _fabric_path(frame: Frame) -> Header:
 def _llc(frame: Frame) -> Header:
     """802.2 behind a length, or on ATM: SNAP holds an EtherType, SAP 6 is IP."""
     service, control = frame.data[frame.at], frame.data[frame.at + 2]
-    if service == 0x06 and control == 0x03:
+    if service == _SAP_IP and control == _UNNUMBERED:
         frame.at += 3
         return _ip
-    if service != 0xAA or control != 0x03:
+    if service != _SAP_SNAP or control != _UNNUMBERED:
         _without_tcp(f"LLC, SAP 0x{service:02x}")
     kind = _u16(frame, frame.at + 6)
     # 0000f8: bridged as of IEEE 802.1H
@@ -293,10 +295,18 @@ def _mpls(frame: Frame) -> Header:
         return _ip
     if version == 1:
         _without_tcp("MPLS channel")
-    # a pseudowire: Ethernet behind a control word, or at once, as its type shows
-    if version == 0 and _u16(frame, frame.at + 16) in _ETHERTYPES:
+    # a pseudowire: Ethernet at once, or behind a control word, which begins with 0 as many addresses do
+    if version == 0 and not _looks_like_ethernet(frame):
         frame.at += 4
     return _ethernet
+
+
+def _looks_like_ethernet(frame: Frame) -> bool:
+    """By its type, or by the 802.2 header behind a length."""
+    kind = _u16(frame, frame.at + 12)
+    if kind < _LEAST_ETHERTYPE:
+        return frame.data[frame.at + 14] in (_SAP_IP, _SAP_SNAP) and frame.data[frame.at + 16] == _UNNUMBERED
+    return kind in _ETHERTYPES or kind in _UNREAD_ETHERTYPES or kind in _OTHER_ETHERTYPES
 
 
 # ---------------------------------------------------------------- IP
