@@ -61,6 +61,15 @@ def test_a_narrow_path_shows_in_segments_that_end_no_write() -> None:
     assert size.mss_bytes == 1448
 
 
+def test_a_server_without_an_mss_option_sends_what_the_client_announced() -> None:
+    size = SegmentSize()
+    size.announced(1410, None, timestamps=False)
+    size.saw(3 * 1410, 0, pushed=True)
+    assert size.mss_bytes == 1410
+    size.announced(None, 1460, timestamps=False)
+    assert size.client_bytes == 536
+
+
 def test_sack_blocks_do_not_shorten_a_segment() -> None:
     size = SegmentSize(1460, 1460, 12)
     size.saw(1436, 24, pushed=False)

@@ -29,6 +29,8 @@ from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 _SHORTEST_RTT_NS = 1_000_000
 # data that an ACK released comes within this part of a round trip of it
 _PROMPT = 0.5
+# a pause of this part of a round trip is one of a whole, less the time in which the frames before it left
+_PAUSE = 0.75
 # a silence is one where it is this many times what lies between the frames before it
 _CLEARLY = 3
 # slow start doubles cwnd in a round trip, so it was at most twice what one carried
@@ -167,7 +169,7 @@ def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
         return "the client's ACKs are not in the capture"
     if expected_segments is None:
         return ""
-    if flight.segments > expected_segments and flight.gap_ns >= flow.rtt_ns:
+    if flight.segments > expected_segments and flight.gap_ns >= _PAUSE * flow.rtt_ns:
         return (
             f"{many(flight.segments)}, with a pause of a round trip between them and no ACK in the capture: what "
             "came then was sent by a timer, or released by an ACK that is missing"

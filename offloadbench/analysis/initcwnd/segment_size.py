@@ -36,9 +36,9 @@ class SegmentSize:
     _data_seen: bool = False
 
     def announced(self, client_bytes: int | None, server_bytes: int | None, *, timestamps: bool) -> None:
-        """What the handshake says; None: no MSS option."""
+        """What the handshake says; None: no MSS option, which bounds what is sent to that end alone."""
         self.client_bytes = client_bytes or DEFAULT_MSS_BYTES
-        self.server_bytes = server_bytes or DEFAULT_MSS_BYTES
+        self.server_bytes = server_bytes or self.client_bytes
         if not self._data_seen:
             self.option_bytes = _TIMESTAMP_BYTES if timestamps else 0
 
