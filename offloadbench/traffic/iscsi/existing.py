@@ -131,10 +131,11 @@ def _from_file(path: Path) -> Credentials:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(f"chap_file={path}: {error.strerror}", hint) from error
+    state = os.fstat(number)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(number)
+        raise UsageError(f"chap_file={path}: not a file", hint)
     with os.fdopen(number, "rb") as stream:
-        state = os.fstat(number)
-        if not stat.S_ISREG(state.st_mode):
-            raise UsageError(f"chap_file={path}: not a file", hint)
         if state.st_mode & 0o077:
             raise UsageError(f"chap_file={path}: its mode {state.st_mode & 0o777:04o} lets others in", "chmod 600 it")
         if state.st_uid not in (0, os.geteuid()):
