@@ -24,7 +24,8 @@ from offloadbench.engine import run as engine
 from offloadbench.engine.options import Options
 from offloadbench.errors import HostError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.kernel import open_iscsi, signatures
-from offloadbench.model import WorkloadDefinition
+from offloadbench.model import Run, WorkloadDefinition
+from offloadbench.report import machine
 from offloadbench.traffic.base import ToOutside
 from offloadbench.traffic.iscsi import consent, existing, extents, granting, scsi
 from offloadbench.traffic.iscsi.consent import Device, Region
@@ -666,6 +667,20 @@ def test_vital_product_data() -> None:
     assert scsi.decode_device_type(b"\x00") == 0
     assert scsi.decode_device_type(b"\x0c") == 12
     assert scsi.decode_device_type(b"\x7f") is None
+
+
+def test_a_report_says_what_the_target_is_and_what_is_not_known_of_it(sample_run: Run) -> None:
+    assert not any(group.title == "iSCSI target" for group in machine.machine(sample_run))
+    trial = next(one for one in sample_run.trials if one.load)
+    assert trial.load is not None
+    facts = granting.Grant(_device(), Region(100 * MIB, MIB)).facts(_existing(), "192.0.2.9")
+    load = msgspec.structs.replace(trial.load, settings={"existing_target": facts}, cpu_s=None)
+    run = msgspec.structs.replace(sample_run, trials=[msgspec.structs.replace(trial, load=load)])
+    group = next(one for one in machine.machine(run) if one.title == "iSCSI target")
+    told = dict(group.items)
+    assert told["Device"] == "ACME disk 1, serial SN42, 1 GiB"
+    assert told["Used by the run"] == "bytes 104857600 to 105906175"
+    assert "not known" in told["CPU, cache, disks, receive buffer"]
 
 
 def test_every_refusal_has_a_hint() -> None:
