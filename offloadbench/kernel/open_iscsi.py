@@ -135,6 +135,7 @@ class Initiator:
         Raises:
             TrafficError: a value is refused, or the login.
         """
+        _check_records(portal)
         _admin("iface", "-I", portal.interface, "-o", "new")
         _admin("iface", "-I", portal.interface, "-o", "update", "-n", "iface.initiatorname", "-v", initiator_name)
         node = ("-T", portal.target_name, "-p", portal.text, "-I", portal.interface)
@@ -183,10 +184,23 @@ def interface(name: str) -> str:
     return f"offloadbench-{name.rpartition(':')[2]}"
 
 
+def _records_of(portal: Portal) -> list[Path]:
+    """The file that iscsiadm makes for a portal whose group is not known (idbm_rec_write in its usr/idbm.c)."""
+    return [folder / portal.target_name / f"{portal.address},{portal.port}" for folder in _NODES]
+
+
+def _check_records(portal: Portal) -> None:
+    """Raise TrafficError where the machine has such a record itself, which iscsiadm would replace."""
+    found = [path for path in _records_of(portal) if path.is_file()]
+    if found:
+        raise TrafficError(f"{found[0]} is a record of this machine's own", "--set initiator=user leaves it alone")
+
+
 def _write_into_record(portal: Portal, settings: Mapping[str, str]) -> None:
-    """Add settings to a node's record: `name = value`, one a line (idbm_print in open-iscsi's usr/idbm.c)."""
-    found = [path for folder in _NODES for path in (folder / portal.target_name).glob(f"*/{portal.interface}")]
-    if len(found) != 1 or not found[0].is_file():
+    """Add settings to our record of a portal: `name = value`, one a line (idbm_print in open-iscsi's usr/idbm.c)."""
+    ours = f"iface.iscsi_ifacename = {portal.interface}"
+    found = [path for path in _records_of(portal) if path.is_file() and ours in path.read_text().splitlines()]
+    if len(found) != 1:
         raise TrafficError("the node's record is not where open-iscsi keeps it", f"see {_NODES[0]}")
     kept = [line for line in found[0].read_text().splitlines() if line.partition("=")[0].strip() not in settings]
     end = kept.index("# END RECORD") if "# END RECORD" in kept else len(kept)

@@ -240,23 +240,25 @@ def test_a_password_is_written_into_the_record_that_only_root_reads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     portal = open_iscsi.Portal(IQN, "192.0.2.9", 3260, "offloadbench-x")
-    record = tmp_path / IQN / "192.0.2.9,3260,1" / portal.interface
+    record = tmp_path / IQN / "192.0.2.9,3260"
     record.parent.mkdir(parents=True)
-    record.write_text("# BEGIN RECORD 2.1.8\nnode.name = x\nnode.session.auth.authmethod = None\n# END RECORD\n")
-    (record.parent / "default").write_text("the machine's own\n")
+    ours = "iface.iscsi_ifacename = offloadbench-x"
+    record.write_text(f"# BEGIN RECORD 2.1.8\n{ours}\nnode.session.auth.authmethod = None\n# END RECORD\n")
     monkeypatch.setattr(open_iscsi, "_NODES", (tmp_path,))
     open_iscsi._write_into_record(portal, {"node.session.auth.authmethod": "CHAP", "node.session.auth.password": "p"})
     assert record.read_text().splitlines() == [
         "# BEGIN RECORD 2.1.8",
-        "node.name = x",
+        ours,
         "node.session.auth.authmethod = CHAP",
         "node.session.auth.password = p",
         "# END RECORD",
     ]
     assert record.stat().st_mode & 0o777 == 0o600
-    assert (record.parent / "default").read_text() == "the machine's own\n"
     with pytest.raises(TrafficError, match="not where open-iscsi keeps it"):
         open_iscsi._write_into_record(dataclasses.replace(portal, interface="offloadbench-y"), {"a": "b"})
+    with pytest.raises(TrafficError, match="record of this machine's own"):
+        open_iscsi._check_records(portal)
+    open_iscsi._check_records(dataclasses.replace(portal, port=3261))
 
 
 # ---------------------------------------------------------------- what lies on a disk
