@@ -67,6 +67,17 @@ def _with_outside(options: Options, kinds: Mapping[str, Traffic]) -> Options:
     return dataclasses.replace(options, peer=names[0])
 
 
+def _told_of_outside(kinds: Mapping[str, Traffic]) -> list[str]:
+    """What a run would do to far ends that are not ours, as lines."""
+    ends = {name: kind.outside for name, kind in kinds.items() if isinstance(kind, ToOutside)}
+    return [
+        f"{name}: logs in to an existing target at {end.host}, port {end.port}; whatever is to be overwritten there is "
+        "shown, and must be confirmed, before the first trial"
+        for name, end in ends.items()
+        if end is not None
+    ]
+
+
 def _consented(site: Site, kinds: Mapping[str, Traffic], emit: Emit) -> list[str]:
     """Have it confirmed what workloads would overwrite; what is to be known of far ends that are not ours."""
     asked: dict[str, Question] = {}
@@ -319,4 +330,5 @@ def preview(options: Options) -> list[str]:
     able = nic_ability(options.nic)
     definitions = [definition for definition, _ in workloads.values()]
     planned = _plan(options, able, definitions)
-    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits]
+    told = _told_of_outside({name: kind for name, (_, kind) in workloads.items()})
+    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits, *told]

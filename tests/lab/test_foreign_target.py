@@ -355,6 +355,10 @@ def test_a_real_nic_needs_no_load_side_beside_the_target(
         assert limits.limits([run])["sentence"].tolist() != []
         assert _changed(before, image) == (32 * MIB, 48 * MIB)
         assert target.sessions() == []
+        dry = subprocess.run([*inside, "--dry-run", "--output", str(tmp_path / "b.json")],
+                             env=environment, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+        assert f"an existing target at {address}, port 3260" in dry.stdout, dry.stderr
+        assert target.sessions() == []
         other = subprocess.run([*inside, "--workloads", "tcp-stream,iscsi-write", "--output", str(tmp_path / "b.json")],
                                env=environment, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
         assert other.returncode == 2

@@ -560,6 +560,14 @@ def test_a_real_nic_has_the_target_for_its_far_end() -> None:
         _placed("eth1", "", *target, workloads=("ftp-get", "iscsi-write"))
 
 
+def test_a_dry_run_says_where_it_would_log_in() -> None:
+    kinds = {name: traffic.from_definition(catalog.workload(name)) for name in ("ftp-get", "iscsi-write")}
+    assert engine._told_of_outside(kinds) == []
+    kinds["iscsi-write"] = traffic.from_definition(_definition(f"target=nas:3261/{IQN}", "lun=0"))
+    (line,) = engine._told_of_outside(kinds)
+    assert line.startswith("iscsi-write: logs in to an existing target at nas, port 3261;")
+
+
 def test_the_target_lies_where_the_test_link_leads() -> None:
     peer = LocalEnd("load side", "198.18.0.2", "eth9", "somewhere", frozenset())
     dut = LocalEnd("device under test", "198.18.0.1", "eth8", "elsewhere", frozenset())
