@@ -103,8 +103,14 @@ class Initiator:
         command = ["setpriv", "--pdeathsig", "KILL", "iscsid", "-f", "-i", str(names)]
         # without the run's marker: whoever ends the run's processes leaves it to us, who need it to log out
         environment = {name: value for name, value in os.environ.items() if name != processes.MARKER}
+        # a session of its own: iscsid that is ended ends its whole process group with it
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
         )
         self.pids = [self._process.pid]
         self._wait_until_it_answers()
