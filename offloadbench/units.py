@@ -12,6 +12,9 @@ from offloadbench.errors import UsageError
 _RATE = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _SIZE = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE |= {"tb": 10**12, "tib": 2**40}
+# of any size: what is longer is no size, and Python refuses to convert it
+_DIGITS_MAX = 25
 
 
 def _parse(text: str, table: dict[str, float] | dict[str, int], what: str, example: str) -> float:
@@ -38,6 +41,8 @@ def parse_time_s(text: str) -> float:
 
 def parse_size_bytes(text: str) -> int:
     """`128MiB` -> 134217728; a bare number is bytes."""
+    if len(text.strip()) > _DIGITS_MAX:
+        raise UsageError(f"{text[:_DIGITS_MAX]!r}... is not a size", "write a number and its unit: 128MiB, 16MB")
     if re.fullmatch(r"[0-9]+", text.strip()):
         return int(text)
     return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from offloadbench.bed import lab, pair
+from offloadbench.bed import lab, outside, pair
 from offloadbench.bed.base import Bed, Cable, Forget, Remember, Wire
 from offloadbench.bed.fleet import bed as fleet
 from offloadbench.bed.netem import Netem
@@ -37,6 +37,9 @@ def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
     _check_unused(nic, force=force)
     if not peer:
         raise HostError(f"{nic}: no load side is named, so nothing could receive what it sends", _HINT)
+    if peer.startswith(outside.PREFIX):
+        outside.check_way(nic, outside.parse(peer)[0])
+        return
     if peer.startswith(fleet.PREFIX):
         fleet.require()
         addresses.own_networks(nic)
@@ -111,6 +114,8 @@ def build(
         return lab.Lab(nic, cable, run_id, remember)
     if peer.startswith(fleet.PREFIX):
         return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
+    if peer.startswith(outside.PREFIX):
+        return outside.Outside(nic, peer, cable, remember)
     if _is_remote(peer):
         return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, remember, forget, tell))
     return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)

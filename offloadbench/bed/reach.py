@@ -17,8 +17,11 @@ _TRY_S = 1.0
 _PORT = 9
 
 
-def wait_for_answer(end: End, address: str, timeout_s: float = LINK_TIMEOUT_S) -> None:
+def wait_for_answer(end: End, address: str, timeout_s: float = LINK_TIMEOUT_S, port: int = _PORT) -> None:
     """Return when a host answers at `address`.
+
+    Args:
+        port: where it is asked; any answer will do.
 
     Raises:
         TrafficError: nobody does.
@@ -26,9 +29,10 @@ def wait_for_answer(end: End, address: str, timeout_s: float = LINK_TIMEOUT_S) -
     deadline = time.monotonic() + timeout_s
     last = ""
     while True:
-        with netns.entered(end.namespace), socket.socket() as probe:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with netns.entered(end.namespace), socket.socket(family) as probe:
             probe.settimeout(_TRY_S)
-            code = probe.connect_ex((address, _PORT))
+            code = probe.connect_ex((address, port))
         if code in (0, errno.ECONNREFUSED):
             return
         last = errno.errorcode.get(code, str(code)) if code != errno.EAGAIN else "no answer"

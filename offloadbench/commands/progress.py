@@ -20,6 +20,7 @@ from offloadbench.engine.events import (
     Note,
     Phase,
     PlanExtended,
+    Question,
     RunStarted,
     Sampled,
     TrialEnded,
@@ -68,6 +69,14 @@ def summary(ended: TrialEnded) -> str:
     return f"{head}: goodput {format_rate(figures.goodput_bits_per_s)}, CPU busy {figures.cpu_busy_ratio:.1%} of {of}"
 
 
+def _answer(question: Question) -> None:
+    """Ask a person, where one reads what is asked and types the answer."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        sys.stderr.write(question.text)
+        sys.stderr.flush()
+        question.answer = sys.stdin.readline().strip()
+
+
 class _Plain:
     """One line a trial."""
 
@@ -78,6 +87,8 @@ class _Plain:
         match event:
             case Note(text):
                 self._line(text)
+            case Question():
+                _answer(event)
             case RunStarted(plan, done):
                 self._line(f"{len(plan.order) - done} trials, about {format_duration(expected_s(plan, done))}")
             case TrialStarted(trial, number, total):
@@ -117,6 +128,12 @@ class _Live:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Question):
+            # nothing is drawn over what a person types
+            self._live.stop()
+            _answer(event)
+            self._live.start()
+            return
         match event:
             case Note(text):
                 # a line to be copied must stay one line

@@ -7,6 +7,7 @@ variable for --peer is OFFLOADBENCH_PEER, the file's key is `peer`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,15 @@ from offloadbench.errors import UsageError
 FILE = "offloadbench.toml"
 _VARIABLE = "OFFLOADBENCH_"
 _LOAD_SIDES = frozenset({"peer", "fleet"})
+# consents to overwrite what others have stored
+_TYPED_ONLY = ("overwrite", "confirm")
 
 
 def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> list[str]:
     """The command line of `run` with defaults in front; any other command line, and --resume, as they are.
 
     Raises:
-        UsageError: the file is no TOML, or has a key that is no option.
+        UsageError: the file is no TOML, or has a key that is no option, or a consent that must be typed.
     """
     if not arguments or arguments[0] != "run":
         return list(arguments)
@@ -36,6 +39,10 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     upper = _under(_of_environment(environment, actions), dict.fromkeys(typed, None))
     chosen = _under(_of_file(folder / FILE, actions), upper)
     defaults = [_words(name, value, actions[name]) for name, value in chosen.items() if name not in typed]
+    for word in itertools.chain.from_iterable(defaults):
+        consent = word.removeprefix("--set=").partition("=")[0].strip()
+        if word.startswith("--set=") and consent in _TYPED_ONLY:
+            raise UsageError(f"{consent} is no default: {word[2:]}", f"type it each time: --set {consent}=...")
     return ["run", *(word for words in defaults for word in words), *arguments[1:]]
 
 

@@ -64,5 +64,13 @@ class TrialEnded:
     cpus: int
 
 
-Event = Note | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded
+@dataclass(slots=True)
+class Question:
+    """Something that only a person can allow; whoever shows it may fill in the answer. None: nobody was asked."""
+
+    text: str
+    answer: str | None = None
+
+
+Event = Note | Question | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded
 Emit = Callable[[Event], None]

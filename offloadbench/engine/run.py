@@ -13,11 +13,11 @@ import msgspec
 from offloadbench import ability, catalog, names, packed, plan, runfile, traffic
 from offloadbench.analysis import headers
 from offloadbench.analysis.attribution import SymbolTable
-from offloadbench.bed import lab, netem
+from offloadbench.bed import lab, netem, outside
 from offloadbench.bed.base import Bed
 from offloadbench.engine import blocks, nic_record, nic_settings, tune
 from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Emit, Note, RunStarted
+from offloadbench.engine.events import Emit, Note, Question, RunStarted
 from offloadbench.engine.nic_record import describe_nic
 from offloadbench.engine.options import Options, check_machine, check_output
 from offloadbench.engine.profiler import Wanted
@@ -25,7 +25,7 @@ from offloadbench.engine.site import Site, describe_bed, open_site
 from offloadbench.errors import RunFileError, UsageError
 from offloadbench.kernel import debuginfo, host, idle, kallsyms, perf, route
 from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
-from offloadbench.traffic.base import Traffic
+from offloadbench.traffic.base import ToOutside, Traffic
 from offloadbench.version import __version__
 
 
@@ -42,6 +42,58 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
             "leave --waits out, or --set initiator=user",
         )
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
+
+
+def _with_outside(options: Options, kinds: Mapping[str, Traffic]) -> Options:
+    """The options with the far end that a workload has by itself, where nothing else is the load side of a real NIC.
+
+    Raises:
+        UsageError: another workload has no far end then, or another one.
+        TrafficError: no such host.
+    """
+    ends = {name: kind.outside if isinstance(kind, ToOutside) else None for name, kind in kinds.items()}
+    given = [one for one in ends.values() if one is not None]
+    if not given or options.peer or options.nic in lab.NAMES:
+        return options
+    without = [name for name, end in ends.items() if end is None]
+    if without:
+        raise UsageError(
+            f"{without[0]} needs a load side, which the existing target of another workload is not",
+            "--workloads iscsi-write alone, or name a load side by --peer",
+        )
+    names = list(dict.fromkeys(outside.peer_name(one.host, one.port) for one in given))
+    if len(names) > 1:
+        raise UsageError(f"workloads with several targets: {', '.join(names)}", "measure each in a run of its own")
+    return dataclasses.replace(options, peer=names[0])
+
+
+def _told_of_outside(kinds: Mapping[str, Traffic]) -> list[str]:
+    """What a run would do to far ends that are not ours, as lines."""
+    ends = {name: kind.outside for name, kind in kinds.items() if isinstance(kind, ToOutside)}
+    return [
+        f"{name}: logs in to an existing target at {end.host}, port {end.port}; whatever is to be overwritten there is "
+        "shown, and must be confirmed, before the first trial"
+        for name, end in ends.items()
+        if end is not None
+    ]
+
+
+def _consented(site: Site, kinds: Mapping[str, Traffic], emit: Emit) -> list[str]:
+    """Have it confirmed what workloads would overwrite; what is to be known of far ends that are not ours."""
+    asked: dict[str, Question] = {}
+
+    def ask(text: str) -> str | None:
+        # twins of a workload ask alike
+        if text not in asked:
+            asked[text] = Question(text)
+            emit(asked[text])
+        return asked[text].answer
+
+    told: list[str] = []
+    for kind in kinds.values():
+        if isinstance(kind, ToOutside):
+            told += kind.consent(site.bed.dut, site.bed.peer, ask, lambda text: emit(Note(text)))
+    return list(dict.fromkeys(told))
 
 
 def _plan(options: Options, able: ability.Ability, definitions: list[WorkloadDefinition]) -> Plan:
@@ -193,15 +245,19 @@ def execute(options: Options, emit: Emit) -> Run:
     else:
         catalog.select_cases(options.cases)
         workloads = prepare_workloads(options)
+    options = _with_outside(options, {name: kind for name, (_, kind) in workloads.items()})
     check_machine(options)
     for _, kind in workloads.values():
         kind.prepare(lambda text: emit(Note(text)))
     with open_site(options, emit) as site:
-        for _, kind in workloads.values():
+        kinds = {name: kind for name, (_, kind) in workloads.items()}
+        for kind in kinds.values():
             kind.check_peer(site.bed.peer)
+        not_ours = _consented(site, kinds, emit)
         found = describe_nic(site.bed)
         definitions = [definition for definition, _ in workloads.values()]
         run = prior or _new_run(options, site, found, definitions, _symbols(options, emit))
+        run = msgspec.structs.replace(run, warnings=list(dict.fromkeys([*run.warnings, *not_ours])))
         if prior:
             _check_resumable(prior, found)
             # a trial that failed is tried again
@@ -220,10 +276,12 @@ def execute(options: Options, emit: Emit) -> Run:
             nic=found,
         )
         emit(RunStarted(run.plan, len(run.trials)))
-        kinds = {name: kind for name, (_, kind) in workloads.items()}
         _journal_leftovers(site, kinds)
 
         def rebuild(repeat: int) -> tuple[Bed, str]:
+            # who serves on the link would lose it
+            if not_ours:
+                return site.bed, "the target is not this run's: its link stays"
             kept_reason = site.rebuild(repeat)
             if not kept_reason:
                 _journal_leftovers(site, kinds)
@@ -248,6 +306,7 @@ def nic_ability(nic_name: str) -> ability.Ability:
 def touched(options: Options) -> list[str]:
     """Every setting that the cases of a run would touch, with its present value, as lines."""
     workloads = prepare_workloads(options)
+    options = _with_outside(options, {name: kind for name, (_, kind) in workloads.items()})
     check_machine(options)
     able = nic_ability(options.nic)
     planned = _plan(options, able, [definition for definition, _ in workloads.values()])
@@ -266,8 +325,10 @@ def preview(options: Options) -> list[str]:
         return plan.describe(prior.plan, prior.nic.name, able.states, done, able.couplings)
     workloads = prepare_workloads(options)
     catalog.select_cases(options.cases)
+    options = _with_outside(options, {name: kind for name, (_, kind) in workloads.items()})
     check_machine(options)
     able = nic_ability(options.nic)
     definitions = [definition for definition, _ in workloads.values()]
     planned = _plan(options, able, definitions)
-    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits]
+    told = _told_of_outside({name: kind for name, (_, kind) in workloads.items()})
+    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits, *told]

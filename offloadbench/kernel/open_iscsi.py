@@ -1,8 +1,11 @@
 """open-iscsi: the kernel's iSCSI initiator, driven by iscsid and iscsiadm through sh.
 
 The kernel talks to iscsid by NETLINK_ISCSI, which exists in the first network namespace only
-(drivers/scsi/scsi_transport_iscsi.c). iscsiadm takes a CHAP password on its command line, where `ps` shows it for the
-milliseconds that it runs: the account is made for one trial.
+(drivers/scsi/scsi_transport_iscsi.c). iscsiadm takes a CHAP password on its command line only, where everybody could
+see it: it is written into the node's record instead.
+
+What is ours is told by the interface record that it was made with, which no other session has: the machine may be
+logged in to the same target by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from offloadbench.errors import HostError, TrafficError
 from offloadbench.kernel import processes, sockets
 
 _SESSIONS = Path("/sys/class/iscsi_session")
+# where iscsiadm keeps its records: Debian's folder, and upstream's since 2.1.10
+_NODES = (Path("/etc/iscsi/nodes"), Path("/var/lib/iscsi/nodes"))
 _OF_SESSION = {
     "initial_r2t": "initial_r2t",
     "immediate_data": "immediate_data",
@@ -46,11 +51,17 @@ _NOTHING_FOUND = 21
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """Where a target is, and its name."""
+    """Where a target is, its name, and the interface record of whoever logs in (`interface`)."""
 
     target_name: str
     address: str
     port: int
+    interface: str
+
+    @property
+    def text(self) -> str:
+        """As iscsiadm(8) takes it."""
+        return f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
 
 def require() -> None:
@@ -92,8 +103,14 @@ class Initiator:
         command = ["setpriv", "--pdeathsig", "KILL", "iscsid", "-f", "-i", str(names)]
         # without the run's marker: whoever ends the run's processes leaves it to us, who need it to log out
         environment = {name: value for name, value in os.environ.items() if name != processes.MARKER}
+        # a session of its own: iscsid that is ended ends its whole process group with it
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
         )
         self.pids = [self._process.pid]
         self._wait_until_it_answers()
@@ -111,23 +128,28 @@ class Initiator:
         self.close()
         raise TrafficError(f"iscsid does not answer: {words[-1] if words else 'it says nothing'}", "see iscsid(8)")
 
-    def log_in(self, portal: Portal, initiator_name: str, settings: Mapping[str, str]) -> None:
+    def log_in(
+        self, portal: Portal, initiator_name: str, settings: Mapping[str, str], account: Mapping[str, str]
+    ) -> None:
         """Make records of an interface and a node, set them, and log in.
 
         Args:
-            initiator_name: for this target only; the machine's own stays what it is.
+            initiator_name: for this session only; the machine's own stays what it is.
             settings: names and values as in iscsid.conf.
+            account: settings that nobody may see.
 
         Raises:
             TrafficError: a value is refused, or the login.
         """
-        interface = _interface(portal.target_name)
-        _admin("iface", "-I", interface, "-o", "new")
-        _admin("iface", "-I", interface, "-o", "update", "-n", "iface.initiatorname", "-v", initiator_name)
-        node = ("-T", portal.target_name, "-p", f"{portal.address}:{portal.port}", "-I", interface)
+        _check_records(portal)
+        _admin("iface", "-I", portal.interface, "-o", "new")
+        _admin("iface", "-I", portal.interface, "-o", "update", "-n", "iface.initiatorname", "-v", initiator_name)
+        node = ("-T", portal.target_name, "-p", portal.text, "-I", portal.interface)
         _admin("node", *node, "-o", "new")
         for name, value in {"node.startup": "manual", **settings}.items():
             _admin("node", *node, "-o", "update", "-n", name, "-v", value)
+        if account:
+            _write_into_record(portal, account)
         _admin("node", *node, "--login")
 
     def connections(self, portal: Portal) -> list[socket.socket]:
@@ -163,88 +185,161 @@ def _admin(mode: str, *arguments: str) -> str:
         raise TrafficError("iscsid does not answer iscsiadm", "see its log") from error
 
 
-def _interface(target_name: str) -> str:
-    """Name of a target's own interface record."""
-    return f"offloadbench-{target_name.rpartition(':')[2]}"
+def interface(name: str) -> str:
+    """Name of the interface record of a session that we call so, or of all whose names begin so."""
+    return f"offloadbench-{name.rpartition(':')[2]}"
 
 
-def disks(target_name: str) -> list[Path]:
-    """The disks of every session with a target, as /dev/sdX, once the kernel has found them.
+def _records_of(portal: Portal) -> list[Path]:
+    """The file that iscsiadm makes for a portal whose group is not known (idbm_rec_write in its usr/idbm.c)."""
+    return [folder / portal.target_name / f"{portal.address},{portal.port}" for folder in _NODES]
+
+
+def _check_records(portal: Portal) -> None:
+    """Raise TrafficError where the machine has such a record itself, which iscsiadm would replace."""
+    found = [path for path in _records_of(portal) if path.is_file()]
+    if found:
+        raise TrafficError(f"{found[0]} is a record of this machine's own", "--set initiator=user leaves it alone")
+
+
+def _write_into_record(portal: Portal, settings: Mapping[str, str]) -> None:
+    """Add settings to our record of a portal: `name = value`, one a line (idbm_print in open-iscsi's usr/idbm.c)."""
+    ours = f"iface.iscsi_ifacename = {portal.interface}"
+    found = [path for path in _records_of(portal) if path.is_file() and ours in path.read_text().splitlines()]
+    if len(found) != 1:
+        raise TrafficError("the node's record is not where open-iscsi keeps it", f"see {_NODES[0]}")
+    kept = [line for line in found[0].read_text().splitlines() if line.partition("=")[0].strip() not in settings]
+    end = kept.index("# END RECORD") if "# END RECORD" in kept else len(kept)
+    kept[end:end] = [f"{name} = {value}" for name, value in settings.items()]
+    found[0].chmod(0o600)
+    found[0].write_text("\n".join(kept) + "\n")
+
+
+def others(target_name: str) -> list[str]:
+    """Sessions of this machine with a target that are not ours, such as `session3`."""
+    return [one for one in _sessions() if _of(one, "targetname") == target_name and not _is_ours(one, "")]
+
+
+def disks(portal: Portal, lun: int) -> list[Path]:
+    """The disk of one LUN in each of our sessions with a target, as /dev/sdX, once the kernel has found it.
 
     Raises:
         TrafficError: none appears.
     """
     deadline = time.monotonic() + _WAIT_S
+    own = [one for one in _sessions() if _is_ours(one, portal.interface)]
+    for session in own:
+        (host,) = (_SESSIONS / session / "device").resolve().parent.glob("scsi_host/host*")
+        # channel and target of whatever number (Documentation/scsi/scsi_mid_low_api)
+        (host / "scan").write_text(f"- - {lun}")
     while time.monotonic() < deadline:
         found = [
             Path("/dev") / block.name
-            for session in _sessions(target_name)
-            for block in (_SESSIONS / session / "device").glob("target*/*/block/*")
+            for session in own
+            for block in (_SESSIONS / session / "device").glob(f"target*/*:{lun}/block/*")
         ]
-        if found and all(disk.is_block_device() for disk in found):
+        if len(found) == len(own) and all(disk.is_block_device() for disk in found):
             return sorted(found)
         time.sleep(0.05)
-    raise TrafficError(f"no disk of {target_name} appears within {_WAIT_S:.0f} s", "see dmesg")
+    raise TrafficError(f"no disk of {portal.target_name}, LUN {lun}, appears within {_WAIT_S:.0f} s", "see dmesg")
 
 
-def _sessions(prefix: str) -> list[str]:
+def size_bytes(disk: Path) -> int:
+    """Size of a disk; the kernel counts in units of 512 bytes whatever its blocks are."""
+    return int(Path(f"/sys/class/block/{disk.name}/size").read_text()) * 512
+
+
+def product_data(disk: Path, page: str) -> bytes:
+    """A page of vital product data that the kernel has read, as `vpd_pg80`; empty without."""
+    try:
+        return Path(f"/sys/class/block/{disk.name}/device/{page}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _sessions() -> list[str]:
+    return [session.name for session in sorted(_SESSIONS.glob("session*"))]
+
+
+def _of(session: str, attribute: str) -> str:
+    try:
+        return (_SESSIONS / session / attribute).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _is_ours(session: str, prefix: str) -> bool:
+    """Whether a session was made with an interface record of ours whose name begins so."""
+    return _of(session, "ifacename").startswith(prefix or interface(""))
+
+
+def _records(prefix: str) -> list[tuple[str, str, str]]:
+    """(target, portal, interface) of our node records, whose interfaces begin so.
+
+    `iscsiadm -m node -P 1` prints a target, its portals, and the interfaces of each, indented.
+    """
     found = []
-    for session in sorted(_SESSIONS.glob("session*")):
-        try:
-            if (session / "targetname").read_text().strip().startswith(prefix):
-                found.append(session.name)
-        except OSError:
-            continue
+    target = portal = ""
+    for line in _admin("node", "-P", "1").splitlines():
+        key, _, value = line.strip().partition(":")
+        if key == "Target":
+            target = value.strip()
+        elif key == "Portal":
+            portal = value.strip().partition(",")[0]
+        elif key == "Iface Name" and value.strip().startswith(prefix):
+            found.append((target, portal, value.strip()))
     return found
 
 
-def _records(prefix: str) -> list[str]:
-    """Names of the targets with a node record: lines of `address:port,group name`."""
-    names = {line.split()[-1] for line in _admin("node").splitlines() if line.strip()}
-    return sorted(name for name in names if name.startswith(prefix))
-
-
 def log_out(prefix: str) -> list[str]:
-    """Log out of every target whose name begins so, and forget its records; returns the names.
+    """End every session of ours whose interface's name begins so, and forget its records.
+
+    Returns:
+        Names of the targets.
 
     Raises:
         TrafficError: something is still there.
     """
-    names = _records(prefix)
-    for name in names:
-        # by its number: after a restart of iscsid no record matches a session (2.1.8)
-        for session in _sessions(name):
+    records = _records(prefix)
+    # by its number: after a restart of iscsid no record matches a session (2.1.8)
+    for session in _sessions():
+        if _is_ours(session, prefix):
             _admin("session", "-r", session.removeprefix("session"), "--logout")
-        _admin("node", "-T", name, "-o", "delete")
+    for target, portal, name in records:
+        _admin("node", "-T", target, "-p", portal, "-I", name, "-o", "delete")
     for line in _admin("iface").splitlines():
-        interface = line.partition(" ")[0]
-        if interface.startswith(_interface(prefix)):
-            _admin("iface", "-I", interface, "-o", "delete")
-    left = _sessions(prefix)
+        name = line.partition(" ")[0]
+        if name.startswith(prefix):
+            _admin("iface", "-I", name, "-o", "delete")
+    left = [one for one in _sessions() if _is_ours(one, prefix)]
     if left:
         raise TrafficError(f"the kernel keeps {', '.join(left)}", "iscsiadm -m session -P 1; iscsiadm -m session -u")
-    return names
+    return sorted({target for target, _, _ in records})
 
 
 def leave_behind_nothing(prefix: str) -> list[str]:
     """`log_out`, with an iscsid of our own where none runs; for what a killed process left.
 
+    Args:
+        prefix: of the sessions' names, as `interface` takes them.
+
     Returns:
         Names of the targets.
     """
-    if shutil.which("iscsiadm") is None or not (_records(prefix) or _sessions(prefix)):
+    own = interface(prefix)
+    if shutil.which("iscsiadm") is None or not (_records(own) or any(_is_ours(one, own) for one in _sessions())):
         return []
     initiator = Initiator()
     try:
-        return log_out(prefix)
+        return log_out(own)
     finally:
         initiator.close()
 
 
-def negotiated(target_name: str) -> dict[str, int | bool]:
-    """What the sessions with a target have agreed on, from the kernel's sysfs (scsi_transport_iscsi.c)."""
+def negotiated(portal: Portal) -> dict[str, int | bool]:
+    """What our sessions with a target have agreed on, from the kernel's sysfs (scsi_transport_iscsi.c)."""
     found: dict[str, int | bool] = {}
-    for session in _sessions(target_name):
+    for session in (one for one in _sessions() if _is_ours(one, portal.interface)):
         for name, attribute in _OF_SESSION.items():
             found[name] = int((_SESSIONS / session / attribute).read_text())
         for connection in (_SESSIONS / session / "device").glob("connection*/iscsi_connection/connection*"):

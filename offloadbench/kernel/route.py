@@ -65,14 +65,15 @@ def read(namespace: str | None = None) -> list[Route]:
 
 
 def to(address: str, namespace: str | None = None) -> Route:
-    """The route that packets to this IPv4 address take, with all its metrics.
+    """The route that packets to this address take, with all its metrics.
 
     Raises:
         HostError: there is none.
     """
     try:
         with netns.entered(namespace), IPRoute() as ipr:
-            return _route(ipr.route("get", dst=address)[0], _names(ipr))
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            return _route(ipr.route("get", dst=address, family=family)[0], _names(ipr))
     except NetlinkError as error:
         raise HostError(f"no route to {address}: {error.args[-1]}", f"see `ip route get {address}`") from error
 

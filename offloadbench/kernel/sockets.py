@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def listening(pid: int) -> list[socket.socket]:
-    """Duplicates of the IPv4 TCP sockets on which a process listens; the caller closes them.
+    """Duplicates of the TCP sockets on which a process listens; the caller closes them.
 
     Raises:
         OSError: the process is gone, or is not ours to look into.
@@ -28,7 +28,7 @@ def listening(pid: int) -> list[socket.socket]:
 
 
 def connected(pid: int, remote: tuple[str, int]) -> list[socket.socket]:
-    """Duplicates of a process's IPv4 sockets that are connected to `remote`; the caller closes them.
+    """Duplicates of a process's TCP sockets that are connected to `remote`; the caller closes them.
 
     Raises:
         OSError: as `listening`.
@@ -36,7 +36,7 @@ def connected(pid: int, remote: tuple[str, int]) -> list[socket.socket]:
 
     def wanted(one: socket.socket) -> bool:
         with contextlib.suppress(OSError):
-            return bool(one.getpeername() == remote)
+            return bool(one.getpeername()[:2] == remote)
         return False
 
     return _duplicates(pid, wanted)
@@ -66,7 +66,7 @@ def _duplicates(pid: int, wanted: Callable[[socket.socket], bool]) -> list[socke
             if number is None:
                 continue
             candidate = socket.socket(fileno=number)
-            if candidate.family == socket.AF_INET and wanted(candidate):
+            if candidate.family in (socket.AF_INET, socket.AF_INET6) and wanted(candidate):
                 found.append(candidate)
             else:
                 candidate.close()

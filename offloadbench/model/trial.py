@@ -115,7 +115,9 @@ class Load(Frozen, frozen=True, kw_only=True):
     Attributes:
         clients: FTP clients, or iSCSI sessions.
         payload_bytes, interval_s: payload received between the two marks of the window, and their distance.
-        bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted.
+        bytes_sent, bytes_received: whole trial, as the sender and as the receivers counted; of an end that is not ours,
+            what it has confirmed with status GOOD.
+        cpu_s: of the load side's processes between the marks; None where they are not ours.
         transfers_complete: files with the server's 226 and the full length, or SCSI commands with status GOOD;
             transfers_cut: in flight at the end.
         problems: what a reader must know about these figures, as sentences.
@@ -131,7 +133,7 @@ class Load(Frozen, frozen=True, kw_only=True):
     bytes_received: int
     transfers_complete: int
     transfers_cut: int
-    cpu_s: float
+    cpu_s: float | None
     settings: dict[str, Any]
     latency_us: dict[str, float] = {}
     problems: list[str] = []

@@ -174,6 +174,24 @@ def _load_side(run: Run) -> list[Group]:
     return [Group("Load side", items)]
 
 
+def _existing_target(run: Run) -> list[Group]:
+    """A target that the run has not started; nothing where there is none."""
+    loads = (trial.load.settings for trial in run.trials if trial.load)
+    found = next((one["existing_target"] for one in loads if "existing_target" in one), None)
+    if found is None:
+        return []
+    end = found["start_bytes"] + found["used_bytes"]
+    items = [
+        ("Name", found["name"]),
+        ("Address", f"{found['address']}, port {found['port']}, LUN {found['lun']}"),
+        ("Device", f"{found['product']}, serial {found['serial'] or 'none'}, {format_bytes(found['size_bytes'])}"),
+        ("Found on it", found["holds"]),
+        ("Used by the run", f"bytes {found['start_bytes']} to {end - 1}"),
+        ("CPU, cache, disks, receive buffer", "not known: it is not this run's"),
+    ]
+    return [Group("iSCSI target", items)]
+
+
 def machine(run: Run) -> list[Group]:
     """Host, NIC, sysctls, tools."""
     host = run.host
@@ -184,6 +202,7 @@ def machine(run: Run) -> list[Group]:
         Group("NIC", nic_views.nic(run.nic)),
         *_route(run),
         *_load_side(run),
+        *_existing_target(run),
         Group("Settings of the bed and the NIC", settings, True),
         Group("Sysctls", list(host.sysctls.items()), True),
         Group("Mitigations", list(host.mitigations.items()), True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from offloadbench.ends import End
 from offloadbench.model import Load, WorkloadDefinition
@@ -18,7 +18,7 @@ class Mark:
     """Payload that has arrived so far, at a moment of the monotonic clock of whoever counts it.
 
     Attributes:
-        cpu_s: CPU time of the load side's processes so far.
+        cpu_s: CPU time of the load side's processes so far; 0 where they are not ours.
     """
 
     t_s: float
@@ -75,6 +75,42 @@ class Traffic(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """What is recorded beside the result."""
+
+
+# asks a person a question, and returns the answer; None where nobody could be asked
+Ask = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where the traffic of a workload goes that has a far end of its own, which this program has not started.
+
+    Attributes:
+        host: a name or an address, without brackets.
+    """
+
+    host: str
+    port: int
+
+
+@runtime_checkable
+class ToOutside(Protocol):
+    """A `Traffic` that may have a far end of its own."""
+
+    @property
+    def outside(self) -> Outside | None:
+        """That end; None where the load side serves."""
+
+    def consent(self, dut: End, peer: End, ask: Ask, tell: Callable[[str], None]) -> list[str]:
+        """Once a run, when the bed stands: look at what would be overwritten, and have it confirmed.
+
+        Returns:
+            What a reader must know about a far end that is not ours, as sentences.
+
+        Raises:
+            UsageError: it is not confirmed, or cannot be known.
+            TrafficError: that end cannot be reached.
+        """
 
 
 class TrafficKind(Protocol):

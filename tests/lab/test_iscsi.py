@@ -171,6 +171,7 @@ def test_latencies_and_the_queue_depth_give_the_throughput(bench: Bench) -> None
     # Little: throughput times latency is what is on its way
     on_its_way = load.payload_bytes / load.interval_s * load.latency_us["p50"] * 1e-6
     assert 0.5 * 4 < on_its_way / (1 << 20) < 1.5 * 4
+    assert load.cpu_s is not None
     assert load.cpu_s > 0
 
 

@@ -27,7 +27,7 @@ class BlockLoad:
 
     Args:
         disk: such as /dev/sdb.
-        bytes_used: from the disk's begin, over and over.
+        start_bytes, bytes_used: the part of the disk that is written, over and over.
         on_change: called by a thread when the first writes are through, when the last one is, and on failure.
 
     Attributes:
@@ -41,6 +41,7 @@ class BlockLoad:
         transfer_bytes: int,
         queue_depth: int,
         bytes_used: int,
+        start_bytes: int = 0,
         fua: bool,
         stamped: bool,
         on_change: Callable[[], None],
@@ -48,6 +49,7 @@ class BlockLoad:
         self._disk = disk
         self._transfer_bytes = transfer_bytes
         self._queue_depth = queue_depth
+        self._start_bytes = start_bytes
         self._transfers = bytes_used // transfer_bytes
         self._stamped = stamped
         self._on_change = on_change
@@ -114,6 +116,10 @@ class BlockLoad:
             self._places.add(transfer % self._transfers)
             return transfer
 
+    def _offset(self, transfer: int) -> int:
+        """Of a transfer, by its number, on the disk."""
+        return self._start_bytes + transfer % self._transfers * self._transfer_bytes
+
     def _write(self) -> None:
         buffer = mmap.mmap(-1, self._transfer_bytes)
         buffer[:] = bytes(pattern(self._transfer_bytes))
@@ -122,7 +128,7 @@ class BlockLoad:
                 if self._stamped:
                     stamp(buffer, transfer)
                 began_ns = time.monotonic_ns()
-                offset = transfer % self._transfers * self._transfer_bytes
+                offset = self._offset(transfer)
                 moved = os.pwritev(self._number, [buffer], offset, self._flags)
                 if moved != self._transfer_bytes:
                     raise OSError(0, f"only {moved} of {self._transfer_bytes} bytes were written at {offset}")
@@ -156,10 +162,10 @@ class BlockLoad:
         places = min(self._issued, self._transfers)
         for place in range(places):
             stamp(expected, place + (self._issued - 1 - place) // self._transfers * self._transfers)
-            os.preadv(self._number, [found], place * self._transfer_bytes)
+            os.preadv(self._number, [found], self._offset(place))
             if found[:] != bytes(expected):
                 raise IscsiError(
-                    f"{self._disk}: byte {place * self._transfer_bytes} and on is not what was written last",
+                    f"{self._disk}: byte {self._offset(place)} and on is not what was written last",
                     "the target lost or mixed up data: do not trust it",
                 )
         return places * self._transfer_bytes

@@ -51,7 +51,7 @@ def connect(
     send_buffer_bytes: int = 0,
     receive_window_bytes: int = 0,
 ) -> socket.socket:
-    """A connected TCP socket.
+    """A connected TCP socket, of IPv4 or IPv6 as the address is.
 
     Args:
         congestion_control: empty leaves the namespace's own.
@@ -61,7 +61,7 @@ def connect(
     Raises:
         IscsiError: no connection within the time limit, or a refused option.
     """
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         # before connecting: a connection that begins under bbr keeps its pacing timer
         if congestion_control:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from offloadbench import comms
-from offloadbench.traffic.iscsi import connection, counts, scsi
-from offloadbench.traffic.iscsi.command import Command
+from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.load import Load, Shape
-from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.role import InitiatorRole, in_force
 from offloadbench.traffic.iscsi.session import Session
+from offloadbench.traffic.iscsi.unit import Unit, open_session
 from offloadbench.traffic.orders import answer
 
-LUN = 1
+# less than the role is given to end by itself (ends.Role.close)
+_DRAIN_S, _LOGOUT_S = 2.5, 1.0
 
 
 class Initiator(InitiatorRole):
@@ -49,43 +52,22 @@ class Initiator(InitiatorRole):
             load.start()
 
     def _open_session(self, number: int, isid: int) -> None:
-        config = self._config
-        timeout_s = float(config["timeout_s"])
-        connected = connection.connect(
-            config["address"],
-            config["port"],
-            timeout_s=timeout_s,
-            congestion_control=config["congestion_control"],
-            send_buffer_bytes=config["send_buffer_bytes"],
-            receive_window_bytes=config["receive_window_bytes"],
-        )
-        link = connection.Connection(connected, timeout_s)
-        try:
-            identity = Identity(
-                config["initiator_name"], config["target_name"], isid, config["user"], config["password"]
-            )
-            negotiated = login(link, identity, config["offers"])
-        except BaseException:
-            link.close()
-            raise
-        session = Session(link, negotiated, self._wake)
+        session = open_session(self._config, isid, self._wake)
         self._sessions.append(session)
-        session.require_ready(LUN)
-        inquiry = bytearray(scsi.INQUIRY_BYTES)
-        session.call(Command(scsi.inquiry(), LUN, read=memoryview(inquiry)))
-        self._product = scsi.decode_inquiry(inquiry)
-        capacity = bytearray(scsi.CAPACITY_BYTES)
-        command = session.call(Command(scsi.read_capacity_16(), LUN, read=memoryview(capacity)))
-        if command.failure():
-            raise IscsiError(f"READ CAPACITY(16): {command.failure()}")
-        blocks, block_bytes = scsi.decode_capacity(capacity)
+        unit = Unit(session, self._config["lun"])
+        unit.require_ready()
+        self._product = unit.product()
+        blocks, block_bytes = unit.capacity()
+        expected = self._config["expected"]
+        if expected and (unit.serial(), blocks * block_bytes) != (expected["serial"], expected["size_bytes"]):
+            raise IscsiError(f"LUN {unit.lun} is not the one that was looked at before", "nothing was written to it")
         self._session_loads.append(self._load_of(session, number, blocks, block_bytes))
 
     def _load_of(self, session: Session, number: int, blocks: int, block_bytes: int) -> Load:
         """Each session has a part of the LUN of its own."""
         config = self._config
         shape = Shape(
-            LUN,
+            config["lun"],
             config["operation"] == "write",
             config["transfer_bytes"],
             config["queue_depth"],
@@ -94,7 +76,7 @@ class Initiator(InitiatorRole):
         )
         if shape.transfer_bytes % block_bytes:
             raise IscsiError(f"the LUN has blocks of {block_bytes} bytes; {shape.transfer_bytes} is no multiple")
-        lun_bytes = min(blocks * block_bytes, config["lun_bytes"])
+        lun_bytes = min(blocks * block_bytes - config["start_bytes"], config["lun_bytes"])
         transfers = lun_bytes // config["sessions"] // shape.transfer_bytes
         # two commands on the same blocks at once would leave it open which is the last
         if transfers < shape.queue_depth:
@@ -103,7 +85,7 @@ class Initiator(InitiatorRole):
                 f"{shape.queue_depth} commands of {shape.transfer_bytes} bytes",
                 "use a larger lun_size",
             )
-        first_block = number * transfers * (shape.transfer_bytes // block_bytes)
+        first_block = (config["start_bytes"] + number * transfers * shape.transfer_bytes) // block_bytes
         return Load(
             session,
             shape,
@@ -151,13 +133,27 @@ class Initiator(InitiatorRole):
         }
 
     def close(self) -> None:
+        """A session that is left is logged out, once its last command is through: no target keeps it then."""
+        for load in self._loads:
+            load.stop()
+        until_s = time.monotonic() + _DRAIN_S
+        while not self._drained() and self._alive() and time.monotonic() < until_s:
+            time.sleep(0.01)
         for session in self._sessions:
+            if not session.over and not session.failure:
+                with contextlib.suppress(IscsiError):
+                    session.logout(_LOGOUT_S)
             session.close()
+
+    def _alive(self) -> bool:
+        return not any(session.over for session in self._sessions)
 
 
 def main() -> None:
     # a name of its own: a stray python on the measured CPU shows in the profile as what it is
     comms.take(comms.INITIATOR)
+    # as if our input had been closed: sessions are ended in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # the next order comes after our answer only: nothing of it can stay in this buffer
     line = sys.stdin.readline()
     if not line:

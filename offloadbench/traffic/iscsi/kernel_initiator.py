@@ -11,12 +11,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from offloadbench import comms
 from offloadbench.errors import OffloadbenchError
 from offloadbench.kernel import open_iscsi
-from offloadbench.traffic.iscsi import counts
+from offloadbench.traffic.iscsi import counts, scsi
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
 from offloadbench.traffic.iscsi.pdu import IscsiError
@@ -27,13 +28,12 @@ _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
 
 
 def record(config: dict[str, Any]) -> dict[str, str]:
-    """A node record's settings from a role's configuration, named as in iscsid.conf."""
+    """A node record's settings from a role's configuration, named as in iscsid.conf; but for the account's."""
     offers = config["offers"]
     segment = offers["MaxRecvDataSegmentLength"]
     return {
-        "node.session.auth.authmethod": "CHAP",
-        "node.session.auth.username": config["user"],
-        "node.session.auth.password": config["password"],
+        # one LUN is asked for afterwards: the kernel is not to look at the others of a target, nor to offer them
+        "node.session.scan": "manual",
         "node.session.nr_sessions": str(config["sessions"]),
         "node.session.iscsi.InitialR2T": offers["InitialR2T"],
         "node.session.iscsi.ImmediateData": offers["ImmediateData"],
@@ -45,12 +45,25 @@ def record(config: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def account(config: dict[str, Any]) -> dict[str, str]:
+    """The settings of a node record that hold who logs in."""
+    if not config["user"]:
+        return {}
+    return {
+        "node.session.auth.authmethod": "CHAP",
+        "node.session.auth.username": config["user"],
+        "node.session.auth.password": config["password"],
+    }
+
+
 class KernelInitiator(InitiatorRole):
     """Sessions of the kernel, and the load on their disks."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self._portal = open_iscsi.Portal(config["target_name"], config["address"], config["port"])
+        self._portal = open_iscsi.Portal(
+            config["target_name"], config["address"], config["port"], open_iscsi.interface(config["session_name"])
+        )
         self._open_iscsi: open_iscsi.Initiator | None = None
         self._sockets: list[socket.socket] = []
         self._disk_loads: list[BlockLoad] = []
@@ -63,7 +76,7 @@ class KernelInitiator(InitiatorRole):
     def open(self) -> None:
         config = self._config
         self._open_iscsi = open_iscsi.Initiator()
-        self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config))
+        self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config), account(config))
         self._sockets = self._open_iscsi.connections(self._portal)
         for connection in self._sockets:
             if config["send_buffer_bytes"]:
@@ -71,13 +84,15 @@ class KernelInitiator(InitiatorRole):
             if config["congestion_control"]:
                 name = config["congestion_control"].encode()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
-        for disk in open_iscsi.disks(self._portal.target_name):
+        for disk in open_iscsi.disks(self._portal, config["lun"]):
+            self._check_identity(disk)
             self._largest_command_bytes = open_iscsi.send_whole(disk, config["transfer_bytes"])
             self._disk_loads.append(
                 BlockLoad(
                     disk,
                     transfer_bytes=config["transfer_bytes"],
                     queue_depth=config["queue_depth"],
+                    start_bytes=config["start_bytes"],
                     bytes_used=config["lun_bytes"],
                     fua=config["fua"],
                     stamped=config["verify"],
@@ -86,6 +101,17 @@ class KernelInitiator(InitiatorRole):
             )
         for load in self._loads:
             load.start()
+
+    def _check_identity(self, disk: Path) -> None:
+        """Whether the disk is the LUN that was looked at before anything was to be written to it."""
+        expected = self._config["expected"]
+        if not expected:
+            return
+        size_bytes = open_iscsi.size_bytes(disk)
+        serial = scsi.decode_serial(open_iscsi.product_data(disk, "vpd_pg80"))
+        named = serial or scsi.decode_identification(open_iscsi.product_data(disk, "vpd_pg83"))
+        if (named, size_bytes) != (expected["serial"], expected["size_bytes"]):
+            raise IscsiError(f"{disk} is not the LUN that was looked at before", "nothing was written to it")
 
     def _check(self) -> None:
         for load in self._loads:
@@ -111,7 +137,7 @@ class KernelInitiator(InitiatorRole):
         congestion_control = first.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         return in_force(size, congestion_control) | {
             "largest_command_bytes": self._largest_command_bytes,
-            "negotiated": open_iscsi.negotiated(self._portal.target_name),
+            "negotiated": open_iscsi.negotiated(self._portal),
         }
 
     def _log_out(self) -> None:
@@ -121,7 +147,7 @@ class KernelInitiator(InitiatorRole):
         for connection in self._sockets:
             connection.close()
         self._sockets = []
-        open_iscsi.log_out(self._portal.target_name)
+        open_iscsi.log_out(self._portal.interface)
         for load in self._loads:
             load.close()
         self._disk_loads = []

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offloadbench.ends import End, Role
-from offloadbench.errors import HostError, TrafficError, UsageError
+from offloadbench.ends import End
+from offloadbench.errors import HostError, UsageError
 from offloadbench.kernel import open_iscsi, processes, tgt
-from offloadbench.model import Load, WorkloadDefinition
-from offloadbench.traffic.base import Leftover, Mark
-from offloadbench.traffic.iscsi.pdu import MAX_SEGMENT_BYTES
-from offloadbench.units import format_bytes, parse_size_bytes
+from offloadbench.model import WorkloadDefinition
+from offloadbench.traffic.base import Ask, Leftover, Outside
+from offloadbench.traffic.iscsi import consent, existing, granting
+from offloadbench.traffic.iscsi.checked import LARGEST_BYTES, Parameters
+from offloadbench.traffic.iscsi.granting import Grant
+from offloadbench.traffic.iscsi.measured import MARK_S, IscsiSession
+from offloadbench.units import format_bytes
+
+__all__ = ["IscsiSession", "IscsiTraffic"]
 
 _ROLES = {
     "user": "offloadbench.traffic.iscsi.initiator",
@@ -23,73 +27,26 @@ _ROLES = {
 }
 _NAME_PREFIX = "iqn.2004-01.org.offloadbench"
 # how long either side may be silent
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = MARK_S
 _START_TIMEOUT_S = 90.0
-_DRAIN_TIMEOUT_S = 120.0
-_VERIFY_TIMEOUT_S = 600.0
-# lengths of segments and bursts have 24 bits: 16 MiB is the largest multiple of a disk block below that
-_LARGEST_BYTES = MAX_SEGMENT_BYTES // 512 * 512
 _SMALLEST_BYTES = 512
 _PAGE_BYTES = 4096
 # what the kernel, the sockets and the tool need besides the LUN
 _SPARE_MEMORY_BYTES = 512 << 20
 
 
-class _Parameters:
-    """The parameters of a definition, read one by one; every mistake is a UsageError that names the key."""
-
-    def __init__(self, definition: WorkloadDefinition) -> None:
-        self._name = definition.name
-        self._values = definition.parameters
-
-    def _value(self, key: str) -> object:
-        if key not in self._values:
-            raise UsageError(f"workload {self._name}: {key} is missing", "see workloads/iscsi-write.toml")
-        return self._values[key]
-
-    def _wrong(self, key: str, expected: str) -> UsageError:
-        return UsageError(f"workload {self._name}: {key} = {self._values[key]!r}", f"write {expected}")
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        value = self._value(key)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self._wrong(key, f"a whole number from {low} to {high}")
-        return value
-
-    def truth(self, key: str) -> bool:
-        value = self._value(key)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false")
-        return value
-
-    def word(self, key: str, *allowed: str) -> str:
-        value = self._value(key)
-        if not isinstance(value, str) or (allowed and value not in allowed):
-            raise self._wrong(key, " or ".join(allowed) or "a word")
-        return value
-
-    def size(self, key: str, low: int, high: int) -> int:
-        """Bytes; exactly 16 MiB is what the protocol's 24 bits hold of it."""
-        value = parse_size_bytes(str(self._value(key)))
-        if value == MAX_SEGMENT_BYTES + 1 and high == _LARGEST_BYTES:
-            value = _LARGEST_BYTES
-        if not low <= value <= high:
-            raise self._wrong(key, f"a size from {format_bytes(low)} to {format_bytes(high)}")
-        return value
-
-
 class IscsiTraffic:
     """Parameters of workloads/iscsi-write.toml, checked."""
 
     def __init__(self, definition: WorkloadDefinition) -> None:
-        read = _Parameters(definition)
+        read = Parameters(definition)
         self.transfer_bytes = read.size("block_size", _PAGE_BYTES, 1 << 30)
         self.queue_depth = read.integer("queue_depth", 1, 128)
-        self.max_burst_bytes = read.size("max_burst", _SMALLEST_BYTES, _LARGEST_BYTES)
-        self.first_burst_bytes = read.size("first_burst", _SMALLEST_BYTES, _LARGEST_BYTES)
+        self.max_burst_bytes = read.size("max_burst", _SMALLEST_BYTES, LARGEST_BYTES)
+        self.first_burst_bytes = read.size("first_burst", _SMALLEST_BYTES, LARGEST_BYTES)
         self.initial_r2t = read.truth("initial_r2t")
         self.immediate_data = read.truth("immediate_data")
-        self.max_segment_bytes = read.size("max_recv_data_segment", _SMALLEST_BYTES, _LARGEST_BYTES)
+        self.max_segment_bytes = read.size("max_recv_data_segment", _SMALLEST_BYTES, LARGEST_BYTES)
         self.header_digest = read.truth("header_digest")
         self.data_digest = read.truth("data_digest")
         self.congestion_control = read.word("congestion_control")
@@ -102,6 +59,8 @@ class IscsiTraffic:
         self.lun_bytes = read.size("lun_size", 1 << 20, 1 << 40)
         self.verify = read.truth("verify")
         self.initiator = read.word("initiator", "user", "kernel")
+        self.existing = existing.parse(definition.parameters, definition.name, os.environ)
+        self._grant: Grant | None = None
         self._check(definition.name)
 
     def _check(self, name: str) -> None:
@@ -110,7 +69,9 @@ class IscsiTraffic:
             raise UsageError(f"workload {name}: block_size is no multiple of 4 KiB", "write 64KiB, 4MiB")
         if self.first_burst_bytes > self.max_burst_bytes:
             raise UsageError(f"workload {name}: first_burst is larger than max_burst", "RFC 7143, 13.14 forbids it")
-        if self.verify and (self.operation != "write" or self.backing == "null"):
+        if self.existing:
+            self._check_existing(name)
+        elif self.verify and (self.operation != "write" or self.backing == "null"):
             raise UsageError(
                 f"workload {name}: verify needs writes, and a backing that keeps them",
                 "--set operation=write --set backing=memory",
@@ -122,21 +83,68 @@ class IscsiTraffic:
             )
         if self.initiator == "kernel" and self.operation != "write":
             raise UsageError(f"workload {name}: the kernel's initiator is measured writing", "--set initiator=user")
-        needed = self.sessions * self.queue_depth * self.transfer_bytes
+        needed = self._needed_bytes
         if self.lun_bytes < needed:
             raise UsageError(
                 f"workload {name}: lun_size is too small",
                 f"{self.sessions} sessions with {self.queue_depth} commands need {format_bytes(needed)}",
             )
 
+    def _check_existing(self, name: str) -> None:
+        """What cannot be asked of a target that is not ours."""
+        if self.backing != "null":
+            raise UsageError(f"workload {name}: backing is of the run's own target", "leave it or target out")
+        if self.window_bytes and self.operation == "write":
+            raise UsageError(
+                f"workload {name}: window is that of whoever receives, and the target is not this run's",
+                "set its receive buffer there, and leave window out",
+            )
+        if self.verify and self.operation != "write":
+            raise UsageError(f"workload {name}: verify needs writes", "--set operation=write")
+
+    @property
+    def outside(self) -> Outside | None:
+        """The existing target; the protocol is `offloadbench.traffic.base.ToOutside`."""
+        return Outside(self.existing.portal.host, self.existing.portal.port) if self.existing else None
+
+    def consent(self, dut: End, peer: End, ask: Ask, tell: Callable[[str], None]) -> list[str]:
+        """Look at the LUN of an existing target, and have it confirmed what is overwritten there."""
+        target = self.existing
+        if target is None:
+            return []
+        load = granting.Load(
+            initiator=self.initiator,
+            write=self.operation == "write",
+            transfer_bytes=self.transfer_bytes,
+            wanted_bytes=self.lun_bytes,
+            needed_bytes=self._needed_bytes,
+            offers=self._offers(),
+            timeout_s=_TIMEOUT_S,
+        )
+        self._grant = granting.grant(target, load, dut, peer, ask=ask, tell=tell)
+        return [
+            f"the target {target.portal}, LUN {target.lun} ({self._grant.device.identity}) is not this run's: its CPU "
+            "time, its own count of bytes, and how it is set up (receive buffer, cache, disks) are not known"
+        ]
+
+    @property
+    def _needed_bytes(self) -> int:
+        """Of the LUN, so that no two commands are on their way to one place."""
+        return self.sessions * self.queue_depth * self.transfer_bytes
+
     def prepare(self, tell: Callable[[str], None]) -> None:
         del tell
+        if self.existing:
+            consent.require_first(self.existing, write=self.operation == "write")
         if self.initiator == "kernel":
             open_iscsi.require()
 
     def check_peer(self, peer: End) -> None:
         if not peer.address:
             raise UsageError("iscsi-write has one target, and a fleet is many hosts", "--workloads ftp-get")
+        # nothing of ours runs there
+        if self.existing:
+            return
         missing = peer.missing(tgt.TOOLS)
         if missing:
             raise HostError(
@@ -151,7 +159,7 @@ class IscsiTraffic:
             )
         available = peer.available_memory_bytes()
         # every command on its way has a buffer at either end
-        needed = 2 * self.sessions * self.queue_depth * self.transfer_bytes
+        needed = 2 * self._needed_bytes
         needed += self.lun_bytes if self.backing == "memory" else 0
         if available < needed + _SPARE_MEMORY_BYTES:
             raise HostError(
@@ -168,7 +176,7 @@ class IscsiTraffic:
             "operation": self.operation,
             "sessions": self.sessions,
             "fua": self.fua,
-            "backing": self.backing,
+            "backing": self.backing if self.existing is None else "not known",
             "lun_bytes": self.lun_bytes,
             "verify": self.verify,
             "congestion_control": self.congestion_control,
@@ -189,6 +197,10 @@ class IscsiTraffic:
             "MaxOutstandingR2T": "1",
         }
 
+    def _offers(self) -> dict[str, str]:
+        """What we offer in a login."""
+        return {**self._keys(), "MaxConnections": "1", "ErrorRecoveryLevel": "0"}
+
     def may_leave(self, run_id: str) -> list[Leftover]:
         return [("iscsi_sessions", {"prefix": _target_prefix(run_id)})] if self.initiator == "kernel" else []
 
@@ -199,10 +211,13 @@ class IscsiTraffic:
                 "use a real NIC with --peer, or --set initiator=user",
             )
         window_bytes = self.window_bytes or in_flight_bytes // self.sessions
+        name = f"{_target_prefix(os.environ.get(processes.MARKER, ''))}{secrets.token_hex(4)}"
+        if self.existing:
+            return self._start_on_existing(dut, peer, name, window_bytes)
         # made for this trial and known to its processes only; by pipe, but for the one tgtadm that makes the account
         names = {
             "initiator_name": f"{_NAME_PREFIX}:initiator-{secrets.token_hex(4)}",
-            "target_name": f"{_target_prefix(os.environ.get(processes.MARKER, ''))}{secrets.token_hex(4)}",
+            "target_name": name,
             "user": f"bench-{secrets.token_hex(4)}",
             "password": secrets.token_hex(16),
             "address": peer.address,
@@ -210,7 +225,7 @@ class IscsiTraffic:
             "lun_bytes": self.lun_bytes,
         }
         target = peer.launch("offloadbench.traffic.iscsi.target", "the iSCSI target")
-        session = IscsiSession(target, self)
+        session = IscsiSession(target, self.settings())
         try:
             serving = target.request(
                 {
@@ -223,134 +238,65 @@ class IscsiTraffic:
             )
             session.settings |= {**serving["settings"], "window_bytes": window_bytes}
             session.watched = [(peer.address, serving["port"])]
-            session.initiator = dut.launch(_ROLES[self.initiator], "the iSCSI initiator")
-            fixed = {"MaxConnections": "1", "ErrorRecoveryLevel": "0"}
-            started = session.ask_initiator(
-                {
-                    **names,
-                    "port": serving["port"],
-                    "offers": {**self._keys(), **fixed},
-                    "send_buffer_bytes": self.send_buffer_bytes,
-                    "receive_window_bytes": window_bytes if self.operation == "read" else 0,
-                    "transfer_bytes": self.transfer_bytes,
-                    "queue_depth": self.queue_depth,
-                    "sessions": self.sessions,
-                    "operation": self.operation,
-                    "fua": self.fua,
-                    "verify": self.verify,
-                    "timeout_s": _TIMEOUT_S,
-                },
-                "ready",
-                _START_TIMEOUT_S,
-            )
-            session.settings |= started["settings"]
+            where = {"port": serving["port"], "lun": int(tgt.LUN), "start_bytes": 0, "expected": None}
+            self._begin(session, dut, {**names, **where, "session_name": name}, window_bytes)
         except BaseException:
             session.close()
             raise
         return session
 
+    def _start_on_existing(self, dut: End, peer: End, name: str, window_bytes: int) -> IscsiSession:
+        """The load on a target that is not ours, within what was confirmed."""
+        assert self.existing is not None
+        if self._grant is None:
+            self.consent(dut, peer, lambda text: None, lambda text: None)
+        grant = self._grant
+        assert grant is not None
+        session = IscsiSession(None, self.settings())
+        try:
+            session.settings |= {
+                "existing_target": grant.facts(self.existing, peer.address),
+                "lun_bytes": grant.region.size_bytes,
+                # of a receiver that is not ours it cannot be set
+                "window_bytes": window_bytes if self.operation == "read" else 0,
+            }
+            session.watched = [(peer.address, self.existing.portal.port)]
+            order = {
+                **granting.login(self.existing, peer.address),
+                "congestion_control": self.congestion_control,
+                "lun_bytes": grant.region.size_bytes,
+                "start_bytes": grant.region.start_bytes,
+                "expected": {"serial": grant.device.serial, "size_bytes": grant.device.size_bytes},
+                "session_name": name,
+            }
+            self._begin(session, dut, order, window_bytes)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _begin(self, session: IscsiSession, dut: End, order: dict[str, Any], window_bytes: int) -> None:
+        """Start the initiator, and wait until payload flows."""
+        session.initiator = dut.launch(_ROLES[self.initiator], "the iSCSI initiator")
+        started = session.ask_initiator(
+            {
+                **order,
+                "offers": self._offers(),
+                "send_buffer_bytes": self.send_buffer_bytes,
+                "receive_window_bytes": window_bytes if self.operation == "read" else 0,
+                "transfer_bytes": self.transfer_bytes,
+                "queue_depth": self.queue_depth,
+                "sessions": self.sessions,
+                "operation": self.operation,
+                "fua": self.fua,
+                "verify": self.verify,
+                "timeout_s": _TIMEOUT_S,
+            },
+            "ready",
+            _START_TIMEOUT_S,
+        )
+        session.settings |= started["settings"]
+
 
 def _target_prefix(run_id: str) -> str:
     return f"{_NAME_PREFIX}:target-{run_id}-"
-
-
-@dataclass(frozen=True, slots=True)
-class _IscsiMark(Mark):
-    """A mark that the initiator can find again."""
-
-    t_ns: int
-
-
-class IscsiSession:
-    """An initiator that moves blocks. The protocol is `offloadbench.traffic.base.Session`."""
-
-    def __init__(self, target: Role, traffic: IscsiTraffic) -> None:
-        self.initiator: Role | None = None
-        self.settings = traffic.settings()
-        self.watched: list[tuple[str, int]] = []
-        self._target = target
-        self._traffic = traffic
-
-    def ask_initiator(self, order: dict[str, Any], event: str, timeout_s: float) -> dict[str, Any]:
-        """A request to the initiator; if it fails, the target's own words belong to the error."""
-        assert self.initiator is not None
-        try:
-            return self.initiator.request(order, event, timeout_s)
-        except TrafficError as error:
-            words = self._words_of_target()
-            raise TrafficError(f"{error.message} ({words})" if words else error.message, error.hint) from error
-
-    def _words_of_target(self) -> str:
-        try:
-            said = str(self._target.request({"do": "words"}, "words", 5.0)["words"])
-        except (TrafficError, OSError) as error:
-            return str(error)
-        return f"the target: {said}" if said else ""
-
-    def mark(self) -> _IscsiMark:
-        """Payload of the commands that have ended with status GOOD; the load side's CPU is tgtd's."""
-        reply = self.ask_initiator({"do": "mark"}, "mark", _TIMEOUT_S)
-        load_side = self._target.request({"do": "mark"}, "mark")
-        return _IscsiMark(
-            t_s=reply["t_ns"] * 1e-9,
-            payload_bytes=reply["payload_bytes"],
-            cpu_s=load_side["cpu_s"],
-            t_ns=reply["t_ns"],
-        )
-
-    def finish(self, opened: Mark, closed: Mark) -> Load:
-        assert isinstance(opened, _IscsiMark)
-        assert isinstance(closed, _IscsiMark)
-        drained = self.ask_initiator({"do": "drain"}, "drained", _DRAIN_TIMEOUT_S)
-        counted = self._target.request({"do": "report"}, "report")
-        order = {"do": "finish", "opened_ns": opened.t_ns, "closed_ns": closed.t_ns}
-        finished = self.ask_initiator(order, "finished", _VERIFY_TIMEOUT_S)
-        sent, received = drained["sent_bytes"], counted["written"]
-        if self._traffic.operation == "read":
-            # logging in has read a little from the LUN, too
-            sent, received = counted["read"] - drained["set_up_bytes"], drained["received_bytes"]
-        self._account(drained["payload_bytes"], sent, received)
-        return Load(
-            clients=self._traffic.sessions,
-            payload_bytes=self._payload_in_window(
-                closed.payload_bytes - opened.payload_bytes, drained, finished["tcp"]
-            ),
-            interval_s=closed.t_s - opened.t_s,
-            bytes_sent=sent,
-            bytes_received=received,
-            transfers_complete=drained["complete"],
-            transfers_cut=0,
-            cpu_s=closed.cpu_s - opened.cpu_s,
-            latency_us=finished["latency_us"],
-            settings=self.settings
-            | {
-                "commands_in_window": finished["commands"],
-                "verified_bytes": finished["verified_bytes"],
-                "tcp_in_window": finished["tcp"],
-            },
-        )
-
-    def _payload_in_window(self, by_commands: int, drained: dict[str, Any], window: dict[str, int]) -> int:
-        """Payload that crossed the link between the marks: what TCP counted there, less the PDUs' share of headers.
-
-        Commands alone are too coarse: one that ends just inside the window would count whole, and 4 MiB in 8 s is
-        4 Mbit/s too much.
-        """
-        name = "tcp_acked_bytes" if self._traffic.operation == "write" else "tcp_received_bytes"
-        moved = drained["tcp"].get(name, 0)
-        return round(window[name] * drained["payload_bytes"] / moved) if moved else by_commands
-
-    def _account(self, acknowledged: int, sent: int, received: int) -> None:
-        """Three counts of the same bytes: by status GOOD, by the sockets' user, by the target."""
-        if not acknowledged == sent == received:
-            raise TrafficError(
-                f"commands with status GOOD moved {acknowledged} bytes, {sent} were sent, {received} received",
-                "data was lost or doubled on the way: do not trust this link or target",
-            )
-
-    def close(self) -> None:
-        try:
-            if self.initiator:
-                self.initiator.close()
-        finally:
-            self._target.close()

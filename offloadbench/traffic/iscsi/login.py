@@ -37,6 +37,13 @@ _FAILURES = {
 }
 
 
+_ACCOUNT_FAILED = 0x0201
+
+
+class AccountError(IscsiError):
+    """The target does not accept user and password: trying again would not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who logs in to what.
@@ -147,7 +154,8 @@ class _Exchange:
         if failure:
             words = _FAILURES.get(failure, f"status class {failure >> 8}, detail {failure & 0xFF}")
             moved = dict(decode_text(bytes(answer.data))).get("TargetAddress", "")
-            raise IscsiError(
+            refusal = AccountError if failure == _ACCOUNT_FAILED else IscsiError
+            raise refusal(
                 f"login refused: {words}" + (f" to {moved}" if moved else ""), "see the target's accounts and ACL"
             )
         self._tsih = header.lun & 0xFFFF
@@ -167,7 +175,7 @@ def _security(exchange: _Exchange, identity: Identity) -> None:
     moved, text = exchange.ask(_SECURITY, _OPERATIONAL, names, transit=not identity.user)
     chosen = dict(decode_text(text.encode())).get("AuthMethod", method)
     if chosen in (REJECT, NOT_UNDERSTOOD) or chosen != method:
-        raise IscsiError(f"the target wants another authentication than {method}", "see the target's accounts")
+        raise AccountError(f"the target wants another authentication than {method}", "see the target's accounts")
     if identity.user:
         _, text = exchange.ask(_SECURITY, _OPERATIONAL, [("CHAP_A", _CHAP_MD5)], transit=False)
         challenge = dict(decode_text(text.encode()))

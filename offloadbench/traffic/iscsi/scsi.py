@@ -5,9 +5,15 @@ from __future__ import annotations
 import struct
 
 GOOD, CHECK_CONDITION = 0x00, 0x02
-UNIT_ATTENTION = 0x06
+ILLEGAL_REQUEST, UNIT_ATTENTION = 0x05, 0x06
 # what an INQUIRY of 36 bytes returns is the same for all devices
 INQUIRY_BYTES, CAPACITY_BYTES = 36, 32
+# of the longest page of vital product data that is read here, and of a list of LUNs
+VPD_BYTES, LUN_LIST_BYTES = 252, 2056
+SERIAL_PAGE, IDENTIFICATION_PAGE, LIMITS_PAGE = 0x80, 0x83, 0xB0
+# single level addressing ends there (SAM-5, 4.7.7)
+LUNS = 1 << 14
+_FLAT_ADDRESSING = 0x4000
 _FUA = 0x08
 
 _STATUSES = {
@@ -78,6 +84,16 @@ def inquiry() -> bytes:
     return struct.pack(">BBBHB", 0x12, 0, 0, INQUIRY_BYTES, 0)
 
 
+def inquiry_page(page: int) -> bytes:
+    """INQUIRY for a page of vital product data (SPC-4, 7.8)."""
+    return struct.pack(">BBBHB", 0x12, 1, page, VPD_BYTES, 0)
+
+
+def report_luns() -> bytes:
+    """REPORT LUNS (SPC-4, 6.33)."""
+    return struct.pack(">BxBxxxIxx", 0xA0, 0, LUN_LIST_BYTES)
+
+
 def test_unit_ready() -> bytes:
     """TEST UNIT READY (SPC-4, 6.47): moves no data, and takes up a waiting unit attention."""
     return bytes(6)
@@ -89,9 +105,58 @@ def decode_capacity(data: bytes | bytearray) -> tuple[int, int]:
     return last_block + 1, block_bytes
 
 
+def lun_field(lun: int) -> int:
+    """The eight bytes that address a LUN: by its number up to 255, flat beyond (SAM-5, 4.7.7)."""
+    return (lun if lun < 256 else _FLAT_ADDRESSING | lun) << 48
+
+
+def decode_luns(data: bytes | bytearray) -> list[int]:
+    """Numbers of the LUNs in the answer to REPORT LUNS, as far as they are of a single level."""
+    size = min(int.from_bytes(data[:4], "big"), len(data) - 8)
+    words = [int.from_bytes(data[at : at + 2], "big") for at in range(8, 8 + size // 8 * 8, 8)]
+    return sorted({word & (_FLAT_ADDRESSING - 1) for word in words if word < 256 or word >> 14 == 1})
+
+
+def decode_device_type(data: bytes | bytearray) -> int | None:
+    """Peripheral device type of an INQUIRY, 0 for a disk; None where no device is connected (SPC-4, 6.6.2)."""
+    return data[0] & 0x1F if not data[0] >> 5 else None
+
+
+def decode_serial(data: bytes | bytearray) -> str:
+    """Unit serial number, from its page (SPC-4, 7.8.18)."""
+    return _printable(_page(data, SERIAL_PAGE))
+
+
+def decode_identification(data: bytes | bytearray) -> str:
+    """The first NAA or EUI-64 name of the unit itself, in hexadecimal (SPC-4, 7.8.6); empty without."""
+    page = _page(data, IDENTIFICATION_PAGE)
+    at = 0
+    while at + 4 <= len(page):
+        of_unit, kind, size = not page[at + 1] & 0x30, page[at + 1] & 0x0F, page[at + 3]
+        if of_unit and kind in (2, 3) and at + 4 + size <= len(page):
+            return page[at + 4 : at + 4 + size].hex()
+        at += 4 + size
+    return ""
+
+
+def decode_longest_transfer(data: bytes | bytearray) -> int:
+    """Blocks that one command may move (SBC-3, 6.6.4); 0 where that is not limited or not known."""
+    page = _page(data, LIMITS_PAGE)
+    return int.from_bytes(page[4:8], "big") if len(page) >= 8 else 0
+
+
+def _page(data: bytes | bytearray, page: int) -> bytes:
+    """A page of vital product data without its header; empty where it is another."""
+    return bytes(data[4 : 4 + int.from_bytes(data[2:4], "big")]) if len(data) > 4 and data[1] == page else b""
+
+
+def _printable(text: bytes) -> str:
+    return "".join(one for one in text.decode("ascii", "replace") if one.isprintable()).strip()
+
+
 def decode_inquiry(data: bytes | bytearray) -> str:
     """Vendor, product and revision as one text."""
-    return " ".join(bytes(data[start:end]).decode("ascii", "replace").strip() for start, end in _INQUIRY_TEXTS)
+    return " ".join(_printable(bytes(data[start:end])) for start, end in _INQUIRY_TEXTS)
 
 
 _INQUIRY_TEXTS = ((8, 16), (16, 32), (32, 36))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from offloadbench.traffic.iscsi import pdu
+from offloadbench.traffic.iscsi import pdu, scsi
 from offloadbench.traffic.iscsi.command import Command, Tasks
 from offloadbench.traffic.iscsi.connection import Connection
 from offloadbench.traffic.iscsi.login import Negotiated
@@ -98,7 +98,7 @@ class Sender:
         header = pdu.scsi_command(
             command.cdb,
             flags=flags,
-            lun=command.lun << 48,
+            lun=scsi.lun_field(command.lun),
             task_tag=command.task_tag,
             expected_bytes=len(payload) if command.read is None else len(command.read),
             cmd_sn=cmd_sn,
@@ -117,7 +117,7 @@ class Sender:
         for data_sn, offset in enumerate(range(start, end, self._negotiated.max_send_segment_bytes)):
             size = min(end - offset, self._negotiated.max_send_segment_bytes)
             header = pdu.data_out(
-                lun=command.lun << 48,
+                lun=scsi.lun_field(command.lun),
                 task_tag=command.task_tag,
                 transfer_tag=transfer_tag,
                 exp_stat_sn=self._tasks.exp_stat_sn,

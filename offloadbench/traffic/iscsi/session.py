@@ -42,6 +42,11 @@ class Session:
             thread.start()
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended, in order or not."""
+        return self._tasks.over
+
+    @property
     def sent_bytes(self) -> int:
         """Payload of all commands as handed to the socket."""
         return self._sender.sent_bytes
@@ -81,8 +86,11 @@ class Session:
                 break
         raise IscsiError(f"TEST UNIT READY: {command.failure()}")
 
-    def logout(self) -> None:
+    def logout(self, timeout_s: float | None = None) -> None:
         """Close the session in order; nothing may be outstanding.
+
+        Args:
+            timeout_s: wait no longer for the answer; None: as long as the receiving thread watches the time.
 
         Raises:
             IscsiError: the session failed instead.
@@ -90,7 +98,7 @@ class Session:
         with self._tasks.changed:
             tag = self._tasks.take_tag()
         self._sender.reply(pdu.logout_request(tag, self._tasks.cmd_sn, self._tasks.exp_stat_sn))
-        self._receiver.logged_out.wait()
+        self._receiver.logged_out.wait(timeout_s)
         if self.failure:
             raise self.failure
         self.close()

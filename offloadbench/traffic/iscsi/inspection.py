@@ -1,0 +1,99 @@
+"""A look at a LUN of an existing target, as a role (see offloadbench.ends): it reads, and writes nothing.
+
+The configuration is answered by `inspected`: what the LUN is, what lies on it, and where it is free.
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+from offloadbench import comms
+from offloadbench.errors import HostError
+from offloadbench.kernel import signatures
+from offloadbench.traffic.iscsi import extents
+from offloadbench.traffic.iscsi.login import AccountError
+from offloadbench.traffic.iscsi.pdu import IscsiError
+from offloadbench.traffic.iscsi.unit import Unit, open_session
+from offloadbench.traffic.orders import answer, read_configuration
+
+_PLAUSIBLE_BLOCK_BYTES = (512, 1024, 2048, 4096)
+_LOGOUT_S = 5.0
+_PAUSE_S = 0.3
+
+
+def inspect(unit: Unit) -> dict[str, Any]:
+    """What `consent.Device` has, as values of JSON.
+
+    Raises:
+        IscsiError: it is no disk, or cannot be read.
+    """
+    unit.require_ready()
+    product, serial = unit.product(), unit.serial()
+    blocks, block_bytes = unit.capacity()
+    if block_bytes not in _PLAUSIBLE_BLOCK_BYTES:
+        raise IscsiError(f"LUN {unit.lun} has blocks of {block_bytes} bytes", "use a LUN with 512 or 4096")
+    longest = unit.longest_transfer_blocks()
+    edge = min(blocks, extents.EDGE_BYTES // block_bytes)
+    edges = extents.Edges(
+        head=unit.content(0, edge, block_bytes, longest),
+        tail=unit.content(blocks - edge, edge, block_bytes, longest),
+        size_bytes=blocks * block_bytes,
+        block_bytes=block_bytes,
+    )
+    found: list[extents.Used] = []
+    free, why_not = (0, 0), ""
+    try:
+        found = extents.used(edges, signatures.names(edges.head, edges.tail, edges.size_bytes))
+        free = extents.free(edges, found)
+    except ValueError as error:
+        why_not = str(error)
+    except HostError as error:
+        why_not = error.message
+    return {
+        "product": product,
+        "serial": serial,
+        "size_bytes": edges.size_bytes,
+        "block_bytes": block_bytes,
+        "longest_transfer_bytes": longest * block_bytes,
+        "used": [[one.kind, one.end_bytes] for one in found],
+        "free": list(free),
+        "why_not": why_not,
+        "blank": edges.blank,
+    }
+
+
+def _look(config: dict[str, Any]) -> dict[str, Any]:
+    session = open_session(config, 0x80 << 40 | secrets.randbits(24) << 16)
+    try:
+        found = inspect(Unit(session, config["lun"]))
+        session.logout(_LOGOUT_S)
+        return found
+    finally:
+        session.close()
+
+
+def main() -> None:
+    comms.take(comms.INITIATOR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    config = read_configuration()
+    until_s = time.monotonic() + config["wait_s"]
+    while True:
+        try:
+            answer({"event": "inspected", **_look(config)})
+            return
+        except IscsiError as error:
+            if isinstance(error, AccountError) or time.monotonic() >= until_s:
+                answer({"event": "error", "message": error.message, "hint": error.hint})
+                return
+        # a target that is being set up comes to be step by step: its port, its name, its LUN
+        if select.select([sys.stdin], [], [], _PAUSE_S)[0]:
+            return
+
+
+if __name__ == "__main__":
+    main()
