@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from offloadbench.analysis.initcwnd import verdict
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.initcwnd.ignored import Ignored
 from offloadbench.analysis.initcwnd.packet import SYN, segment
 from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
@@ -53,7 +53,7 @@ class Seen:
 
 def _flights(path: Path) -> list[Seen]:
     """Of every connection that carried at least 1 KiB from the server without an acknowledgement of it."""
-    notes: Counter[str] = Counter()
+    notes: Counter[Ignored] = Counter()
     found: dict[bytes, list[tuple[int, int, int]]] = {}
     with path.open("rb") as stream:
         for frame in CaptureFile(stream):
@@ -104,14 +104,8 @@ def observe(site: Site, server: Server, initcwnd: int, port: int) -> tuple[list[
         return [json.loads(line) for line in done.stdout.splitlines()], _flights(folder / "client.pcap")
 
 
-def _expected(server: Server) -> ParameterSet:
-    """A server as a parameter; one that writes less than the window is accused of ignoring it."""
-    marks = [pytest.mark.xfail(reason="a flight that its writer ended is called `ignored`")]
-    return pytest.param(server, id=server.name, marks=marks if server.name == "nginx slow writer" else [])
-
-
 @pytest.mark.parametrize("initcwnd", INITCWNDS)
-@pytest.mark.parametrize("server", [_expected(one) for one in SERVERS])
+@pytest.mark.parametrize("server", SERVERS, ids=[one.name for one in SERVERS])
 def test_what_the_probe_says_of_a_server_is_what_the_packets_say(site: Site, server: Server, initcwnd: int) -> None:
     if server.path is None:
         assert not os.environ.get("OFFLOADBENCH_REQUIRE_ALL"), f"{server.program} is missing"

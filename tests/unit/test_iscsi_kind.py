@@ -16,6 +16,7 @@ from offloadbench.bed.local import LocalEnd
 from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import tgt
 from offloadbench.model import WorkloadDefinition
+from offloadbench.traffic.iscsi import existing
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.kind import IscsiSession, IscsiTraffic
 from offloadbench.traffic.iscsi.load import Load, Shape, pattern, stamp
@@ -89,11 +90,21 @@ def test_a_wrong_parameter_is_a_usage_error(key: str, value: object) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("key", sorted(SHIPPED.parameters))
+# of an existing target: they came later than runs that can still be resumed
+LATER = {"target", *existing.OPTIONS}
+
+
+@pytest.mark.parametrize("key", sorted(SHIPPED.parameters.keys() - LATER))
 def test_a_missing_parameter_is_named(key: str) -> None:
     parameters = {name: value for name, value in SHIPPED.parameters.items() if name != key}
     with pytest.raises(UsageError, match=f"{key} is missing"):
         IscsiTraffic(msgspec.structs.replace(SHIPPED, parameters=parameters))
+
+
+def test_a_definition_of_before_there_were_existing_targets_has_the_runs_own() -> None:
+    parameters = {name: value for name, value in SHIPPED.parameters.items() if name not in LATER}
+    IscsiTraffic(msgspec.structs.replace(SHIPPED, parameters=parameters))
+    assert existing.parse(parameters, "iscsi-write", {}) is None
 
 
 def test_a_lun_that_does_not_fit_into_memory_is_told_before_the_first_trial(monkeypatch: pytest.MonkeyPatch) -> None:

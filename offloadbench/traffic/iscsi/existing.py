@@ -212,9 +212,8 @@ def parse(parameters: Mapping[str, object], workload: str, environment: Mapping[
 
 def _text(parameters: Mapping[str, object], key: str, workload: str) -> str:
     """A value as text; a file may have a number where the command line has its digits."""
-    if key not in parameters:
-        raise UsageError(f"workload {workload}: {key} is missing", "see workloads/iscsi-write.toml")
-    value = parameters[key]
+    # runs and definitions of before these parameters existed have no target but the run's own
+    value = parameters.get(key, FREE if key == "lun_start" else "")
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UsageError(f"workload {workload}: {key} = {value!r}", "write it in quotes")
     return str(value)
