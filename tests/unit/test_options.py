@@ -278,7 +278,7 @@ ELSEWHERE = {
     "watch": {
         "--namespace", "--local-port", "--remote", "--period", "--duration", "--line-rate", "--waits", "--output"
     },
-    "modules": {"--kallsyms", "--profile"},
+    "modules": {"--kallsyms", "--profile", "--split"},
     "cases": {"--nic"},
     "doctor": {"--nic", "--bandwidth", "--rtt", "--format"},
     "restore": set[str](),
