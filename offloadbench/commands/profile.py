@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help="measure a name table against a kernel with debug information")
     check.add_argument("table", metavar="TABLE", type=Path)
     check.add_argument("--vmlinux", metavar="FILE", type=Path, required=True, help="the truth")
+    check.add_argument(
+        "--module-names",
+        metavar="TABLE",
+        type=Path,
+        help="of the functions of modules (default: none), as build writes",
+    )
     check.add_argument("--profile", metavar="NAME", default="linux", help="its rules (default: linux)")
     check.add_argument("--weights", metavar="RUN", type=Path, help="run file whose samples weight the functions")
     check.add_argument("--scope", metavar="PATHS", default=_SCOPE, help=f"source files that count (default: {_SCOPE})")
@@ -114,7 +120,7 @@ def _of_modules(folder: Path, chosen: tuple[str, ...]) -> NameTable:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog, names
+    from offloadbench import catalog, module_names, names
     from offloadbench.analysis.attribution import Rules
     from offloadbench.analysis.attribution.accuracy import Known, check
     from offloadbench.kernel import debuginfo
@@ -122,7 +128,8 @@ def _check(arguments: argparse.Namespace) -> int:
     rules = Rules(catalog.profile(arguments.profile))
     table = names.load(arguments.table)
     functions = [Known(one.name, one.address, one.path) for one in _running(debuginfo.functions(arguments.vmlinux))]
-    result = check(functions, table, rules, _weights(arguments.weights, arguments.profile))
+    modules = module_names.ModuleNames((str(arguments.module_names),) if arguments.module_names else ())
+    result = check(functions, table, rules, _weights(arguments.weights, arguments.profile), modules)
     scope = arguments.scope.split(",")
     inside = result[[any(fnmatchcase(path, pattern) for pattern in scope) for path in result["path"]]]
     release = debuginfo.release(arguments.vmlinux)

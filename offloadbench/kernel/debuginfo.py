@@ -279,7 +279,8 @@ def _text_symbols(elf: ELFFile) -> Iterator[tuple[str, int, str]]:
         chosen["name"].tolist(), chosen["value"].tolist(), chosen["section"].tolist(), strict=True
     ):
         name = names[offset : names.index(b"\0", offset)].decode(errors="replace")
-        if name and not name.startswith("."):
+        # `$x` and the like tell code from data (ELF for the Arm Architecture, mapping symbols)
+        if name and name[0] not in ".$":
             yield name, address, sections[section]
 
 

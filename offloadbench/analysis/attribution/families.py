@@ -9,19 +9,20 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+from offloadbench import catalog
 from offloadbench.analysis.attribution.rules import OTHER, Rules
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.module_names import ModuleNames
 from offloadbench.names import NameTable
 
 # names that begin so, before they may speak for one more; and how many of them must agree
-_FEWEST, _AGREEING_RATIO = 3, 0.95
+_FEWEST, _AGREEING_RATIO = 10, 0.95
 # letters before the underscore: `i_`, `vm_` and the like are nobody's
 _SHORTEST = 3
 # functions of a module that the tables know, before they may speak for the others
-_KNOWN_RATIO, _MAJORITY_RATIO = 0.2, 0.8
+_FEWEST_OF_MODULE, _KNOWN_RATIO, _MAJORITY_RATIO = 3, 0.2, 0.8
 # of a family with thousands of names, every so many are asked
 _ASKED = 400
 
@@ -55,7 +56,8 @@ class Families:
                 found = self._of_prefix[prefix] = self._vote(prefix)
             if found[0]:
                 return "" if found[0] == OTHER else found[0], found[1]
-        return "", ""
+        file = next((files[0] for prefixes, files in _drivers() if name.startswith(prefixes)), "")
+        return (self._rules.by_module("", file), file) if file else ("", "")
 
     def _vote(self, prefix: str) -> tuple[str, str]:
         """Leaf and commonest file of the names that begin so; "" for the leaf where too few agree."""
@@ -87,10 +89,16 @@ class Families:
             yield name, self._names.by_name[name]
 
     def module_leaf(self, module: str) -> str:
-        """The leaf of the modules of the tree that share most functions with this one; "" where few do."""
+        """The leaf of a module that no table knows, by what is known of its driver, or by the functions that it shares.
+
+        Returns:
+            "" where it shares too few with modules of the tree, or these do not agree.
+        """
         found = self._of_module.get(module)
         if found is None:
-            found = self._of_module[module] = self._module_vote(self._symbols.names_of(module))
+            file = next((driver.files[0] for driver in catalog.drivers().values() if module in driver.modules), "")
+            named = self._rules.by_module("", file) if file else ""
+            found = self._of_module[module] = named or self._module_vote(self._symbols.names_of(module))
         return found
 
     def _module_vote(self, names: Iterable[str]) -> str:
@@ -102,10 +110,16 @@ class Families:
             leaves = {self._rules.by_module("", path) or OTHER for path in paths}
             if len(leaves) == 1:
                 votes.update(leaves)
-        if votes.total() < max(_FEWEST, _KNOWN_RATIO * total):
+        if votes.total() < max(_FEWEST_OF_MODULE, _KNOWN_RATIO * total):
             return ""
         (leaf, count), *_ = votes.most_common(1)
         return leaf if leaf != OTHER and count >= _MAJORITY_RATIO * votes.total() else ""
+
+
+@lru_cache(maxsize=1)
+def _drivers() -> list[tuple[tuple[str, ...], list[str]]]:
+    """Of every driver that something is known of: beginnings of its functions' names, and its files."""
+    return [(tuple(driver.prefixes), driver.files) for driver in catalog.drivers().values() if driver.prefixes]
 
 
 def _cuts(name: str) -> Iterator[int]:

@@ -9,6 +9,7 @@ known functions tells, and switches the method off.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -33,6 +34,8 @@ _SCATTERED = frozenset({"bpf"})
 _NEAR = 12
 # more modules than these have the same function where it is an inline one
 _FEW = 3
+# functions that a module must have near a place to be linked in there: one alone may be a copy of an inline function
+_WITNESSES = 3
 # fewer known functions with neighbours that agree say nothing about the order
 _ENOUGH = 200
 
@@ -227,15 +230,16 @@ class SymbolTable:
 
     def _nearest(self, index: int, known: int, step: int) -> str:
         """The file of a known function, or of a module that functions which lie nearer are from."""
-        seen = set(self._paths(self._base_names[index]))
+        seen = Counter(self._paths(self._base_names[index]))
         for at in range(index + step, known, step)[:_NEAR]:
             if not self._modules[at] and ".cold" not in self.raw_names[at]:
-                paths = self.module_paths(self._base_names[at])
-                # one alone may be a copy of an inline function, which any file can have
-                again = next((path for path in paths if path in seen), "") if len(paths) <= _FEW else ""
-                if again:
-                    return again
-                seen.update(paths if len(paths) == 1 else ())
+                paths = self._paths(self._base_names[at])
+                # an inline function is everybody's, and what is always linked in may well be here
+                if len(paths) <= _FEW and all(path.endswith(".ko") for path in paths):
+                    seen.update(paths)
+                    again = next((path for path in paths if seen[path] >= _WITNESSES), "")
+                    if again:
+                        return again
         return self._files[int(self._file_of[known])]
 
 
