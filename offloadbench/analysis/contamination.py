@@ -54,7 +54,7 @@ def _by_samples(run: Run, trial: Trial) -> ForeignUse:
     if not names_server(counts):
         return UNKNOWN
     columns = unpack_profile(counts)
-    rows = foreign_rows(counts, verdicts_for(run.kallsyms, _linux()), columns)
+    rows = foreign_rows(counts, verdicts_for(run, _linux()), columns)
     samples = columns["count"].astype(np.int64)
     sums = np.bincount(columns["process"][rows].astype(np.int64), samples[rows], minlength=len(counts.comms))
     total = float(samples.sum())

@@ -279,7 +279,7 @@ ELSEWHERE = {
     "watch": {
         "--namespace", "--local-port", "--remote", "--period", "--duration", "--line-rate", "--waits", "--output"
     },
-    "modules": {"--kallsyms", "--profile"},
+    "modules": {"--kallsyms", "--profile", "--split"},
     "cases": {"--nic"},
     "doctor": {"--nic", "--bandwidth", "--rtt", "--format"},
     "restore": set[str](),
@@ -290,6 +290,7 @@ ELSEWHERE = {
     },
     "profile": {
         "build --vmlinux", "build --modules", "build --merge", "build --output", "check --vmlinux", "check --profile",
+        "check --module-names",
         "check --weights", "check --scope",
     },
     # what they do with run files is told by the tests of their own

@@ -37,6 +37,10 @@ _MODULES = {
     "copy": "#cc79a7",
     "gso": "#009e73",
     "driver": "#f0e442",
+    "driver_nic": "#f0e442",
+    "driver_tunnel": "#c4b000",
+    "driver_stack": "#8f8a2a",
+    "driver_virtual": "#fff3a3",
     "netdev": "#56b4e9",
     "ip": "#44aa99",
     "mem": "#882255",
@@ -56,6 +60,14 @@ _MODULES = {
     "crypto": "#77aadd",
     "perf_trace": "#bb9988",
     "idle": "#d0c9bd",
+}
+# of a driver that is taken apart, by what its parts do: shades of the driver's own colour
+_PARTS = {
+    "_rx": "#f7e89a",
+    "_xmit": "#e3b505",
+    "_tx_completion": "#b08900",
+    "_doorbell": "#7a5c00",
+    "_events": "#d9c77a",
 }
 _SPARE = ("#997700", "#ee99aa", "#004488", "#bbcc33", "#ee8866", "#aaaa00", "#225522", "#663333")
 _FLOORS = {"transport": "#0072b2", "netdev": "#56b4e9", "driver": "#f0e442", "other": "#8d99a6"}
@@ -248,7 +260,8 @@ def _spare(name: str) -> str:
 
 def module_colour(module: str) -> str:
     """The module's colour; names that no shipped profile knows get one that stays theirs."""
-    return _MODULES.get(module) or _ARTICLE.get(module) or _spare(module)
+    part = next((colour for ending, colour in _PARTS.items() if module.endswith(ending)), "")
+    return _MODULES.get(module) or _ARTICLE.get(module) or part or _spare(module)
 
 
 def confidence_colour(name: str) -> str:
