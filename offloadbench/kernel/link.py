@@ -72,8 +72,17 @@ def read(ifname: str, namespace: str | None = None) -> Link:
     Raises:
         HostError: there is no such NIC.
     """
+    return from_message(message(ifname, namespace))
+
+
+def message(ifname: str, namespace: str | None = None) -> Any:
+    """One link's RTM_NEWLINK message.
+
+    Raises:
+        HostError: there is no such NIC.
+    """
     with netns.entered(namespace), IPRoute() as ipr:
-        return from_message(_find(ipr, ifname))
+        return _find(ipr, ifname)
 
 
 def from_message(message: Any) -> Link:

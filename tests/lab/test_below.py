@@ -18,6 +18,7 @@ from offloadbench.engine import nic_record
 from offloadbench.engine.offloads import apply
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import features, link
+from offloadbench.kernel.device_statistics import Reading
 
 TSO, RX, GRO = "tx-tcp-segmentation", "rx-checksum", "rx-gro"
 
@@ -44,6 +45,9 @@ class End:
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         del sysctls
         return {}
+
+    def counted(self) -> Reading:
+        raise NotImplementedError
 
     def available_memory_bytes(self) -> int:
         raise NotImplementedError
