@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offloadbench import catalog
-from offloadbench.kernel import link_statistics, queue_statistics
 from offloadbench.model import Driver, DriverCounters, DriverStatistics, folded, words
 
 Names = Callable[[DriverCounters], list[str]]
 # of the counters of several queues, as many are named one by one
 _NAMED = 4
-_KERNELS = (link_statistics.PREFIX, queue_statistics.PREFIX)
+_KERNELS = tuple(f"{name}." for name in catalog.KERNEL_STATISTICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def _unexplained(device: DriverStatistics, own: Driver | None, explained: set[st
         and name not in explained
         and not name.startswith(_KERNELS)
         and words(name) not in known
-        and device.growth.get(link_statistics.PREFIX + name) != value
+        and device.growth.get(f"{catalog.LINK_STATISTICS}.{name}") != value
         and sounds_like_trouble(name)
     }
     if grown:
