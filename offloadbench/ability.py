@@ -8,11 +8,12 @@ device below lacks them: the kernel then does the work on the way down, and the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offloadbench import catalog, dependencies
-from offloadbench.model import Coupling, Driver, LowerDevice, Nic
+from offloadbench.model import Coupling, Driver, LowerDevice, Nic, Quirk
 
 RECEIVE = ("rx-checksum", "rx-gro", "rx-lro", "rx-gro-hw")
 # what a device below must have one of, and what is worth nothing above it without
@@ -48,8 +49,12 @@ def leaves(lowers: list[LowerDevice]) -> list[LowerDevice]:
     return [device for device in lowers if device.ifname not in uppers]
 
 
-def of_nic(nic: Nic) -> Ability:
-    """What a NIC can as it was found."""
+def of_nic(nic: Nic, kernel: str = "") -> Ability:
+    """What a NIC can as it was found.
+
+    Args:
+        kernel: release as `uname -r` prints it; "" where it is not known.
+    """
     nics = leaves(nic.lowers)
     names = dict.fromkeys([nic.driver, *(device.driver for device in nic.lowers)])
     known = {name: catalog.driver(name) for name in names}
@@ -60,15 +65,45 @@ def of_nic(nic: Nic) -> Ability:
         if definition is None
     ]
     told = [f"{device.upper} sends through {device.ifname} ({device.driver})" for device in nic.lowers]
-    told += [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found)]
+    told += [f"{name}: {habit}" for name, found in known.items() if found for habit in habits(found, kernel)]
     couplings = tuple(coupling for found in known.values() if found for coupling in found.couplings)
     return Ability(states, couplings, limits, told)
 
 
-def habits(driver: Driver) -> list[str]:
-    """What a person should know of a driver, as sentences."""
+def habits(driver: Driver, kernel: str = "") -> list[str]:
+    """What a person should know of a driver, as sentences.
+
+    Where another version of the kernel was read than the one that runs, that is said. A quirk that is bound to versions
+    is told of those alone, or with its versions where the kernel is not known.
+
+    Args:
+        kernel: release as `uname -r` prints it; "" where it is not known.
+    """
+    running = _version(kernel)
     resets = " or ".join(driver.reinitialises)
-    return [*([f"toggling {resets} stops and starts the NIC or its queues"] if resets else []), *driver.habits]
+    found = [*([f"toggling {resets} stops and starts the NIC or its queues"] if resets else []), *driver.habits]
+    if found and running and driver.read_in and running[:2] != _version(driver.read_in)[:2]:
+        found.append(f"so in Linux {driver.read_in}, whose source was read; this is {running[0]}.{running[1]}")
+    for quirk in driver.quirks:
+        if not running:
+            found.append(f"{quirk.text} ({_span(quirk)})")
+        elif (not quirk.since or running >= _version(quirk.since)) and (
+            not quirk.until or running < _version(quirk.until)
+        ):
+            found.append(quirk.text)
+    return found
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """`6.12.117-1-amd64` -> (6, 12, 117); empty where there is none."""
+    match = re.match(r"\d{1,6}(\.\d{1,6}){1,2}", text)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def _span(quirk: Quirk) -> str:
+    if quirk.since and quirk.until:
+        return f"Linux {quirk.since} until before {quirk.until}"
+    return f"since Linux {quirk.since}" if quirk.since else f"before Linux {quirk.until}"
 
 
 def combined(

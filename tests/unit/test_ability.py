@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench import ability
+from offloadbench import ability, catalog
 from offloadbench.catalog import select_cases
 from offloadbench.model import LowerDevice, Nic, Run
 from offloadbench.plan import dragged, resolve_cases
@@ -107,3 +107,28 @@ def test_a_bond_counts_as_its_members_do(bond: Nic) -> None:
     assert ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net")))
     assert not ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net"), _lower("eth2", {})))
     assert not ability.counts_super_packets(_with(bond))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [
+        ("6.12.117-1-amd64", ["scatter-gather and TSO are off by default"]),
+        ("6.13.0", ["scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips"]),
+        ("6.17.4", ["scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips"]),
+        (
+            "",
+            [
+                "scatter-gather and TSO are off by default (before Linux 6.13)",
+                "scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips "
+                "(since Linux 6.13)",
+            ],
+        ),
+    ],
+)
+def test_a_quirk_is_told_of_the_kernels_that_have_it(kernel: str, told: list[str]) -> None:
+    r8169 = catalog.driver("r8169")
+    assert r8169 is not None
+    found = ability.habits(r8169, kernel)
+    assert [text for text in found if text.startswith("scatter-gather")] == told
+    read_elsewhere = [text for text in found if "whose source was read" in text]
+    assert bool(read_elsewhere) == (kernel not in ("", "6.12.117-1-amd64"))
