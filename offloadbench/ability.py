@@ -1,8 +1,8 @@
 """What a NIC can, as the planner and the trial see it: its own features, and those of the devices below it.
 
-Reception happens in the NIC: of a VLAN, a bond, a team or a bridge the receive features are those of the devices below,
-and they are toggled there. Transmit features are toggled on the device under test, and are worth nothing where the
-device below lacks them: the kernel then does the work on the way down, and the bit above still reads on
+Reception happens in the NIC: of a VLAN, a bond, a team, a bridge or a tunnel the receive features are those of the
+devices below, and they are toggled there. Transmit features are toggled on the device under test, and are worth nothing
+where the device below lacks them: the kernel then does the work on the way down, and the bit above still reads on
 (net/8021q/vlan_dev.c, vlan_dev_fix_features keeps software segmentation).
 """
 
@@ -17,10 +17,11 @@ from offloadbench.model import Coupling, Driver, LowerDevice, Nic, Quirk
 
 RECEIVE = ("rx-checksum", "rx-gro", "rx-lro", "rx-gro-hw")
 # what a device below must have one of, and what is worth nothing above it without
+_SEGMENTATION = catalog.ALIASES["tso"]
 _TRANSMIT = {
     ("tx-scatter-gather",): ("tx-scatter-gather",),
     dependencies.TX_CHECKSUMS: dependencies.TX_CHECKSUMS,
-    ("tx-tcp-segmentation",): catalog.ALIASES["tso"],
+    ("tx-tcp-segmentation",): _SEGMENTATION,
 }
 
 States = dict[str, list[bool]]
@@ -58,7 +59,8 @@ def of_nic(nic: Nic, kernel: str = "") -> Ability:
     nics = leaves(nic.lowers)
     names = dict.fromkeys([nic.driver, *(device.driver for device in nic.lowers)])
     known = {name: catalog.driver(name) for name in names}
-    states, limits = combined(nic.ifname, nic.features, {device.ifname: device.features for device in nics})
+    below = {device.ifname: device.features for device in nics}
+    states, limits = combined(nic.ifname, nic.features, below, known[nic.driver])
     limits += [
         f"driver {name or '(none)'} is not known here: its statistics are recorded, but nothing is judged by them"
         for name, definition in known.items()
@@ -107,19 +109,24 @@ def _span(quirk: Quirk) -> str:
 
 
 def combined(
-    ifname: str, features: Mapping[str, list[bool]], below: Mapping[str, Mapping[str, list[bool]]]
+    ifname: str,
+    features: Mapping[str, list[bool]],
+    below: Mapping[str, Mapping[str, list[bool]]],
+    driver: Driver | None = None,
 ) -> tuple[States, list[str]]:
     """The features of a device and of the NICs below it as one.
 
     Args:
         features, below: [active, wanted, fixed] by feature; below, by NIC.
+        driver: what is known of the device's own.
 
     Returns:
         The states, and what cannot hold above because a NIC below lacks it, as sentences.
     """
     states = {name: list(state) for name, state in features.items()}
     notes: list[str] = []
-    if not below:
+    tunnel = driver is not None and not driver.hardware
+    if not below and not tunnel:
         return states, notes
     for name in RECEIVE:
         found = [nic[name] for nic in below.values() if name in nic]
@@ -131,12 +138,35 @@ def combined(
             ]
     for nic, bits in below.items():
         for means, names in _TRANSMIT.items():
-            if any(bits[name][0] for name in means if name in bits):
+            if (tunnel and names == _SEGMENTATION) or any(bits[name][0] for name in means if name in bits):
                 continue
             said = [name for name in means if name in states and states[name][0]]
             notes += [f"{nic} below {ifname} has {name} off: {ifname} says on, and the kernel does it" for name in said]
             states |= {name: [False, False, True] for name in names if name in states}
+    if driver is not None and tunnel:
+        notes += _tunnelled(ifname, states, below, driver)
     return states, notes
+
+
+def _tunnelled(ifname: str, states: States, below: Mapping[str, Mapping[str, list[bool]]], driver: Driver) -> list[str]:
+    """Who segments what a tunnel hands down, as sentences; its bits hold only where every NIC below can."""
+    means = driver.segments_with
+    able = {nic: [name for name in means if name in bits and bits[name][0]] for nic, bits in below.items()}
+    notes = [
+        f"{ifname} is a tunnel and has no hardware: {nic} below it segments, by {' and '.join(names)}, the packets "
+        "that it can take; the kernel segments the others"
+        for nic, names in able.items()
+        if names
+    ]
+    if able and all(able.values()):
+        return notes
+    states |= {name: [False, False, True] for name in _SEGMENTATION if name in states}
+    if not means:
+        return [*notes, f"{ifname} is a tunnel and has no hardware: the kernel segments in it, whatever its bits say"]
+    wanted = " and ".join(means)
+    lacking = [nic for nic, names in able.items() if not names]
+    why = f"{', '.join(lacking)} below it has {wanted} off" if lacking else "what it sends through is not known"
+    return [*notes, f"{ifname} is a tunnel and has no hardware, and {why}: {ifname} says TSO on, the kernel segments"]
 
 
 def counts_super_packets(nic: Nic) -> bool:

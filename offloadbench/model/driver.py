@@ -10,6 +10,7 @@ from offloadbench.model.base import Strict
 
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_ORDINAL = re.compile(r" #\d+$")
 # what drivers write beside the number of a queue: rxq0, tx-0, Tx Queue 0, ch0, [0]
 _OF_A_QUEUE = {"rxq": "rx", "txq": "tx", "queue": "", "q": "", "ring": "", "ch": "", "channel": "", "n": ""}
 
@@ -32,7 +33,8 @@ def words(name: str) -> tuple[str, ...]:
         plain = _OF_A_QUEUE.get(word.lower(), word.lower())
         if plain and not (plain in ("rx", "tx") and plain in found):
             found.append(plain)
-    return tuple(found)
+    # the second of a name that a driver uses twice means something else (ethtool_statistics.distinct)
+    return (*found, "#") if _ORDINAL.search(name) else tuple(found)
 
 
 class DriverCounters(Strict, frozen=True, kw_only=True):
@@ -123,7 +125,8 @@ class Driver(Strict, frozen=True, kw_only=True):
         habits: what a person should know, as sentences.
         quirks: the same, of some kernels only.
         read_in: the kernel whose source was read, as `6.12`; "" for what is not part of the kernel's tree.
-        segments_with: of a tunnel, the features by which a NIC below segments what the tunnel hands down.
+        hardware: whether packets leave the machine here; a tunnel hands them, wrapped, to a NIC below.
+        segments_with: of a tunnel, the features by which a NIC below segments what it is handed; empty where none can.
     """
 
     name: str
@@ -138,4 +141,5 @@ class Driver(Strict, frozen=True, kw_only=True):
     habits: list[str] = []
     quirks: list[Quirk] = []
     read_in: str = "6.12"
+    hardware: bool = True
     segments_with: list[str] = []

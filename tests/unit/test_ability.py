@@ -132,3 +132,37 @@ def test_a_quirk_is_told_of_the_kernels_that_have_it(kernel: str, told: list[str
     assert [text for text in found if text.startswith("scatter-gather")] == told
     read_elsewhere = [text for text in found if "whose source was read" in text]
     assert bool(read_elsewhere) == (kernel not in ("", "6.12.117-1-amd64"))
+
+
+TUNNEL_BITS = "tx-udp_tnl-segmentation"
+
+
+def _tunnel(sample_run: Run, driver: str, *lowers: LowerDevice) -> Nic:
+    return msgspec.structs.replace(sample_run.nic, ifname="tun9", driver=driver, features=ABLE, lowers=list(lowers))
+
+
+@pytest.mark.parametrize(
+    ("driver", "bits", "runs", "told"),
+    [
+        ("vxlan", {TUNNEL_BITS: ON}, True, "eth1 below it segments, by tx-udp_tnl-segmentation"),
+        ("vxlan", {TUNNEL_BITS: OFF}, False, "eth1 below it has tx-udp_tnl-segmentation and"),
+        ("vxlan", {}, False, "tun9 says TSO on, the kernel segments"),
+        ("gretap", {TUNNEL_BITS: ON}, False, "eth1 below it has tx-gre-segmentation and"),
+        ("gretap", {"tx-gre-segmentation": ON}, True, "eth1 below it segments, by tx-gre-segmentation"),
+        ("wireguard", {TUNNEL_BITS: ON}, False, "the kernel segments in it, whatever its bits say"),
+    ],
+)
+def test_a_tunnel_has_no_hardware_and_who_segments_is_told(
+    sample_run: Run, driver: str, bits: dict[str, list[bool]], runs: bool, told: str
+) -> None:
+    able = ability.of_nic(_tunnel(sample_run, driver, _lower("eth1", bits, upper="tun9")))
+    assert [text for text in able.limits if told in text] != []
+    assert "tun9 sends through eth1 (e1000e)" in able.habits
+    (tso,) = resolve_cases(select_cases("tso"), able.states, able.couplings)
+    assert bool(tso.skip_reason) is not runs
+
+
+def test_a_tunnel_whose_way_is_not_known_is_taken_for_the_kernels_work(sample_run: Run) -> None:
+    able = ability.of_nic(_tunnel(sample_run, "vxlan"))
+    assert any("what it sends through is not known" in text for text in able.limits)
+    assert able.states[TSO] == FIXED_OFF
