@@ -40,11 +40,11 @@ class Routes:
         self.asked.append(dst)
         if dst not in self.routes:
             raise NetlinkError(101, "unreachable")
-        return [Message(RTA_OIF=self.routes[dst])]
+        return [Message(0, RTA_OIF=self.routes[dst])]
 
 
 def _message(index: int = 5, data: dict[str, object] | None = None, **attributes: object) -> Message:
-    info = Message(IFLA_INFO_DATA=Message(**(data or {})))
+    info = Message(0, IFLA_INFO_DATA=Message(0, **(data or {})))
     return Message(index, IFLA_LINKINFO=info, **attributes)
 
 
