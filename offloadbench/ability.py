@@ -62,7 +62,7 @@ def of_nic(nic: Nic, kernel: str = "") -> Ability:
     below = {device.ifname: device.features for device in nics}
     states, limits = combined(nic.ifname, nic.features, below, known[nic.driver])
     limits += [
-        f"driver {name or '(none)'} is not known here: its statistics are recorded, but nothing is judged by them"
+        f"driver {name or '(none)'} is not known here: its statistics are recorded and prove nothing"
         for name, definition in known.items()
         if definition is None
     ]

@@ -50,7 +50,7 @@ def _speed(bits_per_s: int, duplex: str) -> str:
 def _known(driver: str, kernel: str) -> Items:
     known = catalog.driver(driver)
     if known is None:
-        return [("Known of the driver", "nothing: its statistics are recorded, and nothing is judged by them")]
+        return [("Known of the driver", "nothing: its statistics are recorded and prove nothing")]
     return [("Known of the driver", "; ".join([known.title, *ability.habits(known, kernel)]))]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from offloadbench import catalog
 from offloadbench.analysis import driver_counters, tcp_trouble
 from offloadbench.analysis.trouble import sounds_like_trouble, troubles
+from offloadbench.bed.remote import host_facts
 from offloadbench.bed.remote.counted import of_several, reading
 from offloadbench.kernel import kernel_log, link_statistics, tcp_statistics
 from offloadbench.kernel.device_statistics import between, difference, tcp_between
@@ -230,3 +231,10 @@ def test_what_the_kernel_says_of_a_link_is_read_by_its_names() -> None:
 def test_a_record_of_the_kernels_log_is_one_printable_line() -> None:
     record = b"4,1,2,-;e1000e 0000:00:03.0 eth1: Hang \x1b[31m\xff\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:03.0\n"
     assert kernel_log.message(record) == "e1000e 0000:00:03.0 eth1: Hang  [31m\ufffd"
+
+
+def test_this_host_can_be_read_as_another_one_is() -> None:
+    found = reading("lo", host_facts.counted("lo"))
+    assert {"link.rx_errors", "link.rx_dropped", "link.carrier_down_count"} <= found.statistics.keys()
+    assert {"Tcp.InSegs", "Tcp.InCsumErrors", "TcpExt.TCPOFOQueue"} <= found.tcp.keys()
+    assert host_facts.counted("")["link"] == {}
