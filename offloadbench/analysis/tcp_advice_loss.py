@@ -92,7 +92,7 @@ def _rack(found: Found, target: Target | None) -> Iterator[Finding]:
     kernel = version(found.release)
     if RECOVERY not in found.sysctls or kernel < _RACK_SINCE:
         return
-    name, source = "RACK", f"RFC 8985; {_IP_SYSCTL}, tcp_recovery"
+    name, source = "RACK", f"RFC 8985; {_IP_SYSCTL}, tcp_recovery; commit 1c120191dcec, 6.17"
     value = int(found.sysctls[RECOVERY])
     if value & _TCP_LOSS_DETECTION:
         yield Finding(name, "ok", "on", source)
