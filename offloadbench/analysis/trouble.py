@@ -34,8 +34,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """Attributes:
-    by_words: a name also stands for the same words of any queue.
+    """What the counters of one list of a definition say when they grow.
+
+    Attributes:
+        by_words: a name also stands for the same words of any queue.
+        interrupts: see `Trouble`.
     """
 
     names: Names
@@ -72,11 +75,11 @@ _MEANINGS = (
     _Meaning(lambda counters: counters.rx_checksum_bad, "packets arrived with a wrong checksum", by_words=False),
 )
 
-# a word of a name that ends so speaks of trouble; short ones stand alone: `transferr` and `moob` are none
+# a word of a name that ends so, or that is one of the others, speaks of trouble: `change`, `default`, `preset` do not
 _TROUBLE = re.compile(
-    r".*(drop(s|ped)?|discard(s|ed)?|missed|lost|nobufs?|errs|errors?|corrupt(ed)?|invalid|illegal|resets?|timeouts?"
-    r"|timedout|hangs?|hung|stuck|stalls?|fail(s|ed|ures?)?|faults?|exhausted|starved|abort(s|ed)?|overruns?"
-    r"|overflows?|underruns?|underflows?)|err|bad|crc|fcs|oom|oob"
+    r".*(drop(s|ped)?|discard(s|ed)?|missed|errs|errors?|timeouts?|timedout|fail(s|ed|ures?)?|abort(s|ed)?|overruns?"
+    r"|overflows?|underruns?|underflows?)|err|bad|crc|fcs|oom|oob|lost|nobufs?|corrupt(ed)?|invalid|illegal|resets?"
+    r"|hangs?|hung|stuck|stall(s|ed)?|faults?|exhausted|starved"
 )
 _NONE_LEFT = re.compile(
     r"\bno (buf|buffer|desc|descriptor|dma|mem|memory|skb|frag|space|wqe|resource|room|page|slot|credit)s?\b"

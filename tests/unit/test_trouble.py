@@ -96,6 +96,10 @@ def test_a_name_that_speaks_of_trouble_is_heard(name: str) -> None:
         "page_pool_alloc_fast",
         "rx_transferred",
         "adminq_prod_cnt",
+        "default_queue_packets",
+        "link_change_count",
+        "preset_hits",
+        "flow_installs",
     ],
 )
 def test_a_name_of_normal_work_is_not(name: str) -> None:
