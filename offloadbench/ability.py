@@ -25,6 +25,7 @@ _TRANSMIT = {
 }
 
 States = dict[str, list[bool]]
+_READ_IN = re.compile(r"\bLinux (\d{1,6}(?:\.\d{1,6}){1,2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ def habits(driver: Driver, kernel: str = "") -> list[str]:
     running = _version(kernel)
     resets = " or ".join(driver.reinitialises)
     found = [*([f"toggling {resets} stops and starts the NIC or its queues"] if resets else []), *driver.habits]
-    if found and running and driver.read_in and running[:2] != _version(driver.read_in)[:2]:
-        found.append(f"so in Linux {driver.read_in}, whose source was read; this is {running[0]}.{running[1]}")
+    read = _READ_IN.search(driver.source)
+    if found and running and read and running[:2] != _version(read[1])[:2]:
+        found.append(f"so in Linux {read[1]}, whose source was read; this is {running[0]}.{running[1]}")
     for quirk in driver.quirks:
         if not running:
             found.append(f"{quirk.text} ({_span(quirk)})")

@@ -117,14 +117,13 @@ class Driver(Strict, frozen=True, kw_only=True):
     Attributes:
         name: the file's own.
         kernel_names: as ETHTOOL_GDRVINFO tells them; empty for what is no driver (the kernel's own statistics).
-        source: where its habits were read.
+        source: where its habits were read, with the version as `Linux 6.12.117` where it was the kernel's source.
         tx_packets: what /proc/net/dev counts as sent: `frames` of the wire, `super-packets` (once, with one set of
             headers), or the sum of the `lowers`.
         software_tso: the driver cuts super-packets itself: a super-packet handed to it proves no hardware.
         reinitialises: features whose toggle stops and starts the NIC, so that its link goes down for a while.
         habits: what a person should know, as sentences.
         quirks: the same, of some kernels only.
-        read_in: the kernel whose source was read, as `6.12`; "" for what is not part of the kernel's tree.
         hardware: whether packets leave the machine here; a tunnel hands them, wrapped, to a NIC below.
         segments_with: of a tunnel, the features by which a NIC below segments what it is handed; empty where none can.
     """
@@ -140,6 +139,5 @@ class Driver(Strict, frozen=True, kw_only=True):
     counters: DriverCounters = DriverCounters()
     habits: list[str] = []
     quirks: list[Quirk] = []
-    read_in: str = "6.12"
     hardware: bool = True
     segments_with: list[str] = []

