@@ -54,7 +54,8 @@ _OWN_ORDER = 1000
 _SEGMENTS = range(1, 65536)
 
 # statistics that the kernel itself names, whatever the driver
-QUEUE_STATISTICS = "qstats"
+QUEUE_STATISTICS, LINK_STATISTICS = "qstats", "link"
+KERNEL_STATISTICS = (QUEUE_STATISTICS, LINK_STATISTICS)
 
 T = TypeVar("T", CaseDefinition, Driver, Profile, WorkloadDefinition)
 

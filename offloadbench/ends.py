@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from offloadbench.errors import TrafficError
 from offloadbench.kernel import processes
+from offloadbench.kernel.device_statistics import Reading
 
 # an emulated machine took more than 30 s to start Python and numpy beside a full load
 _ANSWER_S = 60.0
@@ -195,6 +196,13 @@ class End(Protocol):
 
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         """What of its NIC decides what is sent, and these sysctls, as far as it can be seen; to be compared later.
+
+        Raises:
+            OffloadbenchError: it cannot be asked.
+        """
+
+    def counted(self) -> Reading:
+        """What its NIC and its TCP have counted until now.
 
         Raises:
             OffloadbenchError: it cannot be asked.

@@ -9,7 +9,10 @@ import re
 
 from offloadbench.errors import UsageError
 
-_RATE = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+_RATE = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
+# beyond what a 64-bit counter holds
+_MOST = 2.0**63
+_MOST_BITS_PER_S = 100 * 10**12
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _SIZE = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE |= {"tb": 10**12, "tib": 2**40}
@@ -21,15 +24,26 @@ def _parse(text: str, table: dict[str, float] | dict[str, int], what: str, examp
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
     if not match or match[2].lower() not in table:
         raise UsageError(f"{text!r} is not a {what}", f"write a number and one of {', '.join(table)}: {example}")
-    return float(match[1]) * table[match[2].lower()]
+    value = float(match[1]) * table[match[2].lower()]
+    if value > _MOST:
+        raise UsageError(f"{text!r} is no {what} that anything has", f"for example: {example}")
+    return value
 
 
-def parse_rate_bits_per_s(text: str) -> int:
-    """`1gbit` -> 1_000_000_000. At least 1 Mbit/s: below that no offload question remains."""
-    rate = int(_parse(text, _RATE, "rate", "1gbit, 100mbit"))
-    if rate < 10**6:
-        raise UsageError(f"rate {text!r} is too low", "use at least 1mbit")
-    return rate
+def parse_rate_bits_per_s(text: str, least_bits_per_s: int = 10**6) -> int:
+    """`1gbit` -> 1_000_000_000. At least 1 Mbit/s unless told: below that no offload question remains."""
+    rate = _parse(text, _RATE, "rate", "1gbit, 100mbit")
+    if rate < least_bits_per_s:
+        raise UsageError(f"rate {text!r} is too low", f"use at least {_shortest(least_bits_per_s)}")
+    if rate > _MOST_BITS_PER_S:
+        raise UsageError(f"rate {text!r} is too high", f"use at most {_shortest(_MOST_BITS_PER_S)}")
+    return round(rate)
+
+
+def _shortest(bits_per_s: int) -> str:
+    """10**6 -> `1mbit`."""
+    unit = max((name for name in _RATE if bits_per_s >= _RATE[name]), key=_RATE.__getitem__)
+    return f"{bits_per_s // _RATE[unit]}{unit}"
 
 
 def parse_time_s(text: str) -> float:
@@ -43,7 +57,7 @@ def parse_size_bytes(text: str) -> int:
     """`128MiB` -> 134217728; a bare number is bytes."""
     if len(text.strip()) > _DIGITS_MAX:
         raise UsageError(f"{text[:_DIGITS_MAX]!r}... is not a size", "write a number and its unit: 128MiB, 16MB")
-    if re.fullmatch(r"[0-9]+", text.strip()):
+    if re.fullmatch(r"[0-9]{1,18}", text.strip()):
         return int(text)
     return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))
 
@@ -91,6 +105,13 @@ def format_bytes(size: float) -> str:
         if size >= factor:
             return f"{size / factor:.4g} {unit}"
     return f"{size:.0f} B"
+
+
+def format_seconds(seconds: float, digits: int = 3) -> str:
+    """0.05 -> '0.05 s', 4317.2 -> '4,317 s', 1.2e-05 -> '12 us': never with an exponent."""
+    if seconds >= 10**digits:
+        return f"{seconds:,.0f} s"
+    return f"{seconds:.{digits}g} s" if seconds == 0 or seconds >= 1e-3 else f"{seconds * 1e6:.{digits}g} us"
 
 
 def format_duration(seconds: float) -> str:

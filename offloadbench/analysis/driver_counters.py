@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from offloadbench import catalog
+from offloadbench.analysis.trouble import troubles
 from offloadbench.model import Driver, DriverCounters, DriverStatistics, Trial, folded
 
 Names = Callable[[DriverCounters], list[str]]
@@ -34,7 +35,7 @@ class Counted:
 
 def _definitions(device: DriverStatistics) -> list[Driver]:
     own = catalog.driver(device.driver)
-    return [*([own] if own else []), catalog.drivers()[catalog.QUEUE_STATISTICS]]
+    return [*([own] if own else []), *(catalog.drivers()[name] for name in catalog.KERNEL_STATISTICS)]
 
 
 def counted(statistics: Iterable[DriverStatistics], meaning: Names) -> Counted | None:
@@ -84,26 +85,5 @@ def segmentation_ratio(trial: Trial) -> float | None:
 
 
 def warnings(statistics: Iterable[DriverStatistics]) -> list[str]:
-    """What a reader of the trial must know: the cloud held back, the NIC dropped, a checksum was wrong."""
-    devices = list(statistics)
-    found = [device.problem for device in devices if device.problem]
-    meanings: list[tuple[Names, str]] = [
-        (
-            lambda counters: counters.allowances,
-            "the machine's allowance was used up, the figures are the cloud's limit",
-        ),
-        (lambda counters: counters.drops, "the NIC or its driver dropped packets"),
-        (lambda counters: counters.tso_failed, "super-packets that the NIC did not take"),
-        (lambda counters: counters.rx_checksum_bad, "packets arrived with a wrong checksum"),
-    ]
-    for device in devices:
-        for meaning, what in meanings:
-            grown = [
-                f"{name} +{value:,}"
-                for driver in _definitions(device)
-                for wanted in meaning(driver.counters)
-                for name, value in _growth(device, wanted).items()
-            ]
-            if grown:
-                found.append(f"{device.ifname}: {what} ({', '.join(dict.fromkeys(grown))})")
-    return found
+    """What a reader of the trial must know: the cloud held back, the NIC dropped, hung or was reset (see `trouble`)."""
+    return [trouble.text for trouble in troubles(statistics)]

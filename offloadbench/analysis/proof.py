@@ -198,7 +198,7 @@ def _remark(trial: Trial) -> str:
     remarks = []
     for name, known in driver_counters.drivers(trial):
         if known is None:
-            remarks.append(f"driver {name or '(none)'} is not known here, its counters are not judged")
+            remarks.append(f"driver {name or '(none)'} is not known here, its counters prove nothing")
         elif known.software_tso:
             remarks.append(f"in driver {name} TSO is software")
     return "".join(f"; {text}" for text in remarks)

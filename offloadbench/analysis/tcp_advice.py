@@ -8,6 +8,7 @@ Sources are named with each finding: Documentation/networking/ip-sysctl.rst, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
@@ -16,11 +17,13 @@ from offloadbench.analysis import tcp_tuning, theory
 from offloadbench.analysis.initcwnd.by_version import version
 from offloadbench.analysis.tcp_tuning import RMEM, RMEM_MAX, UNSCALED_WINDOW_BYTES, WMEM, WMEM_MAX, Needs, Target
 from offloadbench.model import Route
-from offloadbench.units import format_bytes, format_rate
+from offloadbench.units import format_bytes, format_rate, format_seconds
 
 TCP_MEM = "net.ipv4.tcp_mem"
 RMEM_DEFAULT, WMEM_DEFAULT = "net.core.rmem_default", "net.core.wmem_default"
 IDLE_RESTART = "net.ipv4.tcp_slow_start_after_idle"
+SACK, TIMESTAMPS, DSACK = "net.ipv4.tcp_sack", "net.ipv4.tcp_timestamps", "net.ipv4.tcp_dsack"
+RECOVERY, EARLY_RETRANS = "net.ipv4.tcp_recovery", "net.ipv4.tcp_early_retrans"
 CONGESTION_CONTROL, QDISC = "net.ipv4.tcp_congestion_control", "net.core.default_qdisc"
 READ = (
     *tcp_tuning.TUNED,
@@ -31,12 +34,14 @@ READ = (
     IDLE_RESTART,
     CONGESTION_CONTROL,
     QDISC,
+    SACK,
+    TIMESTAMPS,
+    DSACK,
+    RECOVERY,
+    EARLY_RETRANS,
 )
 
 _IP_SYSCTL = "Documentation/networking/ip-sysctl.rst"
-# the kernel's own third values since 4.20; a default beyond a megabyte is one that was meant as a maximum
-_KERNEL_DEFAULT_BYTES = {RMEM: 131_072, WMEM: 16_384}
-_HUGE_DEFAULT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,16 @@ def set_line(name: str, value: object) -> str:
     return f"sysctl -w {name}='{value}'"
 
 
+def settings(found: Found, target: Target | None) -> dict[str, str]:
+    """Sysctl -> the one value that every advice on it together comes to; what may stay is absent."""
+    wanted = {
+        name: repaired
+        for name in (RMEM, WMEM)
+        if (repaired := tcp_tuning.repaired(name, found.sysctls[name])) != found.sysctls[name]
+    }
+    return wanted | (tcp_tuning.changes(tcp_tuning.needs(target), found.sysctls) if target else {})
+
+
 def _triple(found: Found, name: str) -> list[int]:
     return [int(value) for value in found.sysctls[name].split()]
 
@@ -132,7 +147,8 @@ def _buffers(found: Found, target: Target | None) -> Iterator[Finding]:
     if target is None:
         return
     needed = tcp_tuning.needs(target)
-    path: _Path = {"needed": needed, "target": target, "wanted": tcp_tuning.changes(needed, found.sysctls)}
+    wanted = {name: settings(found, target)[name] for name in tcp_tuning.changes(needed, found.sysctls)}
+    path: _Path = {"needed": needed, "target": target, "wanted": wanted}
     receive, send = _triple(found, RMEM)[2], _triple(found, WMEM)[2]
     yield _buffer("tcp_rmem maximum", RMEM, receive, receive * _ratio(found), **path)
     yield _buffer("tcp_wmem maximum", WMEM, send, send * theory.payload_ratio(), **path)
@@ -156,6 +172,9 @@ def _buffer(
     core = name in (RMEM_MAX, WMEM_MAX)
     source = "net/core/sock.c, sk_setsockopt()" if core else f"{_IP_SYSCTL}; net/ipv4/tcp_input.c"
     text = f"{limit_bytes:,} B, good for {window_bytes:,.0f} B of the path's {needed.bdp_bytes:,} B"
+    parallel = math.ceil(needed.bdp_bytes / max(1.0, window_bytes))
+    if parallel > 1:
+        text += f"; {parallel:,} connections in parallel fill it"
     if name not in wanted:
         return Finding(title, "ok", text, source)
     if window_bytes < needed.window_bytes:
@@ -168,24 +187,30 @@ def _buffer(
 
 
 def _defaults(found: Found, target: Target | None) -> Iterator[Finding]:
-    del target
-    for name, kernel_bytes in _KERNEL_DEFAULT_BYTES.items():
-        title, source = f"{name.rpartition('.')[2]} default", f"{_IP_SYSCTL}: min, default, max"
+    """Minima and defaults; the line that puts one right is the one that the path asks for."""
+    wanted = settings(found, target)
+    for name in (RMEM, WMEM):
+        title, source = name.rpartition(".")[2], f"{_IP_SYSCTL}: min, default, max"
         least, default, most = _triple(found, name)
         text = f"{default:,} B of at most {most:,} B"
-        command = set_line(name, f"{least} {kernel_bytes} {max(most, kernel_bytes)}")
         if default >= most:
             cost = f"sockets start with {default:,} B and autotuning has no room above it: were two values swapped?"
-            yield Finding(title, "note", text, source, cost, command)
-        elif default > _HUGE_DEFAULT_BYTES:
-            yield Finding(title, "note", text, source, _cost_of_default(found, default), command)
+        elif default > tcp_tuning.HUGE_BYTES:
+            cost = _cost_of_default(found, default)
         else:
-            yield Finding(title, "ok", text, source)
+            cost = ""
+        command = set_line(name, wanted[name]) if cost else ""
+        yield Finding(f"{title} default", "note" if cost else "ok", text, source, cost, command)
+        if least > tcp_tuning.HUGE_BYTES or least > default:
+            text = f"{least:,} B, and the default is {default:,} B"
+            cost = f"{least:,} B are granted to every socket even under memory pressure, which then saves nothing"
+            yield Finding(f"{title} minimum", "note", text, source, cost, set_line(name, wanted[name]))
     for default_name, max_name in ((RMEM_DEFAULT, RMEM_MAX), (WMEM_DEFAULT, WMEM_MAX)):
-        if int(found.sysctls.get(default_name, 0)) > int(found.sysctls.get(max_name, 0)) > 0:
-            text = f"{found.sysctls[default_name]} B is more than {max_name} = {found.sysctls[max_name]} B"
+        most = int(wanted.get(max_name, found.sysctls.get(max_name, 0)))
+        if int(found.sysctls.get(default_name, 0)) > most > 0:
+            text = f"{found.sysctls[default_name]} B is more than {max_name} = {most} B"
             cost = "a program that asks for a larger buffer gets a smaller one"
-            command = set_line(default_name, found.sysctls[max_name])
+            command = set_line(default_name, str(most))
             yield Finding(default_name, "note", text, "net/core/sock.c, sk_setsockopt()", cost, command)
 
 
@@ -233,7 +258,8 @@ def _idle_restart(found: Found, target: Target | None) -> Iterator[Finding]:
         yield Finding(name, "ok", "on: a connection that was idle starts again from initcwnd", source)
     else:
         start = next(start for start in tcp_tuning.needs(target).slow_start if start.initcwnd == target.initcwnd)
-        cost = f"after a long pause {start.window_rounds} RTT = {start.window_s:.3g} s until the window is full again"
+        again = f"{start.window_rounds} RTT = {format_seconds(start.window_s)}"
+        cost = f"after a long pause {again} until the window is full again"
         yield Finding(name, "note" if start.window_rounds else "ok", "on", source, cost, set_line(IDLE_RESTART, 0))
 
 

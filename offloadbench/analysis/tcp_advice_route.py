@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from offloadbench.analysis import tcp_tuning, theory
+from offloadbench.analysis import tcp_advice_loss, tcp_tuning, theory
 from offloadbench.analysis.initcwnd import by_version
 from offloadbench.analysis.tcp_advice import (
     CONGESTION_CONTROL,
@@ -18,11 +18,9 @@ from offloadbench.analysis.tcp_advice import (
 )
 from offloadbench.analysis.tcp_tuning import DEFAULT_INITCWND, Target
 from offloadbench.model import Route
-from offloadbench.units import format_rate
+from offloadbench.units import format_rate, format_seconds
 
 _IPROUTE = "ip-route(8); net/ipv4/tcp_input.c, tcp_init_cwnd()"
-# RFC 9438: Cubic's C, segments / s^3, and beta
-_CUBIC_C, _CUBIC_BETA = 0.4, 0.7
 _TCP_PACES_ITSELF, _TCP_PACES_WELL = (4, 13, 0), (4, 20, 0)
 # tcp_tso_autosize(): a packet holds about 1/1024 s of the pacing rate
 _PACING_SHIFT = 10
@@ -34,8 +32,22 @@ def advice(found: Found, target: Target | None = None) -> list[Finding]:
     Args:
         target: the path to fill; without one only what is wrong on any path is told.
     """
-    judges: tuple[Judge, ...] = (_versions, *JUDGES, _routes, _congestion_control, _qdisc)
-    return [finding for judge in judges for finding in judge(found, target)]
+    judges: tuple[Judge, ...] = (_versions, *JUDGES, *tcp_advice_loss.JUDGES, _routes, _congestion_control, _qdisc)
+    return _each_once(finding for judge in judges for finding in judge(found, target))
+
+
+def _each_once(findings: Iterable[Finding]) -> list[Finding]:
+    """A command that serves several findings stands with the first of them."""
+    first: dict[str, str] = {}
+    told: list[Finding] = []
+    for finding in findings:
+        if finding.command in first:
+            told.append(replace(finding, command=f"the line of: {first[finding.command]}"))
+            continue
+        if finding.command:
+            first[finding.command] = finding.name
+        told.append(finding)
+    return told
 
 
 def _versions(found: Found, target: Target | None) -> Iterator[Finding]:
@@ -54,24 +66,30 @@ def _routes(found: Found, target: Target | None) -> Iterator[Finding]:
     if not any(route.initcwnd or route.initrwnd for route in found.routes):
         yield Finding("route initcwnd", "ok", "no route sets initcwnd or initrwnd: the kernel's defaults", _IPROUTE)
     for route in found.routes:
-        if route.initcwnd:
-            yield _initcwnd(route, route.initcwnd, target)
-        if route.initrwnd:
-            yield _initrwnd(route, route.initrwnd, target)
+        found_here = [
+            *([_initcwnd(route, route.initcwnd, target)] if route.initcwnd else []),
+            *([_initrwnd(route, route.initrwnd, target)] if route.initrwnd else []),
+        ]
+        wrong = {finding.found.split()[0] for finding in found_here if finding.level == "note"}
+        command = _change(
+            route,
+            DEFAULT_INITCWND if "initcwnd" in wrong else route.initcwnd,
+            None if "initrwnd" in wrong else route.initrwnd,
+        )
+        yield from (replace(one, command=command) if one.level == "note" else one for one in found_here)
 
 
 def _initcwnd(route: Route, initcwnd: int, target: Target | None) -> Finding:
     name, text = f"route {route.destination}", f"initcwnd {initcwnd}"
-    command = _change(route, DEFAULT_INITCWND, route.initrwnd)
     if initcwnd < DEFAULT_INITCWND:
-        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", _later(initcwnd, target), command)
+        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", _later(initcwnd, target))
     if target is None:
         return Finding(name, "ok", text, _IPROUTE)
     burst_bytes = initcwnd * target.mss_bytes
     product = tcp_tuning.bdp_bytes(target.bandwidth_bits_per_s, target.rtt_s)
     if burst_bytes > max(product, DEFAULT_INITCWND * target.mss_bytes):
         cost = f"{burst_bytes:,} B leave at once on a path that holds {product:,} B: the bottleneck queues the rest or "
-        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", cost + "drops it", command)
+        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", cost + "drops it")
     return Finding(name, "ok", text, _IPROUTE)
 
 
@@ -81,7 +99,7 @@ def _initrwnd(route: Route, initrwnd: int, target: Target | None) -> Finding:
     if initrwnd >= DEFAULT_INITCWND:
         return Finding(name, "ok", text, source)
     cost = f"peers may start with {initrwnd} segments at most; for what they send, {_later(initrwnd, target)}"
-    return Finding(name, "note", text, source, cost, _change(route, route.initcwnd, None))
+    return Finding(name, "note", text, source, cost)
 
 
 def _later(initcwnd: int, target: Target | None) -> str:
@@ -91,7 +109,7 @@ def _later(initcwnd: int, target: Target | None) -> str:
     more = tcp_tuning.delivery_rounds(size_bytes, initcwnd, mss_bytes) - tcp_tuning.delivery_rounds(
         size_bytes, DEFAULT_INITCWND, mss_bytes
     )
-    seconds = f" = {more * target.rtt_s:.3g} s" if target else ""
+    seconds = f" = {format_seconds(more * target.rtt_s)}" if target else ""
     return f"{size_bytes:,} B take {more} RTT{seconds} longer than from {DEFAULT_INITCWND}"
 
 
@@ -115,17 +133,15 @@ def _congestion_control(found: Found, target: Target | None) -> Iterator[Finding
         yield Finding(name, "ok", algorithm or "not told here", "Documentation/networking/ip-sysctl.rst")
         return
     segments = tcp_tuning.needs(target).window_bytes / target.mss_bytes
-    # Reno wins half the window back by a segment a round trip; the window of Cubic is back after K seconds, and never
-    # grows slower than Reno's
-    reno_s = segments / 2 * target.rtt_s
+    reno_s = tcp_tuning.reno_recovery_s(segments, target.rtt_s)
     if algorithm == "reno":
-        cost = f"{reno_s:.3g} s from one loss to the full window ({segments:,.0f} segments)"
+        cost = f"{format_seconds(reno_s)} from one loss to the full window ({segments:,.0f} segments)"
         slow = reno_s > 1
         command = set_line(CONGESTION_CONTROL, "cubic") if slow else ""
         yield Finding(name, "note" if slow else "ok", algorithm, "RFC 5681, 3.1", cost, command)
         return
-    cubic_s = min(reno_s, math.cbrt(segments * (1 - _CUBIC_BETA) / _CUBIC_C))
-    cost = f"{cubic_s:.3g} s from one loss to the full window ({segments:,.0f} segments)"
+    cubic_s = tcp_tuning.cubic_recovery_s(segments, target.rtt_s)
+    cost = f"{format_seconds(cubic_s)} from one loss to the full window ({segments:,.0f} segments)"
     yield Finding(name, "ok", algorithm, "RFC 9438, 4.2", cost)
 
 

@@ -16,13 +16,21 @@ UNSCALED_WINDOW_BYTES = 65_535
 MAX_WINDOW_SCALE = 14
 MAX_WINDOW_BYTES = UNSCALED_WINDOW_BYTES << MAX_WINDOW_SCALE
 DEFAULT_INITCWND = 10
-# sysctls of buffer sizes are C ints
-_MAX_BUFFER_BYTES = 2**31 - 1
 _PAGE_BYTES = 4096
+# sysctls of buffer sizes are C ints
+MAX_BUFFER_BYTES = (2**31 - 1) // _PAGE_BYTES * _PAGE_BYTES
+# RFC 9438: Cubic's C, segments / s^3, and beta
+_CUBIC_C, _CUBIC_BETA = 0.4, 0.7
+# a receiver acknowledges every second full segment at once (RFC 5681, 4.2); one alone waits for the delayed ACK
+_LEAST_SEGMENTS = 2
 # tcp_sndbuf_expand() gives twice the congestion window: Cubic's recovery may have 1.7 windows on the way
 _RECOVERY_FACTOR = 2
 
 RMEM, WMEM = "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"
+# tcp_rmem (since 4.20) and tcp_wmem as the kernel sets them where memory is not short (tcp_init, net/ipv4/tcp.c)
+KERNEL_BYTES = {RMEM: (4096, 131_072, 6 << 20), WMEM: (4096, 16_384, 4 << 20)}
+# a default or minimum beyond it is one that was meant as a maximum
+HUGE_BYTES = 1 << 20
 RMEM_MAX, WMEM_MAX = "net.core.rmem_max", "net.core.wmem_max"
 WINDOW_SCALING, MODERATE_RCVBUF = "net.ipv4.tcp_window_scaling", "net.ipv4.tcp_moderate_rcvbuf"
 ADV_WIN_SCALE = "net.ipv4.tcp_adv_win_scale"
@@ -52,6 +60,16 @@ def announced_window_scale(tcp_rmem_max_bytes: int, rmem_max_bytes: int) -> int:
 def connection_rate_bits_per_s(window_bytes: float, rtt_s: float) -> float:
     """The most that one connection carries: a window a round trip (RFC 9293, 3.8.6)."""
     return window_bytes * 8 / rtt_s
+
+
+def reno_recovery_s(segments: float, rtt_s: float) -> float:
+    """From one loss to the full window: Reno wins half of it back by a segment a round trip (RFC 5681, 3.1)."""
+    return segments / 2 * rtt_s
+
+
+def cubic_recovery_s(segments: float, rtt_s: float) -> float:
+    """The same of Cubic: K seconds, and never slower than Reno (RFC 9438, 4.2)."""
+    return min(reno_recovery_s(segments, rtt_s), math.cbrt(segments * (1 - _CUBIC_BETA) / _CUBIC_C))
 
 
 def window_ratio(kernel: tuple[int, int], adv_win_scale: int | None = None) -> float:
@@ -120,6 +138,7 @@ class Target:
         kernel: major and minor version of the machine that is tuned.
         adv_win_scale: net.ipv4.tcp_adv_win_scale as found; None: the kernel's default.
         size_bytes: of the transfer whose round trips are counted.
+        streams: connections that share the path.
     """
 
     bandwidth_bits_per_s: int
@@ -129,6 +148,7 @@ class Target:
     initcwnd: int = DEFAULT_INITCWND
     mss_bytes: int = theory.MSS_BYTES
     size_bytes: int = 65_536
+    streams: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +157,8 @@ class SlowStart:
 
     Attributes:
         window_rounds, window_s: until the window fills the path.
-        size_rounds, size_s: until a transfer of `Target.size_bytes` is acknowledged.
+        size_rounds, size_s: until a transfer of `Target.size_bytes` is acknowledged; size_s is the line's time and one
+            round trip where the line takes longer to send it than the rounds last.
         burst_bytes: what leaves at once, and the queue of the bottleneck must take.
     """
 
@@ -154,7 +175,8 @@ class Needs:
     """What filling the path takes.
 
     Attributes:
-        window_bytes: the product, unless one connection cannot have such a window.
+        window_bytes: of one connection: its share of the product, at least two segments, unless no connection can
+            have such a window.
         connections: how many such windows the path needs.
         tcp_rmem_max_bytes, tcp_wmem_max_bytes: the third values, for buffers that the kernel tunes itself.
         rmem_max_bytes, wmem_max_bytes: for programs that call setsockopt: SO_RCVBUF and SO_SNDBUF are doubled.
@@ -176,14 +198,15 @@ class Needs:
 def needs(target: Target) -> Needs:
     """Everything that the path asks for; `slow_start` holds the initcwnd asked for and, beside it, 1, 10, 20 and 40."""
     product = bdp_bytes(target.bandwidth_bits_per_s, target.rtt_s)
-    window = min(product, MAX_WINDOW_BYTES)
     ratio = window_ratio(target.kernel, target.adv_win_scale)
+    most = max(1, min(MAX_WINDOW_BYTES, math.floor(MAX_BUFFER_BYTES * ratio)))
+    window = min(max(-(-product // target.streams), _LEAST_SEGMENTS * target.mss_bytes), most)
     receive, send = receive_buffer_bytes(window, ratio), send_buffer_bytes(window)
     return Needs(
         bdp_bytes=product,
         window_bytes=window,
         window_scale=window_scale(window),
-        connections=max(1, math.ceil(product / MAX_WINDOW_BYTES)),
+        connections=max(target.streams, -(-product // window)),
         window_ratio=ratio,
         tcp_rmem_max_bytes=receive,
         tcp_wmem_max_bytes=send,
@@ -199,6 +222,8 @@ def needs(target: Target) -> Needs:
 def changes(needed: Needs, found: Mapping[str, str]) -> dict[str, str]:
     """The sysctls to set: name -> value, in the order of `TUNED`. A value that is large enough already is left alone.
 
+    A line that has to be written for its maximum is written whole: its minimum and default are put right as well.
+
     Args:
         found: present values as /proc/sys shows them; a name that is missing is not tuned.
     """
@@ -208,11 +233,28 @@ def changes(needed: Needs, found: Mapping[str, str]) -> dict[str, str]:
             wanted[name] = "1"
     for name, maximum_bytes in ((RMEM, needed.tcp_rmem_max_bytes), (WMEM, needed.tcp_wmem_max_bytes)):
         if name in found and int(found[name].split()[2]) < maximum_bytes:
-            wanted[name] = " ".join([*found[name].split()[:2], str(maximum_bytes)])
+            wanted[name] = repaired(name, found[name], maximum_bytes)
     for name, maximum_bytes in ((RMEM_MAX, needed.rmem_max_bytes), (WMEM_MAX, needed.wmem_max_bytes)):
         if name in found and int(found[name]) < maximum_bytes:
             wanted[name] = str(maximum_bytes)
     return wanted
+
+
+def repaired(name: str, triple: str, maximum_bytes: int = 0) -> str:
+    """Minimum, default and maximum of tcp_rmem or tcp_wmem in their order: the kernel's own where they were mistaken.
+
+    The largest value that was given stays the maximum, or `maximum_bytes` where that is more. A value that needs no
+    repair comes back as it is.
+    """
+    least, default, most = (int(value) for value in triple.split())
+    kernel_least, kernel_default, kernel_most = KERNEL_BYTES[name]
+    highest = max(least, default, most, maximum_bytes)
+    if default > HUGE_BYTES or default >= max(most, maximum_bytes):
+        default = min(default, kernel_default)
+        highest = highest if highest > default else kernel_most
+    if least > HUGE_BYTES or least > default:
+        least = min(kernel_least, default)
+    return f"{least} {default} {highest}"
 
 
 def _slow_start(target: Target, window_bytes: int, initcwnd: int) -> SlowStart:
@@ -223,10 +265,10 @@ def _slow_start(target: Target, window_bytes: int, initcwnd: int) -> SlowStart:
         window_rounds=window_rounds,
         window_s=window_rounds * target.rtt_s,
         size_rounds=size_rounds,
-        size_s=size_rounds * target.rtt_s,
+        size_s=max(size_rounds * target.rtt_s, target.size_bytes * 8 / target.bandwidth_bits_per_s + target.rtt_s),
         burst_bytes=initcwnd * target.mss_bytes,
     )
 
 
 def _whole_pages(size_bytes: float) -> int:
-    return min(math.ceil(size_bytes / _PAGE_BYTES) * _PAGE_BYTES, _MAX_BUFFER_BYTES)
+    return min(math.ceil(size_bytes / _PAGE_BYTES) * _PAGE_BYTES, MAX_BUFFER_BYTES)

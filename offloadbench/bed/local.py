@@ -14,7 +14,7 @@ import psutil
 
 from offloadbench.bed.base import Remember
 from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import device_state, irq, netns, sysctl, ticks
+from offloadbench.kernel import device_state, device_statistics, irq, netns, sysctl, ticks
 from offloadbench.model import PeerReport
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
@@ -46,6 +46,9 @@ class LocalEnd:
     def state(self, sysctls: Iterable[str]) -> device_state.State:
         found = device_state.read(self.ifname, self.namespace)
         return found | device_state.of_sysctls(sysctls, self.namespace)
+
+    def counted(self) -> device_statistics.Reading:
+        return device_statistics.read(self.ifname, self.namespace)
 
     def _start(self, module: str, chosen: frozenset[int], streams: tuple[int, int, int]) -> subprocess.Popen[bytes]:
         # a child inherits namespace and CPUs of the thread that forks it

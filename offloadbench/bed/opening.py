@@ -80,9 +80,15 @@ def in_use(nic: str) -> str:
     """What a NIC of this namespace is needed for, as the end of a sentence; empty where it is not."""
     if nic in lab.NAMES:
         return ""
-    if nic in link.default_route_nics():
-        return "carries the default route"
-    own = link.addresses(nic)
+    below = link.below(nic).leaves
+    carrying = link.default_route_nics().intersection([nic, *below])
+    if carrying:
+        return (
+            "carries the default route"
+            if nic in carrying
+            else f"sends through {carrying.pop()}, which carries the default route"
+        )
+    own = {address for name in [nic, *below] for address in link.addresses(name)}
     for connection in tcpdiag.connections():
         if connection.local[0] in own and any(
             processes.name(pid).startswith("sshd") for pid in processes.holding_socket(connection.inode)

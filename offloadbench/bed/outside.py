@@ -17,6 +17,7 @@ from offloadbench.bed.local import LocalEnd, set_sysctls
 from offloadbench.ends import Role
 from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import link, resolver, route
+from offloadbench.kernel.device_statistics import Reading
 from offloadbench.model import PeerReport, WireReport
 
 PREFIX = "target:"
@@ -76,6 +77,9 @@ class OutsideEnd:
         """Nothing can be seen."""
         del sysctls
         return {}
+
+    def counted(self) -> Reading:
+        raise HostError(f"{self.address} is an existing target, where nothing of ours runs", "read them there")
 
 
 class Outside:

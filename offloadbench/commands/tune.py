@@ -1,6 +1,6 @@
 """Say what TCP needs to fill a path, and set it if asked to.
 
-Without --apply nothing is changed. --apply only ever raises limits, and keeps what it found for --undo.
+Without --apply nothing is changed. --apply raises limits that are too small, and keeps what it found for --undo.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from offloadbench.analysis.tcp_tuning import Target
     from offloadbench.engine.tcp_tuning import Change
 
+_LEAST_BITS_PER_S, _LEAST_PROVEN_BITS_PER_S = 10**3, 10**6
+# of what is counted, as much as the kernel's own types hold: initcwnd and MSS are 32 and 16 bits wide
+_NUMBERS = {"initcwnd": 2**31 - 1, "mss": 65_535, "streams": 65_535}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--bandwidth and --rtt describe the path; --undo needs neither."""
-    parser.add_argument("--bandwidth", metavar="RATE", help="of the path's bottleneck, as in 10gbit")
+    parser.add_argument("--bandwidth", metavar="RATE", help="of the path's bottleneck, as in 10gbit; 1kbit to 100tbit")
     parser.add_argument("--rtt", metavar="TIME", help="round trip time of the path, as in 40ms")
     parser.add_argument("--initcwnd", metavar="N", type=int, default=10, help="initial window, segments (default: 10)")
     parser.add_argument("--mss", metavar="B", type=int, default=1448, help="payload of a segment (default: 1448)")
+    parser.add_argument(
+        "--streams", metavar="N", type=int, default=1, help="parallel connections that share the path (default: 1)"
+    )
     parser.add_argument(
         "--size", metavar="SIZE", default="64KiB", help="transfer to count round trips of (default: 64KiB)"
     )
@@ -53,7 +60,8 @@ def main(arguments: argparse.Namespace) -> int:
         return OK
     acts = "apply" if arguments.apply else "prove" if arguments.prove else ""
     if acts:
-        told = {"initcwnd", "size"} & arguments.typed
+        page_only = {"initcwnd", "size"} | ({"streams"} if arguments.prove else set())
+        told = page_only & arguments.typed
         refuse_others(
             arguments, arguments.typed - told, f"it is for the page that tune prints, which --{acts} does not"
         )
@@ -62,6 +70,8 @@ def main(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     if arguments.sysctl and not arguments.prove:
         raise UsageError("--sysctl is what the lab link of --prove begins with", "add --prove, or leave it out")
+    if arguments.prove and target.bandwidth_bits_per_s < _LEAST_PROVEN_BITS_PER_S:
+        raise UsageError("--prove: such a link carries too few segments to measure", "use --bandwidth 1mbit or more")
     if arguments.prove:
         return _prove(target, arguments)
     if arguments.apply:
@@ -76,7 +86,7 @@ def path_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     rtt_s = parse_time_s(arguments.rtt)
     if not 0 < rtt_s <= 60:
         raise UsageError(f"--rtt {arguments.rtt}: more than 0 and at most 60s", "for example: --rtt 40ms")
-    return {"bandwidth_bits_per_s": parse_rate_bits_per_s(arguments.bandwidth), "rtt_s": rtt_s}
+    return {"bandwidth_bits_per_s": parse_rate_bits_per_s(arguments.bandwidth, _LEAST_BITS_PER_S), "rtt_s": rtt_s}
 
 
 def _target(arguments: argparse.Namespace) -> Target:
@@ -84,14 +94,15 @@ def _target(arguments: argparse.Namespace) -> Target:
 
     if not arguments.bandwidth or not arguments.rtt:
         raise UsageError("tune needs a path", "for example: offloadbench tune --bandwidth 10gbit --rtt 40ms")
-    for name in ("initcwnd", "mss"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} {getattr(arguments, name)} is too small", "use at least 1")
+    for name, most in _NUMBERS.items():
+        if not 1 <= getattr(arguments, name) <= most:
+            raise UsageError(f"--{name} {getattr(arguments, name)} is out of range", f"use 1 to {most}")
     return target_here(
         arguments.namespace,
         **path_arguments(arguments),
         initcwnd=arguments.initcwnd,
         mss_bytes=arguments.mss,
+        streams=arguments.streams,
         size_bytes=parse_size_bytes(arguments.size),
     )
 

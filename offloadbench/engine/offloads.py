@@ -11,7 +11,7 @@ from offloadbench.ends import End
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import features, link, nic
 from offloadbench.kernel.features import Feature, FeatureChange
-from offloadbench.model import CaseDefinition, FeatureRecord
+from offloadbench.model import CaseDefinition, Driver, FeatureRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,9 @@ def _surprises(ifname: str, case: CaseDefinition, changes: dict[str, FeatureChan
     """Where the kernel did otherwise than its known rules and those of its driver say."""
     known = [driver for name in drivers if (driver := catalog.driver(name))]
     couplings = [coupling for definition in known for coupling in definition.couplings]
-    found, _ = _combined(ifname, {name: change.before for name, change in changes.items()})
-    came, _ = _combined(ifname, {name: change.after for name, change in changes.items()})
+    own = catalog.driver(drivers[0])
+    found, _ = _combined(ifname, {name: change.before for name, change in changes.items()}, own)
+    came, _ = _combined(ifname, {name: change.after for name, change in changes.items()}, own)
     expected = plan.effective_state(case, found, couplings)
     refused = {name for change in changes.values() for name in change.refused}
     return [
@@ -145,9 +146,9 @@ def _surprises(ifname: str, case: CaseDefinition, changes: dict[str, FeatureChan
     ]
 
 
-def _combined(ifname: str, bits: dict[str, dict[str, Feature]]) -> tuple[ability.States, list[str]]:
+def _combined(ifname: str, bits: dict[str, dict[str, Feature]], own: Driver | None) -> tuple[ability.States, list[str]]:
     states = {
         name: {bit: [feature.active, feature.wanted, feature.fixed] for bit, feature in found.items()}
         for name, found in bits.items()
     }
-    return ability.combined(ifname, states.pop(ifname), states)
+    return ability.combined(ifname, states.pop(ifname), states, own)

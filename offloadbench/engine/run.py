@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -296,11 +297,11 @@ def execute(options: Options, emit: Emit) -> Run:
 def nic_ability(nic_name: str) -> ability.Ability:
     """What a NIC can, as found. A lab NIC is built and taken down again."""
     if nic_name not in lab.NAMES:
-        return ability.of_nic(nic_record.read(nic_name))
+        return ability.of_nic(nic_record.read(nic_name), platform.release())
     options = Options(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
     check_machine(options)
     with open_site(options, lambda _: None) as site:
-        return ability.of_nic(describe_nic(site.bed))
+        return ability.of_nic(describe_nic(site.bed), platform.release())
 
 
 def touched(options: Options) -> list[str]:

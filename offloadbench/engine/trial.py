@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from offloadbench.analysis import counting, driver_counters, link_emulator, metrics, readings
+from offloadbench.analysis import counting, link_emulator, metrics, readings
 from offloadbench.bed.base import Bed
 from offloadbench.engine import offloads
 from offloadbench.engine.account import Account, Told
@@ -22,12 +22,11 @@ from offloadbench.engine.readback import ReadBack, check_as_found
 from offloadbench.engine.sampler import Reading, Sampler
 from offloadbench.engine.undo import Journal
 from offloadbench.engine.undo_others import overwritten
+from offloadbench.engine.window_counts import Counted, WindowCounts
 from offloadbench.errors import OffloadbenchError, ProfilerError, TrafficError
 from offloadbench.kernel import counters, idle, link, processes, tracepoints
-from offloadbench.kernel.device_statistics import DeviceStatistics
 from offloadbench.model import (
     CpuUse,
-    DriverStatistics,
     Evidence,
     Load,
     Nic,
@@ -89,7 +88,7 @@ class _Capture:
     """What a trial has so far; a failure later on does not lose it."""
 
     applied: offloads.Applied = field(default_factory=offloads.Applied)
-    statistics: list[DriverStatistics] = field(default_factory=list)
+    counted: Counted = field(default_factory=Counted)
     recorded: Path | None = None
     evidence: Evidence | None = None
     samples: Samples | None = None
@@ -113,6 +112,12 @@ class _Capture:
         if self.readback is not None and self.changed is None:
             self.changed = self.readback.changes()
             self.readback.close()
+
+    def spoiled(self) -> list[str]:
+        """Why the window's figures are not those of the case: what others changed, and when traffic stood still."""
+        changed = "; ".join(self.changed or [])
+        held = [f"not by this run, and while it lasted, was changed: {changed}"] if changed else []
+        return held + [f"traffic stood still in the window: {text}" for text in self.counted.interruptions]
 
 
 def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -164,9 +169,9 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
             finally:
                 problem = _take_back(setting.journal, mark, session)
     _read_evidence(capture, setting.emit)
-    held = f"not by this run, and while it lasted, was changed: {'; '.join(capture.changed)}" if capture.changed else ""
-    if problem or held:
-        outcome, reason = "failed", "; ".join(filter(None, (held, reason, problem)))
+    spoiled = capture.spoiled()
+    if problem or spoiled:
+        outcome, reason = "failed", "; ".join(filter(None, (*spoiled, reason, problem)))
     return Trial(
         repeat=planned.repeat,
         workload=planned.workload,
@@ -192,7 +197,10 @@ def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffi
         waits=capture.told.waits,
         packets=capture.told.packets,
         lower_features=capture.applied.lower_features,
-        statistics=capture.statistics,
+        statistics=capture.counted.statistics,
+        peer_statistics=capture.counted.peer_statistics,
+        tcp_counters=capture.counted.tcp,
+        peer_tcp_counters=capture.counted.peer_tcp,
     )
 
 
@@ -293,13 +301,13 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
     account: Account | None = None
-    statistics: list[DeviceStatistics] = []
+    counts: WindowCounts | None = None
     try:
         account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
-        statistics += [DeviceStatistics(name, bed.dut.namespace) for name in capture.applied.devices(bed.dut.ifname)]
+        counts = WindowCounts(bed.dut, bed.peer, capture.applied.devices(bed.dut.ifname))
         tool_cpu_s = processes.cpu_s()
         account.open()
         capture.open()
@@ -322,8 +330,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
         capture.read_back()
-        capture.statistics = [device.difference() for device in statistics]
-        warnings += driver_counters.warnings(capture.statistics)
+        capture.counted = counts.finish()
+        warnings += capture.counted.warnings
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
         capture.told = account.finish(float(seconds))
         warnings += readings.warnings(capture.told.tcp)
@@ -335,8 +343,8 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
     finally:
         network.close()
         profiler.close()
-        for device in statistics:
-            device.close()
+        if counts:
+            counts.close()
         if account:
             account.close()
 

@@ -1,42 +1,71 @@
-"""What a device's own statistics grew by between two moments: `ethtool -S`, and the kernel's qstats beside it."""
+"""What a device's statistics grew by between two moments: `ethtool -S`, and beside it what the kernel itself counts."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from offloadbench.errors import HostError
-from offloadbench.kernel import ethtool_statistics, nic, queue_statistics
+from offloadbench.kernel import ethtool_statistics, link_statistics, nic, queue_statistics, tcp_statistics
 from offloadbench.model import DriverStatistics, folded
 
 
-class DeviceStatistics:
-    """The statistics of one device over a window that begins when this is made."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one end of the traffic has counted at one moment.
 
-    def __init__(self, ifname: str, namespace: str | None) -> None:
-        self._ifname = ifname
-        self._namespace = namespace
-        self._driver = nic.driver_info(ifname, namespace)[0]
-        self._source = ethtool_statistics.EthtoolStatistics(ifname, namespace)
-        self._problem = ""
-        self._first = self._read()
-        self._opened_s = time.monotonic()
+    Attributes:
+        driver: as ETHTOOL_GDRVINFO tells it.
+        statistics: of the device, by the names that `DriverStatistics` uses; empty where there is no device to ask.
+        tcp: see `tcp_statistics.NAMES`.
+        at_s: monotonic clock of whoever asked.
+        problem: why statistics are missing; "" when nothing is.
+    """
 
-    def _read(self) -> dict[str, int]:
-        """Every statistic; a problem is kept, since a trial does not fail because its driver is shy."""
-        try:
-            return self._source.read() | queue_statistics.read(self._ifname, self._namespace)
-        except (OSError, HostError) as error:
-            self._problem = f"{self._ifname}: no statistics of the driver: {error}"
-            return {}
+    ifname: str
+    driver: str
+    statistics: dict[str, int]
+    tcp: dict[str, int]
+    at_s: float
+    problem: str = ""
 
-    def difference(self) -> DriverStatistics:
-        """What grew since the beginning. A statistic that came or went in between is left out."""
-        last = self._read()
-        interval_s = time.monotonic() - self._opened_s
-        return difference(self._ifname, self._driver, self._first, last, interval_s=interval_s, problem=self._problem)
 
-    def close(self) -> None:
-        self._source.close()
+def read(ifname: str, namespace: str | None = None) -> Reading:
+    """Everything about one device and its namespace now; a problem is kept, since no trial fails for a shy driver.
+
+    Raises:
+        HostError: there is no such device.
+    """
+    found: dict[str, int] = {}
+    problem = ""
+    driver = nic.driver_info(ifname, namespace)[0]
+    source = ethtool_statistics.EthtoolStatistics(ifname, namespace)
+    try:
+        found |= link_statistics.read(ifname, namespace)
+        found |= queue_statistics.read(ifname, namespace)
+        found |= source.read()
+    except (OSError, HostError) as error:
+        problem = f"{ifname}: no statistics of the driver: {error}"
+    finally:
+        source.close()
+    return Reading(ifname, driver, found, tcp_statistics.read(namespace), time.monotonic(), problem)
+
+
+def between(first: Reading, last: Reading) -> DriverStatistics:
+    """What the statistics of a device grew by. One that came or went in between is left out."""
+    return difference(
+        first.ifname,
+        first.driver,
+        first.statistics,
+        last.statistics,
+        interval_s=last.at_s - first.at_s,
+        problem=first.problem or last.problem,
+    )
+
+
+def tcp_between(first: Reading, last: Reading) -> dict[str, int]:
+    """What TCP's counters grew by, of those that both readings have."""
+    return {name: value - first.tcp[name] for name, value in last.tcp.items() if name in first.tcp}
 
 
 def difference(

@@ -7,6 +7,7 @@ Drivers choose the names. Some pad them with blanks (cxgb4); vmxnet3 repeats the
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import struct
 from collections import Counter
@@ -17,6 +18,9 @@ from offloadbench.kernel import ethtool_ioctl, netns
 _GSTRINGS, _GSTATS, _GSSET_INFO = 0x1B, 0x1D, 0x37
 _SET_STATISTICS = 1
 _NAME_BYTES = 32
+# ethtool: ethtool.c, dump_stats()
+_INDENT = 5
+_VALUE = re.compile(r" *[0-9]{1,20}")
 # The kernel writes as many values as the driver has at that moment, whatever was asked for: another program may have
 # added queues since the names were read.
 _SLACK = 4096
@@ -88,3 +92,10 @@ def distinct(names: Iterable[str]) -> list[str]:
         seen[name] += 1
         found.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
     return found
+
+
+def printed(text: str) -> dict[str, int]:
+    """The statistics in the output of `ethtool -S`, which sets every name in by five blanks."""
+    pairs = [line[_INDENT:].rpartition(":") for line in text.splitlines()[1:]]
+    rows = [(name, value) for name, colon, value in pairs if colon and _VALUE.fullmatch(value)]
+    return dict(zip(distinct(name for name, _ in rows), (int(value) for _, value in rows), strict=True))

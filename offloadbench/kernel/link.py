@@ -11,7 +11,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from offloadbench.errors import FeatureError, HostError, TrafficError
-from offloadbench.kernel import netns
+from offloadbench.kernel import netns, tunnel
 
 # IFF_UP of include/uapi/linux/if.h
 _UP = 1
@@ -72,8 +72,17 @@ def read(ifname: str, namespace: str | None = None) -> Link:
     Raises:
         HostError: there is no such NIC.
     """
+    return from_message(message(ifname, namespace))
+
+
+def message(ifname: str, namespace: str | None = None) -> Any:
+    """One link's RTM_NEWLINK message.
+
+    Raises:
+        HostError: there is no such NIC.
+    """
     with netns.entered(namespace), IPRoute() as ipr:
-        return from_message(_find(ipr, ifname))
+        return _find(ipr, ifname)
 
 
 def from_message(message: Any) -> Link:
@@ -127,32 +136,44 @@ class Below:
 
 
 def below(ifname: str, namespace: str | None = None) -> Below:
-    """The devices that a VLAN, bond, team or bridge sends through; none for a NIC.
+    """The devices that a VLAN, bond, team, bridge or tunnel sends through; none for a NIC.
 
     Raises:
         HostError: there is no such NIC.
     """
-    with netns.entered(namespace), IPRoute() as ipr:
-        top = _find(ipr, ifname)
-        links = list(ipr.link("dump"))
     found: list[Lower] = []
     problems: list[str] = []
-    waiting = [top]
-    while waiting:
-        message = waiting.pop(0)
-        name, kind = message.get_attr("IFLA_IFNAME"), _kind(message)
-        if kind in _ON_TOP_OF_ONE:
-            elsewhere = message.get_attr("IFLA_LINK_NETNSID") is not None
-            under = [other for other in links if not elsewhere and other["index"] == message.get_attr("IFLA_LINK")]
-            if not under:
-                problems.append(f"{name}: the device below it lies in another namespace and cannot be asked")
-        elif kind in _ON_TOP_OF_MEMBERS:
-            under = [other for other in links if other.get_attr("IFLA_MASTER") == message["index"]]
-        else:
-            under = []
-        found += [Lower(other.get_attr("IFLA_IFNAME"), name, _kind(other)) for other in under]
-        waiting += under
+    with netns.entered(namespace), IPRoute() as ipr:
+        waiting = [_find(ipr, ifname)]
+        links = list(ipr.link("dump"))
+        seen = {waiting[0]["index"]}
+        while waiting:
+            upper = waiting.pop(0)
+            under, problem = _under(ipr, upper, links, namespace)
+            problems += [problem] if problem else []
+            # a route may lead a tunnel back to a device above it
+            new = [other for other in under if other["index"] not in seen]
+            seen |= {other["index"] for other in new}
+            name = upper.get_attr("IFLA_IFNAME")
+            found += [Lower(other.get_attr("IFLA_IFNAME"), name, _kind(other)) for other in new]
+            waiting += new
     return Below(found, "; ".join(problems))
+
+
+def _under(ipr: Any, upper: Any, links: list[Any], namespace: str | None) -> tuple[list[Any], str]:
+    """The links directly below one, and why there may be none."""
+    name, kind = upper.get_attr("IFLA_IFNAME"), _kind(upper)
+    if kind in tunnel.KINDS:
+        indexes, problem = tunnel.under(ipr, upper, kind, namespace)
+        return [other for other in links if other["index"] in indexes], problem
+    if kind in _ON_TOP_OF_ONE:
+        elsewhere = upper.get_attr("IFLA_LINK_NETNSID") is not None
+        under = [other for other in links if not elsewhere and other["index"] == upper.get_attr("IFLA_LINK")]
+        problem = "" if under else f"{name}: the device below it lies in another namespace and cannot be asked"
+        return under, problem
+    if kind in _ON_TOP_OF_MEMBERS:
+        return [other for other in links if other.get_attr("IFLA_MASTER") == upper["index"]], ""
+    return [], ""
 
 
 def _kind(message: Any) -> str:

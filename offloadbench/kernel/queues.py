@@ -78,10 +78,21 @@ def bound_module(ifname: str, namespace: str | None = None) -> str:
     return target.rpartition("/")[2].replace("-", "_")
 
 
-def _sysfs(ifname: str, below: str, namespace: str | None) -> dict[str, str]:
+def tx_timeouts(ifname: str, namespace: str | None = None) -> int | None:
+    """How often a transmit queue of the device hung until the kernel's watchdog fired; None where it does not tell."""
+    try:
+        counts = _sysfs(ifname, "queues", namespace, only="tx_timeout").values()
+    except HostError:
+        return None
+    numbers = [int(text) for text in counts if text.isdigit()]
+    return sum(numbers) if numbers else None
+
+
+def _sysfs(ifname: str, below: str, namespace: str | None, only: str = "") -> dict[str, str]:
     """Path -> content of every readable file below. sysfs shows the namespace in which it was mounted, which
     `ip netns exec` does anew."""
-    command = ["grep", "-rs", "", f"/sys/class/net/{ifname}/{below}"]
+    chosen = [f"--include={only}"] if only else []
+    command = ["grep", "-rs", *chosen, "", f"/sys/class/net/{ifname}/{below}"]
     try:
         entered = sh.ip.bake("netns", "exec", namespace) if namespace else None
         # 1: all files are empty; 2: some cannot be read, as a link's speed while it is down

@@ -10,7 +10,7 @@ from __future__ import annotations
 from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
 from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
-from offloadbench.model.driver import Coupling, Driver, DriverCounters, folded
+from offloadbench.model.driver import Coupling, Driver, DriverCounters, Quirk, folded, words
 from offloadbench.model.probe import (
     PROBE_FORMAT,
     PROBE_FORMAT_VERSION,
@@ -90,6 +90,7 @@ __all__ = [
     "ProfileCounts",
     "ProfileEvent",
     "Queues",
+    "Quirk",
     "Route",
     "Rule",
     "Run",
@@ -104,4 +105,5 @@ __all__ = [
     "WireReport",
     "WorkloadDefinition",
     "folded",
+    "words",
 ]

@@ -66,12 +66,13 @@ class LowerDevice(Frozen, frozen=True, kw_only=True):
 
 
 class DriverStatistics(Frozen, frozen=True, kw_only=True):
-    """What the statistics of one device grew by over the measured window (`ethtool -S`, and the kernel's qstats).
+    """What the statistics of one device grew by over the measured window: `ethtool -S`, and what the kernel counts.
 
     Attributes:
         driver: as ETHTOOL_GDRVINFO tells it.
         interval_s: between the two readings; they lie just outside the window.
-        growth: name -> difference, where there is one. Names of qstats begin with `qstats.`.
+        growth: name -> difference, where there is one. Names of the kernel's qstats begin with `qstats.`, those of its
+            counts of any link with `link.`.
         unmoved: names of those that exist and did not move, numbers written as `{n}`, each once. A name in neither does
             not exist here, which is not the same as 0.
         problem: why nothing could be read; "" when it could.

@@ -324,7 +324,10 @@ class Trial(Frozen, frozen=True, kw_only=True):
     Attributes:
         tcp: the followed connections of the sender.
         lower_features: device below the one under test -> its features, where the case touched them.
-        statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge.
+        statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge; peer_statistics: of the peer's
+            NIC, where it was read.
+        tcp_counters, peer_tcp_counters: what TCP's counters of the two ends grew by over the window
+            (offloadbench.kernel.tcp_statistics); they cover the whole namespace. Empty in older files.
         method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
             again, by the profile of the day, wherever the run is read.
         foreign: as it was judged when the run was made; None where it was not known, or in a file of an earlier
@@ -358,3 +361,6 @@ class Trial(Frozen, frozen=True, kw_only=True):
     method_weights: dict[str, dict[str, int]] = {}
     lower_features: dict[str, list[FeatureRecord]] = {}
     statistics: list[DriverStatistics] = []
+    peer_statistics: list[DriverStatistics] = []
+    tcp_counters: dict[str, int] = {}
+    peer_tcp_counters: dict[str, int] = {}

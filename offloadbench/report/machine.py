@@ -199,7 +199,7 @@ def machine(run: Run) -> list[Group]:
     settings = [*told, *nic_views.settings(run.nic)]
     return [
         _host(host),
-        Group("NIC", nic_views.nic(run.nic)),
+        Group("NIC", nic_views.nic(run.nic, run.host.kernel)),
         *_route(run),
         *_load_side(run),
         *_existing_target(run),

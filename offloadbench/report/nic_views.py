@@ -13,12 +13,16 @@ Items = list[tuple[str, str]]
 _SHOWN = ("tx-tcp-segmentation", *ability.RECEIVE)
 
 
-def nic(found: Nic) -> Items:
-    """Name, driver, speed, limits, queues."""
+def nic(found: Nic, kernel: str = "") -> Items:
+    """Name, driver, speed, limits, queues.
+
+    Args:
+        kernel: release of the machine, as `uname -r` prints it.
+    """
     return [
         ("Name", f"{found.name} ({found.ifname})"),
         ("Driver", f"{found.driver} {found.driver_version}".strip()),
-        *_known(found.driver),
+        *_known(found.driver, kernel),
         ("Firmware", found.firmware or "none reported"),
         ("Bus", found.bus),
         ("Speed", _speed(found.speed_bits_per_s, found.duplex)),
@@ -43,11 +47,11 @@ def _speed(bits_per_s: int, duplex: str) -> str:
     return f"{format_rate(bits_per_s)}{f', {duplex} duplex' if duplex else ''}"
 
 
-def _known(driver: str) -> Items:
+def _known(driver: str, kernel: str) -> Items:
     known = catalog.driver(driver)
     if known is None:
-        return [("Known of the driver", "nothing: its statistics are recorded, and nothing is judged by them")]
-    return [("Known of the driver", "; ".join([known.title, *ability.habits(known)]))]
+        return [("Known of the driver", "nothing: its statistics are recorded and prove nothing")]
+    return [("Known of the driver", "; ".join([known.title, *ability.habits(known, kernel)]))]
 
 
 def _queues(queues: Queues | None) -> Items:

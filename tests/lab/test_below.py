@@ -18,6 +18,7 @@ from offloadbench.engine import nic_record
 from offloadbench.engine.offloads import apply
 from offloadbench.engine.undo import Journal
 from offloadbench.kernel import features, link
+from offloadbench.kernel.device_statistics import Reading
 
 TSO, RX, GRO = "tx-tcp-segmentation", "rx-checksum", "rx-gro"
 
@@ -44,6 +45,9 @@ class End:
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         del sysctls
         return {}
+
+    def counted(self) -> Reading:
+        raise NotImplementedError
 
     def available_memory_bytes(self) -> int:
         raise NotImplementedError
@@ -134,3 +138,33 @@ def test_a_device_whose_lower_one_lies_elsewhere_says_so(vlan: End) -> None:
         assert "lies in another namespace" in below.problem
     finally:
         subprocess.run(["ip", "netns", "del", other], check=True)
+
+
+@pytest.mark.parametrize("bound", [["dev", "below0"], []])
+def test_a_vxlan_sends_through_the_device_that_it_is_bound_to_or_that_its_route_takes(
+    namespace: str, bound: list[str]
+) -> None:
+    _ip(namespace, "link", "set", "below0", "up")
+    _ip(namespace, "addr", "add", "192.0.2.1/24", "dev", "below0")
+    _ip(namespace, "link", "add", "top0", "type", "vxlan", "id", "7", "dstport", "4789", "remote", "192.0.2.2", *bound)
+    assert link.below("top0", namespace).leaves == ["below0"]
+    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    assert "top0 sends through below0 (veth)" in able.habits
+    assert any("has no hardware: below0 below it segments" in text for text in able.limits)
+    features.change("below0", {"tx-udp_tnl-segmentation": False, "tx-udp_tnl-csum-segmentation": False}, namespace)
+    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    assert any("top0 says TSO on, the kernel segments" in text for text in able.limits)
+    assert able.states[TSO] == [False, False, True]
+
+
+def test_a_vxlan_without_another_end_says_that_its_way_is_not_known(namespace: str) -> None:
+    _ip(namespace, "link", "add", "top0", "type", "vxlan", "id", "7", "dstport", "4789")
+    found = link.below("top0", namespace)
+    assert (found.leaves, "is not known" in found.problem) == ([], True)
+
+
+def test_a_macvlan_is_what_it_is(namespace: str) -> None:
+    _ip(namespace, "link", "add", "top0", "link", "below0", "type", "macvlan")
+    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    assert "top0 sends through below0 (veth)" in able.habits
+    assert not [text for text in able.limits if "not known" in text]

@@ -45,12 +45,19 @@ DISTURBANCES: list[tuple[str, str, list[str]]] = [
 ]
 
 
+def _namespaces() -> list[str]:
+    words = subprocess.check_output(["ip", "netns", "list"], text=True).split()
+    return [word for word in words if word.startswith("offloadbench-")]
+
+
 class Somebody:
     """Acts in the namespaces of a run: one disturbance a trial, none in the first and the last."""
 
     def __init__(self) -> None:
         self.trial = -1
         self.acted = False
+        # of other runs
+        self.there = set(_namespaces())
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Phase) and event.name == "preparing":
@@ -61,8 +68,7 @@ class Somebody:
 
     def _act(self, number: int) -> None:
         end, words, _ = DISTURBANCES[number - 1]
-        namespaces = subprocess.check_output(["ip", "netns", "list"], text=True).split()
-        namespace = next(name for name in namespaces if name.startswith("offloadbench-") and name.endswith(f"-{end}"))
+        namespace = next(name for name in _namespaces() if name not in self.there and name.endswith(f"-{end}"))
         links = subprocess.check_output(["ip", "-n", namespace, "-br", "link"], text=True).splitlines()
         nic = next(line.split()[0].partition("@")[0] for line in links if not line.startswith("lo "))
         subprocess.run(["ip", "netns", "exec", namespace, "sh", "-c", words.format(nic=nic)], check=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.ends import ProcessRole, python_role
+from offloadbench.kernel.device_statistics import Reading
 
 ADDRESS = "127.0.0.1"
 
@@ -34,6 +35,9 @@ class LoopbackEnd:
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         del sysctls
         return {}
+
+    def counted(self) -> Reading:
+        raise NotImplementedError
 
     def available_memory_bytes(self) -> int:
         raise NotImplementedError

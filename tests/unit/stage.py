@@ -19,7 +19,9 @@ from offloadbench.engine.events import Event
 from offloadbench.engine.profiler import Wanted
 from offloadbench.engine.sampler import Sampler
 from offloadbench.engine.undo import Journal
+from offloadbench.engine.window_counts import Counted
 from offloadbench.kernel import counters, idle, perf, tracepoints
+from offloadbench.kernel.device_statistics import Reading
 from offloadbench.model import (
     DriverStatistics,
     Load,
@@ -78,6 +80,7 @@ class Stage:
         self.in_flight_bytes = -1
         self.found: Nic | None = None
         self.statistics = DriverStatistics(ifname=NIC, driver="veth", interval_s=2.0, growth={}, unmoved=[])
+        self.interruptions: list[str] = []
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
         monkeypatch.setattr(trials, "Sampler", functools.partial(Sampler, period_s=0.005))
@@ -85,7 +88,7 @@ class Stage:
         monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: tmp_path / "evidence"))
         monkeypatch.setattr(tracepoints, "shapes", self._act("read evidence", lambda *_: self.evidence))
         monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
-        monkeypatch.setattr(trials, "DeviceStatistics", self._act("ask the driver", lambda *_: Statistics(self)))
+        monkeypatch.setattr(trials, "WindowCounts", self._act("ask the driver", lambda *_: Statistics(self)))
         monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
         monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
         monkeypatch.setattr(perf, "Counter", self._act("counter", lambda *_: Counter(self)))
@@ -179,6 +182,9 @@ class Stage:
         del sysctls
         return {}
 
+    def counted(self) -> Reading:
+        raise NotImplementedError
+
     def available_memory_bytes(self) -> int:
         return 1 << 40
 
@@ -237,9 +243,9 @@ class Statistics:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def difference(self) -> DriverStatistics:
+    def finish(self) -> Counted:
         self._stage.step("ask the driver again")
-        return self._stage.statistics
+        return Counted(statistics=[self._stage.statistics], interruptions=self._stage.interruptions)
 
     def close(self) -> None:
         self._stage.done.append("close statistics")

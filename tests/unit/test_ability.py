@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench import ability
+from offloadbench import ability, catalog
 from offloadbench.catalog import select_cases
 from offloadbench.model import LowerDevice, Nic, Run
 from offloadbench.plan import dragged, resolve_cases
@@ -107,3 +107,62 @@ def test_a_bond_counts_as_its_members_do(bond: Nic) -> None:
     assert ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net")))
     assert not ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net"), _lower("eth2", {})))
     assert not ability.counts_super_packets(_with(bond))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [
+        ("6.12.117-1-amd64", ["scatter-gather and TSO are off by default"]),
+        ("6.13.0", ["scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips"]),
+        ("6.17.4", ["scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips"]),
+        (
+            "",
+            [
+                "scatter-gather and TSO are off by default (before Linux 6.13)",
+                "scatter-gather and TSO are on by default from RTL8168H on, except RTL8125A; off on older chips "
+                "(since Linux 6.13)",
+            ],
+        ),
+    ],
+)
+def test_a_quirk_is_told_of_the_kernels_that_have_it(kernel: str, told: list[str]) -> None:
+    r8169 = catalog.driver("r8169")
+    assert r8169 is not None
+    found = ability.habits(r8169, kernel)
+    assert [text for text in found if text.startswith("scatter-gather")] == told
+    read_elsewhere = [text for text in found if "whose source was read" in text]
+    assert bool(read_elsewhere) == (kernel not in ("", "6.12.117-1-amd64"))
+
+
+TUNNEL_BITS = "tx-udp_tnl-segmentation"
+
+
+def _tunnel(sample_run: Run, driver: str, *lowers: LowerDevice) -> Nic:
+    return msgspec.structs.replace(sample_run.nic, ifname="tun9", driver=driver, features=ABLE, lowers=list(lowers))
+
+
+@pytest.mark.parametrize(
+    ("driver", "bits", "runs", "told"),
+    [
+        ("vxlan", {TUNNEL_BITS: ON}, True, "eth1 below it segments, by tx-udp_tnl-segmentation"),
+        ("vxlan", {TUNNEL_BITS: OFF}, False, "eth1 below it has tx-udp_tnl-segmentation and"),
+        ("vxlan", {}, False, "tun9 says TSO on, the kernel segments"),
+        ("gretap", {TUNNEL_BITS: ON}, False, "eth1 below it has tx-gre-segmentation and"),
+        ("gretap", {"tx-gre-segmentation": ON}, True, "eth1 below it segments, by tx-gre-segmentation"),
+        ("wireguard", {TUNNEL_BITS: ON}, False, "the kernel segments in it, whatever its bits say"),
+    ],
+)
+def test_a_tunnel_has_no_hardware_and_who_segments_is_told(
+    sample_run: Run, driver: str, bits: dict[str, list[bool]], runs: bool, told: str
+) -> None:
+    able = ability.of_nic(_tunnel(sample_run, driver, _lower("eth1", bits, upper="tun9")))
+    assert [text for text in able.limits if told in text] != []
+    assert "tun9 sends through eth1 (e1000e)" in able.habits
+    (tso,) = resolve_cases(select_cases("tso"), able.states, able.couplings)
+    assert bool(tso.skip_reason) is not runs
+
+
+def test_a_tunnel_whose_way_is_not_known_is_taken_for_the_kernels_work(sample_run: Run) -> None:
+    able = ability.of_nic(_tunnel(sample_run, "vxlan"))
+    assert any("what it sends through is not known" in text for text in able.limits)
+    assert able.states[TSO] == FIXED_OFF

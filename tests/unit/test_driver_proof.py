@@ -177,6 +177,6 @@ def test_an_allowance_that_was_used_up_and_packets_that_were_dropped_are_told() 
     assert told == [
         "eth9: the machine's allowance was used up, the figures are the cloud's limit "
         "(bw_out_allowance_exceeded +1,234)",
-        "eth9: the NIC or its driver dropped packets (queue_3_rx_page_alloc_fail +2)",
+        "eth9: the driver could not get or map memory for buffers (queue_3_rx_page_alloc_fail +2)",
         "eth9: packets arrived with a wrong checksum (rx_queue_1_csum_err +3)",
     ]

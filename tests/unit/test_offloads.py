@@ -40,7 +40,7 @@ def _apply(journal: Journal, wanted: CaseDefinition = NONE) -> Applied:
         name, address, ifname, namespace = "device under test", "192.0.2.1", NIC, None
         server_cpus: frozenset[int] = frozenset()
         launch, missing, available_memory_bytes = Stage.launch, Stage.missing, Stage.available_memory_bytes
-        state, is_folder = Stage.state, Stage.is_folder
+        state, is_folder, counted = Stage.state, Stage.is_folder, Stage.counted
 
     return apply(End(), wanted, journal)
 

@@ -268,6 +268,7 @@ USES: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
         {
             "--bandwidth 1gbit": "--undo", "--rtt 20ms": "--undo", "--initcwnd 10": "--apply --undo --prove",
             "--mss 1448": "--undo", "--size 1MiB": "--apply --undo --prove", "--namespace absent": "--prove",
+            "--streams 4": "--undo --prove",
             "--format text": "--undo", "--apply": "", "--undo": "", "--prove": "",
             "--sysctl net.ipv4.tcp_sack=1": "page --apply --undo",
         },

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offloadbench.analysis import tcp_advice
 from offloadbench.analysis.initcwnd import by_version
@@ -29,6 +33,11 @@ SYSCTLS = {
     "net.ipv4.tcp_slow_start_after_idle": "1",
     "net.ipv4.tcp_congestion_control": "cubic",
     "net.core.default_qdisc": "fq_codel",
+    "net.ipv4.tcp_sack": "1",
+    "net.ipv4.tcp_timestamps": "1",
+    "net.ipv4.tcp_dsack": "1",
+    "net.ipv4.tcp_recovery": "1",
+    "net.ipv4.tcp_early_retrans": "3",
 }
 DEFAULT_ROUTE = Route(
     family="inet", destination="default", gateway="192.0.2.1", ifname="eth0", initcwnd=None, initrwnd=None
@@ -95,6 +104,98 @@ def test_a_send_buffer_of_one_window_is_only_short_in_recovery() -> None:
     assert _one(_found(tcp_wmem="4096 16384 6000000"), "tcp_wmem maximum").cost.startswith("nothing without loss")
 
 
+BLOG = {"tcp_rmem": "8388608 8388608 8388608", "tcp_wmem": "8388608 8388608 8388608"}
+
+
+@pytest.mark.parametrize("target", [None, TARGET, Target(10**10, 0.05, (6, 6))])
+@pytest.mark.parametrize(
+    "sysctls",
+    [
+        BLOG,
+        {"tcp_rmem": "262144 131072 6291456"},
+        {"tcp_rmem": "4096 16777216 253952"},
+        {"tcp_rmem": "4096 131072 131072"},
+        {"tcp_wmem": "4096 4096 4096", "rmem_default": "16777216"},
+        {"rmem_default": "999999", "wmem_default": "999999"},
+    ],
+)
+def test_no_two_notes_undo_each_other(sysctls: dict[str, str], target: Target | None) -> None:
+    found = _found("6.6.0", **sysctls)
+    told = advice(found, target)
+    lines = [finding.command for finding in told if finding.command.startswith("sysctl -w ")]
+    values = dict(line.removeprefix("sysctl -w ").split("=", 1) for line in lines)
+    assert len(values) == len(lines)
+    # done as told, nothing is left to do
+    after = {name: value.strip("'") for name, value in values.items()}
+    done = dataclasses.replace(found, sysctls={**found.sysctls, **after})
+    about = [one for one in advice(done, target) if one.level == "note" and ("mem" in one.name)]
+    assert about == []
+    for name in ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"):
+        least, default, most = (int(value) for value in done.sysctls[name].split())
+        assert least <= default < most
+
+
+def test_the_triple_that_blogs_copy_is_put_right_in_one_line() -> None:
+    told = advice(_found("6.6.0", **BLOG), Target(10**10, 0.05, (6, 6)))
+    commands = [one.command for one in told if one.name.startswith("tcp_rmem")]
+    assert commands == ["sysctl -w net.ipv4.tcp_rmem='4096 131072 125001728'"] + ["the line of: tcp_rmem maximum"] * 2
+    assert "granted to every socket" in _one(_found(tcp_rmem="262144 131072 6291456"), "tcp_rmem minimum", None).cost
+
+
+FAR = Target(10**10, 0.05, (6, 6))
+
+
+@pytest.mark.parametrize(
+    ("sysctl_name", "title", "cost"),
+    [
+        ("tcp_sack", "selective acknowledgements", "10 lost from one window take 10 RTT = 0.5 s instead of 1 or 2"),
+        ("tcp_timestamps", "timestamps", "sequence numbers return after 3.44 s at 10 Gbit/s"),
+        ("tcp_dsack", "duplicate SACKs", "keeps its reduced window for 31.9 s (Cubic)"),
+        ("tcp_recovery", "RACK", "at least RTT + 0.2 s = 0.25 s"),
+        ("tcp_early_retrans", "tail loss probes", "at least RTT + 0.2 s = 0.25 s instead of about 2 RTT"),
+    ],
+)
+def test_loss_recovery_that_is_switched_off_is_judged_with_what_it_costs(
+    sysctl_name: str, title: str, cost: str
+) -> None:
+    finding = _one(_found(**{sysctl_name: "0"}), title, FAR)
+    assert finding.level == "note"
+    assert cost in finding.cost
+    assert finding.command.startswith(f"sysctl -w net.ipv4.{sysctl_name}=")
+    assert _one(FOUND, title, FAR).level == "ok"
+    assert _one(_found(**{sysctl_name: "0"}), title, None).cost
+
+
+def test_timestamps_are_no_loss_on_a_slow_path() -> None:
+    finding = _one(_found(tcp_timestamps="0"), "timestamps", Target(10**7, 0.05, (6, 6)))
+    assert (finding.level, "0.8%" in finding.found) == ("ok", True)
+
+
+def test_a_kernel_that_knows_rack_only_is_told_of_no_cost() -> None:
+    finding = _one(_found("6.18.0", tcp_recovery="0"), "RACK", FAR)
+    assert (finding.level, finding.command) == ("ok", "")
+    # the other bits of the value stay
+    assert _one(_found(tcp_recovery="6"), "RACK", FAR).command == "sysctl -w net.ipv4.tcp_recovery='7'"
+
+
+@given(
+    st.floats(math.log10(56_000), math.log10(1.6e12)),
+    st.floats(-5, 0),
+    st.sampled_from([(2, 6), (3, 10), (6, 1), (6, 6), (6, 18)]),
+    st.sampled_from(["reno", "cubic", "bbr"]),
+)
+def test_advice_is_finite_and_within_the_kernels_limits_on_any_path(
+    rate: float, rtt: float, kernel: tuple[int, int], algorithm: str
+) -> None:
+    off = dict.fromkeys(("tcp_sack", "tcp_timestamps", "tcp_dsack", "tcp_recovery"), "0")
+    found = _found(f"{kernel[0]}.{kernel[1]}.0", **BLOG, **off, tcp_congestion_control=algorithm)
+    told = advice(found, Target(round(10**rate), 10**rtt, kernel))
+    for finding in told:
+        assert not re.search(r"\b(inf|nan)\b|e[+-]\d", finding.cost + finding.found), finding
+        for value in re.findall(r"mem[a-z_]*='([0-9 ]+)'", finding.command):
+            assert all(0 < int(part) < 2**31 for part in value.split())
+
+
 def test_tcp_mem_in_bytes_is_seen_by_its_size() -> None:
     finding = _one(_found(tcp_mem="8388608 8388608 8388608"), "tcp_mem", None)
     assert "8,388,608 pages = 32 GiB of 8 GiB" in finding.found
@@ -137,8 +238,10 @@ def test_a_small_initial_window_of_a_route_costs_round_trips() -> None:
 def test_the_line_for_a_route_keeps_its_other_window() -> None:
     both = _routed(initcwnd=4, initrwnd=5)
     commands = [finding.command for finding in advice(both) if finding.name == "route default"]
-    assert "initcwnd 10 initrwnd 5," in commands[0]
-    assert "initcwnd 4," in commands[1]
+    assert commands[0].endswith("dev eth0 initcwnd 10, and what else `ip route show` has of it")
+    assert commands[1] == "the line of: route default"
+    kept = [finding.command for finding in advice(_routed(4, 20)) if finding.name == "route default"]
+    assert "initcwnd 10 initrwnd 20," in kept[0]
     other = msgspec.structs.replace(both.routes[0], family="inet6", gateway="fe80::1")
     assert _one(dataclasses.replace(both, routes=[other]), "route default").command.startswith(
         "ip -6 route change default via fe80::1 dev eth0 "

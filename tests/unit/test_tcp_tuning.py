@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offloadbench.analysis import tcp_tuning, tcp_tuning_page
 from offloadbench.analysis.tcp_tuning import RMEM, RMEM_MAX, WINDOW_SCALING, WMEM, WMEM_MAX, Target
@@ -131,3 +137,68 @@ def test_initrwnd_is_told_where_the_receiver_would_cap_the_first_flight(
 def test_an_initial_window_beyond_64_kb_is_told_to_be_capped() -> None:
     target = Target(10**9, 0.04, (6, 1), initcwnd=46)
     assert "more than that first window takes" in tcp_tuning_page.page(target, tcp_tuning.needs(target), {})
+
+
+PATHS = st.tuples(st.floats(math.log10(56_000), math.log10(1.6e12)), st.floats(-5, 0))
+KERNELS = st.sampled_from([((2, 6), None), ((5, 10), 1), ((5, 10), -2), ((5, 10), -31), ((5, 10), 31), ((6, 18), None)])
+
+
+@given(PATHS, KERNELS, st.sampled_from([536, 1448, 8948]), st.integers(1, 1000))
+def test_any_path_from_56_kbit_to_1_6_tbit_and_10_us_to_1_s_is_filled_within_the_kernels_limits(
+    path: tuple[float, float], kernel: tuple[tuple[int, int], int | None], mss_bytes: int, streams: int
+) -> None:
+    rate, rtt_s = round(10 ** path[0]), 10 ** path[1]
+    target = Target(rate, rtt_s, kernel[0], kernel[1], mss_bytes=mss_bytes, streams=streams)
+    needed = tcp_tuning.needs(target)
+    ratio = needed.window_ratio
+    assert abs(needed.bdp_bytes - rate * rtt_s / 8) <= 1
+    # so many windows hold what must be on the way, and no fewer would
+    assert needed.connections * needed.window_bytes >= needed.bdp_bytes
+    if needed.connections > streams:
+        assert (needed.connections - 1) * needed.window_bytes < needed.bdp_bytes
+    assert 1 <= needed.window_bytes <= tcp_tuning.MAX_WINDOW_BYTES
+    assert tcp_tuning.UNSCALED_WINDOW_BYTES << needed.window_scale >= needed.window_bytes
+    for size_bytes in (needed.tcp_rmem_max_bytes, needed.tcp_wmem_max_bytes):
+        assert 0 < size_bytes < 2**31
+        assert size_bytes % 4096 == 0
+    # SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF, which net.core's values may not fall below
+    assert 2304 <= max(needed.rmem_max_bytes, 2304) < 2**30
+    if ratio >= 1e-6:
+        assert needed.tcp_rmem_max_bytes * ratio >= min(needed.window_bytes, 1)
+        assert needed.tcp_rmem_max_bytes * ratio >= needed.window_bytes - 1
+    for start in needed.slow_start:
+        assert all(math.isfinite(value) for value in dataclasses.astuple(start))
+        # nothing arrives before the line can have sent it
+        assert start.size_s >= target.size_bytes * 8 / rate
+    page = tcp_tuning_page.page(target, needed, tcp_tuning.changes(needed, DEFAULTS))
+    assert not re.search(r"\\b(inf|nan)\\b|\\de[+-]?\\d", page)
+    assert max(map(len, page.splitlines())) <= 130
+
+
+@pytest.mark.parametrize(
+    ("rate", "rtt_s", "words"),
+    [
+        (
+            56_000,
+            0.1,
+            ["two segments, since delayed ACKs", "takes 2.069 s to leave", "line rate = 9.462 s", "enough"],
+        ),
+        (16 * 10**11, 1.0, ["use 187 connections", "the kernel ends there", "1.6 Tbit/s"]),
+        (10**10, 0.05, ["4 streams                15,625,000 B, tcp_rmem 31,252,480"]),
+    ],
+)
+def test_both_ends_of_the_range_are_told_what_matters_there(rate: int, rtt_s: float, words: list[str]) -> None:
+    target = Target(rate, rtt_s, (6, 18))
+    page = tcp_tuning_page.page(target, tcp_tuning.needs(target), {})
+    assert [word for word in words if word not in page] == []
+
+
+def test_parallel_streams_share_the_window_and_the_buffers() -> None:
+    one, four = (tcp_tuning.needs(dataclasses.replace(TARGET, streams=count)) for count in (1, 4))
+    assert (four.window_bytes, four.connections) == (one.window_bytes // 4, 4)
+    assert four.tcp_rmem_max_bytes < one.tcp_rmem_max_bytes / 3.9
+
+
+def test_a_line_that_is_written_anyway_is_put_right_whole() -> None:
+    wanted = tcp_tuning.changes(tcp_tuning.needs(TARGET), DEFAULTS | {RMEM: "8388608 8388608 8388608"})
+    assert wanted[RMEM].startswith("4096 131072 ")

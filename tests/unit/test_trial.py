@@ -394,3 +394,12 @@ def test_samples_that_do_not_add_up_to_the_count_are_a_warning(stage: Stage) -> 
     assert trial.profile.counted["cpu-clock"] > 0
     assert any("than a plain count" in warning for warning in trial.warnings)
     assert {"close recorder", "close counter"} <= set(stage.done)
+
+
+def test_a_trial_whose_nic_was_reset_says_so_and_proves_nothing(stage: Stage) -> None:
+    stage.interruptions = ["eth9: the link was lost (link.carrier_down_count +1)"]
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == ("traffic stood still in the window: eth9: the link was lost (link.carrier_down_count +1)")
+    assert trial.samples is not None
+    stage.assert_put_back()

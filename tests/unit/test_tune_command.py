@@ -219,3 +219,26 @@ def test_json_holds_needs_and_commands(command_line: CommandLine, sysctls: Sysct
     assert any(line.startswith("ip route change") for line in document["commands"])
     assert set(document["sysctls"]) <= set(DEFAULTS)
     assert sysctls.values == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("rate", "rtt"), [("56kbit", "1s"), ("56kbit", "10us"), ("1.6tbit", "10us"), ("1.6tbit", "1s")]
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_any_rate_can_be_asked_for(command_line: CommandLine, sysctls: Sysctls, rate: str, rtt: str, form: str) -> None:
+    del sysctls
+    done = command_line("tune", "--bandwidth", rate, "--rtt", rtt, "--format", form)
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words", [("--streams", "0"), ("--prove", "--streams", "4"), ("--initcwnd", "9" * 30), ("--mss", "70000")]
+)
+def test_what_no_connection_can_have_is_refused(command_line: CommandLine, words: tuple[str, ...]) -> None:
+    assert command_line("tune", *PATH, *words).code == 2
+
+
+def test_a_link_too_slow_to_measure_is_not_proven(command_line: CommandLine, sysctls: Sysctls) -> None:
+    del sysctls
+    done = command_line("tune", "--bandwidth", "56kbit", "--rtt", "40ms", "--prove")
+    assert (done.code, "too few segments" in done.err) == (2, True)

@@ -39,6 +39,23 @@ def test_a_rate_below_one_megabit_is_refused() -> None:
         units.parse_rate_bits_per_s("999kbit")
 
 
+@pytest.mark.parametrize(("text", "bits"), [("56kbit", 56_000), ("1.6tbit", 16 * 10**11), ("2.3tbit", 23 * 10**11)])
+def test_paths_are_slower_and_faster_than_links_of_the_lab(text: str, bits: int) -> None:
+    assert units.parse_rate_bits_per_s(text, 1000) == bits
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + "tbit", "101tbit", "1000000gbit"])
+def test_a_rate_that_nothing_has_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        units.parse_rate_bits_per_s(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "9" * 400 + "GiB"])
+def test_a_size_that_nothing_has_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        units.parse_size_bytes(text)
+
+
 @given(st.integers(0, 10**5))
 def test_a_time_means_the_same_in_every_unit(milliseconds: int) -> None:
     in_ms = units.parse_time_s(f"{milliseconds}ms")

@@ -22,9 +22,11 @@ from offloadbench.bed.fleet import shard
 from offloadbench.bed.fleet.role import FleetRole, Share
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.remote import addresses, child, host_facts, sources
+from offloadbench.bed.remote.counted import of_several
 from offloadbench.ends import Role
 from offloadbench.errors import HostError, TrafficError
 from offloadbench.kernel import link, processes, route
+from offloadbench.kernel.device_statistics import Reading
 from offloadbench.model import PeerReport, WireReport
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class FleetEnd:
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         del sysctls  # none is set at a fleet
         return {}
+
+    def counted(self) -> Reading:
+        return of_several(self.bed.of_hosts(host_facts.counted, "").values())
 
 
 class Fleet:
@@ -202,9 +207,13 @@ class Fleet:
         self._mark = self._cpu()
 
     def _cpu(self) -> dict[str, dict[str, Any]]:
-        """Worker -> CPU of its host; of several workers on one host, one."""
+        """Worker -> CPU of its host."""
+        return self.of_hosts(host_facts.cpu)
+
+    def of_hosts(self, question: Any, *arguments: Any) -> dict[str, dict[str, Any]]:
+        """Worker -> answer; of several workers on one host, one."""
         hosts = {worker.rpartition(":")[0]: worker for worker in self._workers}
-        found = self.ask(host_facts.cpu)
+        found = self.ask(question, *arguments)
         return {worker: found[worker] for worker in hosts.values() if worker in found}
 
     def report(self) -> WireReport | None:

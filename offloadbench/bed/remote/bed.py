@@ -17,10 +17,12 @@ from offloadbench.bed.base import Cable
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.remote import addresses, clock
 from offloadbench.bed.remote.connection import Connection
+from offloadbench.bed.remote.counted import reading
 from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.ends import Role
 from offloadbench.errors import OffloadbenchError, TrafficError
 from offloadbench.kernel import link, processes
+from offloadbench.kernel.device_statistics import Reading
 from offloadbench.model import PeerReport, WireReport
 
 _RECONNECT_S = 30.0
@@ -79,6 +81,9 @@ class RemoteEnd:
 
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
         return dict(self.bed.connection.ask("state", self.ifname, list(sysctls)))
+
+    def counted(self) -> Reading:
+        return reading(self.ifname, self.bed.connection.ask("counted", self.ifname))
 
 
 class Remote:

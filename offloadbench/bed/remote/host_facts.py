@@ -102,6 +102,34 @@ def nic(ifname: str) -> dict[str, Any]:
     return found
 
 
+def counted(ifname: str) -> dict[str, Any]:
+    """What a NIC and the TCP of this host have counted: numbers of sysfs, and the texts of proc(5) and `ethtool -S`."""
+    folder = Path("/sys/class/net", ifname)
+    link = {}
+    paths = [*(folder / "statistics").glob("*"), folder / "carrier_down_count"] if ifname else []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            link[path.name] = int(path.read_text())
+    timeouts = []
+    for path in folder.glob("queues/tx-*/tx_timeout") if ifname else ():
+        with contextlib.suppress(OSError, ValueError):
+            timeouts.append(int(path.read_text()))
+    if timeouts:
+        link["tx_timeout"] = sum(timeouts)
+    texts = []
+    for name in ("snmp", "netstat"):
+        with contextlib.suppress(OSError):
+            texts.append(Path("/proc/net", name).read_text())
+    tool = shutil.which("ethtool")
+    statistics = ""
+    if tool and ifname:
+        statistics = subprocess.run(
+            [tool, "-S", ifname], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
+        ).stdout.decode(errors="replace")
+    name = driver(ifname).get("driver", "") if ifname else ""
+    return {"driver": name, "link": link, "tcp": texts, "ethtool": statistics}
+
+
 def state(ifname: str, sysctls: list[str]) -> dict[str, Any]:
     """What of a NIC decides what it sends, and values below /proc/sys, by names that can be shown."""
     facts = nic(ifname)
@@ -171,6 +199,7 @@ QUESTIONS: dict[str, Any] = {
     "addresses": addresses,
     "nic": nic,
     "state": state,
+    "counted": counted,
     "sysctl": sysctl,
     "set_sysctl": set_sysctl,
     "is_folder": is_folder,
