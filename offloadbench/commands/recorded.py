@@ -89,6 +89,7 @@ def show(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     fitted = recorded_symbols.fit(text, recording, str(source))
     for sentence in fitted.notes:
         _note(sentence)
+    _tell_unplaced_programs(recording, fitted.text)
     verdicts = modules.verdicts_of(profile, fitted.text, source)
     profiles = perf.read_all(recording, verdicts.symbols.addresses)
     for counts in profiles:
@@ -131,6 +132,21 @@ def _is_of_this_kernel(recording: Recording) -> bool:
     if header.kernel_build_id and running:
         return header.kernel_build_id == running
     return (header.hostname, header.os_release) == (os.uname().nodename, os.uname().release)
+
+
+def _tell_unplaced_programs(recording: Recording, kallsyms: str) -> None:
+    """Say which BPF programs ran, or could have, at a place that is not known."""
+    placed = {symbol.name for symbol in recording.kernel_symbols}
+    tags = sorted(
+        tag
+        for tag in set(recording.program_tags.values())
+        if f"bpf_prog_{tag}" not in kallsyms and not any(name.startswith(f"bpf_prog_{tag}") for name in placed)
+    )
+    if tags:
+        _note(
+            f"{len(tags)} BPF program{'s were' if len(tags) > 1 else ' was'} loaded whose place neither the recording "
+            f"nor the symbols give: tag {', '.join(tags[:_SILENT_MAX])}{_more(tags)}; samples in their code are in no module"
+        )
 
 
 def _tell_outside(rows: pd.DataFrame, source: Path) -> None:
