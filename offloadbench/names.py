@@ -20,7 +20,7 @@ FORMAT = "#offloadbench-names 1"
 # what compilers, linkers and the build append to the name of a function, alone or one behind the other: GCC's clones,
 # Clang's CFI, LTO and ThinLTO, -funique-internal-linkage-names, Propeller, Android's hashes; and perf's `+0x1c/0x400`
 _SUFFIX = re.compile(
-    r"(\.(isra|constprop|part|cold|hot|unlikely|split|llvm|cfi|cfi_jt|lto_priv|__uniq|localalias|warm|kcfi|"
+    r"(\.(isra|constprop|part|clone|cold|hot|unlikely|split|llvm|cfi|cfi_jt|lto_priv|__uniq|localalias|warm|kcfi|"
     r"memprof|argprom|argelim|retelim)(\.\d+)*|\.\d+|\$[0-9a-zA-Z_.]*|_noprof)+$"
 )
 _OFFSET = re.compile(r"\+0x[0-9a-fA-F]+(/0x[0-9a-fA-F]+)?$")

@@ -143,9 +143,10 @@ def _tell_unplaced_programs(recording: Recording, kallsyms: str) -> None:
         if f"bpf_prog_{tag}" not in kallsyms and not any(name.startswith(f"bpf_prog_{tag}") for name in placed)
     )
     if tags:
+        were = "1 BPF program was" if len(tags) == 1 else f"{len(tags)} BPF programs were"
         _note(
-            f"{len(tags)} BPF program{'s were' if len(tags) > 1 else ' was'} loaded whose place neither the recording "
-            f"nor the symbols give: tag {', '.join(tags[:_SILENT_MAX])}{_more(tags)}; samples in their code are in no module"
+            f"{were} loaded whose place neither the recording nor the symbols give: "
+            f"tag {', '.join(tags[:_SILENT_MAX])}{_more(tags)}; samples in their code are in no module"
         )
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from offloadbench import catalog
 from offloadbench.analysis.attribution.contexts import foreign_rows, own_processes
 from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.skid import skidding
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
 from offloadbench.model import Kallsyms, Profile, ProfileCounts
@@ -45,21 +46,21 @@ def _verdicts(text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], pr
 
 
 class _Judge:
-    """Leaf, method, module and caller for every (symbol, chain, clock) that occurs, each judged once."""
+    """Leaf, method, module and caller for every (symbol, chain, skid) that occurs, each judged once."""
 
     def __init__(self, verdicts: Verdicts, chains: list[Indexes]) -> None:
         self._verdicts = verdicts
         self._chains = chains
         self._generic = frozenset(verdicts.rules.profile.generic)
 
-    def judge(self, index: int, chain: int, *, clock: bool) -> tuple[Verdict, str]:
+    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[Verdict, str]:
         """The verdict on a sample, and the leaf that its work is charged to in the second view."""
         callers = self._chains[chain] if chain >= 0 else ()
         verdict = self._verdicts.of(index)
-        if clock and self._verdicts.shadowed(index):
+        if skids and self._verdicts.shadowed(index):
             leaf = self._first(callers, _NO_CALLER) or SHADOW
             verdict = Verdict(leaf, SHADOW, verdict.module)
-        elif clock and self._verdicts.ends_interrupt(index):
+        elif skids and self._verdicts.ends_interrupt(index):
             # what the interrupt came upon is no caller of its handler
             return Verdict(verdict.leaf, FUNCTION, verdict.module), verdict.leaf
         if verdict.leaf not in self._generic:
@@ -126,7 +127,6 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     firsts = np.cumsum([0, *(len(one) for one in chains)])
     judge = _Judge(verdicts, [table.lookup(frames) for one in chains for frames in one])
     listed = [event for counts in profiles for event in counts.events]
-    clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in listed], dtype=bool)
     events = stacked.numbered("event", [len(counts.events) for counts in profiles])
     chain, mode = stacked.column("chain"), stacked.raw("mode")
     # addresses of user mode and of guests name no symbol of this kernel: all samples of each are one kind
@@ -134,10 +134,11 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     for number, (letters, *_) in _NO_KERNEL.items():
         index = np.where(np.isin(mode, letters), number, index)
     elsewhere = index < -1
-    # one number for every (symbol, chain, clock): sorting numbers is ten times as fast as sorting rows
+    skids = skidding([event.quantity for event in listed], events, index, stacked.column("count"), verdicts)
+    # one number for every (symbol, chain, skid): sorting numbers is ten times as fast as sorting rows
     chains_and_none = int(firsts[-1]) + 1
     of = np.where(elsewhere | (chain < 0), 0, chain + firsts[trial] + 1)
-    keys = ((index - _LOWEST) * chains_and_none + of) * 2 + clocked[events]
+    keys = ((index - _LOWEST) * chains_and_none + of) * 2 + skids[events]
     distinct, kind = np.unique(keys, return_inverse=True)
     kinds = zip(
         (distinct // 2 // chains_and_none + _LOWEST).tolist(),
@@ -147,7 +148,7 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     )
     fixed = {at: (Verdict(leaf, leaf), leaf, symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
     judged = [
-        fixed[at] if at in fixed else (*judge.judge(at, of, clock=clock), _name(table, at)) for at, of, clock in kinds
+        fixed[at] if at in fixed else (*judge.judge(at, of, skids=skid), _name(table, at)) for at, of, skid in kinds
     ]
     process = stacked.numbered("process", [len(counts.comms) for counts in profiles])
     own = [flag for counts in profiles for flag in own_processes(counts)]

@@ -28,6 +28,8 @@ TRUSTED_RATIO = 0.9
 # scattered, or is the last of the kernel or of a module
 _REACH_BYTES, _LAST_REACH_BYTES = 1 << 20, 1 << 16
 _SCATTERED = frozenset({"bpf"})
+# labels of the linker, at the address of the first function of a section or of the one behind it
+_LABELS = ("text_start", "text_end", "_stext", "_etext", "_text")
 # fewer known functions with neighbours that agree say nothing about the order
 _ENOUGH = 200
 
@@ -73,6 +75,8 @@ class SymbolTable:
                 # a copy from a terminal has blanks for the tab
                 name, _, module = rest.partition("\t") if "\t" in rest else rest.partition(" ")
                 rows.append((int(address, 16), name, module.strip(" \t[]") if module else "", path))
+        # of several symbols at one address the last is found: a function goes before the label of its section
+        rows.sort(key=lambda row: not row[1].endswith(_LABELS))
         rows.sort(key=itemgetter(0))
         addresses, raw_names, modules, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
         self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)
