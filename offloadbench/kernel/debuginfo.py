@@ -243,7 +243,8 @@ def _text_symbols(elf: ELFFile) -> Iterator[tuple[str, int, str]]:
         chosen["name"].tolist(), chosen["value"].tolist(), chosen["section"].tolist(), strict=True
     ):
         name = names[offset : names.index(b"\0", offset)].decode(errors="replace")
-        if name and not name.startswith("."):
+        # those with a dollar say how the bytes that follow are coded: $x and $d on arm, arm64 and riscv
+        if name and not name.startswith((".", "$")):
             yield name, address, sections[section]
 
 

@@ -17,6 +17,8 @@ from offloadbench.names import base_name
 ELSEWHERE = Path(__file__).parents[1] / "data" / "kernel-names.tsv"
 # as many known names must begin so before the share of those that a prefix has right says anything
 _ENOUGH, _RIGHT_RATIO = 5, 0.4
+# made by macros in every file that has tracepoints
+_GENERATED = ("perf_trace_", "__bpf_trace_", "trace_event_", "trace_raw_", "__traceiter_")
 # the entry of a system call that no table knows; of those that tables know, the file decides
 _ENTRIES = {"__x64_sys_", "__ia32_sys", "__do_sys_"}
 
@@ -44,7 +46,7 @@ def _known() -> Iterator[tuple[str, str]]:
     rules = _rules()
     for name, paths in catalog.name_table(catalog.profile("linux")).by_name.items():
         path = rules.likeliest(name, paths)
-        if path:
+        if path and not name.startswith(_GENERATED):
             yield name, rules.by_source(name, path)
     yield from ((base_name(name.split(" ")[0]), leaf) for name, leaf in _elsewhere())
 
@@ -111,3 +113,10 @@ def test_of_symbols_at_one_address_the_function_is_found() -> None:
     )
     table = SymbolTable(text, catalog.name_table(catalog.profile("linux")))
     assert table.symbol(int(table.lookup(table.addresses[:1])[0])).name == "__do_softirq"
+
+
+def test_marks_in_the_output_of_nm_are_no_functions() -> None:
+    names = catalog.name_table(catalog.profile("linux"))
+    table = SymbolTable("c0000000 T tcp_ack\nc0000008 t $d\nc0000010 t $a.3\n", names)
+    assert table.raw_names == ["tcp_ack"]
+    assert not [name for name in names.by_name if name.startswith("$")]
