@@ -24,8 +24,7 @@ _SUFFIX = re.compile(
     r"memprof|argprom|argelim|retelim)(\.\d+)*|\.\d+|\$[0-9a-zA-Z_.]*|_noprof)+$"
 )
 _OFFSET = re.compile(r"\+0x[0-9a-fA-F]+(/0x[0-9a-fA-F]+)?$")
-# the last is of functions on 64-bit big-endian powerpc, where the plain name is a descriptor
-_PREFIXES = ("__pfx_", "__pi_", "__cfi_", ".")
+_PREFIXES = ("__pfx_", "__pi_", "__cfi_")
 # what a system call's entry was called before 4.17, and is called behind another architecture's or LTO's wrapper
 _SYSTEM_CALL = re.compile(
     r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|do|se)_(?:compat_)?sys_|SyS_|sys_)(?=[a-z])"
@@ -33,7 +32,8 @@ _SYSTEM_CALL = re.compile(
 # labels that are no functions, mangled Rust (its hashes change with every build), names that every module has, and
 # locks that are inlined everywhere: whichever file kept a copy says nothing
 _NO_FUNCTION = re.compile(
-    r"^(\$|__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_)"
+    r"^(\$|__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_|"
+    r"__raw_(spin|read|write)_(un|try)?lock(_|$)|.*_text_(start|end)$)"
 )
 
 
@@ -44,7 +44,8 @@ def base_name(name: str) -> str:
     if "+" in base:
         base = _OFFSET.sub("", base)
     if "." in base or "$" in base or base.endswith("_noprof"):
-        base = _SUFFIX.sub("", base)
+        # on 64-bit big-endian powerpc a dot begins the name of the code, and the plain name is a descriptor
+        base = _SUFFIX.sub("", base.lstrip("."))
     for prefix in _PREFIXES:
         if base.startswith(prefix):
             base = base[len(prefix) :]

@@ -70,7 +70,12 @@ def show(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     if recording.total_lost:
         _note(f"{recording.total_lost} samples were lost when this was recorded")
     if not any(recording.samples):
-        raise ProfilerError(f"{path}: no samples{_instead(recording)}", "record for longer, or another event")
+        hint = (
+            "copy it again from the machine that made it"
+            if recording.problem
+            else "record for longer, or another event"
+        )
+        raise ProfilerError(f"{path}: no samples{_instead(recording)}", hint)
     silent = [
         event.name
         for event, count in zip(recording.header.events, recording.samples, strict=True)

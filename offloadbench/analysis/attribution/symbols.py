@@ -72,7 +72,7 @@ class SymbolTable:
         for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
             address, kind, rest = line.split(" ", 2)
             # nm lists marks of arm, arm64 and riscv too, which begin with a dollar
-            if kind in TEXT_TYPES and rest[0] != "$":
+            if kind in TEXT_TYPES and not rest.startswith("$"):
                 # a copy from a terminal has blanks for the tab
                 name, _, module = rest.partition("\t") if "\t" in rest else rest.partition(" ")
                 rows.append((int(address, 16), name, module.strip(" \t[]") if module else "", path))
