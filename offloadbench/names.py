@@ -33,7 +33,7 @@ _SYSTEM_CALL = re.compile(
 # locks that are inlined everywhere: whichever file kept a copy says nothing
 _NO_FUNCTION = re.compile(
     r"^(\$|__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_|"
-    r"__raw_(spin|read|write)_(un|try)?lock(_|$)|.*_text_(start|end)$)"
+    r"__raw_(spin|read|write)_(un|try)?lock(_|$)|arch_local_(irq|save)_|.*_text_(start|end)$)"
 )
 
 
