@@ -6,12 +6,14 @@ checkout or an editable install. A path given by the user overrides them by name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from offloadbench import module_names as module_tables
 from offloadbench import names
 from offloadbench.errors import UsageError
 from offloadbench.model import CaseDefinition, Driver, Profile, WorkloadDefinition
@@ -88,16 +90,24 @@ def workload(name: str) -> WorkloadDefinition:
     return _load_named(name, definitions_folder("workloads"), WorkloadDefinition)
 
 
-def profile(name: str) -> Profile:
+def profile(name: str, split: Sequence[str] = ()) -> Profile:
     """An attribution profile by name, or by the path of a TOML file, joined with the profiles that it extends.
 
+    Args:
+        split: leaves to split, as the profile says how.
+
     Returns:
-        The profile with `extends` empty, and `names` as paths.
+        The profile with `extends` empty, and `names` and `module_names` as paths.
 
     Raises:
-        UsageError: unknown, not a profile, or it extends itself.
+        UsageError: unknown, not a profile, it extends itself, or it does not say how to split a leaf.
     """
-    return _joined(name, ())
+    found = _joined(name, ())
+    for leaf in split:
+        if leaf not in found.splits:
+            known = ", ".join(found.splits) or "none"
+            raise UsageError(f"--split {leaf}: profile {found.name} does not say into what", f"it can split: {known}")
+    return msgspec.structs.replace(found, split=list(dict.fromkeys(split)))
 
 
 def _joined(name: str, seen: tuple[str, ...]) -> Profile:
@@ -106,7 +116,11 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         raise UsageError(f"profile {name} extends itself: {' -> '.join([*seen, name])}", "break the circle")
     own = _load_named(name, folder, Profile)
     beside = Path(name).parent if name.endswith(".toml") else folder
-    own = msgspec.structs.replace(own, names=[str(beside / file) for file in own.names])
+    own = msgspec.structs.replace(
+        own,
+        names=[str(beside / file) for file in own.names],
+        module_names=[str(beside / file) for file in own.module_names],
+    )
     if not own.extends:
         return own
     base = _joined(own.extends, (*seen, name))
@@ -117,6 +131,7 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         leaves=[*own.leaves, *(leaf for leaf in base.leaves if leaf.name not in {mine.name for mine in own.leaves})],
         groups=own.groups or base.groups,
         names=[*own.names, *base.names],
+        module_names=[*own.module_names, *base.module_names],
         modules=[*own.modules, *base.modules],
         function_folders=[*own.function_folders, *base.function_folders],
         name_folders=[*own.name_folders, *base.name_folders],
@@ -129,6 +144,8 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         irq_sampled=own.irq_sampled or base.irq_sampled,
         irqs_off=own.irqs_off or base.irqs_off,
         generic=own.generic or base.generic,
+        parts=[*own.parts, *base.parts],
+        splits={**base.splits, **own.splits},
     )
 
 
@@ -144,6 +161,16 @@ def name_table(profile: Profile) -> names.NameTable:
         UsageError: a table is missing or damaged.
     """
     return _name_table(tuple(profile.names))
+
+
+@lru_cache(maxsize=8)
+def _module_names(files: tuple[str, ...]) -> module_tables.ModuleNames:
+    return module_tables.ModuleNames(files)
+
+
+def module_names(profile: Profile) -> module_tables.ModuleNames:
+    """The functions of loadable modules that the profile's tables know; read when first asked."""
+    return _module_names(tuple(profile.module_names))
 
 
 @lru_cache(maxsize=1)

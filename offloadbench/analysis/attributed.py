@@ -40,7 +40,7 @@ class Attributed:
 
     @property
     def verdicts(self) -> Verdicts:
-        return verdicts_for(self.run.kallsyms, self.profile)
+        return verdicts_for(self.run, self.profile)
 
     @cached_property
     def busy(self) -> pd.DataFrame:
@@ -88,7 +88,7 @@ class Batch:
 
     @property
     def verdicts(self) -> Verdicts:
-        return verdicts_for(self.run.kallsyms, self.profile)
+        return verdicts_for(self.run, self.profile)
 
     @cached_property
     def busy(self) -> Mask:
@@ -112,7 +112,7 @@ def is_busy(rows: pd.DataFrame) -> Mask:
 
 def batches(run: Run, profile: Profile) -> Iterator[Batch]:
     """The trials of the run that have a profile, attributed."""
-    verdicts = verdicts_for(run.kallsyms, profile)
+    verdicts = verdicts_for(run, profile)
     profiled = [(trial, trial.profile) for trial in run.trials if trial.profile is not None]
     for first in range(0, len(profiled), _TOGETHER):
         chosen = profiled[first : first + _TOGETHER]

@@ -66,7 +66,7 @@ def _by_samples(run: Run, trial: Trial) -> Foreign:
     if not names_server(counts):
         return UNKNOWN
     columns = unpack_profile(counts)
-    rows = foreign_rows(counts, verdicts_for(run.kallsyms, catalog.profile(_PROFILE)), columns)
+    rows = foreign_rows(counts, verdicts_for(run, catalog.profile(_PROFILE)), columns)
     samples = columns["count"].astype(np.int64)
     sums = np.bincount(columns["process"][rows].astype(np.int64), samples[rows], minlength=len(counts.comms))
     total = float(samples.sum())

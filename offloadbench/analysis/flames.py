@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from offloadbench.analysis import metrics
 from offloadbench.analysis.attributed import QUANTITIES, Attributed
-from offloadbench.analysis.attribution import USER
+from offloadbench.analysis.attribution import USER, Verdict
 from offloadbench.model import Run
 
 # a frame with less than this of every case's busy weight is counted as its caller
@@ -144,8 +144,8 @@ class Forest:
 def _module(item: Attributed, name: str) -> str:
     """The module of a function by its name, whoever was sampled in it."""
     verdicts = item.verdicts
-    leaf = USER if name == USER else verdicts.of(verdicts.symbols.by_name.get(name, -1)).leaf
-    return next((group for group, leaves in item.profile.groups.items() if leaf in leaves), leaf)
+    found = Verdict(USER, USER) if name == USER else verdicts.of(verdicts.symbols.by_name.get(name, -1))
+    return verdicts.shown(found)
 
 
 def prune(

@@ -15,7 +15,7 @@ def method_weights(run: Run, trial: Trial) -> dict[str, dict[str, int]]:
     """event -> method -> weight of its samples in the event's unit, by the shipped profile; empty without a profile."""
     if trial.profile is None:
         return {}
-    verdicts = verdicts_for(run.kallsyms, catalog.profile(PROFILE))
+    verdicts = verdicts_for(run, catalog.profile(PROFILE))
     table = by_method(attributed_rows(run, [trial], [trial.profile], verdicts))
     found: dict[str, dict[str, int]] = {}
     for event, method, value in zip(table["event"], table["method"], table["value"].tolist(), strict=True):

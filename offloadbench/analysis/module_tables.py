@@ -69,8 +69,8 @@ def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     """One row per module and event of every trial.
 
-    Columns: run, workload, case, repeat, module (the leaf, or the profile's group of it), floor, ko, event, quantity,
-    value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle and
+    Columns: run, workload, case, repeat, module (the leaf, or the profile's group or share of it), floor, ko, event,
+    quantity, value (sum of weights, in the quantity's unit), value_per_byte (of payload), share_ratio (NaN for idle and
     wakeup_latency), share_low_ratio, share_high_ratio (95 %, Wilson, from the number of busy samples), samples, method
     (that resolved most of the weight; "" for a module that was a caller only), instructions_per_cycle (NaN unless both
     were counted), caller_value, caller_value_per_byte (the same sums with copies, checksums and locks charged to the
@@ -136,20 +136,13 @@ def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
 
 def _caller_sums(batch: Batch) -> pd.DataFrame:
     """The sums by module, generic work charged to the module that called it."""
-    groups = {leaf: group for group, leaves in batch.profile.groups.items() for leaf in leaves}
     floors = batch.verdicts.rules.floors
     callers = batch.rows["caller"]
-    leaves = callers.cat.categories
-
-    def renamed(names: list[str]) -> pd.Categorical[str]:
-        levels = sorted(set(names))
-        place = np.array([levels.index(name) for name in names], dtype=np.int64)
-        return pd.Categorical.from_codes(place[callers.cat.codes], categories=pd.Index(levels, dtype=str))
-
-    moved = batch.rows.assign(
-        module=renamed([groups.get(leaf, leaf) for leaf in leaves]),
-        floor=renamed([floors.get(leaf, OTHER) for leaf in leaves]),
-    )
+    names = [floors.get(leaf, OTHER) for leaf in callers.cat.categories]
+    levels = sorted(set(names))
+    place = np.array([levels.index(name) for name in names], dtype=np.int64)
+    floor = pd.Categorical.from_codes(place[callers.cat.codes], categories=pd.Index(levels, dtype=str))
+    moved = batch.rows.assign(module=batch.rows["caller_module"], floor=floor)
     return summed(moved, [*_WHOLE, "module", "floor"])
 
 

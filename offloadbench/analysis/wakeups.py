@@ -87,7 +87,8 @@ def _split(rows: pd.DataFrame, moved: npt.NDArray[np.int64]) -> pd.DataFrame:
     left = np.where(some[place], np.where(second, moved[place], samples[place] - moved[place]), samples[place])
     found["weight"] = rows["weight"].to_numpy()[place] * left // samples[place]
     found["samples"] = left
-    for column, value in {"leaf": WAKE, "module": WAKE, "caller": WAKE, "method": WAKE, "floor": OTHER}.items():
+    waking = dict.fromkeys(("leaf", "module", "caller", "caller_module", "method"), WAKE) | {"floor": OTHER}
+    for column, value in waking.items():
         known = found[column].cat.categories
         if value not in known:
             found[column] = found[column].cat.set_categories(sorted([*known, value]))

@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of standard output")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
+    parser.add_argument(
+        "--split", metavar="LEAF", action="append", default=[], help="split a module, as the profile says: driver"
+    )
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
@@ -98,7 +101,7 @@ def _table(arguments: argparse.Namespace) -> pd.DataFrame:
         return probe_tables.TABLES[arguments.table]([probefile.load(path) for path in arguments.files])
     from offloadbench.analysis.exported import TABLES
 
-    profile = catalog.profile(arguments.profile)
+    profile = catalog.profile(arguments.profile, arguments.split)
     return TABLES[arguments.table]([runfile.load(path) for path in arguments.files], profile)
 
 
@@ -110,6 +113,8 @@ def _format(arguments: argparse.Namespace) -> str:
 def main(arguments: argparse.Namespace) -> int:
     if arguments.table in PROBE_TABLE_NAMES and "profile" in arguments.typed:
         raise UsageError("--profile is of run files; a flight has no modules", "leave --profile out")
+    if arguments.table in PROBE_TABLE_NAMES and arguments.split:
+        raise UsageError("--split is of run files; a flight has no modules", "leave --split out")
     name = _format(arguments)
     if name == "parquet" and arguments.output is None:
         raise UsageError("Parquet is not text for a terminal", "add --output FILE.parquet")

@@ -34,12 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kallsyms", metavar="FILE", type=Path, help="symbols of the kernel (default: the running one's)"
     )
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
+    parser.add_argument(
+        "--split", metavar="LEAF", action="append", default=[], help="split a module, as the profile says: driver"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench import catalog
 
-    profile = catalog.profile(arguments.profile)
+    profile = catalog.profile(arguments.profile, arguments.split)
     if arguments.source == "-":
         return _judge_lines(profile, arguments.kallsyms)
     path = Path(arguments.source)
@@ -55,7 +58,7 @@ def _judge_lines(profile: Profile, kallsyms: Path | None) -> int:
     lines = []
     for item in sys.stdin.read().splitlines():
         verdict = _judge(verdicts, item.strip())
-        lines.append(f"{item}\t{verdict.leaf}\t{verdict.method}\n")
+        lines.append(f"{item}\t{verdict.share or verdict.leaf}\t{verdict.method}\n")
     sys.stdout.write("".join(lines))
     return OK
 
@@ -89,7 +92,7 @@ def verdicts_of(profile: Profile, text: str, source: Path) -> Verdicts:
 
     names = catalog.name_table(profile)
     try:
-        symbols = SymbolTable(text, names)
+        symbols = SymbolTable(text, names, modules=catalog.module_names(profile))
     except ValueError as error:
         message = f"{source}: not the symbols of a kernel: {error}"
         raise ProfilerError(message, "give a copy of /proc/kallsyms") from error

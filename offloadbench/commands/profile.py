@@ -29,11 +29,14 @@ _KEPT_MODULES = (
     "drivers/net/ethernet/broadcom/*", "drivers/net/ethernet/amazon/*", "drivers/net/ethernet/google/*",
     "drivers/net/ethernet/realtek/*", "drivers/net/ethernet/microsoft/*",
 )  # fmt: skip
+_EVERY_MODULE = ("*",)
 _SCOPE = "net/*,drivers/net/*,lib/checksum*,arch/*/lib/*,lib/iov_iter.c,mm/sl?b*,kernel/softirq.c,kernel/sched/*,"
 _SCOPE += "kernel/locking/*,fs/splice.c"
 # boot code is gone before anything is measured
 _BOOT_SECTIONS = (".init", ".exit")
 _WORST = 20
+# of a table of the functions of modules (`module_names`), which is of another form
+_MODULES_ENDING = ".zst"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--vmlinux", metavar="FILE", type=Path, action="append", default=[], help="several are joined")
     build.add_argument("--modules", metavar="DIR", type=Path, action="append", default=[], help="holds kernel/*.ko")
     build.add_argument("--merge", metavar="TABLE", type=Path, action="append", default=[], help="a table to go on from")
-    build.add_argument("--output", metavar="TABLE", type=Path, required=True)
+    build.add_argument(
+        "--output",
+        metavar="TABLE",
+        type=Path,
+        required=True,
+        help=f"a name table; ending in {_MODULES_ENDING}: a table of the functions of all modules",
+    )
     check = actions.add_parser("check", help="measure a name table against a kernel with debug information")
     check.add_argument("table", metavar="TABLE", type=Path)
     check.add_argument("--vmlinux", metavar="FILE", type=Path, required=True, help="the truth")
+    check.add_argument(
+        "--module-names",
+        metavar="TABLE",
+        type=Path,
+        help="of the functions of modules (default: none), as build writes",
+    )
     check.add_argument("--profile", metavar="NAME", default="linux", help="its rules (default: linux)")
     check.add_argument("--weights", metavar="RUN", type=Path, help="run file whose samples weight the functions")
     check.add_argument("--scope", metavar="PATHS", default=_SCOPE, help=f"source files that count (default: {_SCOPE})")
@@ -61,40 +76,51 @@ def _running(functions: Iterable[Function]) -> list[Function]:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from offloadbench import names
+    from offloadbench import module_names, names
     from offloadbench.kernel import debuginfo
 
-    if not arguments.vmlinux and not arguments.merge:
+    of_modules = arguments.output.name.endswith(_MODULES_ENDING)
+    if of_modules and not (arguments.modules or arguments.merge):
+        raise UsageError("nothing to build from", "give --modules DIR of a kernel, or --merge")
+    if of_modules and arguments.vmlinux:
+        raise UsageError(f"{arguments.output}: holds modules, not a kernel", "leave --vmlinux out")
+    if not of_modules and not arguments.vmlinux and not arguments.merge:
         raise UsageError("nothing to build from", "give --vmlinux FILE of a kernel with debug information, or --merge")
-    tables = [names.load(path) for path in arguments.merge]
+    tables = [
+        module_names.load(path) if path.name.endswith(_MODULES_ENDING) else names.load(path) for path in arguments.merge
+    ]
     for path in arguments.vmlinux:
         origin = names.KernelOrigin(debuginfo.release(path), debuginfo.build_id(path))
         found = names.collect(((one.name, one.path) for one in _running(debuginfo.functions(path))), origin)
         print(f"{path}: {origin.release}, {len(found)} functions")
         tables.append(found)
     for folder in arguments.modules:
-        tables.append(_of_modules(folder))
+        tables.append(_of_modules(folder, _EVERY_MODULE if of_modules else _KEPT_MODULES))
         print(f"{folder}: {len(tables[-1].modules)} modules, {len(tables[-1])} functions kept")
     table = names.merge(tables)
-    names.save(table, arguments.output)
+    (module_names if of_modules else names).save(table, arguments.output)
     size = arguments.output.stat().st_size
-    print(f"{arguments.output}: {len(table)} functions of {len(table.kernels)} kernels, {size / 1e6:.2f} MB")
+    kept = sum(len(found) for path, found in table.files.items() if path.endswith(".ko") or not of_modules)
+    print(f"{arguments.output}: {kept} functions of {len(table.kernels)} kernels, {size / 1e6:.2f} MB")
     return OK
 
 
-def _of_modules(folder: Path) -> NameTable:
-    """Every module with its path; the functions of those that other kernels may link in."""
+def _of_modules(folder: Path, chosen: tuple[str, ...]) -> NameTable:
+    """Every module with its path; the functions of those that match."""
     from offloadbench import names
     from offloadbench.kernel import debuginfo
 
     functions = debuginfo.module_functions(folder)
-    kept = [one for one in _running(functions) if any(fnmatchcase(one.path, pattern) for pattern in _KEPT_MODULES)]
-    known = names.collect((one.name, one.path) for one in kept)
-    return names.NameTable({one.path: frozenset() for one in functions} | dict(known.files), ())
+    kept = [one for one in _running(functions) if any(fnmatchcase(one.path, pattern) for pattern in chosen)]
+    # of a name table, the kernels are those whose own functions it knows
+    release = debuginfo.release_of_modules(folder) if chosen == _EVERY_MODULE else ""
+    kernels = [names.KernelOrigin(release, "")] if release else []
+    known = names.collect(((one.name, one.path) for one in kept), *kernels)
+    return names.NameTable({one.path: frozenset() for one in functions} | dict(known.files), known.kernels)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog, names
+    from offloadbench import catalog, module_names, names
     from offloadbench.analysis.attribution import Rules
     from offloadbench.analysis.attribution.accuracy import Known, check
     from offloadbench.kernel import debuginfo
@@ -102,7 +128,8 @@ def _check(arguments: argparse.Namespace) -> int:
     rules = Rules(catalog.profile(arguments.profile))
     table = names.load(arguments.table)
     functions = [Known(one.name, one.address, one.path) for one in _running(debuginfo.functions(arguments.vmlinux))]
-    result = check(functions, table, rules, _weights(arguments.weights, arguments.profile))
+    modules = module_names.ModuleNames((str(arguments.module_names),) if arguments.module_names else ())
+    result = check(functions, table, rules, _weights(arguments.weights, arguments.profile), modules)
     scope = arguments.scope.split(",")
     inside = result[[any(fnmatchcase(path, pattern) for pattern in scope) for path in result["path"]]]
     release = debuginfo.release(arguments.vmlinux)

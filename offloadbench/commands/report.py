@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(_ENDINGS), help="default: as --output ends, else html")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write each plot there as SVG and PNG")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
+    parser.add_argument(
+        "--split", metavar="LEAF", action="append", default=[], help="split a module, as the profile says: driver"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -72,6 +75,8 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
     as_html = arguments.format == "html"
     of_probes = [probefile.is_probe(path) for path in files]
     if all(of_probes):
+        if arguments.split:
+            raise UsageError("--split is of run files; a flight has no modules", "leave --split out")
         from offloadbench.report import probe_page
 
         probes = [probefile.load(path) for path in files]
@@ -79,7 +84,7 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
         return page if as_html else partial(probe_page.markdown, probes), partial(probe_page.plots, probes)
     if any(of_probes):
         raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
-    material = _material(files, names, arguments.profile)
+    material = _material(files, names, arguments.profile, arguments.split)
     from offloadbench.report import html, markdown
 
     def plots() -> list[Plot]:
@@ -88,11 +93,11 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
     return partial(html.page if as_html else markdown.render, material), plots
 
 
-def _material(files: list[Path], names: list[str], profile_name: str) -> Material:
+def _material(files: list[Path], names: list[str], profile_name: str, split: list[str]) -> Material:
     from offloadbench import catalog, forked, runfile
     from offloadbench.analysis import results
 
-    runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name)
+    runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name, split)
     with forked.beside([partial(results.profiled, runs, profile)]) as (sampled,):
         # what draws and what weighs take as long to import as the samples take to be attributed
         import scipy.special  # noqa: F401

@@ -45,6 +45,7 @@ def record(name: str, ifname: str, namespace: str | None, line_rate_bits_per_s: 
         duplex=about.duplex,
         queues=about.queues,
         lowers=nic.describe_below(below, namespace),
+        module=about.module,
     )
 
 

@@ -99,7 +99,7 @@ def _definition_hashes(planned: Plan) -> dict[str, str]:
     hashes = {f"case:{case.definition.name}": runfile.content_hash(case.definition) for case in planned.cases}
     hashes |= {f"workload:{workload.name}": runfile.content_hash(workload) for workload in planned.workloads}
     if planned.profile:
-        shipped = msgspec.structs.replace(catalog.profile("linux"), names=[])
+        shipped = msgspec.structs.replace(catalog.profile("linux"), names=[], module_names=[])
         hashes["profile:linux"] = runfile.content_hash(shipped)
     return hashes
 

@@ -8,9 +8,13 @@ their .ko inside the kernel tree, which is what decides about their functions.
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
+import lzma
 import os
 import posixpath
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import zstandard
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.elf.elffile import ELFFile
@@ -33,7 +38,15 @@ _SHN_LORESERVE = 0xFF00
 _ANCHOR = "init/main.c"
 # a symbol that every kernel has at the beginning of its text
 _START = "_stext"
+# as a module's .modinfo says which kernel it was built for
+_VERMAGIC = re.compile(rb"(?:^|\0)vermagic=(\S+)")
 _BANNER = re.compile(rb"Linux version (\S+)")
+# as distributions compress modules: ending of their names -> how to undo it
+_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".ko.xz": lzma.decompress,
+    ".ko.gz": gzip.decompress,
+    ".ko.zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
 # where distributions put the kernel with debug information (Debian, Fedora, a tree of one's own)
 _PLACES = (
     "/usr/lib/debug/boot/vmlinux-{release}",
@@ -187,27 +200,50 @@ def module_functions(folder: Path) -> list[Function]:
     """Every text symbol of the modules below a folder (`/lib/modules/RELEASE` or its debug twin), by module.
 
     Raises:
-        ProfilerError: the folder holds no uncompressed module.
+        ProfilerError: the folder holds no module.
     """
     found = []
-    for path in sorted(folder.rglob("*.ko")):
-        inside = path.as_posix().rpartition("/kernel/")[2] if "/kernel/" in path.as_posix() else path.name
-        name = path.stem.replace("-", "_")
+    for path in _modules_below(folder):
+        stem = path.as_posix().removesuffix(path.suffix if path.suffix != ".ko" else "")
+        inside = stem.rpartition("/kernel/")[2] if "/kernel/" in stem else Path(stem).name
+        name = Path(stem).stem.replace("-", "_")
         with _open(path) as elf:
             rows = sorted(_text_symbols(elf), key=lambda row: (row[2], row[1], row[0]))
         found += [Function(symbol, inside, address, section, name) for symbol, address, section in rows]
     if not found:
-        raise ProfilerError(f"{folder}: no module (*.ko) below it", "give the folder that holds kernel/*.ko, unpacked")
+        raise ProfilerError(f"{folder}: no module (*.ko) below it", "give the folder that holds kernel/*.ko")
     return found
+
+
+def release_of_modules(folder: Path) -> str:
+    """The release of the kernel that the modules below a folder were built for, by the first that tells; "" for none.
+
+    Raises:
+        ProfilerError: a module is no ELF file.
+    """
+    for path in _modules_below(folder):
+        with _open(path) as elf:
+            section = elf.get_section_by_name(".modinfo")
+            found = _VERMAGIC.search(section.data()) if section else None
+        if found:
+            return found[1].decode()
+    return ""
+
+
+def _modules_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.ko*") if path.name.endswith((".ko", *_UNPACKERS)))
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[ELFFile]:
     """An ELF file for the length of a `with`, its errors in our words."""
     try:
-        stream = path.open("rb")
+        unpack = next((how for ending, how in _UNPACKERS.items() if path.name.endswith(ending)), None)
+        stream = io.BytesIO(unpack(path.read_bytes())) if unpack else path.open("rb")
     except OSError as error:
         raise ProfilerError(f"{path}: {error.strerror}", "give the path of a vmlinux") from error
+    except (lzma.LZMAError, zlib.error, EOFError, zstandard.ZstdError) as error:
+        raise ProfilerError(f"{path}: damaged: {error}", "get it again") from error
     with stream:
         try:
             elf = ELFFile(stream)
@@ -243,8 +279,8 @@ def _text_symbols(elf: ELFFile) -> Iterator[tuple[str, int, str]]:
         chosen["name"].tolist(), chosen["value"].tolist(), chosen["section"].tolist(), strict=True
     ):
         name = names[offset : names.index(b"\0", offset)].decode(errors="replace")
-        # those with a dollar say how the bytes that follow are coded: $x and $d on arm, arm64 and riscv
-        if name and not name.startswith((".", "$")):
+        # `$x` and the like tell code from data (ELF for the Arm Architecture, mapping symbols)
+        if name and name[0] not in ".$":
             yield name, address, sections[section]
 
 

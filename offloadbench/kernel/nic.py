@@ -43,6 +43,7 @@ class Description:
     queues: Queues | None = None
     settings: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    module: str = ""
 
 
 def _python_ethtool() -> ModuleType | None:
@@ -129,6 +130,7 @@ def describe(ifname: str, namespace: str | None = None) -> Description:
         queues=found,
         settings=settings,
         problems=problems,
+        module=queues.bound_module(ifname, namespace),
     )
 
 
@@ -153,6 +155,7 @@ def describe_below(below: link.Below, namespace: str | None = None) -> list[Lowe
                 settings=about.settings,
                 queues=about.queues,
                 problems=about.problems,
+                module=about.module,
             )
         )
     return found

@@ -65,6 +65,19 @@ def attribute(ifname: str, name: str, namespace: str | None = None) -> str:
     return next(iter(_sysfs(ifname, name, namespace).values()), "")
 
 
+def bound_module(ifname: str, namespace: str | None = None) -> str:
+    """The kernel module bound to the NIC's device; "" for a virtual device, and where sysfs names none."""
+    command = ["readlink", "-e", f"/sys/class/net/{ifname}/device/driver/module"]
+    if namespace:
+        command = ["ip", "netns", "exec", namespace, *command]
+    try:
+        # 1: there is no such link
+        target = str(sh.Command(command[0])(*command[1:], _ok_code=[0, 1])).strip()
+    except (sh.ErrorReturnCode, sh.CommandNotFound):
+        return ""
+    return target.rpartition("/")[2].replace("-", "_")
+
+
 def _sysfs(ifname: str, below: str, namespace: str | None) -> dict[str, str]:
     """Path -> content of every readable file below. sysfs shows the namespace in which it was mounted, which
     `ip netns exec` does anew."""

@@ -49,6 +49,39 @@ class Rule(Strict, frozen=True, kw_only=True):
     match: list[str]
 
 
+class Part(Strict, frozen=True, kw_only=True):
+    """A part of a leaf: functions of some drivers, told by name.
+
+    Attributes:
+        leaf: where they go, instead of to the leaf that they would have.
+        files: source files and .ko files inside the kernel tree (wildcards).
+        modules: kernel modules, by name, whose functions these are wherever their .ko lies.
+        match: names of functions (wildcards).
+    """
+
+    leaf: str
+    files: list[str]
+    modules: list[str] = []
+    match: list[str]
+
+
+class Share(Strict, frozen=True, kw_only=True):
+    """One of those that a leaf is split into on request; the layer that it counts in stays that of its leaf.
+
+    Attributes:
+        name: shown instead of the leaf.
+        files: source files and .ko files inside the kernel tree (wildcards); empty for the rest of the leaf.
+        modules: kernel modules, by name, that belong here wherever their .ko lies.
+        also_of: further leaves whose functions in these files it takes.
+    """
+
+    name: str
+    title: str = ""
+    files: list[str] = []
+    modules: list[str] = []
+    also_of: list[str] = []
+
+
 class Profile(Strict, frozen=True, kw_only=True):
     """An attribution profile (profiles/*.toml): leaves, rules that are tried from top to bottom, and roll-ups.
 
@@ -57,6 +90,8 @@ class Profile(Strict, frozen=True, kw_only=True):
         floors: floor -> its title.
         groups: name shown -> leaves that it sums; leaves in no group are shown as they are.
         names: files of name tables, beside the profile.
+        module_names: files of tables of the functions of loadable modules, beside the profile: asked about what no
+            name table knows.
         modules: names of loadable modules (shell wildcards); they come before the path of the .ko.
         functions: function names (wildcards), for sources below `function_folders` and where the source is unknown.
         name_folders: source files (wildcards) of which the name decides where no rule names the file.
@@ -68,6 +103,9 @@ class Profile(Strict, frozen=True, kw_only=True):
             handler, or, on a CPU that halted, while it was being woken.
         irq_sampled: symbols of architectures whose PMU interrupts as any device does: hardware events skid there too.
         irqs_off: functions that run with interrupts off. A hardware event with samples there comes by an NMI.
+        parts: of leaves, by the names of functions; the first that fits takes a function.
+        splits: leaf -> what it may be split into, the first that fits takes a function.
+        split: leaves that are split; a definition leaves it empty, and whoever reads it asks for it.
         generic: leaves of work that is done for others; the second view charges it to the caller's module.
     """
 
@@ -78,6 +116,7 @@ class Profile(Strict, frozen=True, kw_only=True):
     leaves: list[Leaf] = []
     groups: dict[str, list[str]] = {}
     names: list[str] = []
+    module_names: list[str] = []
     modules: list[Rule] = []
     function_folders: list[str] = []
     functions: list[Rule] = []
@@ -90,3 +129,6 @@ class Profile(Strict, frozen=True, kw_only=True):
     irq_sampled: list[str] = []
     irqs_off: list[str] = []
     generic: list[str] = []
+    parts: list[Part] = []
+    splits: dict[str, list[Share]] = {}
+    split: list[str] = []

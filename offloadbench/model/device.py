@@ -46,7 +46,7 @@ class LowerDevice(Frozen, frozen=True, kw_only=True):
         upper: the device directly above it.
         kind: as rtnetlink tells it; empty for a NIC.
         features: name -> [active, wanted, fixed] as found.
-        settings, problems: as of the NIC under test.
+        settings, problems, module: as of the NIC under test.
     """
 
     ifname: str
@@ -62,6 +62,7 @@ class LowerDevice(Frozen, frozen=True, kw_only=True):
     settings: dict[str, int] = {}
     queues: Queues | None = None
     problems: list[str] = []
+    module: str = ""
 
 
 class DriverStatistics(Frozen, frozen=True, kw_only=True):

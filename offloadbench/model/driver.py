@@ -64,6 +64,9 @@ class Driver(Strict, frozen=True, kw_only=True):
     Attributes:
         name: the file's own.
         kernel_names: as ETHTOOL_GDRVINFO tells them; empty for what is no driver (the kernel's own statistics).
+        modules: the kernel modules that it is made of.
+        files: its source files and .ko files inside the kernel tree (wildcards).
+        prefixes: beginnings of the names of its functions, by which it is known where it is built in.
         source: where its habits were read.
         tx_packets: what /proc/net/dev counts as sent: `frames` of the wire, `super-packets` (once, with one set of
             headers), or the sum of the `lowers`.
@@ -74,6 +77,9 @@ class Driver(Strict, frozen=True, kw_only=True):
 
     name: str
     kernel_names: list[str]
+    modules: list[str] = []
+    files: list[str] = []
+    prefixes: list[str] = []
     title: str
     source: str
     tx_packets: Literal["frames", "super-packets", "lowers", "unknown"]

@@ -60,6 +60,8 @@ class Nic(Frozen, frozen=True, kw_only=True):
         problems: what could not be read, and why.
         duplex: `full` or `half`; "" where the NIC has none.
         lowers: devices through which it sends, where it is a VLAN, bond, team or bridge; the nearest first.
+        module: the kernel module bound to its device, as sysfs names it, often of a driver that is built in too; ""
+            where it names none, as of a virtual device.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Nic(Frozen, frozen=True, kw_only=True):
     duplex: str = ""
     queues: Queues | None = None
     lowers: list[LowerDevice] = []
+    module: str = ""
 
 
 class BedRecord(Frozen, frozen=True, kw_only=True):

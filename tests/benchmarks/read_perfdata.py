@@ -91,7 +91,9 @@ def _verdicts() -> Verdicts:
     """Start-up: the running kernel's symbols and the name table, read once for all rounds."""
     profile = catalog.profile("linux")
     names = catalog.name_table(profile)
-    return Verdicts(SymbolTable(kallsyms.snapshot(), names), Rules(profile), names, {})
+    return Verdicts(
+        SymbolTable(kallsyms.snapshot(), names, modules=catalog.module_names(profile)), Rules(profile), names, {}
+    )
 
 
 def attribute_all(path: Path) -> None:

@@ -82,7 +82,9 @@ def measure(site: Site, rounds: int, case: str) -> None:
     offloads.apply(site.bed.dut, chosen, site.journal)
     profile = catalog.profile("linux")
     names = catalog.name_table(profile)
-    verdicts = Verdicts(SymbolTable(kallsyms.snapshot(), names), Rules(profile), names, {})
+    verdicts = Verdicts(
+        SymbolTable(kallsyms.snapshot(), names, modules=catalog.module_names(profile)), Rules(profile), names, {}
+    )
     load = traffic.from_definition(catalog.workload("ftp-get"))
     load.prepare(print)
     session = load.start(site.bed.dut, site.bed.peer, 0 if site.bed.push_back else 4 << 20)

@@ -78,8 +78,22 @@ def test_no_leaf_is_defined_twice_every_leaf_has_a_rule_and_every_rule_a_leaf(pa
     leaves = {leaf.name for leaf in profile.leaves}
     assert [name for name, count in Counter(leaf.name for leaf in profile.leaves).items() if count > 1] == []
     rules = [*profile.modules, *profile.functions, *profile.files, *profile.helpers, *profile.prefixes]
-    assert {rule.leaf for rule in rules} == leaves
+    assert {rule.leaf for rule in rules} | {part.leaf for part in profile.parts} == leaves
     assert all(rule.match for rule in rules)
+    assert all(part.match and (part.files or part.modules) for part in profile.parts)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=_id)
+def test_what_a_leaf_is_split_into_bears_names_of_its_own_and_one_share_takes_the_rest(path: Path) -> None:
+    profile = catalog.profile(str(path))
+    leaves = set(Rules(profile).floors)
+    assert set(profile.splits) <= leaves
+    for shares in profile.splits.values():
+        names = [share.name for share in shares]
+        assert len(set(names)) == len(names)
+        assert not set(names) & leaves
+        assert [share.name for share in shares if not (share.files or share.modules)] == names[-1:]
+        assert {leaf for share in shares for leaf in share.also_of} <= leaves
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=_id)

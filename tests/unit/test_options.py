@@ -278,7 +278,7 @@ ELSEWHERE = {
     "watch": {
         "--namespace", "--local-port", "--remote", "--period", "--duration", "--line-rate", "--waits", "--output"
     },
-    "modules": {"--kallsyms", "--profile"},
+    "modules": {"--kallsyms", "--profile", "--split"},
     "cases": {"--nic"},
     "doctor": {"--nic", "--bandwidth", "--rtt", "--format"},
     "restore": set[str](),
@@ -289,6 +289,7 @@ ELSEWHERE = {
     },
     "profile": {
         "build --vmlinux", "build --modules", "build --merge", "build --output", "check --vmlinux", "check --profile",
+        "check --module-names",
         "check --weights", "check --scope",
     },
     # what they do with run files is told by the tests of their own

@@ -10,6 +10,7 @@ import pandas as pd
 from offloadbench.analysis.attribution.rules import Rules
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import Verdicts
+from offloadbench.module_names import NONE, ModuleNames
 from offloadbench.names import NameTable, base_name
 
 
@@ -22,19 +23,28 @@ class Known:
     path: str
 
 
-def check(functions: Sequence[Known], names: NameTable, rules: Rules, weights: Mapping[str, float]) -> pd.DataFrame:
+def check(
+    functions: Sequence[Known],
+    names: NameTable,
+    rules: Rules,
+    weights: Mapping[str, float],
+    modules: ModuleNames = NONE,
+) -> pd.DataFrame:
     """Judge every function by its name and address, and compare with what its source file says.
 
     Args:
         weights: name without what compilers append -> weight of real samples; names that several functions bear share
             it between them.
+        modules: functions of loadable modules, asked about what `names` does not know.
 
     Returns:
         One row per function whose source is known, in address order. Columns: name, path, truth (leaf), leaf, method,
         right, weight.
     """
     ordered = sorted(functions, key=lambda known: known.address)
-    symbols = SymbolTable("".join(f"{known.address:016x} t {known.name}\n" for known in ordered), names)
+    symbols = SymbolTable(
+        "".join(f"{known.address:016x} t {known.name}\n" for known in ordered), names, modules=modules
+    )
     verdicts = Verdicts(symbols, rules, names, {})
     rows = []
     for index, known in enumerate(ordered):

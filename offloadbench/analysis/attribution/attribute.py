@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from offloadbench import catalog
+from offloadbench.analysis.attribution.bound import Bound, bound_to
 from offloadbench.analysis.attribution.contexts import foreign_rows, own_processes
 from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.attribution.skid import skidding
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
-from offloadbench.model import Kallsyms, Profile, ProfileCounts
+from offloadbench.model import Profile, ProfileCounts, Run
 from offloadbench.packed import Columns, unpack_chains, unpack_profile, unpack_text
 
 # in the place of an index of a symbol: letters of `perfdata.MODE_LETTERS`, leaf and symbol
@@ -28,9 +30,11 @@ Indexes = npt.NDArray[np.intp]
 _NO_CALLER = frozenset({"lock", "irq", SHADOW})
 
 
-def verdicts_for(kallsyms: Kallsyms, profile: Profile) -> Verdicts:
-    """The verdicts on the symbols of one kernel by one profile."""
-    return _verdicts(kallsyms.text, kallsyms.sources, tuple(sorted(kallsyms.ko_paths.items())), _frozen(profile))
+def verdicts_for(run: Run, profile: Profile) -> Verdicts:
+    """The verdicts on the symbols of the kernel that a run was made on, by one profile."""
+    kallsyms = run.kallsyms
+    ko_paths = tuple(sorted(kallsyms.ko_paths.items()))
+    return _verdicts(kallsyms.text, kallsyms.sources, ko_paths, _frozen(profile), bound_to(run.nic))
 
 
 def _frozen(profile: Profile) -> bytes:
@@ -38,11 +42,14 @@ def _frozen(profile: Profile) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _verdicts(text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], profile_json: bytes) -> Verdicts:
+def _verdicts(
+    text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], profile_json: bytes, bound: Bound
+) -> Verdicts:
     profile = msgspec.json.decode(profile_json, type=Profile)
     names = catalog.name_table(profile)
-    symbols = SymbolTable(unpack_text(text) if text else "", names, unpack_text(sources) if sources else "")
-    return Verdicts(symbols, Rules(profile), names, dict(ko_paths))
+    modules = catalog.module_names(profile)
+    symbols = SymbolTable(unpack_text(text) if text else "", names, unpack_text(sources) if sources else "", modules)
+    return Verdicts(symbols, Rules(profile), names, dict(ko_paths), bound)
 
 
 class _Judge:
@@ -53,29 +60,30 @@ class _Judge:
         self._chains = chains
         self._generic = frozenset(verdicts.rules.profile.generic)
 
-    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[Verdict, str]:
-        """The verdict on a sample, and the leaf that its work is charged to in the second view."""
+    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[Verdict, Verdict]:
+        """The verdict on a sample, and that on whom its work is charged to in the second view."""
         callers = self._chains[chain] if chain >= 0 else ()
         verdict = self._verdicts.of(index)
         if skids and self._verdicts.shadowed(index):
-            leaf = self._first(callers, _NO_CALLER) or SHADOW
-            verdict = Verdict(leaf, SHADOW, verdict.module)
+            found = self._first(callers, _NO_CALLER)
+            leaf, share = (found.leaf, found.share) if found else (SHADOW, "")
+            verdict = Verdict(leaf, SHADOW, verdict.module, share)
         elif skids and self._verdicts.ends_interrupt(index):
             # what the interrupt came upon is no caller of its handler
-            return Verdict(verdict.leaf, FUNCTION, verdict.module), verdict.leaf
+            return replace(verdict, method=FUNCTION), verdict
         if verdict.leaf not in self._generic:
-            return verdict, verdict.leaf
+            return verdict, verdict
         caller = self._first(callers, self._generic | _NO_CALLER)
         # work done from the idle loop is still work
-        return verdict, caller if caller not in ("", IDLE) else verdict.leaf
+        return verdict, caller if caller and caller.leaf != IDLE else verdict
 
-    def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> str:
-        """The leaf of the first caller that is in none of these leaves; "" for none."""
+    def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> Verdict | None:
+        """The verdict on the first caller that is in none of these leaves; None for none."""
         for index in callers:
-            leaf = self._verdicts.of(int(index)).leaf
-            if leaf not in beyond and not self._verdicts.shadowed(int(index)):
-                return leaf
-        return ""
+            verdict = self._verdicts.of(int(index))
+            if verdict.leaf not in beyond and not self._verdicts.shadowed(int(index)):
+                return verdict
+        return None
 
 
 class _Stacked:
@@ -116,9 +124,10 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     Returns:
         One row per row of each of `profiles`, in their order. Columns: trial (the place among `profiles`), event,
         quantity, cpu, second, comm, mode, symbol (as the kernel names it), ko, leaf, floor, module (the leaf, or the
-        profile's group of it), method, caller (the leaf that generic work is charged to; the leaf itself without call
-        chains), chain (index into the chains of its own profile, -1 without), own (its process is the benchmark's, or
-        a kernel thread that works for it), foreign (it is the work of others), samples, weight (in the event's unit).
+        profile's group or share of it), method, caller (the leaf that generic work is charged to; the leaf itself
+        without call chains), caller_module (as `module`, of the caller), chain (index into the chains of its own
+        profile, -1 without), own (its process is the benchmark's, or a kernel thread that works for it), foreign (it is
+        the work of others), samples, weight (in the event's unit).
     """
     stacked = _Stacked(profiles)
     trial = stacked.trial
@@ -146,14 +155,13 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
         (distinct % 2 == 1).tolist(),
         strict=True,
     )
-    fixed = {at: (Verdict(leaf, leaf), leaf, symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
+    fixed = {at: (Verdict(leaf, leaf), Verdict(leaf, leaf), symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
     judged = [
         fixed[at] if at in fixed else (*judge.judge(at, of, skids=skid), _name(table, at)) for at, of, skid in kinds
     ]
     process = stacked.numbered("process", [len(counts.comms) for counts in profiles])
     own = [flag for counts in profiles for flag in own_processes(counts)]
     floors = verdicts.rules.floors
-    groups = {leaf: group for group, leaves in verdicts.rules.profile.groups.items() for leaf in leaves}
 
     def spread(values: list[str]) -> pd.Categorical[str]:
         return _named(values, kind)
@@ -171,9 +179,10 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
             "ko": spread([verdict.module for verdict, _, _ in judged]),
             "leaf": spread([verdict.leaf for verdict, _, _ in judged]),
             "floor": spread([floors.get(verdict.leaf, OTHER) for verdict, _, _ in judged]),
-            "module": spread([groups.get(verdict.leaf, verdict.leaf) for verdict, _, _ in judged]),
+            "module": spread([verdicts.shown(verdict) for verdict, _, _ in judged]),
             "method": spread([verdict.method for verdict, _, _ in judged]),
-            "caller": spread([caller for _, caller, _ in judged]),
+            "caller": spread([caller.leaf for _, caller, _ in judged]),
+            "caller_module": spread([verdicts.shown(caller) for _, caller, _ in judged]),
             "chain": chain,
             "own": np.array(own, dtype=bool)[process],
             "foreign": stacked.foreign(profiles, verdicts),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from functools import cache, lru_cache
@@ -11,6 +12,7 @@ from functools import cache, lru_cache
 from offloadbench.model import Profile, Rule
 
 USER, GUEST, IDLE, WAKE, OTHER, SHADOW = "user", "guest", "idle", "wakeup_latency", "other", "irq_shadow"
+DRIVER = "driver"
 AT_REST = (IDLE, WAKE)
 """Leaves of the time in which a CPU ran no instruction; they are in no share."""
 
@@ -44,23 +46,28 @@ class Rules:
         """
         if self.idle_names(name):
             return IDLE
-        if self._in_function_folders(path):
-            leaf = self.by_function(name)
-            if leaf:
-                return leaf
         leaf = self._by_file(path) or self._helped(path)
+        # a module of drivers is all the driver's where it is loaded, so it is where it is linked in
+        if self._in_function_folders(path) and not (leaf == DRIVER and path.endswith(".ko")):
+            leaf = self.by_function(name) or leaf
         if not leaf and self._in_name_folders(path):
             leaf = self.by_function(name) or self.by_prefix(name)
         return leaf or OTHER
 
     def likeliest(self, name: str, paths: Sequence[str]) -> str:
-        """Which of several source files a function is most probably from.
+        """Which of several source files a function is most probably from; "" where most of them do not agree.
 
         What is linked into the kernel goes before modules, since those have symbols of their own; then the leaf that
         most of them are of; of equals the one whose rule says most of the path: a file that a rule names was split off
         from those that a rule for a whole folder holds.
         """
         leaves = [self.by_source(name, path) for path in paths]
+        if not paths:
+            return ""
+        # of modules, any may be the one that is linked in: no leaf is likelier for being named by a rule
+        if all(path.endswith(".ko") for path in paths):
+            (leaf, count), *_ = Counter(leaves).most_common(1)
+            return paths[leaves.index(leaf)] if count > len(paths) / 2 else ""
 
         def weight(at: int) -> tuple[bool, bool, int, int]:
             linked = not paths[at].endswith(".ko")

@@ -9,6 +9,7 @@ known functions tells, and switches the method off.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -17,6 +18,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from offloadbench.module_names import NONE, ModuleNames
 from offloadbench.names import NameTable, base_name, system_calls
 
 DEBUGINFO, TABLE, NEIGHBOURS, NOT_FOUND = "debuginfo", "table", "neighbours", ""
@@ -30,6 +32,12 @@ _REACH_BYTES, _LAST_REACH_BYTES = 1 << 20, 1 << 16
 _SCATTERED = frozenset({"bpf"})
 # labels of the linker, at the address of the first function of a section or of the one behind it
 _LABELS = ("text_start", "text_end", "_stext", "_etext", "_text")
+# how many symbols on each side are asked for a function of a module that is linked in
+_NEAR = 12
+# more modules than these have the same function where it is an inline one
+_FEW = 3
+# functions that a module must have near a place to be linked in there: one alone may be a copy of an inline function
+_WITNESSES = 3
 # fewer known functions with neighbours that agree say nothing about the order
 _ENOUGH = 200
 
@@ -61,12 +69,13 @@ class SymbolTable:
         kallsyms: the snapshot.
         names: table of known functions.
         sources: one source path per line of the snapshot, from this very kernel's debug information; "" without.
+        modules: functions of loadable modules, which this kernel may have linked in.
 
     Raises:
         ValueError: a line is not of that form.
     """
 
-    def __init__(self, kallsyms: str, names: NameTable, sources: str = "") -> None:
+    def __init__(self, kallsyms: str, names: NameTable, sources: str = "", modules: ModuleNames = NONE) -> None:
         lines = kallsyms.splitlines()
         rows = []
         for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
@@ -79,14 +88,15 @@ class SymbolTable:
         # of several symbols at one address the last is found: a function goes before the label of its section
         rows.sort(key=lambda row: not row[1].endswith(_LABELS))
         rows.sort(key=itemgetter(0))
-        addresses, raw_names, modules, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
+        addresses, raw_names, owners, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
         self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)
         self.raw_names = list(raw_names)
-        self._modules = list(modules)
+        self._modules = list(owners)
         self._exact = list(exact)
         self._ends = self._reach()
         self._base_names = [base_name(name) for name in raw_names]
         self._names = names
+        self.modules = modules
         self._link_order()
 
     def __len__(self) -> int:
@@ -175,13 +185,14 @@ class SymbolTable:
         if self._exact[index]:
             return Symbol(name, "", (self._exact[index],), DEBUGINFO)
         paths = self._paths(name)
-        if len(paths) == 1:
+        linked = any(not path.endswith(".ko") for path in paths)
+        if len(paths) == 1 and linked:
             return Symbol(name, "", paths, TABLE)
         around = self._around(index)
         if paths:
             here = [path for path in around if path in paths]
-            if not here and len(around) == 1:
-                # an inline function that one more file has its own copy of
+            if not here and (len(around) == 1 or (around and not linked)):
+                # an inline function that one more file has its own copy of, or no module's that is linked in here
                 return Symbol(name, "", around, NEIGHBOURS)
             return Symbol(name, "", tuple(here[:1]) or paths, TABLE)
         return Symbol(name, "", around, NEIGHBOURS) if around else Symbol(name, "", (), NOT_FOUND)
@@ -192,9 +203,23 @@ class SymbolTable:
         return Symbol(base_name(name), module, paths, TABLE if paths else NOT_FOUND)
 
     def _paths(self, name: str) -> tuple[str, ...]:
-        """Source files that use a name, by the table; of a system call, under whichever name it has there."""
+        """Source files that use a name, by the tables; of a system call, under whichever name it has there.
+
+        The .ko files of modules only where nothing that is always linked in uses it.
+        """
         known = self._names.by_name
-        return known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
+        paths = known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
+        linked = any(not path.endswith(".ko") for path in paths)
+        return paths if linked else self.module_paths(name)
+
+    def module_paths(self, name: str) -> tuple[str, ...]:
+        """The .ko files of loadable modules that have a function of this name."""
+        listed = [path for path in self._names.by_name.get(name, ()) if path.endswith(".ko")]
+        return tuple(dict.fromkeys([*listed, *self.modules.paths(name)]))
+
+    def names_of(self, module: str) -> list[str]:
+        """The functions of a loadable module, without what compilers append."""
+        return [name for name, owner in zip(self._base_names, self._modules, strict=True) if owner == module]
 
     def _around(self, index: int) -> tuple[str, ...]:
         """Files of the nearest known functions before and after; () where the order says nothing."""
@@ -206,7 +231,21 @@ class SymbolTable:
         before, after = int(self._before[index]), int(self._after[index])
         if before < 0 or after >= len(self):
             return ()
-        return tuple(dict.fromkeys(self._files[self._file_of[at]] for at in (before, after)))
+        return tuple(dict.fromkeys((self._nearest(index, before, -1), self._nearest(index, after, 1))))
+
+    def _nearest(self, index: int, known: int, step: int) -> str:
+        """The file of a known function, or of a module that functions which lie nearer are from."""
+        seen = Counter(self._paths(self._base_names[index]))
+        for at in range(index + step, known, step)[:_NEAR]:
+            if not self._modules[at] and ".cold" not in self.raw_names[at]:
+                paths = self._paths(self._base_names[at])
+                # an inline function is everybody's, and what is always linked in may well be here
+                if len(paths) <= _FEW and all(path.endswith(".ko") for path in paths):
+                    seen.update(paths)
+                    again = next((path for path in paths if seen[path] >= _WITNESSES), "")
+                    if again:
+                        return again
+        return self._files[int(self._file_of[known])]
 
 
 def _nearest_before(file_of: npt.NDArray[np.int64], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

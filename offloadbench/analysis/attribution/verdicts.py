@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
+from offloadbench.analysis.attribution.bound import UNBOUND, Bound
+from offloadbench.analysis.attribution.families import Families
+from offloadbench.analysis.attribution.parts import Parts
+from offloadbench.analysis.attribution.rules import DRIVER, GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
 from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
@@ -25,11 +28,13 @@ class Verdict:
     Attributes:
         method: one of METHODS.
         module: the loadable module, "" for the kernel itself.
+        share: what it is shown under where the profile splits its leaf.
     """
 
     leaf: str
     method: str
     module: str = ""
+    share: str = ""
 
 
 class Verdicts:
@@ -37,9 +42,17 @@ class Verdicts:
 
     Args:
         ko_paths: loadable module -> path of its .ko on the machine that made the run.
+        bound: what drives the NIC under test.
     """
 
-    def __init__(self, symbols: SymbolTable, rules: Rules, names: NameTable, ko_paths: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        rules: Rules,
+        names: NameTable,
+        ko_paths: Mapping[str, str],
+        bound: Bound = UNBOUND,
+    ) -> None:
         self.symbols = symbols
         self.rules = rules
         self._ko_paths = dict(names.modules) | {
@@ -47,7 +60,17 @@ class Verdicts:
             for name, path in ko_paths.items()
             if (inside := _inside_tree(path)) or name not in names.modules
         }
+        self._bound = bound
+        # a profile of somebody's own may have no such leaf
+        self._has_driver = DRIVER in rules.floors
+        self._parts = Parts(rules.profile)
+        self._families = Families(symbols, rules, names, symbols.modules)
+        self._groups = {leaf: group for group, leaves in rules.profile.groups.items() for leaf in leaves}
         self._known: dict[int, Verdict] = {}
+
+    def shown(self, verdict: Verdict) -> str:
+        """What a verdict is shown under: its share of a leaf that is split, or the profile's group of its leaf."""
+        return verdict.share or self._groups.get(verdict.leaf, verdict.leaf)
 
     def of(self, index: int) -> Verdict:
         """The verdict on a symbol, whatever kind of event sampled it."""
@@ -68,25 +91,50 @@ class Verdicts:
 
     def judge(self, symbol: Symbol) -> Verdict:
         """The verdict on a symbol that need not be in the table."""
+        verdict, module, paths = self._place(symbol)
+        if not self._parts.needed or verdict.method == IDLE:
+            return verdict
+        leaf = self._parts.leaf(symbol.name, module, paths) or verdict.leaf
+        return replace(verdict, leaf=leaf, share=self._parts.share(leaf, module, paths[:1]))
+
+    def _of_module(self, module: str, ko_path: str) -> str:
+        """The leaf of a loadable module; "" where nothing knows it."""
+        named = self.rules.by_module(module, "")
+        if named:
+            return named
+        if module in self._bound.modules and self._has_driver:
+            return DRIVER
+        return self.rules.by_module(module, ko_path) if ko_path else self._families.module_leaf(module)
+
+    def _place(self, symbol: Symbol) -> tuple[Verdict, str, tuple[str, ...]]:
+        """The verdict but for parts and shares; the module and the files that it may be from, the likeliest first."""
         rules = self.rules
         if rules.idle_names(symbol.name):
-            return Verdict(IDLE, IDLE, symbol.module)
+            return Verdict(IDLE, IDLE, symbol.module), "", ()
         if symbol.module:
-            leaf = rules.by_module(symbol.module, self._ko_paths.get(symbol.module, ""))
+            path = self._ko_paths.get(symbol.module) or self.symbols.modules.ko_path(symbol.module)
+            leaf = self._of_module(symbol.module, path)
             if leaf:
-                return Verdict(leaf, MODULE, symbol.module)
-        leaves = list(dict.fromkeys(rules.by_source(symbol.name, path) for path in symbol.paths))
-        if leaves and symbol.method != NEIGHBOURS:
-            path = rules.likeliest(symbol.name, symbol.paths)
-            method = HELPER if rules.is_helper(symbol.name, path) else symbol.method
-            return Verdict(rules.by_source(symbol.name, path), method)
+                return Verdict(leaf, MODULE, symbol.module), symbol.module, (path,)
+        known = symbol.paths if symbol.method != NEIGHBOURS else ()
+        likeliest = rules.likeliest(symbol.name, known)
+        family = None if symbol.module else self._bound.built_in(symbol.name, [likeliest] if likeliest else known)
+        if family and self._has_driver:
+            return Verdict(DRIVER, symbol.method if known else PREFIX), next(iter(family.modules), ""), known
+        if likeliest:
+            method = HELPER if rules.is_helper(symbol.name, likeliest) else symbol.method
+            return Verdict(rules.by_source(symbol.name, likeliest), method), "", (likeliest, *known)
         by_function = rules.by_function(symbol.name)
+        leaves = {rules.by_source(symbol.name, path) for path in symbol.paths} if not known else set()
         if len(leaves) == 1:
-            return Verdict(leaves[0], FUNCTION if leaves[0] == by_function else NEIGHBOURS)
+            (leaf,) = leaves
+            return Verdict(leaf, FUNCTION if leaf == by_function else NEIGHBOURS), "", symbol.paths
         if by_function:
-            return Verdict(by_function, FUNCTION, symbol.module)
-        leaf = rules.by_prefix(symbol.name)
-        return Verdict(leaf, PREFIX, symbol.module) if leaf else Verdict(OTHER, OTHER, symbol.module)
+            return Verdict(by_function, FUNCTION, symbol.module), symbol.module, ()
+        leaf, path = self._families.like(symbol.name)
+        leaf = leaf or rules.by_prefix(symbol.name)
+        verdict = Verdict(leaf, PREFIX, symbol.module) if leaf else Verdict(OTHER, OTHER, symbol.module)
+        return verdict, symbol.module, (path,)
 
 
 def _inside_tree(ko_path: str) -> str:
