@@ -224,3 +224,20 @@ def test_a_leaf_that_no_profile_splits_is_refused(command_line: CommandLine, mon
     monkeypatch.setattr("sys.stdin", io.StringIO("veth_xmit\n"))
     finished = command_line("modules", "--split", "driver", "-")
     assert (finished.code, finished.out) == (0, "veth_xmit\tdriver_virtual\ttable\n")
+
+
+def test_a_snapshot_of_the_sampled_symbols_alone_does_not_hide_a_driver(profile: Profile) -> None:
+    names = NameTable({"net/socket.c": frozenset({f"sock_{at}" for at in range(600)})}, ())
+    rows = [(f"sock_{at}", "") for at in range(600)]
+    verdicts = _verdicts(profile, [*rows[:300], ("acme_q_1", ""), *rows[300:500], ("get_it", ""), *rows[500:]], names)
+    assert verdicts.symbols.neighbours_trusted
+    assert [verdicts.of(at).leaf for at in (300, 501)] == ["driver", "socket"]
+
+
+def test_functions_that_lie_together_are_of_the_module_that_they_have_in_common(profile: Profile) -> None:
+    names = NameTable({"net/socket.c": frozenset({f"sock_{at}" for at in range(600)})}, ())
+    rows = [(f"sock_{at}", "") for at in range(600)]
+    linked = [(name, "") for name in ("snd_play", "twin", "snd_stop", "get_it")]
+    verdicts = _verdicts(profile, [*rows, *linked, ("acme_open", ""), ("twin", ""), ("acme_poll", ""), ("get_it", ""),
+                                   ("acme_xmit", ""), *rows[:1]], names)  # fmt: skip
+    assert [verdicts.of(at).leaf for at in range(600, 609)] == ["other"] * 4 + ["driver"] * 5

@@ -10,7 +10,7 @@ from offloadbench.analysis.attribution.bound import UNBOUND, Bound
 from offloadbench.analysis.attribution.families import Families
 from offloadbench.analysis.attribution.parts import Parts
 from offloadbench.analysis.attribution.rules import DRIVER, GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
-from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, Symbol, SymbolTable
+from offloadbench.analysis.attribution.symbols import NEIGHBOURS, NOT_FOUND, TABLE, Symbol, SymbolTable
 from offloadbench.names import NameTable
 
 # folders at the top of the kernel tree that hold modules
@@ -106,6 +106,16 @@ class Verdicts:
             return DRIVER
         return self.rules.by_module(module, ko_path) if ko_path else self._families.module_leaf(module)
 
+    def _unmistakable(self, name: str) -> tuple[str, ...]:
+        """The .ko files that have a function of this name, where all that begins like it is of their leaf too.
+
+        Then it is theirs wherever it lies: snapshots that keep but the symbols that were sampled have no order.
+        """
+        paths = self.symbols.module_paths(name)
+        path = self.rules.likeliest(name, paths)
+        agrees = bool(path) and self._families.like(name)[0] == self.rules.by_source(name, path)
+        return paths if agrees else ()
+
     def _place(self, symbol: Symbol) -> tuple[Verdict, str, tuple[str, ...]]:
         """The verdict but for parts and shares; the module and the files that it may be from, the likeliest first."""
         rules = self.rules
@@ -116,13 +126,14 @@ class Verdicts:
             leaf = self._of_module(symbol.module, path)
             if leaf:
                 return Verdict(leaf, MODULE, symbol.module), symbol.module, (path,)
-        known = symbol.paths if symbol.method != NEIGHBOURS else ()
+        known = symbol.paths if symbol.method != NEIGHBOURS else self._unmistakable(symbol.name)
+        method = TABLE if symbol.method == NEIGHBOURS else symbol.method
         likeliest = rules.likeliest(symbol.name, known)
         family = None if symbol.module else self._bound.built_in(symbol.name, [likeliest] if likeliest else known)
         if family and self._has_driver:
-            return Verdict(DRIVER, symbol.method if known else PREFIX), next(iter(family.modules), ""), known
+            return Verdict(DRIVER, method if known else PREFIX), next(iter(family.modules), ""), known
         if likeliest:
-            method = HELPER if rules.is_helper(symbol.name, likeliest) else symbol.method
+            method = HELPER if rules.is_helper(symbol.name, likeliest) else method
             return Verdict(rules.by_source(symbol.name, likeliest), method), "", (likeliest, *known)
         by_function = rules.by_function(symbol.name)
         leaves = {rules.by_source(symbol.name, path) for path in symbol.paths} if not known else set()
