@@ -85,7 +85,7 @@ def module_label(module: str) -> str:
         "mem": "memory management",
         "netdev": "net device core",
         "driver": "NIC driver",
-        "driver_nic": "NIC driver (split)",
+        "driver_nic": "NIC drivers",
         "driver_tunnel": "tunnels: VXLAN, Geneve, WireGuard",
         "driver_stack": "bond, team, VLAN, bridge",
         "driver_virtual": "virtual devices: veth, tun, vhost",

@@ -145,11 +145,23 @@ class Pictures:
         )
 
     def modules(self) -> list[Plot]:
-        """E2, by module."""
-        return [
-            self._stacked(bench, rows, None, "cost by module", self._caption(rows))
-            for bench, rows in _benches(self._modules)
-        ]
+        """E2, by module; and what the profile takes apart or splits, alone and whole."""
+        plots = []
+        for bench, rows in _benches(self._modules):
+            plots.append(self._stacked(bench, rows, None, "cost by module", self._caption(rows)))
+            apart = rows[rows["module"].isin(self._apart())]
+            if apart["module"].nunique() > 1:
+                caption = f"of the same cost what profile {self._profile.name} takes apart, every part of it."
+                plots.append(self._stacked(bench, apart, None, "cost of what is taken apart", caption, top=len(apart)))
+        return plots
+
+    def _apart(self) -> set[str]:
+        """What parts of leaves, and leaves that are split, are shown under, and what no part takes of their floors."""
+        profile = self._profile
+        parts = {part.leaf for part in profile.parts}
+        shares = {share.name for leaf in profile.split for share in profile.splits[leaf]}
+        floors = {leaf.floor for leaf in profile.leaves if leaf.name in parts}
+        return parts | shares | ({leaf.name for leaf in profile.leaves if leaf.floor in floors} if parts else set())
 
     def _caption(self, rows: pd.DataFrame) -> str:
         several = rows["module"].nunique() > module_bars.TOP
@@ -181,7 +193,14 @@ class Pictures:
         ]
 
     def _stacked(
-        self, bench: tuple[str, str], rows: pd.DataFrame, floors: dict[str, str] | None, what: str, caption: str
+        self,
+        bench: tuple[str, str],
+        rows: pd.DataFrame,
+        floors: dict[str, str] | None,
+        what: str,
+        caption: str,
+        *,
+        top: int = module_bars.TOP,
     ) -> Plot:
         nic, workload = bench
         cases = self._results.cases
@@ -190,7 +209,7 @@ class Pictures:
             f"{case} {figure(float(totals[case]))}" for case in cases if case in totals
         )
         return self._plot(
-            partial(draw_modules, rows, cases, floors=floors),
+            partial(draw_modules, rows, cases, floors=floors, top=top),
             label,
             f"{nic}, {workload}: {caption}",
         )

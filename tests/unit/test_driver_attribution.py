@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from offloadbench import catalog, module_names
-from offloadbench.analysis import module_tables
+from offloadbench.analysis import module_tables, results
 from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts, verdicts_for
 from offloadbench.analysis.attribution.bound import Bound, bound_to
 from offloadbench.errors import UsageError
@@ -19,6 +19,8 @@ from offloadbench.model import LowerDevice, Nic, Profile, Run
 from offloadbench.module_names import ModuleNames
 from offloadbench.names import NameTable
 from offloadbench.packed import pack_text
+from offloadbench.report.pictures import Pictures
+from offloadbench.report.plots import style
 from tests.conftest import CommandLine
 from tests.unit.builders import CLOCK, load, profile_counts, run, samples, trial
 
@@ -241,3 +243,24 @@ def test_functions_that_lie_together_are_of_the_module_that_they_have_in_common(
     verdicts = _verdicts(profile, [*rows, *linked, ("acme_open", ""), ("twin", ""), ("acme_poll", ""), ("get_it", ""),
                                    ("acme_xmit", ""), *rows[:1]], names)  # fmt: skip
     assert [verdicts.of(at).leaf for at in range(600, 609)] == ["other"] * 4 + ["driver"] * 5
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"),
+    [
+        (catalog.profile("mlx5"), ["mlx5_rx", "mlx5_xmit", "mlx5_doorbell", "mlx5_tx_completion", "NIC driver"]),
+        (SPLIT, ["NIC drivers", "tunnels", "veth, tun, vhost", "bond, team, VLAN, bridge"]),
+    ],
+    ids=["mlx5", "split"],
+)
+def test_what_is_taken_apart_is_drawn_alone_with_every_part(sample_run: Run, chosen: Profile, parts: list[str]) -> None:
+    found = _profiled(sample_run, ROWS)
+    whole, apart = Pictures(results.gather([found], chosen), chosen).modules()
+    plain = Pictures(results.gather([found], LINUX), LINUX).modules()
+    assert len(plain) == 1
+    assert "takes apart, every part of it" in apart.caption
+    with style.drawing():
+        drawn, of_all = str(apart.wide), str(whole.wide)
+    assert all(part in drawn for part in parts)
+    assert "other modules" not in drawn
+    assert "other modules" in of_all or len(parts) < 5

@@ -125,7 +125,9 @@ class Verdicts:
             path = self._ko_paths.get(symbol.module) or self.symbols.modules.ko_path(symbol.module)
             leaf = self._of_module(symbol.module, path)
             if leaf:
-                return Verdict(leaf, MODULE, symbol.module), symbol.module, (path,)
+                # one from nowhere is taken apart as the modules of the tree that have the same function
+                paths = (path,) if path else self.symbols.module_paths(symbol.name)
+                return Verdict(leaf, MODULE, symbol.module), symbol.module, paths
         known = symbol.paths if symbol.method != NEIGHBOURS else self._unmistakable(symbol.name)
         method = TABLE if symbol.method == NEIGHBOURS else symbol.method
         likeliest = rules.likeliest(symbol.name, known)

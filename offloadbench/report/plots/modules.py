@@ -35,15 +35,15 @@ class _Stack:
     labels: dict[str, str]
 
 
-def top_modules(modules: pd.DataFrame) -> list[str]:
-    """The five biggest, by their sum over the cases, in both views where there are two."""
+def top_modules(modules: pd.DataFrame, count: int = TOP) -> list[str]:
+    """The biggest, by their sum over the cases, in both views where there are two."""
     totals = modules.groupby("module")[[_OWN, _CALLERS]].sum().sum(axis=1).sort_values(ascending=False, kind="stable")
-    top = [str(name) for name in totals.index[:TOP]]
+    top = [str(name) for name in totals.index[:count]]
     return sorted(top, key=lambda name: name in _LAST)
 
 
-def _by_module(modules: pd.DataFrame, column: str) -> _Stack:
-    top = top_modules(modules)
+def _by_module(modules: pd.DataFrame, column: str, count: int) -> _Stack:
+    top = top_modules(modules, count)
     part = modules["module"].where(modules["module"].isin(top), REST)
     values = modules.assign(part=part).pivot_table(
         index="case", columns="part", values=column, aggfunc="sum", fill_value=0.0
@@ -88,7 +88,12 @@ def has_callers(modules: pd.DataFrame) -> bool:
 
 
 def modules(
-    table: pd.DataFrame, cases: Sequence[str], *, floors: Mapping[str, str] | None = None, narrow: bool = False
+    table: pd.DataFrame,
+    cases: Sequence[str],
+    *,
+    floors: Mapping[str, str] | None = None,
+    top: int = TOP,
+    narrow: bool = False,
 ) -> Figure:
     """One bar per case; where call chains were recorded, beside it one with generic work charged to its callers.
 
@@ -96,14 +101,15 @@ def modules(
         table: of one nic and workload: columns case, module, floor, quantity, value_per_byte, caller_value_per_byte.
         cases: names in ladder order, top to bottom.
         floors: floor -> its words; given, the bars are made of floors instead of modules, and there is one view.
+        top: how many modules are drawn by themselves.
         narrow: for a narrow page.
     """
     if floors is not None:
         stacks = [("", _by_floor(table, floors))]
     elif has_callers(table):
-        stacks = [(title, _by_module(table, column)) for column, title in VIEWS.items()]
+        stacks = [(title, _by_module(table, column, top)) for column, title in VIEWS.items()]
     else:
-        stacks = [("", _by_module(table, _OWN))]
+        stacks = [("", _by_module(table, _OWN, top))]
     labels = {name: (stack.colours[name], label) for _, stack in stacks for name, label in stack.labels.items()}
     width = style.NARROW_PX if narrow else style.WIDE_PX
     columns = style.legend_columns([label for _, label in labels.values()], narrow=narrow)

@@ -61,6 +61,14 @@ _MODULES = {
     "perf_trace": "#bb9988",
     "idle": "#d0c9bd",
 }
+# of a driver that is taken apart, by what its parts do: shades of the driver's own colour
+_PARTS = {
+    "_rx": "#f7e89a",
+    "_xmit": "#e3b505",
+    "_tx_completion": "#b08900",
+    "_doorbell": "#7a5c00",
+    "_events": "#d9c77a",
+}
 _SPARE = ("#997700", "#ee99aa", "#004488", "#bbcc33", "#ee8866", "#aaaa00", "#225522", "#663333")
 _FLOORS = {"transport": "#0072b2", "netdev": "#56b4e9", "driver": "#f0e442", "other": "#8d99a6"}
 # the origin article's names for the floors, as profiles/article-2005.toml groups them
@@ -252,7 +260,8 @@ def _spare(name: str) -> str:
 
 def module_colour(module: str) -> str:
     """The module's colour; names that no shipped profile knows get one that stays theirs."""
-    return _MODULES.get(module) or _ARTICLE.get(module) or _spare(module)
+    part = next((colour for ending, colour in _PARTS.items() if module.endswith(ending)), "")
+    return _MODULES.get(module) or _ARTICLE.get(module) or part or _spare(module)
 
 
 def confidence_colour(name: str) -> str:
