@@ -111,6 +111,8 @@ def _check(run: Run, trial: Trial) -> None:
             problems.append(f"counters are missing: {', '.join(sorted(missing))}")
     if trial.profile is not None and trial.profile.rows and not trial.profile.events:
         problems.append("a profile without events")
+    if trial.foreign is not None and not 0 <= trial.foreign.ratio <= 1:
+        problems.append(f"other processes used {trial.foreign.ratio} of the CPUs")
     if problems:
         raise msgspec.ValidationError(f"trial {trial.repeat} {trial.workload} {trial.case}: {'; '.join(problems)}")
 

@@ -8,13 +8,13 @@ counts for own work the softirqs on top of the own processes, which ticks do not
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from offloadbench import catalog
 from offloadbench.analysis.attribution import foreign_rows, names_server, verdicts_for
-from offloadbench.model import Run, Trial
+from offloadbench.model import ForeignUse, Profile, Run, Trial
 from offloadbench.packed import unpack_profile
 
 # share of all sampled time, idle included, from which a stray process is worth a warning
@@ -29,44 +29,32 @@ _NAMED = 3
 _TICK_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """What processes of others took of the measured CPUs.
+UNKNOWN = ForeignUse(ratio=math.nan, by_process={}, profiled=False)
 
-    Attributes:
-        ratio: of the CPUs' time, idle included; a lower bound where there is no profile. NaN where it is not known.
-        by_process: name -> ratio, the largest first. Without a profile only an upper bound: others may have run on
-            other CPUs too.
-        profiled: whether samples tell.
+
+def foreign(run: Run, trial: Trial) -> ForeignUse:
+    """What others took in a trial: as recorded, or derived from its profile, or else from the kernel's accounts.
+
+    Returns:
+        A ratio of NaN where nothing tells.
     """
-
-    ratio: float
-    by_process: dict[str, float]
-    profiled: bool
-
-    @property
-    def noted(self) -> bool:
-        """Whether it is worth a warning."""
-        return self.ratio > NOTED_RATIO
+    return trial.foreign or derived(run, trial)
 
 
-UNKNOWN = Foreign(math.nan, {}, profiled=False)
-
-
-def foreign(run: Run, trial: Trial) -> Foreign:
-    """What others took in a trial, by its profile or else by the kernel's accounts."""
+def derived(run: Run, trial: Trial) -> ForeignUse:
+    """What others took in a trial, whatever is recorded of it."""
     if trial.profile is not None and trial.profile.samples:
         return _by_samples(run, trial)
     return _by_accounts(run, trial)
 
 
-def _by_samples(run: Run, trial: Trial) -> Foreign:
+def _by_samples(run: Run, trial: Trial) -> ForeignUse:
     counts = trial.profile
     assert counts is not None
     if not names_server(counts):
         return UNKNOWN
     columns = unpack_profile(counts)
-    rows = foreign_rows(counts, verdicts_for(run, catalog.profile(_PROFILE)), columns)
+    rows = foreign_rows(counts, verdicts_for(run, _linux()), columns)
     samples = columns["count"].astype(np.int64)
     sums = np.bincount(columns["process"][rows].astype(np.int64), samples[rows], minlength=len(counts.comms))
     total = float(samples.sum())
@@ -74,10 +62,15 @@ def _by_samples(run: Run, trial: Trial) -> Foreign:
     for comm, taken in zip(counts.comms, sums.tolist(), strict=True):
         if taken:
             found[comm] = found.get(comm, 0.0) + taken / total
-    return Foreign(sum(found.values()), _sorted(found), profiled=True)
+    return ForeignUse(ratio=min(sum(found.values()), 1.0), by_process=_sorted(found), profiled=True)
 
 
-def _by_accounts(run: Run, trial: Trial) -> Foreign:
+@cache
+def _linux() -> Profile:
+    return catalog.profile(_PROFILE)
+
+
+def _by_accounts(run: Run, trial: Trial) -> ForeignUse:
     use, samples = trial.cpu_use, trial.samples
     if use is None or samples is None or not samples.t_s or use.interval_s <= 0:
         return UNKNOWN
@@ -88,17 +81,22 @@ def _by_accounts(run: Run, trial: Trial) -> Foreign:
     # ticks are samples: two standard deviations of a share are left to chance
     noise = 2 * math.sqrt(min(ticked, 1.0) * max(0.0, 1 - ticked) * _TICK_S / available_s)
     others = {name: seconds / (use.interval_s * cpus) for name, seconds in use.others_s.items()}
-    return Foreign(max(0.0, ticked - own - noise), _sorted(others), profiled=False)
+    return ForeignUse(ratio=min(max(0.0, ticked - own - noise), 1.0), by_process=_sorted(others), profiled=False)
 
 
 def _sorted(shares: dict[str, float]) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
+def noted(found: ForeignUse) -> bool:
+    """Whether it is worth a warning."""
+    return found.ratio > NOTED_RATIO
+
+
 def warnings(run: Run, trial: Trial) -> list[str]:
     """One sentence when processes of others took CPU time on the measured CPUs."""
     found = foreign(run, trial)
-    if not found.noted:
+    if not noted(found):
         return []
     most = list(found.by_process.items())[:_NAMED]
     if found.profiled:

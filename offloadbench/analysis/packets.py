@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.initcwnd.ignored import Ignored
 from offloadbench.analysis.initcwnd.packet import SYN, segment
 from offloadbench.model import PacketTrace
 from offloadbench.packed import pack_columns, unpack_columns
@@ -55,7 +56,7 @@ def read(path: Path, port: int, opened_ns: int, window_s: float) -> PacketTrace 
     """
     rows: dict[bytes, list[tuple[int, int, int, int, int]]] = {}
     first: dict[bytes, int] = {}
-    notes: Counter[str] = Counter()
+    notes: Counter[Ignored] = Counter()
     end_ns = opened_ns + int(window_s * 1e9)
     left_out = 0
     with path.open("rb") as stream:

@@ -79,8 +79,9 @@ def change(a: Runs, b: Runs, *, others: Runs = (), known: Known | None = None, l
     if pool is None:
         return welch(a[0], b[0], log=log)
     sides = [np.array([run.mean() for run in group]) for group in groups[:2]]
-    trial_variance = _trial_variance(groups)
-    variance = sum(_of_mean(group, pool, trial_variance) for group in groups[:2])
+    trial_variance, trial_degrees = inside([run for group in groups for run in group])
+    # with one trial a run all of the scatter is that of the runs' means
+    variance = sum(_of_mean(group, pool, trial_variance if trial_degrees else 0.0) for group in groups[:2])
     centres = [math.exp(side.mean()) if log else float(side.mean()) for side in sides]
     moved = float(sides[1].mean() - sides[0].mean())
     error = math.sqrt(variance)
@@ -116,7 +117,9 @@ def _pool(groups: Sequence[Sequence[Values]], known: Known | None) -> _Pool | No
     if known is None:
         return seen
     given = known.deviation**2
-    floor, floor_degrees = _floor(groups)
+    runs = [run for group in groups for run in group]
+    trial_variance, floor_degrees = inside(runs)
+    floor = given_by_trials(runs, trial_variance)
     if seen is not None:
         if student_t.above_f(seen.variance / given, seen.degrees, known.degrees) < _CONTRADICTED_P:
             note = f"these runs scatter by {_percent(seen.variance)}, more than the {_percent(given)} given: not used"
@@ -133,24 +136,22 @@ def _percent(variance: float) -> str:
     return f"{100 * math.sqrt(variance):.2g} %"
 
 
-def _floor(groups: Sequence[Sequence[Values]]) -> tuple[float, int]:
-    """The variance that the trials alone give the mean of a run, and its degrees of freedom."""
-    runs = [run for group in groups for run in group]
+def inside(runs: Sequence[Values]) -> tuple[float, int]:
+    """The variance of trials inside their runs, pooled, and its degrees of freedom; NaN and 0 where no run has two."""
     degrees = sum(len(run) - 1 for run in runs)
-    return _trial_variance(groups) * float(np.mean([1 / len(run) for run in runs])), degrees
-
-
-def _trial_variance(groups: Sequence[Sequence[Values]]) -> float:
-    """The variance of trials inside their runs, pooled; 0 where every run has one trial."""
-    runs = [run for group in groups for run in group if len(run) > 1]
     squares = sum(float(((run - run.mean()) ** 2).sum()) for run in runs)
-    return squares / sum(len(run) - 1 for run in runs) if runs else 0.0
+    return (squares / degrees if degrees else math.nan), degrees
+
+
+def given_by_trials(runs: Sequence[Values], trial_variance: float) -> float:
+    """The variance that the scatter of trials alone gives the unweighted mean of a run."""
+    return trial_variance * float(np.mean([1 / len(run) for run in runs]))
 
 
 def _of_mean(group: Sequence[Values], pool: _Pool, trial_variance: float) -> float:
     """The variance of the mean over the runs of a side, which may have more or fewer trials than those of the pool."""
-    inverse = float(np.mean([1 / len(run) for run in group]))
+    of_trials = given_by_trials(group, trial_variance)
     adjusted = pool.variance
     if not math.isnan(pool.inverse_trials):
-        adjusted += trial_variance * (inverse - pool.inverse_trials)
-    return max(adjusted, min(pool.variance, trial_variance * inverse)) / len(group)
+        adjusted += of_trials - trial_variance * pool.inverse_trials
+    return max(adjusted, min(pool.variance, of_trials)) / len(group)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offloadbench.analysis import compatibility
+from offloadbench.analysis import compatibility, run_means
 from offloadbench.analysis.observations import HEADLINES, observations, values
 from offloadbench.analysis.statistics import ALPHA
 from offloadbench.errors import RunFileError, StatisticError
@@ -80,11 +80,8 @@ def components(runs: Sequence[Sequence[float]]) -> Scatter:
         raise StatisticError("a run has no trial, or one whose figure has no logarithm", "leave that run out")
     logs = [np.log(side) for side in sides]
     count, trials = len(logs), sum(len(side) for side in logs)
-    trial_degrees = trials - count
-    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in logs)
-    within = squares / trial_degrees if trial_degrees else math.nan
-    # variance that trials alone give the unweighted run means
-    expected = within * float(np.mean([1 / len(side) for side in logs]))
+    within, trial_degrees = run_means.inside(logs)
+    expected = run_means.given_by_trials(logs, within)
     found = float(np.var([side.mean() for side in logs], ddof=1)) if count > 1 else math.nan
     low, high = _chi_square(found, count - 1)
     run_low, run_high = _beyond(found, count - 1, expected, trial_degrees)

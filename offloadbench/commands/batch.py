@@ -27,11 +27,12 @@ def main(arguments: argparse.Namespace) -> int:
 
     if not arguments.plan and not (arguments.resume and arguments.output):
         raise UsageError("a plan is needed", "offloadbench batch plan.toml, or --resume --output FOLDER")
-    wanted = batch_plan.read(arguments.plan) if arguments.plan else None
+    wanted, seed = batch_plan.read(arguments.plan) if arguments.plan else (None, None)
     folder = arguments.output or Path(arguments.plan.stem)
     code = sweeping.measure(
         wanted,
         folder,
+        seed=seed,
         resume=arguments.resume,
         dry_run=arguments.dry_run,
         again=f"offloadbench batch --resume --output {shlex.quote(str(folder))}",

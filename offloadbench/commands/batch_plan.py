@@ -26,15 +26,15 @@ _CABLE_KEYS = ("line_rate", "rtt", "loss", "queue")
 _KEYS = tuple(field.name for field in msgspec.structs.fields(BatchPlan))
 
 
-def read(path: Path) -> Sweep:
-    """The sweep that the plan describes.
+def read(path: Path) -> tuple[Sweep, int | None]:
+    """The sweep that the plan describes, and the seed that it names, if it names one.
 
     Raises:
         UsageError: the plan cannot be read, or a key or a value in it is wrong.
     """
     plan = _decode(path)
     try:
-        return _sweep(plan)
+        return _sweep(plan), plan.seed
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", error.hint) from error
 

@@ -193,7 +193,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     gates = [gate.parse(text) for text in arguments.fail_on]
     if gates and arguments.by == "module":
-        raise UsageError("--fail-on bounds metrics of trials, not of modules", "use --by case or --by workload")
+        raise UsageError("--fail-on bounds metrics of trials, not of modules", "leave --by module out")
     if arguments.within and len(arguments.files) > 1 and arguments.format not in ("table", "markdown"):
         raise UsageError(f"--format {arguments.format} holds one comparison", "give --within one file at a time")
     profile = catalog.profile(arguments.profile)

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offloadbench.commands import cable
 from offloadbench.errors import OK, OffloadbenchError, UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from offloadbench.model import WireDirection
 
 _DEFAULT_NAME = "default"
+_DEFAULT_SEED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="build a bench and leave it standing")
     cable.add_arguments(up)
-    up.add_argument("--seed", metavar="N", type=int, default=1, help="of the random losses (default: 1)")
+    up.add_argument("--seed", metavar="N", type=int, help=f"of the random losses (default: {_DEFAULT_SEED})")
     run = actions.add_parser("exec", help="run a command on one end, on that end's CPUs; its exit code is ours")
     status = actions.add_parser("status", help="say which benches stand, and what their cables carried and dropped")
     down = actions.add_parser("down", help="take a bench down, with all that still runs on it")
@@ -40,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
     from offloadbench.engine import bench
 
     if arguments.action == "up":
-        print("\n".join(_description(bench.up(arguments.name, {**cable.settings(arguments), "seed": arguments.seed}))))
+        print("\n".join(_description(bench.up(arguments.name, _settings(arguments)))))
     elif arguments.action == "exec":
         _exec(arguments)
     elif arguments.action == "down":
@@ -49,6 +50,13 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         return _status([arguments.name] if arguments.name else bench.names())
     return OK
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    found = cable.settings(arguments)
+    if arguments.seed is not None and not found["loss_ratio"]:
+        raise UsageError("--seed draws which segments are lost, and none is", "add --loss, or leave --seed out")
+    return {**found, "seed": _DEFAULT_SEED if arguments.seed is None else arguments.seed}
 
 
 def _description(bench: Bench) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import probe_live
+from offloadbench.commands import endings, probe_live
 from offloadbench.commands.typed import refuse_others
 from offloadbench.errors import OK, UsageError
 
@@ -25,15 +25,19 @@ _LIVE = (
     "server", "repeats", "output", "force", "rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics",
     "response",
 )  # fmt: skip
-_SOCKET = ("tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle")
+_SOCKET = (
+    "tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle", "fin", "route_rtt",
+    "tso_win_divisor", "no_metrics_save",
+)  # fmt: skip
 # source -> what may be said beside it
 _OPTIONS = {
     "nic": {"format", "initcwnd", "window", "sndbuf", *_LIVE},
     "pcap": {"format", "initcwnd"},
     "vectors": {"format"},
     "model": {"format", "initcwnd", "window", "sndbuf", *_SOCKET},
-    "explain": set[str](),
+    "explain": {"output"},
 }
+_PAGES = (".html", ".htm")
 _MODEL_WINDOW_BYTES, _MODEL_SNDBUF_BYTES = 65535, 16384
 
 
@@ -55,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--vectors", metavar="FILE", type=Path, help="predict every vector of a JSON file, a line each")
     source.add_argument("--model", metavar="KERNEL", help="predict one flight: 2.6.18, 2.6.18-el5 or 2.6.18-274.el5")
     source.add_argument(
-        "--explain", action="store_true", help="tell how TSO and initcwnd interact, and how sure that is"
+        "--explain",
+        action="store_true",
+        help="how TSO and initcwnd interact, and what real kernels did; with --output FILE.html as a page",
     )
     initcwnd.add_argument("--format", choices=("text", "json"), default="text", help="json: an object a line")
     initcwnd.add_argument(
@@ -75,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cached-rtt", metavar="MS", type=float, default=0.0, help="in the route's metrics; default: none"
     )
     model.add_argument(
-        "--window", metavar="BYTES", type=_positive, help="the client's; default: 65535, live twice what is expected"
+        "--window",
+        metavar="BYTES",
+        type=_positive,
+        help="the client's; default: 65535, live twice what is expected, if that is more",
     )
     model.add_argument(
         "--sndbuf", metavar="BYTES", type=_positive, help="default: 16384; live: the kernel's own, else SO_SNDBUF"
@@ -84,6 +93,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--writes", metavar="LIST", type=_sizes, default=[100_000], help="100000 (default), or 2x7240,500"
     )
     model.add_argument("--nodelay", action="store_true", help="TCP_NODELAY")
+    model.add_argument("--fin", action="store_true", help="the application closes after the last write")
+    model.add_argument("--route-rtt", metavar="MS", type=float, default=0.0, help="rtt of the route; default: none")
+    model.add_argument("--no-metrics-save", action="store_true", help="tcp_no_metrics_save 1: connections leave no RTT")
+    model.add_argument("--tso-win-divisor", metavar="N", type=_count, default=3, help="tcp_tso_win_divisor; default: 3")
     model.add_argument("--cwnd-before", metavar="N", type=_positive, help="an old connection with this cwnd ...")
     model.add_argument("--idle", metavar="S", type=float, help="... that was silent for so long")
     probe_live.add_arguments(initcwnd)
@@ -92,6 +105,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
@@ -115,9 +134,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.nic is not None:
         return probe_live.main(arguments, arguments.initcwnd)
     if arguments.explain:
-        from offloadbench.analysis.initcwnd.story import EXPLANATION
-
-        print(EXPLANATION, end="")
+        _explain(arguments.output)
     elif arguments.pcap is not None:
         _capture(arguments)
     elif arguments.vectors is not None:
@@ -125,6 +142,23 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         _model(arguments)
     return OK
+
+
+def _explain(output: Path | None) -> None:
+    """As text, or as a page with its plot; what stood there is overwritten, as it can always be made again."""
+    if output is None:
+        from offloadbench.analysis.initcwnd.story import explanation
+
+        print(explanation(), end="")
+        return
+    endings.check(output, _PAGES)
+    from offloadbench.report import story_page
+
+    try:
+        output.write_text(story_page.page(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", "choose another place") from error
+    print(output)
 
 
 def _window(arguments: argparse.Namespace) -> int | None:
@@ -140,7 +174,7 @@ def _line(data: dict[str, Any]) -> None:
 
 def _vectors(path: Path) -> None:
     from offloadbench.analysis.initcwnd.prediction import predict
-    from offloadbench.analysis.initcwnd.scenario import scenarios
+    from offloadbench.analysis.initcwnd.vectors import scenarios
 
     try:
         text = path.read_bytes()
@@ -158,7 +192,7 @@ def _model(arguments: argparse.Namespace) -> None:
 
     if (arguments.cwnd_before is None) != (arguments.idle is None):
         raise UsageError("--cwnd-before and --idle belong together", "give both, or none for a new connection")
-    if min(arguments.cached_rtt, arguments.idle or 0.0) < 0:
+    if min(arguments.cached_rtt, arguments.route_rtt, arguments.idle or 0.0) < 0:
         raise UsageError("a time is negative")
     idle = None if arguments.idle is None else IdleRestart(cwnd_before=arguments.cwnd_before, idle_s=arguments.idle)
     prediction = predict(
@@ -173,6 +207,10 @@ def _model(arguments: argparse.Namespace) -> None:
             rwnd_bytes=arguments.window or _MODEL_WINDOW_BYTES,
             sndbuf_bytes=arguments.sndbuf or _MODEL_SNDBUF_BYTES,
             nodelay=arguments.nodelay,
+            fin=arguments.fin,
+            route_rtt_ms=arguments.route_rtt,
+            tcp_no_metrics_save=arguments.no_metrics_save,
+            tcp_tso_win_divisor=arguments.tso_win_divisor,
             idle_restart=idle,
         )
     )

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--server", metavar="HOST[:PORT]|URL", help="observe this HTTP or FTP server (http://..., ftp://USER:PW@...)"
     )
     live.add_argument("--repeats", metavar="N", type=int, default=5, help="default: 5")
-    live.add_argument("--output", metavar="FILE", type=Path, help="write a probe file, for report and export")
+    live.add_argument(
+        "--output", metavar="FILE", type=Path, help="write a probe file, for report and export; with --explain a page"
+    )
     live.add_argument("--force", action="store_true", help="overwrite --output")
     live.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 20ms)")
     live.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")

@@ -75,8 +75,10 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
     as_html = arguments.format == "html"
     of_probes = [probefile.is_probe(path) for path in files]
     if all(of_probes):
+        if "profile" in arguments.typed:
+            raise UsageError("--profile: a probe file has no samples to attribute", "leave --profile out")
         if arguments.split:
-            raise UsageError("--split is of run files; a flight has no modules", "leave --split out")
+            raise UsageError("--split: a probe file has no samples to attribute", "leave --split out")
         from offloadbench.report import probe_page
 
         probes = [probefile.load(path) for path in files]

@@ -66,25 +66,14 @@ def main(arguments: argparse.Namespace) -> int:
             "--workloads is needed", "offloadbench sweep --workloads tcp-stream --rtt 0,10,20ms --output rtt"
         )
     wanted = _wanted(arguments) if arguments.workloads else None
-    if wanted and arguments.resume and "seed" in arguments.typed:
-        _check_seed(arguments)
     return sweeping.measure(
         wanted,
         arguments.output,
+        seed=arguments.seed,
         resume=arguments.resume,
         dry_run=arguments.dry_run,
         again=f"offloadbench sweep --resume --output {arguments.output}",
     )
-
-
-def _check_seed(arguments: argparse.Namespace) -> None:
-    from offloadbench import sweepfile
-
-    seed = sweepfile.load(arguments.output).seed
-    if arguments.seed != seed:
-        raise UsageError(
-            f"--seed {arguments.seed}: the sweep in {arguments.output} was begun with {seed}", "leave --seed out"
-        )
 
 
 # ---------------------------------------------------------------- what is asked for

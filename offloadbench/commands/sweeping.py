@@ -79,12 +79,20 @@ def make(
 
 
 def measure(
-    wanted: Sweep | None, output: Path, *, resume: bool, dry_run: bool, again: str, touched: bool = False
+    wanted: Sweep | None,
+    output: Path,
+    *,
+    seed: int | None,
+    resume: bool,
+    dry_run: bool,
+    again: str,
+    touched: bool = False,
 ) -> int:
     """Run a sweep, or with `dry_run` tell what it would do; print its table.
 
     Args:
         wanted: None to go on with what lies in `output`.
+        seed: what was asked for; None where it was left to be drawn.
         again: the command that goes on where points have failed.
         touched: the dry run looks at the NICs and tells every setting that would be touched.
     """
@@ -93,13 +101,13 @@ def measure(
 
     folder = output.absolute()
     if dry_run:
-        found = engine.open_sweep(wanted, folder, resume=True) if resume else wanted
+        found = engine.open_sweep(wanted, folder, resume=True, seed=seed) if resume else wanted
         assert found is not None
         print("\n".join(engine.preview(found)))
         if touched:
             print("\n".join(engine.touched(found)))
         return OK
-    found = engine.open_sweep(wanted, folder, resume=resume)
+    found = engine.open_sweep(wanted, folder, resume=resume, seed=seed)
     with progress.show() as emit:
         done = engine.execute(found, folder, emit, ["offloadbench", *sys.argv[1:]])
     print("\n".join(table(folder)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -20,7 +21,7 @@ from offloadbench.analysis.method_weights import method_weights
 from offloadbench.bed.base import Bed
 from offloadbench.engine import trial as trials
 from offloadbench.engine.events import Emit, Note, PlanExtended, TrialEnded, TrialStarted
-from offloadbench.model import Block, PlannedTrial, Run
+from offloadbench.model import Block, PlannedTrial, Run, Trial
 from offloadbench.traffic.base import Traffic
 
 Save = Callable[[Run], None]
@@ -109,15 +110,22 @@ def _measured(
     for number, planned in missing:
         setting.emit(TrialStarted(planned, number, len(run.plan.order)))
         trial = trials.run_trial(setting, planned, cases[planned.case], kinds[planned.workload])
-        # both need the kernel's symbols, which are the run's
-        foreign = contamination.warnings(run, trial) if trial.outcome == "ok" else []
-        trial = msgspec.structs.replace(
-            trial, method_weights=method_weights(run, trial), warnings=[*trial.warnings, *foreign]
-        )
+        trial = _with_others(run, trial) if trial.outcome == "ok" else trial
+        # needs the kernel's symbols, which are the run's
+        trial = msgspec.structs.replace(trial, method_weights=method_weights(run, trial))
         run = msgspec.structs.replace(run, trials=[*run.trials, trial])
         save(run)
         setting.emit(TrialEnded(trial, metrics.of_trial(run, trial), len(run.bed.dut_cpus)))
     return run
+
+
+def _with_others(run: Run, trial: Trial) -> Trial:
+    """The trial with what other processes took, and a warning where that is worth one."""
+    use = contamination.derived(run, trial)
+    if math.isnan(use.ratio):
+        return trial
+    trial = msgspec.structs.replace(trial, foreign=use)
+    return msgspec.structs.replace(trial, warnings=[*trial.warnings, *contamination.warnings(run, trial)])
 
 
 def _longer(run: Run, save: Save, emit: Emit) -> Run:

@@ -63,11 +63,12 @@ def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> 
     )
 
 
-def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool) -> Sweep:
+def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool, seed: int | None = None) -> Sweep:
     """The sweep to run: a new one, whose folder is made, or the one that lies there.
 
     Args:
         wanted: what the command line asks for; with `resume` it may be None.
+        seed: asked for by name; what is resumed keeps the one with which it was begun.
 
     Raises:
         UsageError: the folder holds a sweep already, or another than the one asked for.
@@ -77,6 +78,8 @@ def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool) -> Sweep:
         found = sweepfile.load(folder)
         if wanted is not None and _grid_of(wanted) != _grid_of(found):
             raise UsageError(f"{folder} holds another sweep", "leave everything but --output and --resume out")
+        if seed not in (None, found.seed):
+            raise UsageError(f"seed {seed}: the sweep in {folder} was begun with {found.seed}", "leave the seed out")
         return found
     assert wanted is not None
     if (folder / sweepfile.INDEX_NAME).exists():

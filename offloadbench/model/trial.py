@@ -293,6 +293,21 @@ class CpuUse(Frozen, frozen=True, kw_only=True):
     others_s: dict[str, float]
 
 
+class ForeignUse(Frozen, frozen=True, kw_only=True):
+    """What processes of others took of the measured CPUs.
+
+    Attributes:
+        ratio: of the CPUs' time, idle included; a lower bound where there is no profile.
+        by_process: name -> ratio, the largest first. Without a profile only an upper bound: others may have run on
+            other CPUs too.
+        profiled: whether samples tell.
+    """
+
+    ratio: float
+    by_process: dict[str, float]
+    profiled: bool
+
+
 class ToolCost(Frozen, frozen=True, kw_only=True):
     """CPU seconds of offloadbench's own processes inside the window; drawing is part of it."""
 
@@ -310,6 +325,8 @@ class Trial(Frozen, frozen=True, kw_only=True):
         statistics: of the driver, or of the drivers below a VLAN, bond, team or bridge.
         method_weights: event -> method -> weight: how the samples found their modules when the run was made; derived
             again, by the profile of the day, wherever the run is read.
+        foreign: as it was judged when the run was made; None where it was not known, or in a file of an earlier
+            version, of which it is derived.
     """
 
     repeat: int
@@ -332,6 +349,7 @@ class Trial(Frozen, frozen=True, kw_only=True):
     peer: PeerReport | None = None
     tool: ToolCost | None = None
     cpu_use: CpuUse | None = None
+    foreign: ForeignUse | None = None
     tcp: list[TcpTrace] = []
     waits: Waits | None = None
     packets: PacketTrace | None = None

@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 
 from offloadbench import catalog, runfile
+from offloadbench.analysis import contamination
 from offloadbench.engine.account import trace_rows
 from offloadbench.model import CaseDefinition, ProfileCounts, Run, Samples, TcpTrace, Trial, WireReport
 from offloadbench.packed import pack_columns, pack_profile, unpack_profile, unpack_tcp
@@ -129,7 +130,12 @@ def _alike(case: CaseDefinition) -> str:
 def _trials(run: Run, cases: int, repeats: int) -> Iterator[Trial]:
     """Trials under the names of the first cases."""
     for workload in dict.fromkeys(trial.workload for trial in run.trials):
-        real = {trial.case: trial for trial in run.trials if trial.workload == workload and trial.outcome == "ok"}
+        # recorded by the engine since the file of this benchmark was made
+        real = {
+            trial.case: replace(trial, foreign=contamination.derived(run, trial))
+            for trial in run.trials
+            if trial.workload == workload and trial.outcome == "ok"
+        }
         for number, case in enumerate(catalog.all_cases()[:cases]):
             for repeat, factor in enumerate(noise(repeats, 0.02, number), 1):
                 seed = number * repeats + repeat

@@ -243,14 +243,23 @@ def _until_it_listens(end: LocalEnd, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "port"), [("http://198.18.0.1:8080/big", 8080), ("ftp://198.18.0.1:2121/big", 2121)]
+    ("address", "port", "initcwnd"),
+    [
+        ("http://198.18.0.1:8080/big", 8080, 10),
+        ("ftp://198.18.0.1:2121/big", 2121, 10),
+        # more than fits a window of 65535 bytes
+        ("http://198.18.0.1:8080/big", 8080, 60),
+    ],
 )
 def test_a_foreign_server_is_observed_and_no_rule_stays(
-    foreign: tuple[LocalEnd, LocalEnd], tmp_path: Path, address: str, port: int
+    foreign: tuple[LocalEnd, LocalEnd], tmp_path: Path, address: str, port: int, initcwnd: int
 ) -> None:
     dut, peer = foreign
     _until_it_listens(dut, port)
-    words = ["probe", "initcwnd", "--nic", peer.ifname, "--server", address, "--initcwnd", "10", "--repeats", "2"]
+    way = f"198.18.0.0/30 dev {dut.ifname} src {dut.address} scope link initcwnd {initcwnd}"
+    subprocess.run(["ip", "-n", str(dut.namespace), "route", "change", *way.split()], check=True)
+    words = ["probe", "initcwnd", "--nic", peer.ifname, "--server", address, "--initcwnd", str(initcwnd)]
+    words += ["--repeats", "2"]
     done = subprocess.run(
         ["ip", "netns", "exec", str(peer.namespace), sys.executable, "-m", "offloadbench", *words, "--format", "json"],
         env=os.environ | {"OFFLOADBENCH_STATE": str(tmp_path / "inner")},
@@ -261,7 +270,8 @@ def test_a_foreign_server_is_observed_and_no_rule_stays(
     )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["verdict"], row["all_segments"]) for row in rows] == [("honoured", 10)] * 2
+    assert [(row["verdict"], row["all_segments"]) for row in rows] == [("honoured", initcwnd)] * 2
+    assert {row["window_bytes"] for row in rows} == {max(65535, 2 * initcwnd * 1460)}
     rules = subprocess.check_output(["ip", "-n", str(peer.namespace), "rule"], text=True)
     assert "blackhole" not in rules
     assert features.read(peer.ifname, peer.namespace)["rx-gro"].wanted

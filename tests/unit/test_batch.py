@@ -42,7 +42,7 @@ def _written(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_plan_is_every_combination_and_a_value_alone_holds_everywhere(tmp_path: Path) -> None:
-    sweep = batch_plan.read(_written(tmp_path, PLAN))
+    sweep, _ = batch_plan.read(_written(tmp_path, PLAN))
     assert sweep.nics == {"eth1": "nic:eth3", "eth2": "nic:eth4"}
     assert list(sweep.axes) == ["nic", "mtu_bytes", "net.ipv4.tcp_congestion_control", "sndbuf"]
     assert len(sweep.points) == 2 * 2 * 2 * 2
@@ -238,3 +238,14 @@ def test_what_could_not_be_put_back_comes_with_its_command(monkeypatch: pytest.M
     assert "ethtool -G eth1 rx 256 tx 256" in failed.hint
     assert "ip link set dev eth1 mtu 1500" in failed.hint
     assert "ip netns exec there ip link set dev eth2 mtu 1500" in failed.hint
+
+
+def test_a_seed_of_the_plan_is_not_dropped_by_resume(command_line: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    begun, seed = batch_plan.read(_written(tmp_path, PLAN))
+    assert engine.open_sweep(begun, folder, resume=False).seed == seed == 7
+    path = _written(tmp_path, PLAN.replace("seed = 7", "seed = 8"))
+    finished = command_line("batch", str(path), "--resume", "--dry-run", "--output", str(folder))
+    assert (finished.code, f"seed 8: the sweep in {folder} was begun with 7" in finished.err) == (2, True)
+    path = _written(tmp_path, PLAN)
+    assert command_line("batch", str(path), "--resume", "--dry-run", "--output", str(folder)).code == 0

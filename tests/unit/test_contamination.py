@@ -9,7 +9,7 @@ import pytest
 
 from offloadbench import catalog, comms
 from offloadbench.analysis import contamination, module_tables, tables
-from offloadbench.model import CpuUse, ProfileCounts, Run, Trial
+from offloadbench.model import CpuUse, ForeignUse, ProfileCounts, Run, Trial
 from tests.unit import builders
 from tests.unit.builders import CLOCK, ProfileRow, load, profile_counts, samples, trial
 
@@ -40,7 +40,7 @@ def _counts(rows: list[tuple[int, str, int]], own: set[str] | None = None, **cha
     return counts if own is None else replace(counts, own=[comm in own for comm in names])
 
 
-def _foreign(base: Run, counts: ProfileCounts) -> contamination.Foreign:
+def _foreign(base: Run, counts: ProfileCounts) -> ForeignUse:
     one = _profiled(counts)
     return contamination.foreign(_run(base, one), one)
 
@@ -176,4 +176,4 @@ def test_nothing_is_known_without_profile_and_accounts(sample_run: Run) -> None:
     one = trial(samples=samples(2), window_s=2.0, load=load(1000, 1.0))
     found = contamination.foreign(_run(sample_run, one), one)
     assert found == contamination.UNKNOWN
-    assert not found.noted
+    assert not contamination.noted(found)

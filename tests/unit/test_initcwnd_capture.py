@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, PSH, SYN
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, PSH, SYN
 from offloadbench.analysis.initcwnd.prediction import predict
-from offloadbench.analysis.initcwnd.scenario import scenarios
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
-from offloadbench.analysis.initcwnd.verdict import VERDICTS
+from offloadbench.analysis.initcwnd.vectors import scenarios
+from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS
 from offloadbench.errors import UsageError
 from tests.conftest import DATA
 from tests.unit.wirecraft import Conversation, Link, Record, answer, block, pcap, pcapng
@@ -34,9 +35,14 @@ def score(data: bytes, expected: int | None = 10) -> list[FlowScore]:
     return score_capture(CaptureFile(io.BytesIO(data)), expected).flows
 
 
+def known(words: str) -> bool:
+    """A verdict of one word, or possible causes joined to one."""
+    return words in VERDICTS or set(words.split(" or ")) <= set(CAUSES)
+
+
 def only(records: list[Record], expected: int | None = 10, link: Link | None = None) -> FlowScore:
     (flow,) = score(pcap(records, (link or Link()).link_type, nanoseconds=True), expected)
-    assert flow.verdict in VERDICTS
+    assert known(flow.verdict)
     assert flow.reason
     return flow
 
@@ -54,13 +60,14 @@ def test_the_mark_of_a_vector_shows_in_its_capture(number: int, side: str, wire:
     settings["timestamps"] = vector.timestamps
     rest = sum(vector.writes_bytes) - prediction.first_flight_bytes
     sizes = [segments * vector.mss_bytes for segments in prediction.skb_segments]
-    flow = only(answer(sizes, rest, pushed=not prediction.unsent_bytes, **settings), expected)
+    # neither kernel sets PSH while more is to come, not even where the write sleeps
+    flow = only(answer(sizes, rest, pushed=not rest, **settings), expected)
     assert (flow.side, flow.first_flight_segments) == (side, prediction.first_flight_segments)
     assert flow.first_flight_bytes == prediction.first_flight_bytes
     words = {"M0": "ignored", "M1": "delayed by TSO deferral", "M2": "exceeded"}
     words |= {"M3": "capped by send buffer", "M4": "capped by window"}
     if prediction.marks:
-        assert flow.verdict == words[prediction.marks[0]]
+        assert flow.verdict.startswith(words[prediction.marks[0]]), flow.reason
     else:
         assert flow.verdict == "honoured"
 
@@ -200,7 +207,7 @@ def test_frames_lost_doubled_and_out_of_order_never_raise(data: st.DataObject, s
     records = answer([2 * MSS] * 5, 20 * MSS, wire=True, side=side)
     chosen = data.draw(st.lists(st.sampled_from(records), max_size=60))
     for flow in score(pcap(chosen)):
-        assert flow.verdict in VERDICTS
+        assert known(flow.verdict)
         assert flow.reason
 
 
@@ -215,7 +222,7 @@ def test_fragments_and_strange_links_are_counted() -> None:
     frame = bytearray(records[0].data)
     frame[20:22] = struct.pack(">H", 0x2000)
     scored = score_capture(CaptureFile(io.BytesIO(pcap([*records, Record(0, bytes(frame), len(frame))]))), 10)
-    assert scored.notes == ["1 frames ignored: IP fragments"]
+    assert scored.notes == ["1 frame ignored: IP fragments"]
     assert score_capture(CaptureFile(io.BytesIO(pcap(records, 147))), 10).flows == []
 
 
@@ -325,8 +332,10 @@ def test_a_retransmission_ends_a_flight_that_nobody_acknowledged() -> None:
     talk.flight([8 * MSS])
     talk.server(talk.now_ns + 300_000_000, ACK, MSS, offset=0)
     talk.server(talk.now_ns + 900_000_000, ACK, MSS, offset=0)
+    # less than a segment may have waited for Nagle
     flow = only(talk.captured())
-    assert (flow.verdict, flow.first_flight_segments) == ("delayed by TSO deferral", 8)
+    assert (flow.verdict, flow.first_flight_segments) == ("inconclusive", 8)
+    assert "nothing shows" in flow.reason
 
 
 @pytest.mark.parametrize("isn", [2**32 - 1 - 5 * MSS, 2**32 - 2, 2**32 - 1, 0])
@@ -423,7 +432,9 @@ def test_interleaved_connections_are_kept_apart() -> None:
     talks = [answer([segments * MSS], 20 * MSS, client_port=51000 + segments) for segments in (2, 8, 10, 12)]
     merged = sorted(itertools.chain(*talks), key=lambda record: (record.time_ns, random.Random(1).random()))
     verdicts = {flow.client: flow.verdict for flow in score(pcap(merged, nanoseconds=True))}
-    assert list(verdicts.values()) == ["ignored", "delayed by TSO deferral", "honoured", "exceeded"]
+    assert list(verdicts.values()) == [
+        "ignored", "delayed by TSO deferral or a smaller cwnd", "honoured", "exceeded",
+    ]  # fmt: skip
 
 
 def test_the_link_type_of_a_file_is_told_by_its_low_bits() -> None:

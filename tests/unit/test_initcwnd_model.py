@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.initcwnd.prediction import default_initial_segments, predict
-from offloadbench.analysis.initcwnd.scenario import IdleRestart, Scenario, kernel, scenarios
+from offloadbench.analysis.initcwnd.scenario import IdleRestart, Scenario, kernel
+from offloadbench.analysis.initcwnd.vectors import scenarios
 from offloadbench.errors import UsageError
 
 VECTORS = Path(__file__).parents[1] / "data" / "initcwnd-vectors.json"
@@ -54,12 +56,49 @@ def test_the_results_beside_a_vector_do_not_matter() -> None:
         ("[1]", r"\$\[0\]"),
         ("not json", "malformed"),
         ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 0, "writes_bytes": []}]', "mss_bytes"),
+        ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 65496, "writes_bytes": []}]', "mss_bytes"),
+        ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 1, "writes_bytes": [], "rwnd_bytes": 4294967296}]', "rwnd"),
+        ('[{"kernel": "2.6.18", "tso": true, "mss_bytes": 1, "writes_bytes": [], "sndbuf_bytes": 1e18}]', "sndbuf"),
         ('{"vectors": [{"kernel": "2.6.18", "tso": true, "mss_bytes": 1460}]}', "writes_bytes"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_place(text: str, place: str) -> None:
     with pytest.raises(UsageError, match=place):
         scenarios(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("results", "law"),
+    [
+        ({"skb_segments": [2, 3], "first_flight_segments": 6}, "skb_segments add up to 5, first_flight_segments is 6"),
+        ({"skb_segments": [2, 0]}, "an skb without a segment"),
+        ({"tso": False, "skb_segments": [2]}, "of several segments without TSO"),
+        ({"first_flight_bytes": 14_481}, "first_flight_bytes is 14481, but 14480 were written"),
+        ({"rwnd_bytes": 5840, "first_flight_bytes": 5841}, "the peer's window holds 5840"),
+        ({"first_flight_segments": 2, "first_flight_bytes": 2897}, "2 segments hold 2 to 2896"),
+        ({"skb_segments": [1, 1], "first_flight_bytes": 1}, "2 segments hold 2 to 2896"),
+        ({"first_flight_bytes": 2896, "wmem_queued_bytes": 2000}, "2896 bytes are in flight"),
+        ({"first_flight_segments": 10, "snd_cwnd_segments": 9}, "is 10, but snd_cwnd_segments is 9"),
+    ],
+)
+def test_results_that_no_kernel_can_have_are_refused_by_name(results: dict[str, Any], law: str) -> None:
+    whole = {"kernel": "2.6.18", "tso": True, "mss_bytes": MSS, "writes_bytes": [14_480], "label": "of mine"}
+    with pytest.raises(UsageError, match=re.escape(law)) as refused:
+        scenarios(json.dumps({"vectors": [whole, whole | results]}).encode())
+    assert "vector 1 ('of mine')" in refused.value.message
+
+
+def test_of_many_broken_vectors_some_are_named_and_all_are_counted() -> None:
+    broken = [vector | {"first_flight_segments": 99} for vector in EXECUTED]
+    with pytest.raises(UsageError, match=r"vector 0 .*; and \d+ more"):
+        scenarios(json.dumps(broken).encode())
+
+
+def test_what_a_restart_or_a_fin_sends_may_exceed_cwnd() -> None:
+    beyond = {"first_flight_segments": 10, "snd_cwnd_segments": 2}
+    whole = {"kernel": "2.6.18", "tso": True, "mss_bytes": MSS, "writes_bytes": [14_480]} | beyond
+    restart = {"idle_restart": {"cwnd_before": 40, "idle_s": 10}}
+    assert len(scenarios(json.dumps([whole | {"fin": True}, whole | restart]).encode())) == 2
 
 
 def test_kernels_are_told_apart_by_their_build() -> None:

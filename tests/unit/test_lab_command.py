@@ -170,6 +170,11 @@ def test_a_bench_needs_capabilities(command_line: CommandLine, monkeypatch: pyte
     assert "CAP_SYS_ADMIN" in finished.err
 
 
+def test_a_seed_without_losses_to_draw_is_refused(command_line: CommandLine) -> None:
+    finished = command_line("lab", "up", "--seed", "2")
+    assert (finished.code, "--seed draws which segments are lost, and none is" in finished.err) == (2, True)
+
+
 def test_options_of_the_cable() -> None:
     assert cable.parse_loss("0.1") == cable.parse_loss("0.1%") == pytest.approx(0.001)
     assert cable.parse_queue_bytes("0") == 0

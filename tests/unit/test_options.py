@@ -246,7 +246,8 @@ USES: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
             **{
                 f"initcwnd {words}": "--nic --server --pcap --vectors --explain"
                 for words in ("--tso on", "--mss 1448", "--timestamps on", "--cached-rtt 5", "--writes 500",
-                              "--nodelay", "--cwnd-before 5", "--idle 3")
+                              "--nodelay", "--cwnd-before 5", "--idle 3", "--fin", "--route-rtt 5", "--no-metrics-save",
+                              "--tso-win-divisor 3")
             },
             "initcwnd --window 5840": "--pcap --vectors --explain",
             "initcwnd --sndbuf 9000": "--server --pcap --vectors --explain",

@@ -10,12 +10,13 @@ from typing import cast
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, FIN, PSH, RST, SYN, Segment, options, segment
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Segment, options, segment
 from offloadbench.bed.frames import ones_complement_sum
 from offloadbench.engine.probe import frames
 from offloadbench.engine.probe.client import Client
 from offloadbench.engine.probe.frames import Endpoint
-from offloadbench.engine.probe.observe import NOT_OURS, flight
+from offloadbench.engine.probe.observe import NOT_OURS, ample_window_bytes, flight
 from offloadbench.errors import TrafficError
 from offloadbench.kernel.packet_socket import Arrival, PacketSocket
 from offloadbench.model import FlightTrial
@@ -123,6 +124,39 @@ def test_a_small_window_is_offered_exactly() -> None:
     connected(wire, window_bytes=5840)
     assert options(wire.sent[0].options).scale == 0
     assert [said.window for said in wire.sent] == [5840, 5840]
+
+
+def _unscaled(wire: Wire, said: Segment) -> None:
+    if said.flags == SYN:
+        wire.answer(SYN | ACK, ISN, said.seq + 1, extra=frames.mss_option(1460))
+
+
+@pytest.mark.parametrize(
+    ("asked", "script", "scale", "offered"),
+    [
+        (2 * 40 * 1460, server, 7, 2 * 40 * 1460),
+        (65535 << 7, server, 7, 65535 << 7),
+        (20_000_000, server, 9, 20_000_000),
+        (2**31, server, 14, 65535 << 14),
+        # a server that does not scale is offered what fits without
+        (2 * 40 * 1460, _unscaled, 7, 65535),
+    ],
+)
+def test_the_window_that_counts_is_the_one_that_the_server_may_use(
+    asked: int, script: Callable[[Wire, Segment], None], scale: int, offered: int
+) -> None:
+    wire = Wire(script)
+    client = connected(wire, window_bytes=asked)
+    assert (options(wire.sent[0].options).scale, client.window_bytes) == (scale, offered)
+    shift = scale if script is server else 0
+    assert wire.sent[1].window == -(-offered >> shift)
+
+
+@pytest.mark.parametrize(
+    ("payload_bytes", "window_bytes"), [((0,), 65535), ((10 * 1460,), 65535), ((40 * 1460, 100_000), 200_000)]
+)
+def test_the_window_is_twice_what_may_come(payload_bytes: tuple[int, ...], window_bytes: int) -> None:
+    assert ample_window_bytes(*payload_bytes) == window_bytes
 
 
 def test_nothing_is_acknowledged_before_the_repetition_and_then_two_segments_have_room() -> None:

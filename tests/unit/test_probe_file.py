@@ -150,3 +150,9 @@ def test_the_schema_takes_the_released_file(command_line: CommandLine, probe: Pr
     assert schema["title"] == "offloadbench-probe 1"
     assert set(schema["$defs"]["Probe"]["properties"]) == set(Probe.__struct_fields__)
     assert set(json.loads(msgspec.json.encode(probe))) == set(Probe.__struct_fields__)
+
+
+def test_a_profile_of_attribution_is_not_taken_for_a_probe_file(command_line: CommandLine, tmp_path: Path) -> None:
+    finished = command_line("report", str(PATH), "--profile", "linux", "--output", str(tmp_path / "a.html"))
+    assert (finished.code, "--profile: a probe file has no samples" in finished.err) == (2, True)
+    assert command_line("report", str(PATH), "--output", str(tmp_path / "a.html")).code == 0

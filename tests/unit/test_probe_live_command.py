@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from offloadbench.engine.probe import session
 from offloadbench.engine.probe.lab import Matrix, writes_bytes
-from offloadbench.engine.probe.remote import Target, target
-from offloadbench.errors import HostError, UsageError
+from offloadbench.engine.probe.remote import Remote, Target, target
+from offloadbench.errors import HostError, TrafficError, UsageError
 from offloadbench.kernel import capabilities
 from tests.conftest import CommandLine
 
@@ -89,6 +92,33 @@ def test_options_become_a_matrix(command_line: CommandLine, monkeypatch: pytest.
         ("one",), 5840, ("warm",), ("tso", "csum"),
     )  # fmt: skip
     assert (third.patterns, third.response_bytes, third.repeats) == (("given",), 4096, 2)
+
+
+@pytest.mark.parametrize(
+    ("expected", "asked", "window_bytes"),
+    [(None, 0, 65535), (10, 0, 65535), (40, 0, 2 * 40 * 1460), (40, 65535, 65535), (10, 130_000, 130_000)],
+)
+def test_a_foreign_server_is_offered_twice_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch, expected: int | None, asked: int, window_bytes: int
+) -> None:
+    """65535 bytes, as it was before, are 45 segments: they bound a flight of 40 and all that exceed it."""
+    offered: list[int] = []
+
+    @contextmanager
+    def connection(_: Remote, port: int, window_bytes: int) -> Iterator[None]:
+        del port
+        offered.append(window_bytes)
+        raise TrafficError("far enough")
+        yield
+
+    def made(self: Remote, *_: object) -> None:
+        self._journal, self._offered_mss_bytes = Mock(), 1460
+        self._asked = target("http://192.0.2.1/big")
+
+    monkeypatch.setattr(Remote, "__init__", made)
+    monkeypatch.setattr(Remote, "_connection", connection)
+    trial = Remote(Mock(), "eth9", target("http://192.0.2.1/big")).observe(1, expected, asked)
+    assert (offered, trial.problem) == ([window_bytes], "far enough")
 
 
 def test_the_matrix_holds_every_setting_in_complete_blocks() -> None:

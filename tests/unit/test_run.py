@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from offloadbench import catalog, packed, runfile, traffic
-from offloadbench.analysis import precision
+from offloadbench.analysis import contamination, precision
 from offloadbench.bed.base import Cable
 from offloadbench.engine import run as engine
 from offloadbench.engine import trial as trials
@@ -116,6 +116,11 @@ def test_a_trial_on_a_cpu_that_others_filled_says_so_without_a_profile(
     assert [[text.partition("used")[0] for text in trial.warnings] for trial in done.trials] == [
         ["contaminated: other processes "]
     ] * 2
+    recorded = [trial.foreign for trial in done.trials]
+    assert recorded == [contamination.derived(done, trial) for trial in done.trials]
+    # read from then on, not derived: a comparison of 1,000 trials has no second to unpack their samples
+    altered = msgspec.structs.replace(done.trials[0], cpu_use=None)
+    assert contamination.foreign(done, altered) == recorded[0] is not None
 
 
 def test_what_was_captured_is_in_the_file_before_the_next_trial_begins(

@@ -23,6 +23,10 @@ Damage = Callable[[dict[str, Any]], Any]
         (lambda trial: trial["samples"]["counters"].clear(), "counters are missing"),
         (lambda trial: trial["profile"]["events"].clear(), "without events"),
         (lambda trial: trial.update(window_s=-1.0), "window of -1.0 s"),
+        (
+            lambda trial: trial.update(foreign={"ratio": 1.5, "by_process": {}, "profiled": True}),
+            "other processes used 1.5 of the CPUs",
+        ),
         (lambda trial: trial.update(case="nope"), "not in the plan"),
     ],
 )

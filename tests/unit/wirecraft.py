@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, FIN, LINUX_SLL, LINUX_SLL2, PSH, RAW_IP, SYN
+from offloadbench.analysis.initcwnd.link_types import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW_IP
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, SYN
 
 CLIENT_PORT, SERVER_PORT = 50000, 80
 START_NS = 1_700_000_000 * 10**9
@@ -90,6 +91,8 @@ class Conversation:
         mss_bytes: of a full segment after timestamps.
         window_bytes: what the client offers, unscaled up to 65535, else scaled by 7.
         wire: super-packets are cut into segments before the tap.
+        announced: MSS of the client's and of the server's SYN; None: what fits `mss_bytes`.
+        stamped_data: time stamps stay after the handshake.
         now_ns: time at the server.
     """
 
@@ -100,6 +103,8 @@ class Conversation:
     link: Link = field(default_factory=Link)
     wire: bool = False
     timestamps: bool = True
+    announced: tuple[int, int] | None = None
+    stamped_data: bool = True
     client_isn: int = 1000
     server_isn: int = 5000
     client_port: int = CLIENT_PORT
@@ -114,9 +119,11 @@ class Conversation:
         ports = (self.client_port, SERVER_PORT) if from_client else (SERVER_PORT, self.client_port)
         options = b""
         if flags & SYN:
-            advertised = self.mss_bytes + (12 if self.timestamps else 0)
+            advertised = self.mss_bytes + (12 if self.timestamps and self.stamped_data else 0)
+            if self.announced:
+                advertised = self.announced[0 if from_client else 1]
             options = struct.pack(">BBHBBBB", 2, 4, advertised, 1, 3, 3, 7)
-        if self.timestamps:
+        if self.timestamps and (self.stamped_data or flags & SYN):
             options += struct.pack(">BBBBII", 1, 1, 8, 10, 1, 1)
         window = 65535 if not from_client else self.window_bytes
         if from_client and not flags & SYN:

@@ -9,6 +9,7 @@ the function, which also excuses most of the network work that a process of othe
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -71,16 +72,26 @@ def foreign_rows(counts: ProfileCounts, verdicts: Verdicts, columns: Columns) ->
     chains = (
         [verdicts.symbols.lookup(frames).tolist() for frames in unpack_chains(counts)] if (chain >= 0).any() else []
     )
-    kinds, kind = np.unique(np.stack([index, chain]), axis=1, return_inverse=True)
+    # a pair of function and chain as one number: sorting pairs takes ten times as long
+    pairs, pair = np.unique(index * (len(chains) - _WORKER) + chain - _WORKER, return_inverse=True)
+    functions, of_chain = np.divmod(pairs, len(chains) - _WORKER)
 
     def serves(at: int, of: int) -> bool:
         if of >= 0:
             return any(verdicts.ends_interrupt(frame) for frame in (at, *chains[of]))
-        return _is_network(verdicts, at) and (of == _WORKER or not _is_of_system_call(verdicts, at))
+        network, system_call = _kinds(verdicts, at)
+        return network and (of == _WORKER or not system_call)
 
-    served = [serves(at, of) for at, of in kinds.T.tolist()]
-    foreign[kernel] = ~np.array(served, dtype=bool)[kind.reshape(-1)]
+    served = [serves(at, of) for at, of in zip(functions.tolist(), (of_chain + _WORKER).tolist(), strict=True)]
+    foreign[kernel] = ~np.array(served, dtype=bool)[pair]
     return foreign
+
+
+# the same few thousand functions come up in every trial of a kernel
+@lru_cache(maxsize=1 << 16)
+def _kinds(verdicts: Verdicts, index: int) -> tuple[bool, bool]:
+    """Whether a function works for the network in general, and whether only system calls enter it."""
+    return _is_network(verdicts, index), _is_of_system_call(verdicts, index)
 
 
 def _is_network(verdicts: Verdicts, index: int) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from offloadbench.model import Profile, Rule
 
@@ -98,7 +98,7 @@ class Rules:
                 return self._prefixes[key]
         return ""
 
-    @property
+    @cached_property
     def floors(self) -> dict[str, str]:
         """leaf -> floor, with the leaves that have no rules."""
         return {USER: OTHER, GUEST: OTHER, OTHER: OTHER, SHADOW: OTHER, WAKE: OTHER} | {

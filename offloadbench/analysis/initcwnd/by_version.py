@@ -36,7 +36,7 @@ RULES = (
         "M1",
         (2, 6, 0),
         (2, 6, 25),
-        "TSO holds the end of a first flight back while less than a third of the window is left",
+        "TSO holds the end of a first flight back while less than a third of the window is left, until an ACK or a FIN",
         "commits ae8064ac32d0, 2.6.19, and bd515c3e, 2.6.25",
     ),
     Rule(
@@ -50,14 +50,15 @@ RULES = (
         "M2",
         (2, 6, 25),
         (4, 3, 0),
-        "with TSO the first packet after an idle time leaves on the old window, beyond initcwnd",
+        "with TSO, or GSO alone, the first packet after an idle time leaves on the old window, beyond initcwnd",
         "commit 6f021c62, 4.3",
     ),
     Rule(
         "M3",
         (2, 6, 0),
         (3, 13, 0),
-        "without TSO the default send buffer (tcp_wmem's 16384 bytes) stops a first flight at 9 segments",
+        "the default send buffer (tcp_wmem's 16384 bytes) stops a first flight: at 9 segments without TSO, at 10 to 23 "
+        "with it",
         "commit 6ae705323b71, 2013",
     ),
     Rule(

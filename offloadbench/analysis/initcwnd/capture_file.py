@@ -1,4 +1,4 @@
-"""Frames of a capture file, one after the other: pcap and pcapng, nothing else of them.
+"""Frames of a capture file, one after the other: pcap (with Kuznetzov's modification of 1998 too) and pcapng.
 
 A reader of our own, since all that is needed is four fields a frame in one pass at constant memory: the libraries at
 hand either build an object per protocol layer (scapy: tens of microseconds a frame) or know neither nanosecond pcapng
@@ -14,14 +14,28 @@ from typing import BinaryIO, NamedTuple
 
 from offloadbench.errors import UsageError
 
-_PCAP_MAGIC = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}
+# nanoseconds a tick, and how far the header of a frame goes; the modified one adds interface, protocol and direction
+_PCAP_MAGIC = {0xA1B2C3D4: (1000, 16), 0xA1B23C4D: (1, 16), 0xA1B2CD34: (1000, 24)}
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+_BLOCKS_USED = frozenset({_INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET})
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _OPTION_TSRESOL, _OPTION_TSOFFSET = 9, 14
 # a super-packet of BIG TCP has 512 KB; a length beyond this is damage
 _LARGEST_BYTES = 1 << 20
 _NS_PER_S = 10**9
-_GZIP_MAGIC = b"\x1f\x8b"
+_UNPACK, _CONVERT = "unpack it first", "convert it, for example: editcap -F pcap"
+_OTHER_FORMATS = {
+    b"\x1f\x8b": ("gzip", _UNPACK),
+    b"BZh": ("bzip2", _UNPACK),
+    b"\xfd7zX": ("xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("zstd", _UNPACK),
+    b"\x04\x22\x4d\x18": ("lz4", _UNPACK),
+    b"PK\x03\x04": ("zip", _UNPACK),
+    b"snoo": ("a snoop file", _CONVERT),
+    b"GMBU": ("a Network Monitor file", _CONVERT),
+    b"RTSS": ("a Network Monitor file", _CONVERT),
+}
+_CHUNK_BYTES = 1 << 16
 
 
 class Frame(NamedTuple):
@@ -71,11 +85,13 @@ class CaptureFile:
             (magic,) = struct.unpack(order + "I", start.ljust(4, b"\0"))
             if magic in _PCAP_MAGIC:
                 self._order = order
-                return self._pcap(_PCAP_MAGIC[magic])
+                return self._pcap(*_PCAP_MAGIC[magic])
         if start == _SECTION.to_bytes(4, "big"):
             return self._pcapng(start)
-        hint = "unpack it first" if start[:2] == _GZIP_MAGIC else "write one with tcpdump -w"
-        raise UsageError("not a pcap or pcapng capture", hint)
+        for begins, (name, hint) in _OTHER_FORMATS.items():
+            if start.startswith(begins):
+                raise UsageError(f"not a pcap or pcapng capture but {name}", hint)
+        raise UsageError("not a pcap or pcapng capture", "write one with tcpdump -w")
 
     def _read(self, size: int, what: str) -> bytes | None:
         data = self.stream.read(size)
@@ -85,7 +101,7 @@ class CaptureFile:
             self.damage = f"the file ends inside {what}"
         return None
 
-    def _pcap(self, ns_per_tick: int) -> Iterator[Frame]:
+    def _pcap(self, ns_per_tick: int, head_bytes: int) -> Iterator[Frame]:
         header = self._read(20, "its header")
         if header is None:
             self.damage = "the file ends inside its header"
@@ -93,8 +109,8 @@ class CaptureFile:
         # the upper bits tell the length of a frame check sequence
         link_type = struct.unpack(self._order + "I", header[16:])[0] & 0xFFFF
         record = struct.Struct(self._order + "IIII")
-        while (head := self._read(16, "a frame's header")) is not None:
-            seconds, ticks, captured, original = record.unpack(head)
+        while (head := self._read(head_bytes, "a frame's header")) is not None:
+            seconds, ticks, captured, original = record.unpack_from(head)
             if captured > _LARGEST_BYTES:
                 self.damage = f"a frame claims {captured} bytes"
                 return
@@ -116,10 +132,11 @@ class CaptureFile:
                 return
             kind, length = struct.unpack(self._order + "II", head)
             read = 12 if is_section else 8
-            if length % 4 or not read + 4 <= length <= 2 * _LARGEST_BYTES:
+            used = is_section or kind in _BLOCKS_USED
+            if length % 4 or length < read + 4 or (used and length > 2 * _LARGEST_BYTES):
                 self.damage = f"a block claims {length} bytes"
                 return
-            body = self._read(length - read, "a block")
+            body = self._read(length - read, "a block") if used else self._skip(length - read)
             if body is None:
                 self.damage = "the file ends inside a block"
                 return
@@ -132,6 +149,14 @@ class CaptureFile:
                 self.frames += 1
                 yield frame
             head = self._read(8, "a block's header")
+
+    def _skip(self, size: int) -> bytes | None:
+        """The last piece of a block that is of no use; secrets and names may be larger than any frame."""
+        data: bytes | None = b""
+        while size and data is not None:
+            data = self._read(min(size, _CHUNK_BYTES), "a block")
+            size -= len(data or b"")
+        return data
 
     def _new_section(self) -> bool:
         magic = self.stream.read(4)

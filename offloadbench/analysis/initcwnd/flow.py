@@ -1,27 +1,37 @@
-"""TCP connections of a capture, each reduced to its first flight and the bursts after silence.
+"""One TCP connection of a capture, reduced to its first flight and the bursts after silence.
 
-Where the capture ran shows in the handshake: SYN to SYN-ACK is long at the client, SYN-ACK to ACK at the server.
-Memory is about 2 KB a connection, whatever it carries.
+Where the capture ran shows in the handshake: SYN to SYN-ACK is long at the client, SYN-ACK to ACK at the server. That
+needs the three in their order; a capture on several queues may record them otherwise, and then side and RTT are
+unknown. Memory is about 2 KB a connection, whatever it carries.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from offloadbench.analysis.initcwnd.flight import Flight
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Options, Segment, options
+from offloadbench.analysis.initcwnd.flight import COPY_NS, Flight
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, Options, Segment, options, sacks, timestamps
+from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 
 CLIENT, SERVER, BETWEEN, UNKNOWN = "client", "server", "between", "unknown"
 _WRAP, _HALF = 1 << 32, 1 << 31
-# RFC 9293: the MSS of a peer that does not say
-_DEFAULT_MSS_BYTES = 536
-_TIMESTAMP_BYTES = 12
 # one gap of the handshake must be this many times the other to tell the side
 _CLEARLY = 3
 _RTO_MIN_NS = 200_000_000
 _MOST_BURSTS = 100
+# how far an ACK may be beyond a SYN-ACK that it answers: what a server may have sent before it (Fast Open)
+_MOST_AHEAD_BYTES = 1 << 20
+_MOST_OFFERS = 4
+
+
+class _Offer(NamedTuple):
+    """A SYN-ACK: where the server's stream begins, and which SYN it answers."""
+
+    start: int
+    ack: int
+    time_ns: int
+    options: Options
 
 
 @dataclass(slots=True)
@@ -30,11 +40,15 @@ class Flow:
 
     Attributes:
         client, server: address and port, packed.
+        disordered: the handshake is recorded in an order in which it cannot have happened.
+        synacks: how often the SYN-ACK was sent; copies within a millisecond count once.
         to_server_ns: from the capture to the server and back; the least upper bound seen. None before the handshake.
         to_client_ns: the same towards the client.
         first: its first flight; None while the server sent nothing.
         bursts: flights after silence longer than the RTO, each with the most bytes that one round trip carried
             before it; the first hundred.
+        fin_offset: end of the server's stream, once it has sent FIN.
+        reset_ns: when either end reset the connection.
     """
 
     client: bytes
@@ -42,28 +56,45 @@ class Flow:
     syn_seq: int | None = None
     syn_ns: int = 0
     syn_options: Options | None = None
-    synack_ns: int = 0
-    synacks: int = 0
     synack_options: Options | None = None
+    synacks: int = 0
+    disordered: bool = False
     to_server_ns: int | None = None
     to_client_ns: int | None = None
+    size: SegmentSize = field(default_factory=SegmentSize)
     first: Flight | None = None
     bursts: list[tuple[Flight, int]] = field(default_factory=list)
-    client_packets: int = 0
+    fin_offset: int | None = None
+    reset_ns: int | None = None
+    _offers: list[_Offer] = field(default_factory=list)
+    _confirmed: bool = False
+    _early_ack: int | None = None
+    _client_options: bytes = b""
+    _client_end: int | None = None
+    _client_ns: int = 0
+    _syn_payload_bytes: int = 0
     _open: Flight | None = None
-    _isn: int = 0
+    _followed: Flight | None = None
+    _start: int = 0
     _sent: int = 0
     _acked: int = 0
     _window: int = 0
-    _scale: int = 0
+    _syn_window: int = 0
     _last_data_ns: int = 0
+    _synack_ns: int = 0
     _request: tuple[int, int] | None = None
     _round: tuple[int, int] = (0, 0)
     _most_in_a_round: int = 0
 
     @property
     def handshake(self) -> bool:
+        """Whether its three segments tell the round trip."""
         return self.to_server_ns is not None and self.to_client_ns is not None
+
+    @property
+    def established(self) -> bool:
+        """The client has answered a SYN-ACK, and the server has not closed since: a new SYN may be a stray one."""
+        return self._confirmed and self.fin_offset is None and self.reset_ns is None
 
     @property
     def rtt_ns(self) -> int | None:
@@ -81,11 +112,16 @@ class Flow:
 
     @property
     def mss_bytes(self) -> int | None:
+        """Payload of a full segment of the server; None where the capture lacks a SYN."""
         if self.syn_options is None or self.synack_options is None:
             return None
-        both = [given.mss_bytes or _DEFAULT_MSS_BYTES for given in (self.syn_options, self.synack_options)]
-        stamped = self.syn_options.timestamps and self.synack_options.timestamps
-        return max(1, min(both) - (_TIMESTAMP_BYTES if stamped else 0))
+        return self.size.mss_bytes
+
+    @property
+    def cut_bytes(self) -> int:
+        """Captured bytes of a SYN whose snap length hides options; 0 where they are whole."""
+        both = [given.cut_bytes for given in (self.syn_options, self.synack_options) if given]
+        return max(both, default=0)
 
     @property
     def rto_ns(self) -> int:
@@ -93,74 +129,197 @@ class Flow:
         rtt = self.rtt_ns or 0
         return rtt + max(_RTO_MIN_NS, 2 * rtt)
 
-    # ------------------------------------------------------------ what arrives
+    # ------------------------------------------------------------ the handshake
+
+    def begins_with(self, syn: Segment) -> bool:
+        """Whether it is this connection's SYN: the same again, or one that is recorded after its SYN-ACK."""
+        if self.syn_seq is not None:
+            return syn.seq == self.syn_seq
+        return any((offer.ack - syn.seq - 1) % _WRAP <= syn.payload_bytes for offer in self._offers)
+
+    def accepts(self, answer: Segment) -> bool:
+        """Whether a SYN-ACK or RST answers this connection's SYN, as far as that is captured."""
+        if self.syn_seq is None:
+            return bool(self._offers)
+        return (answer.ack - self.syn_seq - 1) % _WRAP <= self._syn_payload_bytes
 
     def syn(self, time_ns: int, segment: Segment) -> None:
         """The client's SYN; a repetition is the one that counts for the RTT."""
+        if self.syn_seq is None and self.synacks:
+            self._record_disorder()
         self.syn_seq, self.syn_ns = segment.seq, time_ns
-        self.syn_options = options(segment.options)
-        self._window = segment.window
+        self._syn_payload_bytes = segment.payload_bytes
+        self.syn_options = options(segment.options, segment.cut_bytes)
+        self._syn_window = segment.window
+        if not self._confirmed:
+            self._window = segment.window
+        self._agree()
+        self._hear_payload(segment.seq + 1, segment.payload_bytes)
 
-    def synack(self, time_ns: int, segment: Segment) -> None:
-        self.synacks += 1
-        self.synack_ns = time_ns
-        self.synack_options = options(segment.options)
-        self._isn = segment.seq + 1
-        if self.syn_options and self.syn_options.scale is not None and self.synack_options.scale is not None:
-            self._scale = self.syn_options.scale
-        if self.syn_seq is not None and self.to_server_ns is None:
-            self.to_server_ns = max(0, time_ns - self.syn_ns)
+    def synack(self, time_ns: int, segment: Segment, frame_bytes: int) -> None:
+        """A SYN-ACK. The client's ACK decides between several; after it only the same again means anything."""
+        start = (segment.seq + 1) % _WRAP
+        if any(offer.start == start for offer in self._offers):
+            if start == self._start and time_ns - self._synack_ns >= COPY_NS:
+                self.synacks += 1
+                self._synack_ns = time_ns
+        elif not self._confirmed and len(self._offers) < _MOST_OFFERS:
+            offer = _Offer(start, segment.ack, time_ns, options(segment.options, segment.cut_bytes))
+            self._offers.append(offer)
+            if len(self._offers) == 1:
+                self._adopt(offer)
+            if self._early_ack is not None and (self._early_ack - start) % _WRAP <= _MOST_AHEAD_BYTES:
+                self._confirmed = True
+                self._record_disorder()
+        if segment.payload_bytes and start == self._start:
+            # Fast Open: options of a SYN say nothing of the data's
+            self._hear_data(time_ns, 0, segment, frame_bytes, self.size.option_bytes)
+
+    def _adopt(self, offer: _Offer) -> None:
+        self._start, self._synack_ns, self.synack_options, self.synacks = offer.start, offer.time_ns, offer.options, 1
+        if self.syn_seq is not None and not self.disordered:
+            self.to_server_ns = max(0, offer.time_ns - self.syn_ns)
+        self._agree()
+
+    def _agree(self) -> None:
+        """What both SYNs together say, as far as they are captured."""
+        if self.syn_options and self.synack_options:
+            stamped = self.syn_options.timestamps and self.synack_options.timestamps
+            self.size.announced(self.syn_options.mss_bytes, self.synack_options.mss_bytes, timestamps=stamped)
+
+    def _confirm(self, time_ns: int, ack: int) -> None:
+        """The client's first ACK after a SYN-ACK: which of them it answers, and how long that took."""
+        answered = [offer for offer in self._offers if (ack - offer.start) % _WRAP <= _MOST_AHEAD_BYTES]
+        if answered and self._start not in (offer.start for offer in answered):
+            self._adopt(answered[0])
+        self._confirmed = True
+        if not self.disordered:
+            self.to_client_ns = max(0, time_ns - self._synack_ns)
+
+    def _record_disorder(self) -> None:
+        self.disordered = True
+        self.to_server_ns = self.to_client_ns = None
+
+    # ------------------------------------------------------------ what follows it
 
     def from_client(self, time_ns: int, segment: Segment) -> None:
-        self.client_packets += 1
-        if not segment.flags & ACK or not self.synacks:
+        """A client's segment that is no SYN."""
+        new = self._hear_payload(segment.seq, segment.payload_bytes)
+        if not segment.flags & ACK:
             return
-        if self.to_client_ns is None:
-            self.to_client_ns = max(0, time_ns - self.synack_ns)
+        if not self.synacks:
+            self._early_ack = segment.ack
+            return
+        if not self._confirmed:
+            self._confirm(time_ns, segment.ack)
         offset = self._offset(segment.ack)
         self._acked = max(self._acked, offset)
+        repeated = not segment.payload_bytes and self._window == segment.window << self._scale
         self._window = segment.window << self._scale
-        if segment.payload_bytes and self._request is None:
+        copied = time_ns - self._client_ns < COPY_NS
+        self._client_ns = time_ns
+        # what is repeated may have been answered already
+        if new and self._request is None:
             self._request = (segment.seq + segment.payload_bytes) % _WRAP, time_ns
         if self._open:
-            self._open.acknowledge(time_ns, offset, self._acts_after_ns)
+            if offset <= self._open.base:
+                self._open.window_bytes = max(self._open.window_bytes, self._window)
+            # what acknowledges a FIN is one more
+            data_end = offset if self.fin_offset is None else min(offset, self.fin_offset)
+            self._open.acknowledge(time_ns, data_end, self.acts_after_ns, self._new_stamp(segment))
+            if offset == self._open.base and not copied and (repeated or sacks(segment.options)):
+                self._open.miss(time_ns, self.acts_after_ns)
+        self._client_options = segment.options
 
     def from_server(self, time_ns: int, segment: Segment, frame_bytes: int) -> None:
+        """A server's segment that is no SYN-ACK."""
         if self._request and (segment.ack - self._request[0]) % _WRAP < _HALF:
             # never shorter than the round trip, and often nearer to it than a SYN that met cold caches
             if self.to_server_ns is not None:
                 self.to_server_ns = min(self.to_server_ns, time_ns - self._request[1])
             self._request = None
-        if not segment.payload_bytes or not self.synacks:
+        if not self.synacks:
             return
         offset = self._offset(segment.seq)
-        pushed = bool(segment.flags & (PSH | FIN))
-        if self._open and not self._open.add(time_ns, offset, segment.payload_bytes, frame_bytes, pushed=pushed):
+        if segment.flags & FIN:
+            self.fin_offset = offset + segment.payload_bytes
+        if segment.payload_bytes:
+            option_bytes = self.size.option_bytes if segment.cut_bytes else len(segment.options)
+            self._hear_data(time_ns, offset, segment, frame_bytes, option_bytes)
+
+    def reset(self, time_ns: int) -> None:
+        """A RST of either end."""
+        if self.reset_ns is None:
+            self.reset_ns = time_ns
+
+    def _hear_data(self, time_ns: int, offset: int, segment: Segment, frame_bytes: int, option_bytes: int) -> None:
+        payload_bytes, pushed = segment.payload_bytes, bool(segment.flags & (PSH | FIN))
+        self.size.saw(payload_bytes, option_bytes, pushed=pushed)
+        self._hear_echo(time_ns, segment)
+        if self._followed and offset >= self._sent:
+            self._followed.after_ns, self._followed.after_bytes = time_ns, payload_bytes
+            self._followed = None
+        if self._open and not self._open.add(time_ns, offset, payload_bytes, frame_bytes, pushed=pushed):
+            self._followed = self._open if self._open.next_ns is not None else None
             self._open = None
         if self._open is None and offset >= self._sent and self._begins(time_ns):
-            self._open = self._begin(time_ns, offset)
+            self._open = self._begin(time_ns)
             if self._open:
-                self._open.add(time_ns, offset, segment.payload_bytes, frame_bytes, pushed=pushed)
-        self._count_round(time_ns, offset + segment.payload_bytes)
-        self._sent = max(self._sent, offset + segment.payload_bytes)
+                self._open.add(time_ns, offset, payload_bytes, frame_bytes, pushed=pushed)
+        self._count_round(time_ns, offset + payload_bytes)
+        self._sent = max(self._sent, offset + payload_bytes)
         self._last_data_ns = time_ns
 
+    def _hear_payload(self, seq: int, payload_bytes: int) -> bool:
+        """Whether it is new payload of the client, which what comes next may answer; a keep-alive is none."""
+        end = (seq + payload_bytes) % _WRAP
+        if not payload_bytes or (self._client_end is not None and not 0 < (end - self._client_end) % _WRAP < _HALF):
+            return False
+        self._client_end = end
+        self._followed = None
+        if self._open:
+            self._open.asked = True
+        return True
+
+    def _new_stamp(self, segment: Segment) -> int | None:
+        """TSval of a client's segment; None unless it is newer than the one before, as only then its echo tells."""
+        now, before = timestamps(segment.options), timestamps(self._client_options)
+        return now[0] if now and before and 0 < (now[0] - before[0]) % _WRAP < _HALF else None
+
+    def _hear_echo(self, time_ns: int, segment: Segment) -> None:
+        flight = self._open
+        stamps = timestamps(segment.options) if flight and flight.stamp is not None else None
+        if flight is None or stamps is None or not flight.acted(time_ns, stamps[1]):
+            return
+        # the ACK went to the server and its echo came back in that time
+        if self.to_server_ns is not None and flight.ack_ns is not None:
+            self.to_server_ns = min(self.to_server_ns, time_ns - flight.ack_ns)
+
     @property
-    def _acts_after_ns(self) -> int:
+    def acts_after_ns(self) -> int:
+        """From when a client's segment is captured until what it released is captured, at most."""
         return 0 if self.side == SERVER else self.to_server_ns or 0
+
+    @property
+    def _scale(self) -> int:
+        if self.syn_options is None or self.synack_options is None:
+            return 0
+        return (self.syn_options.scale or 0) if self.synack_options.scale is not None else 0
 
     def _offset(self, seq: int) -> int:
         """Of the server's stream, unwrapped near what was sent last."""
-        return self._sent + (seq - self._isn - self._sent + _HALF) % _WRAP - _HALF
+        return self._sent + (seq - self._start - self._sent + _HALF) % _WRAP - _HALF
 
     def _begins(self, time_ns: int) -> bool:
         if self.first is None:
             return True
         return self._acked >= self._sent and time_ns - self._last_data_ns > self.rto_ns
 
-    def _begin(self, time_ns: int, offset: int) -> Flight | None:
+    def _begin(self, time_ns: int) -> Flight | None:
         idle_ns = time_ns - self._last_data_ns if self.first else 0
-        flight = Flight(offset, self.mss_bytes or _DEFAULT_MSS_BYTES, self._window, time_ns, idle_ns)
+        # what was offered is not taken back (RFC 9293, 3.8.6), and that of the SYN is exact, as it is not scaled
+        window = self._window if self.first else max(self._window, self._syn_window)
+        flight = Flight(self._sent, self.size, window, time_ns, idle_ns)
         if self.first is None:
             self.first = flight
         elif len(self.bursts) < _MOST_BURSTS:
@@ -174,55 +333,3 @@ class Flow:
         if time_ns - self._round[0] > (self.rtt_ns or 0):
             self._round = time_ns, self._sent
         self._most_in_a_round = max(self._most_in_a_round, end - self._round[1])
-
-
-class Flows:
-    """All connections, in the order in which they appear."""
-
-    def __init__(self) -> None:
-        self.all: list[Flow] = []
-        self._by_ends: dict[bytes, Flow] = {}
-
-    def add(self, time_ns: int, segment: Segment, frame_bytes: int) -> None:
-        """One segment, in the order of the capture."""
-        ends = segment.source + segment.destination
-        flow = self._by_ends.get(ends)
-        is_syn = segment.flags & (SYN | ACK) == SYN
-        if flow is None or (is_syn and flow.syn_seq != segment.seq):
-            flow = self._new(segment)
-        if segment.flags & RST:
-            return
-        if is_syn:
-            flow.syn(time_ns, segment)
-        elif segment.flags & SYN:
-            flow.synack(time_ns, segment)
-        elif segment.source == flow.client:
-            flow.from_client(time_ns, segment)
-        else:
-            flow.from_server(time_ns, segment, frame_bytes)
-
-    def _new(self, segment: Segment) -> Flow:
-        client, server = segment.source, segment.destination
-        answers = segment.flags & SYN and segment.flags & ACK
-        # in mid-stream the lower port is the likelier server
-        if answers or (not segment.flags & SYN and client[-2:] < server[-2:]):
-            client, server = server, client
-        flow = Flow(client, server)
-        self.all.append(flow)
-        self._by_ends[client + server] = self._by_ends[server + client] = flow
-        return flow
-
-
-def endpoint(packed: bytes) -> str:
-    """`192.0.2.1:80` or `[2001:db8::1]:80`."""
-    address = ipaddress.ip_address(packed[:-2])
-    port = int.from_bytes(packed[-2:], "big")
-    return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
-
-
-def flows(segments: Iterable[tuple[int, Segment, int]]) -> list[Flow]:
-    """Of (time_ns, segment, frame length in bytes) in the order of the capture."""
-    found = Flows()
-    for time_ns, segment, frame_bytes in segments:
-        found.add(time_ns, segment, frame_bytes)
-    return found.all

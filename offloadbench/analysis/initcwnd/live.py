@@ -29,7 +29,7 @@ class Flight:
 
     Attributes:
         segments, bytes: unique, within one round trip of the first frame.
-        all_segments: unique, before anything was repeated.
+        all_segments, all_bytes: unique, before anything was repeated.
         largest_segments: of the largest frame; more than 1 in a super-packet.
         steps: (microseconds since the first frame, segments so far with this frame) before the repetition.
         repeated_us: when data came again, since the first frame; None where none did.
@@ -39,6 +39,7 @@ class Flight:
     segments: int
     bytes: int
     all_segments: int
+    all_bytes: int
     frames: int
     super_packets: int
     largest_segments: int
@@ -55,7 +56,7 @@ def count(trial: FlightTrial) -> Flight:
     window_us = max(trial.rtt_us, _LEAST_WINDOW_US)
     covered: list[tuple[int, int]] = []
     steps: list[tuple[int, int]] = []
-    total = within = within_bytes = supers = largest = spread_us = 0
+    total = total_bytes = within = within_bytes = supers = largest = spread_us = 0
     repeated_us = None
     rows = zip(frames.t_us, frames.offset_bytes, frames.payload_bytes, frames.gso_bytes, strict=True)
     for t_us, offset, payload, gso_bytes in rows:
@@ -65,6 +66,7 @@ def count(trial: FlightTrial) -> Flight:
         covered.append((offset, offset + payload))
         segments = -(-payload // gso_bytes) if gso_bytes else 1
         total += segments
+        total_bytes += payload
         if t_us - start_us <= window_us:
             within += segments
             within_bytes += payload
@@ -78,6 +80,7 @@ def count(trial: FlightTrial) -> Flight:
         segments=within,
         bytes=within_bytes,
         all_segments=total,
+        all_bytes=total_bytes,
         frames=len(steps),
         super_packets=supers,
         largest_segments=largest,
@@ -109,22 +112,24 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
     flight = count(trial)
     expected = trial.initcwnd
     spent = expected is not None and flight.all_segments >= expected
-    unsent = trial.after.notsent_bytes > 0 if trial.after else trial.released_bytes > 0
+    unsent_bytes = trial.after.notsent_bytes if trial.after else trial.released_bytes
     return Observation(
         segments=flight.all_segments if spent else flight.segments,
-        bytes=flight.bytes,
+        bytes=flight.all_bytes if spent else flight.bytes,
         mss_bytes=trial.mss_bytes,
         expected_segments=expected,
         problem=_problem(trial, flight),
         short=not trial.released_bytes and flight.all_segments == flight.segments,
         # what an idle restart starts from says nothing of what it comes to
         cwnd_segments=trial.before.snd_cwnd_segments if trial.before and trial.pattern != IDLE else None,
-        window_segments=trial.window_bytes // trial.mss_bytes if trial.mss_bytes else None,
+        window_bytes=trial.window_bytes or None,
         write_blocked=trial.write_blocked,
-        more_waiting=unsent,
+        more_waiting=unsent_bytes >= max(1, trial.mss_bytes),
+        nagle=0 < unsent_bytes < trial.mss_bytes,
         segments_tso_off=segments_tso_off,
         unprompted=flight.all_segments > flight.segments,
         tso=False if trial.case == _NO_SUPER_PACKETS else True if flight.super_packets else None,
+        frames=flight.frames,
         synack_retransmitted=trial.synacks > 1,
     )
 

@@ -18,6 +18,7 @@ _TIMEOUT_INIT_MS = 3000
 _RTO_MIN_MS = 200
 
 METRICS_RESET, TSO_DEFERRAL, IDLE_RESTART, SEND_BUFFER, PEER_WINDOW = "M0", "M1", "M2", "M3", "M4"
+FIN_BEYOND_CWND = "FIN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Prediction:
         snd_cwnd_segments: at the end of the flight.
         skb_segments: segments of each skb handed down, in order.
         wmem_queued_bytes: truesize of what is queued, sent or not; for x86_64 without netfilter.
-        marks: mechanisms that decided, M0 to M4; empty when cwnd was filled.
+        marks: mechanisms that decided, M0 to M4, and FIN where it sent more than cwnd; empty when cwnd was filled.
         explanation: the same in sentences.
     """
 
@@ -51,13 +52,21 @@ def default_initial_segments(mss_bytes: int) -> int:
     return 3 if mss_bytes > 1095 else 4
 
 
+def _metrics_rtt_ms(given: Scenario) -> float:
+    """The RTT that a new connection finds: of an earlier one, if those save it, or else the route's own."""
+    saved_ms = 0 if given.tcp_no_metrics_save else given.cached_rtt_ms
+    return saved_ms or given.route_rtt_ms
+
+
 def _uses_initcwnd(given: Scenario) -> bool:
-    return given.cached_rtt_ms > 0 and (given.timestamps or given.cached_rtt_ms >= _TIMEOUT_INIT_MS)
+    rtt_ms = _metrics_rtt_ms(given)
+    return rtt_ms > 0 and (given.timestamps or rtt_ms >= _TIMEOUT_INIT_MS)
 
 
 def _rto_ms(given: Scenario) -> int:
     """Of a connection that measured the cached RTT: one RTT, and a variance of twice that but at least 200 ms."""
-    return round(given.cached_rtt_ms + max(_RTO_MIN_MS, 2 * given.cached_rtt_ms))
+    rtt_ms = given.cached_rtt_ms or given.route_rtt_ms
+    return round(rtt_ms + max(_RTO_MIN_MS, 2 * rtt_ms))
 
 
 def _socket(given: Scenario) -> SendPath:
@@ -82,6 +91,7 @@ def _socket(given: Scenario) -> SendPath:
         initial_segments=initial,
         restart=restart,
         unvalidated=fresh and not _uses_initcwnd(given),
+        tso_win_divisor=given.tcp_tso_win_divisor,
     )
 
 
@@ -94,6 +104,8 @@ def predict(given: Scenario) -> Prediction:
     socket = _socket(given)
     for size_bytes in given.writes_bytes:
         socket.write(size_bytes)
+    if given.fin:
+        socket.close()
     marks = _marks(given, socket)
     return Prediction(
         kernel=given.kernel,
@@ -113,8 +125,10 @@ def _marks(given: Scenario, socket: SendPath) -> list[str]:
     marks = []
     if given.idle_restart is None and not _uses_initcwnd(given):
         marks.append(METRICS_RESET)
-    if socket.flight_segments > socket.cwnd_segments:
+    if socket.flight_segments - socket.fin_segments > socket.cwnd_segments:
         marks.append(IDLE_RESTART)
+    if socket.fin_segments:
+        marks.append(FIN_BEYOND_CWND)
     elif socket.flight_segments < socket.cwnd_segments:
         if socket.unsent_bytes and socket.refusal == DEFERRAL:
             marks.append(TSO_DEFERRAL)
@@ -123,6 +137,22 @@ def _marks(given: Scenario, socket: SendPath) -> list[str]:
         elif socket.blocked and not socket.unsent_bytes:
             marks.append(SEND_BUFFER)
     return marks
+
+
+def _why_reset(given: Scenario) -> str:
+    if _metrics_rtt_ms(given):
+        return "without timestamps a cached RTT below 3 s is refused"
+    if given.cached_rtt_ms:
+        return "with tcp_no_metrics_save connections leave no RTT"
+    return "no RTT is cached"
+
+
+def _too_little_room(given: Scenario, segments: int) -> str:
+    if given.tcp_tso_win_divisor:
+        part = f"cwnd / tcp_tso_win_divisor ({given.tcp_tso_win_divisor})"
+    else:
+        part = "four segments (tcp_tso_win_divisor is 0)"
+    return f"the {segments} places left are less than {part}"
 
 
 def _explain(given: Scenario, socket: SendPath, marks: list[str]) -> list[str]:
@@ -136,10 +166,12 @@ def _explain(given: Scenario, socket: SendPath, marks: list[str]) -> list[str]:
             f"{_rto_ms(given)} ms leave {cwnd}"
         )
     elif METRICS_RESET in marks:
-        missing = "without timestamps a cached RTT below 3 s is refused" if given.cached_rtt_ms else "no RTT is cached"
-        told.append(f"M0, metrics reset: {missing}, so {wanted} is never applied; cwnd starts at {NEW_SOCKET_CWND}")
+        told.append(
+            f"M0, metrics reset: {_why_reset(given)}, so {wanted} is never applied; cwnd starts at {NEW_SOCKET_CWND}"
+        )
     else:
-        told.append(f"the route caches an RTT, so {wanted} is applied: cwnd {cwnd}")
+        source = "has an RTT of its own" if _metrics_rtt_ms(given) == given.route_rtt_ms else "caches an RTT"
+        told.append(f"the route {source}, so {wanted} is applied: cwnd {cwnd}")
     if IDLE_RESTART in marks:
         told.append(
             f"M2, idle restart: the first TSO skb took its quota before the restart, so {sent} segments left "
@@ -147,8 +179,8 @@ def _explain(given: Scenario, socket: SendPath, marks: list[str]) -> list[str]:
         )
     elif TSO_DEFERRAL in marks:
         told.append(
-            f"M1, TSO deferral: {sent} sent, {socket.unsent_bytes} bytes wait: the {cwnd - sent} places left are "
-            f"fewer than a third of cwnd {cwnd}, and only an ACK ends the wait"
+            f"M1, TSO deferral: {sent} sent, {socket.unsent_bytes} bytes wait: {_too_little_room(given, cwnd - sent)}, "
+            "and only an ACK or a FIN ends the wait"
         )
     elif PEER_WINDOW in marks:
         told.append(f"M4, peer's window: {given.rwnd_bytes} bytes hold {sent} segments; cwnd would allow {cwnd}")
@@ -156,6 +188,11 @@ def _explain(given: Scenario, socket: SendPath, marks: list[str]) -> list[str]:
         told.append(
             f"M3, send buffer: {socket.wmem_queued_bytes} bytes of memory are queued against {given.sndbuf_bytes}; "
             f"the write sleeps after {sent} segments although cwnd allows {cwnd}"
+        )
+    elif FIN_BEYOND_CWND in marks:
+        told.append(
+            f"FIN: the application closed, and of {sent} segments {socket.fin_segments} left beyond cwnd {cwnd}: an "
+            "skb with FIN waits for neither cwnd nor deferral"
         )
     elif socket.refusal == NAGLE and socket.unsent_bytes:
         told.append(f"Nagle: a partial segment of {socket.unsent_bytes} bytes waits for the ACK of an earlier one")

@@ -23,6 +23,11 @@ _NAME = re.compile(r"2\.6\.18(\.\d+)?(-(?:(?P<build>\d+)[\w.+-]*\.)?el5[\w.+-]*)
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
+# an IPv4 packet less its headers; 65535 scaled by 14; an int
+LARGEST_MSS_BYTES, LARGEST_WINDOW_BYTES, LARGEST_SNDBUF_BYTES = 65495, 65535 << 14, 2**31 - 1
+# net.ipv4.tcp_tso_win_divisor as every kernel has it by default
+TSO_WIN_DIVISOR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +87,29 @@ class Scenario(Frozen, frozen=True, kw_only=True):
         label: a name only.
         initcwnd: the route's; 0 = not set.
         cached_rtt_ms: the RTT that an earlier connection left in the route's metrics; 0 = none.
+        route_rtt_ms: `rtt` of the route, which counts until a connection has measured one; 0 = not set.
+        tcp_no_metrics_save: connections leave nothing behind, so `cached_rtt_ms` does not exist.
         mss_bytes: payload of a full segment, after options.
         rwnd_bytes: the peer's window, which no ACK moves.
         writes_bytes: one send() each, in order; nothing follows.
+        tcp_tso_win_divisor: the part of cwnd below which TSO waits; 0 = it waits below four segments.
+        fin: the application closes after the last write, unless that sleeps.
         idle_restart: None = the first data of a new connection.
     """
 
     kernel: str
     tso: bool
-    mss_bytes: Positive
+    mss_bytes: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_MSS_BYTES)]
     writes_bytes: list[Count]
     label: str = ""
     initcwnd: Count = 0
-    cached_rtt_ms: Annotated[float, msgspec.Meta(ge=0)] = 0
+    cached_rtt_ms: Milliseconds = 0
+    route_rtt_ms: Milliseconds = 0
+    tcp_no_metrics_save: bool = False
     timestamps: bool = True
-    rwnd_bytes: Count = 65535
-    sndbuf_bytes: Positive = 16384
+    rwnd_bytes: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_WINDOW_BYTES)] = 65535
+    sndbuf_bytes: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SNDBUF_BYTES)] = 16384
     nodelay: bool = False
+    tcp_tso_win_divisor: Count = TSO_WIN_DIVISOR
+    fin: bool = False
     idle_restart: IdleRestart | None = None
-
-
-class _File(msgspec.Struct):
-    vectors: list[Scenario]
-
-
-_DECODER = msgspec.json.Decoder(_File | list[Scenario])
-
-
-def scenarios(text: bytes) -> list[Scenario]:
-    """Every vector of a JSON document: `{"vectors": [...]}` or the list alone, in order.
-
-    Raises:
-        UsageError: not such a document; the message names the place.
-    """
-    try:
-        found: _File | list[Scenario] = _DECODER.decode(text)
-    except msgspec.DecodeError as error:
-        raise UsageError(f"not a list of vectors: {error}", 'write {"vectors": [{"kernel": ..., ...}, ...]}') from error
-    return found.vectors if isinstance(found, _File) else found

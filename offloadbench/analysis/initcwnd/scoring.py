@@ -1,8 +1,10 @@
 """From the flights of a connection to verdicts: what a capture alone can and cannot tell.
 
-That data was waiting shows in two ways: the last segment of the flight lacks PSH (Linux sets it where a write ends), or
-the next data came as soon as an ACK could ask for it. Without either, the application may simply have had nothing to
-say. cwnd and the send buffer never show; where they would change the verdict, the reason says so.
+That data was waiting shows where the next full segment came as soon as an ACK could ask for it. It does not count where
+the client sent new payload in between, since what follows may answer it; less than a full segment may have waited for
+Nagle; and a partial segment with PSH is the end of a write (Linux sets PSH there). Where segments come one by one, a
+slow link or the sender spaces them. Where the capture ends before an ACK could act, or before its effect could be seen,
+it proves nothing. cwnd and the send buffer never show; where they would change the verdict, it names them.
 
 A burst after silence is scored against the same window, since Linux restarts there (RFC 2861; slow_start_after_idle).
 Every RTO of silence only halves cwnd, so until it must have come down, a larger burst proves nothing.
@@ -16,15 +18,21 @@ from dataclasses import dataclass, field
 
 from offloadbench.analysis.initcwnd import verdict
 from offloadbench.analysis.initcwnd.capture_file import Frame
+from offloadbench.analysis.initcwnd.connections import connections, endpoint
 from offloadbench.analysis.initcwnd.flight import Flight
-from offloadbench.analysis.initcwnd.flow import SERVER, Flow, endpoint, flows
+from offloadbench.analysis.initcwnd.flow import Flow
+from offloadbench.analysis.initcwnd.ignored import Ignored, sentences
 from offloadbench.analysis.initcwnd.packet import Segment, segment
-from offloadbench.analysis.initcwnd.verdict import Judgement, Observation
+from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 
 # below this, the answer to an ACK cannot be told from what was under way already
 _SHORTEST_RTT_NS = 1_000_000
-# how soon after an ACK data counts as its answer
-_PROMPT_NS = 10_000_000
+# data that an ACK released comes within this part of a round trip of it
+_PROMPT = 0.5
+# a pause of this part of a round trip is one of a whole, less the time in which the frames before it left
+_PAUSE = 0.75
+# a silence is one where it is this many times what lies between the frames before it
+_CLEARLY = 3
 # slow start doubles cwnd in a round trip, so it was at most twice what one carried
 _SLOW_START_GROWTH = 2
 
@@ -52,7 +60,8 @@ class FlowScore:
     Attributes:
         client, server: `address:port`.
         side: where the capture ran: client, server, between, unknown.
-        mss_bytes: lesser of both SYNs, less 12 with timestamps.
+        mss_bytes: payload of a full segment of the server: the lesser MSS of both SYNs less the options of its data,
+            or what it sent in one segment where that differs.
         first_flight_segments, first_flight_bytes: unique payload before an ACK could act.
         frames, super_packets: frames of the flight, and those of more than one segment, whose inner timing is unknown.
         window_bytes: what the client advertised before the flight.
@@ -87,26 +96,30 @@ class CaptureScore:
 
 def score_capture(frames: Iterable[Frame], expected_segments: int | None) -> CaptureScore:
     """Read frames once, in order, and judge every TCP connection among them."""
-    notes: Counter[str] = Counter()
-    found = flows(_segments(frames, notes))
+    notes: Counter[Ignored] = Counter()
+    found = connections(_segments(frames, notes))
     return CaptureScore(
-        [score_flow(flow, expected_segments) for flow in found],
-        [f"{count} frames ignored: {reason}" for reason, count in sorted(notes.items())],
+        [score_flow(flow, expected_segments, found.end_ns) for flow in found.flows],
+        sentences(notes),
     )
 
 
-def _segments(frames: Iterable[Frame], notes: Counter[str]) -> Iterator[tuple[int, Segment, int]]:
+def _segments(frames: Iterable[Frame], notes: Counter[Ignored]) -> Iterator[tuple[int, Segment, int]]:
     for time_ns, link_type, data, original_bytes in frames:
         found = segment(link_type, data, original_bytes, notes)
         if found is not None:
             yield time_ns, found, original_bytes
 
 
-def score_flow(flow: Flow, expected_segments: int | None) -> FlowScore:
-    """Judge one connection; a burst after silence that exceeds the window decides over its first flight."""
+def score_flow(flow: Flow, expected_segments: int | None, end_ns: int) -> FlowScore:
+    """Judge one connection; a burst after silence that exceeds the window decides over its first flight.
+
+    Args:
+        end_ns: of the capture.
+    """
     first = flow.first
-    judged = verdict.judge(_observe(flow, first, expected_segments)) if first else _nothing(flow)
-    bursts = [_score_burst(flow, burst, most_bytes, expected_segments) for burst, most_bytes in flow.bursts]
+    judged = verdict.judge(_observe(flow, first, expected_segments, end_ns)) if first else _nothing(flow)
+    bursts = [_score_burst(flow, burst, most_bytes, expected_segments, end_ns) for burst, most_bytes in flow.bursts]
     exceeding = [burst for burst in bursts if burst.verdict == verdict.EXCEEDED]
     if exceeding:
         worst = max(exceeding, key=lambda burst: burst.segments)
@@ -138,69 +151,139 @@ def _nothing(flow: Flow) -> Judgement:
     return Judgement(verdict.INCONCLUSIVE, "the server sent no data")
 
 
-def _problem(flow: Flow, flight: Flight, expected_segments: int | None) -> str:
+def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> str:
+    if flow.cut_bytes:
+        return (
+            f"the SYN's options are cut off by the snap length ({flow.cut_bytes} bytes): MSS, window scale or time "
+            "stamps are unknown"
+        )
+    if flow.disordered:
+        return "the handshake is recorded out of order: the round trip and the side of the capture are unknown"
     if not flow.handshake:
         return "the handshake is incomplete: the round trip and the side of the capture are unknown"
     if not flow.rtt_ns:
         return "the capture's time stamps do not tell the round trip"
     if flight.holes:
-        return "data of the first flight is missing in the capture or was lost: its length is unknown"
+        return "data of the flight is missing in the capture or was lost: its length is unknown"
     if flight.cut_ns is None and not flight.retransmitted and flight.spread_ns > flow.rto_ns:
         return "the client's ACKs are not in the capture"
-    if flow.rtt_ns < _SHORTEST_RTT_NS and expected_segments is not None and flight.segments != expected_segments:
+    if expected_segments is None:
+        return ""
+    if flight.segments > expected_segments and flight.gap_ns >= _PAUSE * flow.rtt_ns:
         return (
-            f"{flight.segments} segments, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
+            f"{many(flight.segments)}, with a pause of a round trip between them and no ACK in the capture: what "
+            "came then was sent by a timer, or released by an ACK that is missing"
+        )
+    if flow.rtt_ns < _SHORTEST_RTT_NS and flight.segments != expected_segments:
+        return (
+            f"{many(flight.segments)}, but at a round trip of {flow.rtt_ns / 1e6:.2f} ms "
             "what an ACK released cannot be told from what was under way"
         )
+    if flight.segments <= expected_segments and not flight.retransmitted and flight.next_ns is None:
+        return _unfinished(flow, flight, end_ns)
     return ""
 
 
-def _prompt(flow: Flow, flight: Flight) -> bool:
-    if flight.next_ns is None or flight.ack_ns is None:
+def _unfinished(flow: Flow, flight: Flight, end_ns: int) -> str:
+    """Nothing ended the flight that a server's window could have to do with; why, or empty where silence did."""
+    if flow.fin_offset == flight.end:
+        return ""
+    acted_ns = flight.cut_ns
+    if flow.reset_ns is not None and (acted_ns is None or flow.reset_ns < acted_ns):
+        return f"{many(flight.segments)}, and the connection was reset before an ACK could act"
+    if acted_ns is None:
+        acted_ns = flight.last_ns + (flow.rtt_ns or 0)
+    if end_ns < acted_ns:
+        return f"{many(flight.segments)}, and the capture ends before an ACK could act"
+    return ""
+
+
+def _answer_ns(flow: Flow, flight: Flight) -> int | None:
+    """From when what an ACK releases is captured."""
+    return None if flight.ack_ns is None else flight.ack_ns + flow.acts_after_ns
+
+
+def _within_ns(flow: Flow) -> int:
+    return int(_PROMPT * (flow.rtt_ns or 0))
+
+
+def _released_bytes(flow: Flow, flight: Flight) -> int:
+    """What the server sent as soon as an ACK could make it; 0 where it came later, or may answer the client."""
+    answer_ns = _answer_ns(flow, flight)
+    if flight.next_ns is None or answer_ns is None or flight.asked:
+        return 0
+    if flight.next_ns - answer_ns > _within_ns(flow):
+        return 0
+    together = flight.after_ns is not None and flight.after_ns - flight.next_ns <= _within_ns(flow)
+    return flight.next_bytes + (flight.after_bytes if together else 0)
+
+
+def _spaced(flow: Flow, flight: Flight) -> bool:
+    """Segments come one by one, before and behind what ended the flight; a window that holds leaves one long gap."""
+    if flight.next_ns is None or flight.asked:
         return False
-    acts_ns = flight.ack_ns + (0 if flow.side == SERVER else flow.to_server_ns or 0)
-    return flight.next_ns - acts_ns <= max(_PROMPT_NS, (flow.rtt_ns or 0) // 2)
+    silence_ns = flight.next_ns - flight.last_ns
+    spread = flight.spread_ns > (flow.rtt_ns or 0) / 4
+    if spread and (silence_ns < (flow.rtt_ns or 0) / 4 or silence_ns < _CLEARLY * flight.gap_ns):
+        return True
+    # a full segment alone; of a partial one nothing has to follow
+    if (
+        flight.after_ns is None
+        or flight.next_bytes < flight.mss_bytes
+        or not flight.size.one_segment(flight.next_bytes)
+    ):
+        return False
+    return flight.after_ns - flight.next_ns > silence_ns / 2
 
 
-def _observe(flow: Flow, flight: Flight, expected_segments: int | None) -> Observation:
-    quarter_ns = (flow.rtt_ns or 0) / 4
-    followed = flight.next_ns is not None
-    more_waiting: bool | None = not flight.pushed or _prompt(flow, flight)
-    if not more_waiting and flight.retransmitted:
-        more_waiting = None
+def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
+    """Nothing follows the flight, although there was time for it."""
+    if flow.fin_offset == flight.end:
+        return True
+    if flight.next_ns is not None or flight.retransmitted or not flight.pushed:
+        return False
+    answer_ns = _answer_ns(flow, flight)
+    return answer_ns is None or end_ns > answer_ns + _within_ns(flow)
+
+
+def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> Observation:
+    write_ended = flight.pushed and not flight.ends_full
+    released_bytes = 0 if flow.fin_offset == flight.end else _released_bytes(flow, flight)
     return Observation(
         segments=flight.segments,
         bytes=flight.bytes,
         mss_bytes=flight.mss_bytes,
         expected_segments=expected_segments,
-        problem=_problem(flow, flight, expected_segments),
-        short=flight.pushed and not followed and not flight.retransmitted,
-        window_segments=flight.window_bytes // flight.mss_bytes,
-        more_waiting=more_waiting,
+        problem=_problem(flow, flight, expected_segments, end_ns),
+        short=_ended(flow, flight, end_ns),
+        window_bytes=flight.window_bytes,
+        more_waiting=released_bytes >= flight.mss_bytes,
+        nagle=0 < released_bytes < flight.mss_bytes,
+        write_ended=write_ended,
+        asked=flight.asked,
         pushed=flight.pushed,
-        unprompted=flight.next_ns is not None
-        and flight.spread_ns > quarter_ns
-        and flight.next_ns - flight.last_ns < quarter_ns,
+        unprompted=not write_ended and _spaced(flow, flight),
         tso=True if flight.super_packets else None,
+        frames=flight.frames,
         synack_retransmitted=flow.synacks > 1,
     )
 
 
-def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None) -> BurstScore:
+def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None, end_ns: int) -> BurstScore:
     rtos = burst.idle_ns // flow.rto_ns
-    judged = verdict.judge(_observe(flow, burst, expected_segments))
-    if judged.verdict == verdict.EXCEEDED and expected_segments is not None:
+    judged = verdict.judge(_observe(flow, burst, expected_segments, end_ns))
+    if judged.verdict in (verdict.EXCEEDED, verdict.EXCEEDED_IN_PACKETS) and expected_segments is not None:
         decayed = (_SLOW_START_GROWTH * most_bytes // burst.mss_bytes) >> rtos
         frames = "1 frame" if burst.frames == 1 else f"{burst.frames} frames"
         sent = f"after {burst.idle_ns / 1e9:.1f} s of silence {burst.segments} segments left at once in {frames}"
-        if burst.segments > max(decayed, expected_segments):
+        if burst.segments <= max(decayed, expected_segments):
+            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
+        elif judged.verdict == verdict.EXCEEDED:
             judged = Judgement(
                 verdict.EXCEEDED,
-                f"{sent}, although cwnd must be back at {expected_segments} by then: a first TSO packet on the old "
+                f"{sent}, although cwnd must be back at {expected_segments} by then: a first GSO packet on the old "
                 "window, or net.ipv4.tcp_slow_start_after_idle is 0",
             )
-        else:
-            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
     return BurstScore(
         idle_s=burst.idle_ns / 1e9,
         segments=burst.segments,

@@ -15,12 +15,18 @@ What may leave (tcp_output.c). Both ways need a free place in cwnd and a first s
 of several segments is cut to what both allow, and a partial last segment is cut off to wait for company. The push of
 everything also asks Nagle (with Minshall's change: a partial segment waits for an earlier partial one) and, for an skb
 of several segments, *deferral*: it waits while the room left is below a third (tcp_tso_win_divisor) of the smaller of
-window and cwnd, hoping for an ACK; no clock ends this wait. The push of one skb asks neither.
+window and cwnd, hoping for an ACK; no clock ends this wait, but a FIN does. The push of one skb asks neither.
+
+Close (tcp_send_fin). The FIN goes onto the last skb of the write queue while that is unsent, and everything pending is
+tried. An skb with FIN asks neither Nagle nor deferral, nor is it held by cwnd: one segment of it may always leave, and
+what remains has the FIN again, so it leaves segment by segment as far as the window reaches (tcp_cwnd_test; el5 is
+taken to do the same).
 
 Idle restart (tcp_event_data_sent). cwnd is halved once for each RTO of silence, down to the initial window, while the
 first skb is being handed down: too late for that skb, whose quota was taken before.
 
-Memory is taken to be plentiful: only the send buffer limits. MTU probing, urgent data and FIN are left out.
+Memory is taken to be plentiful: only the send buffer limits. MTU probing and urgent data are left out, and a FIN
+without data counts as nothing.
 
 Sources: Linux 2.6.18 and 2.6.18-*.el5, net/ipv4/tcp.c, tcp_output.c, tcp_input.c, include/net/sock.h. Written from what
 they do; nothing of them is copied.
@@ -31,7 +37,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from offloadbench.analysis.initcwnd.scenario import Kernel
+from offloadbench.analysis.initcwnd.scenario import TSO_WIN_DIVISOR, Kernel
 
 PAGE_BYTES = 4096
 # room for headers in front of every skb (MAX_TCP_HEADER, cache-aligned), and what ends its linear space
@@ -40,7 +46,8 @@ _IP_HEADER_BYTES, _TCP_HEADER_BYTES, _TIMESTAMP_BYTES = 20, 20, 12
 _LARGEST_IP_BYTES = 65535
 # what RFC 1122 lets no MSS fall below, headers included
 _SMALLEST_IP_BYTES = 68
-TSO_WIN_DIVISOR = 3
+# with divisor 0: what delayed ACKs make a burst of slow start
+_MAX_BURST_SEGMENTS = 3
 # a quota of this size is never waited for: it holds a full TSO skb
 _FULL_TSO_BYTES = 65536
 
@@ -64,10 +71,11 @@ def half_window_bytes(size_bytes: int, window_bytes: int, *, timestamps: bool) -
 
 @dataclass(slots=True)
 class _Skb:
-    """Queued data; `linear_bytes` is what its own space can still take."""
+    """Queued data; `linear_bytes` is what its own space can still take, `fin` ends the stream behind it."""
 
     length_bytes: int = 0
     linear_bytes: int = 0
+    fin: bool = False
 
 
 @dataclass(slots=True)
@@ -104,8 +112,10 @@ class SendPath:
             counts as limited by the application, since the stamp looks older than an RTO. The kernel compares with a
             stamp of 0, which is so from the sixth minute after boot until jiffies wrap.
         sent_segments: segments of each skb handed down, in order.
+        tso_win_divisor: see `Scenario`.
         refusal: why the last skb that was tried did not leave, one of the words above; empty when all left.
         blocked: a write sleeps for send buffer.
+        fin_segments: those that left beyond cwnd because of a FIN.
     """
 
     kernel: Kernel
@@ -119,11 +129,13 @@ class SendPath:
     initial_segments: int
     restart: Restart | None = None
     unvalidated: bool = False
+    tso_win_divisor: int = TSO_WIN_DIVISOR
     sent_segments: list[int] = field(default_factory=list)
     sent_bytes: int = 0
     wmem_queued_bytes: int = 0
     refusal: str = ""
     blocked: bool = False
+    fin_segments: int = 0
     _unsent: deque[_Skb] = field(default_factory=deque)
     _in_flight: int = 0
     _written_bytes: int = 0
@@ -161,6 +173,12 @@ class SendPath:
                 self._push_while_filling()
         if left < size_bytes:
             self._push_all(nagle=not self.blocked and not self.nodelay)
+
+    def close(self) -> None:
+        """close() of the application; it never comes to it while a write sleeps."""
+        if not self.blocked and self._unsent:
+            self._unsent[-1].fin = True
+            self._push_all(nagle=False)
 
     def _allocate(self) -> None:
         linear = 0
@@ -220,12 +238,20 @@ class SendPath:
             if not quota:
                 break
             if skb.length_bytes > self.mss_bytes:
-                if self._defers(quota):
+                if not skb.fin and self._defers(quota):
                     self.refusal = DEFERRAL
                     break
-            elif nagle and len(self._unsent) == 1 and skb.length_bytes < self.mss_bytes and self._partial_in_flight:
+            elif (
+                nagle
+                and not skb.fin
+                and len(self._unsent) == 1
+                and skb.length_bytes < self.mss_bytes
+                and self._partial_in_flight
+            ):
                 self.refusal = NAGLE
                 break
+            if self._in_flight >= self.cwnd_segments:
+                self.fin_segments += quota
             self._hand_down(skb, quota)
             # Minshall's mark is set on this way only: a push of one skb never sends a partial one alone
             self._partial_in_flight |= skb.length_bytes < self.mss_bytes
@@ -235,13 +261,15 @@ class SendPath:
 
     def _quota(self, skb: _Skb) -> int:
         """Segments that cwnd allows now, or 0; also 0 when the first segment does not fit the window."""
-        if self._in_flight >= self.cwnd_segments:
+        if self._in_flight >= self.cwnd_segments and not skb.fin:
             self.refusal = CWND
             return 0
-        if min(skb.length_bytes, self.mss_bytes) > self._window_left_bytes:
+        # a FIN takes a sequence number behind the last byte
+        first_bytes = self.mss_bytes if skb.length_bytes > self.mss_bytes else skb.length_bytes + skb.fin
+        if first_bytes > self._window_left_bytes:
             self.refusal = WINDOW
             return 0
-        return self.cwnd_segments - self._in_flight
+        return 1 if skb.fin else self.cwnd_segments - self._in_flight
 
     @property
     def _window_left_bytes(self) -> int:
@@ -249,15 +277,17 @@ class SendPath:
 
     def _defers(self, quota_segments: int) -> bool:
         room = min(self._window_left_bytes, quota_segments * self.mss_bytes)
+        if not self.tso_win_divisor:
+            return room <= min(_FULL_TSO_BYTES - 1, _MAX_BURST_SEGMENTS * self.mss_bytes)
         whole = min(self.window_bytes, self.cwnd_segments * self.mss_bytes)
-        return room < min(_FULL_TSO_BYTES, whole // TSO_WIN_DIVISOR)
+        return room < min(_FULL_TSO_BYTES, whole // self.tso_win_divisor)
 
     def _hand_down(self, skb: _Skb, quota_segments: int) -> None:
         if skb.length_bytes > self.mss_bytes:
             limit = self._cut_bytes(skb, quota_segments)
             if skb.length_bytes > limit:
-                self._unsent.insert(1, _Skb(skb.length_bytes - limit))
-                skb.length_bytes = limit
+                self._unsent.insert(1, _Skb(skb.length_bytes - limit, fin=skb.fin))
+                skb.length_bytes, skb.fin = limit, False
                 self.wmem_queued_bytes += self._overhead_bytes
         if self.restart:
             self.cwnd_segments = self.restart.apply(self.cwnd_segments)

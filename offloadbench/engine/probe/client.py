@@ -12,15 +12,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from offloadbench.analysis.initcwnd.packet import ACK, ETHERNET, FIN, PSH, RST, SYN, Segment, options, segment
+from offloadbench.analysis.initcwnd.ignored import Ignored
+from offloadbench.analysis.initcwnd.link_types import ETHERNET
+from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Segment, options, segment
 from offloadbench.engine.probe import frames
 from offloadbench.engine.probe.frames import Endpoint
 from offloadbench.errors import TrafficError
 from offloadbench.kernel.packet_socket import Arrival, PacketSocket
 from offloadbench.model import FlightFrames
 
-# what goes without scaling, and the shift for more
-_UNSCALED_MAX_BYTES, _SHIFT = 65535, 7
+# what goes without scaling, the shift for more, and the largest (RFC 7323)
+_UNSCALED_MAX_BYTES, _SHIFT, _LARGEST_SHIFT = 65535, 7, 14
 _TIMESTAMP_BYTES = 12
 _ATTEMPTS, _ATTEMPT_S = 3, 1.0
 _WRAP, _HALF = 1 << 32, 1 << 31
@@ -76,6 +78,7 @@ class Client:
         window_bytes: to offer; above 65535 it is scaled, once the SYN is through.
 
     Attributes:
+        window_bytes: that the server may use: as asked for, or the most that TCP can offer it.
         mss_bytes: payload of a full segment, after options.
         rtt_us: SYN to SYN-ACK.
         synacks: how often the SYN-ACK came.
@@ -87,8 +90,8 @@ class Client:
     ) -> None:
         self._wire, self._local, self._remote = wire, local, remote
         self._offered_mss_bytes = mss_bytes
-        self._shift = _SHIFT if window_bytes > _UNSCALED_MAX_BYTES else 0
-        self.window_bytes = window_bytes
+        self._shift = _shift(window_bytes)
+        self.window_bytes = min(window_bytes, _UNSCALED_MAX_BYTES << self._shift)
         self.mss_bytes = mss_bytes
         self.rtt_us = 0
         self.synacks = 0
@@ -100,7 +103,7 @@ class Client:
         self._timestamps = True
         self._echo = 0
         self._received = _Received(0, time.time_ns())
-        self._notes: Counter[str] = Counter()
+        self._notes: Counter[Ignored] = Counter()
 
     # ------------------------------------------------------------ what is sent
 
@@ -233,6 +236,7 @@ class Client:
         self._timestamps = offered.timestamps
         if offered.scale is None:
             self._shift = 0
+            self.window_bytes = min(self.window_bytes, _UNSCALED_MAX_BYTES)
         mss_bytes = min(self._offered_mss_bytes, offered.mss_bytes or _DEFAULT_MSS_BYTES)
         self.mss_bytes = mss_bytes - (_TIMESTAMP_BYTES if self._timestamps else 0)
 
@@ -291,3 +295,10 @@ class Client:
         while self.received_bytes == before and not self.finished and (arrival := self._wire.receive(until_s)):
             self._take(arrival)
         return self.received_bytes - before
+
+
+def _shift(window_bytes: int) -> int:
+    if window_bytes <= _UNSCALED_MAX_BYTES:
+        return 0
+    fits = (shift for shift in range(_SHIFT, _LARGEST_SHIFT) if window_bytes <= _UNSCALED_MAX_BYTES << shift)
+    return next(fits, _LARGEST_SHIFT)

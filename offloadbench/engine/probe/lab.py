@@ -15,7 +15,7 @@ from offloadbench.ends import Role
 from offloadbench.engine import offloads
 from offloadbench.engine.probe.client import Client
 from offloadbench.engine.probe.frames import Endpoint
-from offloadbench.engine.probe.observe import MERGING, Looked, flight
+from offloadbench.engine.probe.observe import MERGING, UNSCALED_BYTES, Looked, ample_window_bytes, flight
 from offloadbench.engine.site import Site
 from offloadbench.errors import OffloadbenchError, UsageError
 from offloadbench.kernel import link, neighbour, route, sysctl, tcpdiag
@@ -40,7 +40,6 @@ _WARM_BYTES = 60_000
 _ABSORB_S = 10.0
 # the restart halves cwnd once for each RTO of silence
 _SPARE_RTOS = 2
-_UNSCALED_BYTES = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class Laboratory:
 
     def _warm(self, role: Role, planned: FlightTrial) -> None:
         """A connection that ends in order, from which TCP keeps RTT and threshold."""
-        with self._connection(role, planned.congestion_control, [[_WARM_BYTES]], _UNSCALED_BYTES) as (client, _):
+        with self._connection(role, planned.congestion_control, [[_WARM_BYTES]], UNSCALED_BYTES) as (client, _):
             client.request(_REQUEST)
             client.absorb(_WARM_BYTES, _ABSORB_S)
             role.request({"do": "end"}, "ended")
@@ -181,9 +180,7 @@ class Laboratory:
         mss_bytes = self._offered_mss_bytes - 12
         writes = writes_bytes(planned.pattern, initcwnd, mss_bytes, self._matrix.response_bytes)
         growth = [_GROWTH * initcwnd * mss_bytes] if planned.pattern == "idle" else []
-        window_bytes = self._matrix.window_bytes or max(
-            _UNSCALED_BYTES, 2 * initcwnd * mss_bytes, 2 * sum(growth), 2 * sum(writes)
-        )
+        window_bytes = self._matrix.window_bytes or ample_window_bytes(initcwnd * mss_bytes, sum(growth), sum(writes))
         rounds = [growth, writes] if growth else [writes]
         with self._connection(role, planned.congestion_control, rounds, window_bytes) as (client, wire):
             idle_us = 0

@@ -18,6 +18,7 @@ _PATIENCE_S = 3.0
 # off at the observer: a merged frame would hide where the sender cut. A NIC without one of them is not asked for it
 MERGING = dict.fromkeys(("rx-gro", "rx-lro", "rx-gro-hw"), False)
 _SILENCE_S = 0.2
+UNSCALED_BYTES = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Looked:
 
 
 NOT_OURS = Looked(None, None, None)
+
+
+def ample_window_bytes(*payload_bytes: int) -> int:
+    """Twice the largest of these, so that a larger flight shows; at least what goes without scaling."""
+    return max(UNSCALED_BYTES, *(2 * size for size in payload_bytes))
 
 
 def flight(

@@ -18,7 +18,7 @@ import msgspec
 from offloadbench.engine import offloads
 from offloadbench.engine.probe.client import Client
 from offloadbench.engine.probe.frames import Endpoint
-from offloadbench.engine.probe.observe import MERGING, NOT_OURS, flight
+from offloadbench.engine.probe.observe import MERGING, NOT_OURS, ample_window_bytes, flight
 from offloadbench.engine.undo import Journal
 from offloadbench.errors import OffloadbenchError, TrafficError, UsageError
 from offloadbench.kernel import link, neighbour, route
@@ -29,7 +29,6 @@ from offloadbench.model import FlightTrial
 _PORTS = {"http": 80, "ftp": 21}
 _TIMEOUT_S = 10.0
 _IP_TCP_BYTES = 40
-_UNSCALED_BYTES = 65535
 _HINT = "HOST[:PORT], http://HOST[:PORT]/FILE or ftp://[USER:PASSWORD@]HOST[:PORT]/FILE"
 
 
@@ -103,10 +102,16 @@ class Remote:
         offloads.ask(journal, ifname, None, MERGING)
 
     def observe(self, repeat: int, initcwnd: int | None, window_bytes: int) -> FlightTrial:
-        """One connection and its flight."""
+        """One connection and its flight.
+
+        Args:
+            initcwnd: expected; None where there is nothing to compare with.
+            window_bytes: the client's; 0: twice what is expected, at least 65535.
+        """
         planned = FlightTrial(
             repeat=repeat, case="", congestion_control="", metrics="", pattern="response", initcwnd=initcwnd
         )
+        window_bytes = window_bytes or ample_window_bytes((initcwnd or 0) * self._offered_mss_bytes)
         mark = self._journal.mark
         try:
             return (
@@ -164,7 +169,7 @@ class Remote:
                     Endpoint(self._mac, self._own_address, local_port),
                     Endpoint(self._next_mac, self.address, port),
                     mss_bytes=self._offered_mss_bytes,
-                    window_bytes=window_bytes or _UNSCALED_BYTES,
+                    window_bytes=window_bytes,
                 )
                 client.connect()
                 try:
