@@ -142,6 +142,8 @@ def _joined(name: str, seen: tuple[str, ...]) -> Profile:
         prefixes=[*own.prefixes, *base.prefixes],
         irq_shadow=own.irq_shadow or base.irq_shadow,
         softirq_entry=own.softirq_entry or base.softirq_entry,
+        irq_sampled=own.irq_sampled or base.irq_sampled,
+        irqs_off=own.irqs_off or base.irqs_off,
         generic=own.generic or base.generic,
         parts=[*own.parts, *base.parts],
         splits={**base.splits, **own.splits},

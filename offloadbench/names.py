@@ -20,7 +20,7 @@ FORMAT = "#offloadbench-names 1"
 # what compilers, linkers and the build append to the name of a function, alone or one behind the other: GCC's clones,
 # Clang's CFI, LTO and ThinLTO, -funique-internal-linkage-names, Propeller, Android's hashes; and perf's `+0x1c/0x400`
 _SUFFIX = re.compile(
-    r"(\.(isra|constprop|part|cold|hot|unlikely|split|llvm|cfi|cfi_jt|lto_priv|__uniq|localalias|warm|kcfi|"
+    r"(\.(isra|constprop|part|clone|cold|hot|unlikely|split|llvm|cfi|cfi_jt|lto_priv|__uniq|localalias|warm|kcfi|"
     r"memprof|argprom|argelim|retelim)(\.\d+)*|\.\d+|\$[0-9a-zA-Z_.]*|_noprof)+$"
 )
 _OFFSET = re.compile(r"\+0x[0-9a-fA-F]+(/0x[0-9a-fA-F]+)?$")
@@ -32,7 +32,8 @@ _SYSTEM_CALL = re.compile(
 # labels that are no functions, mangled Rust (its hashes change with every build), names that every module has, and
 # locks that are inlined everywhere: whichever file kept a copy says nothing
 _NO_FUNCTION = re.compile(
-    r"^(__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_)"
+    r"^(\$|__SCT_|__SCK_|__initcall_|__UNIQUE_|_R[INX]|init_module$|cleanup_module$|do_raw_(spin|read|write)_|"
+    r"__raw_(spin|read|write)_(un|try)?lock(_|$)|arch_local_(irq|save)_|.*_text_(start|end)$)"
 )
 
 
@@ -43,7 +44,8 @@ def base_name(name: str) -> str:
     if "+" in base:
         base = _OFFSET.sub("", base)
     if "." in base or "$" in base or base.endswith("_noprof"):
-        base = _SUFFIX.sub("", base)
+        # on 64-bit big-endian powerpc a dot begins the name of the code, and the plain name is a descriptor
+        base = _SUFFIX.sub("", base.lstrip("."))
     for prefix in _PREFIXES:
         if base.startswith(prefix):
             base = base[len(prefix) :]

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from offloadbench.errors import RunFileError
 from offloadbench.model import ProfileCounts, TcpTrace, Waits
 
+# of a profile, a twentieth more bytes than at zlib's own level 6, in a third of the time
+_LEVEL = 4
 # the columns of model.ProfileCounts, in the order in which they are stored, all little-endian
 PROFILE_COLUMNS: dict[str, str] = {
     "address": "<u8",
@@ -157,7 +159,7 @@ def unpack_waits(waits: Waits) -> Columns:
 
 
 def _pack(parts: Sequence[npt.NDArray[Any]]) -> str:
-    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode()
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), _LEVEL)).decode()
 
 
 def _unpack(text: str) -> bytes:

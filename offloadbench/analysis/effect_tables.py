@@ -11,6 +11,7 @@ from offloadbench.analysis import change_words
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
 from offloadbench.analysis.family import CHANGED, INDICATION, cells
+from offloadbench.analysis.findings import module_label
 from offloadbench.analysis.judging import COST, Answers, judged
 from offloadbench.analysis.module_costs import module_costs
 from offloadbench.analysis.observations import pooled
@@ -152,6 +153,8 @@ def _modules(effect: Effect, parts: Sequence[Share]) -> str:
         dearer = sorted((p for p in parts if p.share <= -_WORTH_NAMING), key=lambda part: part.share)[:_MODULES_NAMED]
         words = ("less", "more") if saving > 0 else ("more", "less")
         sides = zip(words, (named, dearer), strict=True)
-        return "; " + "; ".join(f"{word} in {', '.join(p.module for p in side)}" for word, side in sides if side)
-    first, *others = [f"{100 * part.share:.0f} % of it in {part.module}" for part in named] or [""]
+        return "; " + "; ".join(
+            f"{word} in {', '.join(module_label(p.module) for p in side)}" for word, side in sides if side
+        )
+    first, *others = [f"{100 * part.share:.0f} % of it in {module_label(part.module)}" for part in named] or [""]
     return "; " + ", ".join([first, *(text.replace(" of it", "") for text in others)]) if first else ""

@@ -70,7 +70,12 @@ def show(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     if recording.total_lost:
         _note(f"{recording.total_lost} samples were lost when this was recorded")
     if not any(recording.samples):
-        raise ProfilerError(f"{path}: no samples{_instead(recording)}", "record for longer, or another event")
+        hint = (
+            "copy it again from the machine that made it"
+            if recording.problem
+            else "record for longer, or another event"
+        )
+        raise ProfilerError(f"{path}: no samples{_instead(recording)}", hint)
     silent = [
         event.name
         for event, count in zip(recording.header.events, recording.samples, strict=True)
@@ -89,6 +94,7 @@ def show(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     fitted = recorded_symbols.fit(text, recording, str(source))
     for sentence in fitted.notes:
         _note(sentence)
+    _tell_unplaced_programs(recording, fitted.text)
     verdicts = modules.verdicts_of(profile, fitted.text, source)
     profiles = perf.read_all(recording, verdicts.symbols.addresses)
     for counts in profiles:
@@ -131,6 +137,22 @@ def _is_of_this_kernel(recording: Recording) -> bool:
     if header.kernel_build_id and running:
         return header.kernel_build_id == running
     return (header.hostname, header.os_release) == (os.uname().nodename, os.uname().release)
+
+
+def _tell_unplaced_programs(recording: Recording, kallsyms: str) -> None:
+    """Say which BPF programs ran, or could have, at a place that is not known."""
+    placed = {symbol.name for symbol in recording.kernel_symbols}
+    tags = sorted(
+        tag
+        for tag in set(recording.program_tags.values())
+        if f"bpf_prog_{tag}" not in kallsyms and not any(name.startswith(f"bpf_prog_{tag}") for name in placed)
+    )
+    if tags:
+        were = "1 BPF program was" if len(tags) == 1 else f"{len(tags)} BPF programs were"
+        _note(
+            f"{were} loaded whose place neither the recording nor the symbols give: "
+            f"tag {', '.join(tags[:_SILENT_MAX])}{_more(tags)}; samples in their code are in no module"
+        )
 
 
 def _tell_outside(rows: pd.DataFrame, source: Path) -> None:

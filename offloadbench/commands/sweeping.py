@@ -122,6 +122,7 @@ def table(folder: Path) -> list[str]:
     from offloadbench import catalog, sweepfile
     from offloadbench.analysis import sweep as analysis
     from offloadbench.analysis.contamination import FOREIGN_RATIO
+    from offloadbench.analysis.findings import module_label
 
     found = sweepfile.load(folder)
     runs = sweepfile.load_runs(found, folder)
@@ -134,7 +135,7 @@ def table(folder: Path) -> list[str]:
     for row in rows.to_dict("records"):
         place = [sweepfile.format_value(axis, row[column]) for column, axis in columns.items()]
         biggest = shares.get((*(row[column] for column in columns), row["workload"], row["case"]), [])
-        told = ", ".join(f"{module} {share:.0%}" for module, share in biggest)
+        told = ", ".join(f"{module_label(module)} {share:.0%}" for module, share in biggest)
         if row["foreign_share"] > FOREIGN_RATIO:
             # neither the cost nor the modules are the benchmark's own
             told = f"contaminated: other processes used {row['foreign_share']:.0%} of the busy time"

@@ -101,6 +101,8 @@ class Profile(Strict, frozen=True, kw_only=True):
         irq_shadow: symbols where clock samples pile up that fell due while interrupts were off.
         softirq_entry: of these, symbols where an interrupt hands over to softirqs: clock samples there fell due in its
             handler, or, on a CPU that halted, while it was being woken.
+        irq_sampled: symbols of architectures whose PMU interrupts as any device does: hardware events skid there too.
+        irqs_off: functions that run with interrupts off. A hardware event with samples there comes by an NMI.
         parts: of leaves, by the names of functions; the first that fits takes a function.
         splits: leaf -> what it may be split into, the first that fits takes a function.
         split: leaves that are split; a definition leaves it empty, and whoever reads it asks for it.
@@ -124,6 +126,8 @@ class Profile(Strict, frozen=True, kw_only=True):
     prefixes: list[Rule] = []
     irq_shadow: list[str] = []
     softirq_entry: list[str] = []
+    irq_sampled: list[str] = []
+    irqs_off: list[str] = []
     generic: list[str] = []
     parts: list[Part] = []
     splits: dict[str, list[Share]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from offloadbench import catalog, traffic
-from offloadbench.analysis.attribution import Rules
+from offloadbench.analysis.attribution import SHADOW, Rules
 from offloadbench.model import Profile
 
 _LEAVES = (
@@ -78,7 +78,8 @@ def test_no_leaf_is_defined_twice_every_leaf_has_a_rule_and_every_rule_a_leaf(pa
     leaves = {leaf.name for leaf in profile.leaves}
     assert [name for name, count in Counter(leaf.name for leaf in profile.leaves).items() if count > 1] == []
     rules = [*profile.modules, *profile.functions, *profile.files, *profile.helpers, *profile.prefixes]
-    assert {rule.leaf for rule in rules} | {part.leaf for part in profile.parts} == leaves
+    # the skid is a leaf of every profile: what a hypercall that only enables interrupts shows is nobody's work
+    assert ({rule.leaf for rule in rules} | {part.leaf for part in profile.parts}) - {SHADOW} == leaves
     assert all(rule.match for rule in rules)
     assert all(part.match and (part.files or part.modules) for part in profile.parts)
 

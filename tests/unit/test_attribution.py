@@ -97,6 +97,8 @@ def _judged(name: str, module: str = "") -> tuple[str, str]:
         ("__pfx_tcp_ack", "tcp_ack"),
         ("hot.cold_path", "hot.cold_path"),
         ("__pfx_", "__pfx_"),
+        ("._raw_spin_lock", "_raw_spin_lock"),
+        ("__udp4_lib_lookup.clone.46", "__udp4_lib_lookup"),
     ],
 )
 def test_what_a_compiler_appends_is_taken_off(name: str, plain: str) -> None:

@@ -124,7 +124,7 @@ def _verdicts(profile: Profile, rows: Sequence[tuple[str, str]], names: NameTabl
 @pytest.mark.parametrize(
     ("name", "leaf"),
     [
-        ("acme_xmit", "driver"), ("wifi_rx", "driver"), ("snd_play", "other"), ("odd_read", "vfs"),
+        ("acme_xmit", "driver"), ("wifi_rx", "driver"), ("snd_play", "other"), ("odd_read", "fs"),
         # in two modules of one leaf, in three of which two agree, in two that do not
         ("shared_thing", "driver"), ("get_it", "driver"), ("twin", "other"),
         # unknown, but a dozen begin alike; of a beginning that is nobody's

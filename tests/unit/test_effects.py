@@ -173,8 +173,16 @@ def test_a_sentence_names_the_saving_its_interval_and_its_modules(sample_run: Ru
     first = next(line for line in lines if "(tso against gso)" in line)
     assert first.startswith("ftp-get: TSO (tso against gso): saves ")
     assert " % of CPU per GB (" in first
-    assert re.search(r"; \d+ % of it in gso, \d+ % in tcp$", first)
+    assert re.search(r"; \d+ % of it in software segmentation \(gso\), \d+ % in TCP$", first)
     assert any(line.endswith(f"not estimable: {effects._IMPOSSIBLE_REASON}") for line in lines)
+
+
+def test_a_sentence_names_the_skid_in_words(sample_run: Run, linux_profile: Profile) -> None:
+    run = _factorial(sample_run)
+    parts = [dataclasses.replace(p, module="irq_shadow") for p in _shares(run, linux_profile) if p.module == "gso"]
+    lines = effect_tables.sentences(_effects(run), parts)
+    assert any("irq-off skid" in line for line in lines)
+    assert not any("irq_shadow" in line for line in lines)
 
 
 def test_modules_that_move_against_each_other_are_named_without_shares(sample_run: Run, linux_profile: Profile) -> None:
@@ -187,7 +195,7 @@ def test_modules_that_move_against_each_other_are_named_without_shares(sample_ru
         if p.module in saved
     ]
     line = next(line for line in effect_tables.sentences(_effects(run), opposed) if "(tso against gso)" in line)
-    assert line.endswith("; less in gso; more in tcp")
+    assert line.endswith("; less in software segmentation (gso); more in TCP")
 
 
 def test_the_tables_hold_the_same_figures(sample_run: Run, linux_profile: Profile) -> None:

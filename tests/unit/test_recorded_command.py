@@ -262,3 +262,31 @@ def test_objects_follow_the_mappings_of_each_process_in_time(command_line: Comma
     assert {name: samples for name, (samples, _) in rows.items()} == Counter(
         ["[unknown]", "first", "second", "first", "[unknown]", "first", "first", "libc.so", "[JIT] tid 8", "[unknown]"]
     )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_events_of_different_fields_whose_other_records_carry_no_ids(
+    command_line: CommandLine, path: Path, kallsyms: str, order: str, *, piped: bool
+) -> None:
+    number = SampleField.IDENTIFIER | SampleField.IP | SampleField.TID
+    attrs = [
+        Attr(PLAIN | SampleField.IDENTIFIER, ids=(11,), flags=()),
+        Attr(number | SampleField.ADDR | SampleField.PERIOD, ids=(12,), type=0, flags=()),
+        Attr(number | SampleField.CPU, ids=(13,), type=0, config=1, period=7, flags=()),
+    ]
+
+    def of(layout: str, *values: int) -> bytes:
+        return record(order, RecordType.SAMPLE, layout, *values, misc=CpuMode.KERNEL)
+
+    records = [
+        record(order, RecordType.COMM, "II", 7, 7, text="server"),
+        of("QQiiQIIQ", 11, TEXT + 0x1000, 7, 7, 10**9, 0, 0, 1000),
+        of("QQiiQQ", 12, TEXT + 0x2000, 7, 7, 0xDEAD, 500),
+        of("QQiiII", 13, TEXT + 0x1000, 7, 7, 3, 0),
+        of("QQiiQQ", 12, TEXT + 0x1000, 7, 7, 0xBEEF, 250),
+    ]
+    path.write_bytes(build.pipe(order, records, attrs) if piped else build.file(order, records, attrs))
+    finished = command_line("modules", str(path), "--kallsyms", kallsyms)
+    tables = list(_tables(finished.out, path).values())
+    assert tables == [{"tcp": (1, 1000)}, {"gso": (1, 500), "tcp": (1, 250)}, {"tcp": (1, 7)}]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from offloadbench.analysis.attribution import SymbolTable
-from offloadbench.kernel import debuginfo
+from offloadbench.kernel import debuginfo, perfdata
 from offloadbench.kernel.perfdata.abi import CpuMode, Feature, RecordType
 from offloadbench.names import NameTable
 from tests.conftest import CommandLine
@@ -55,7 +55,7 @@ class Asked:
     """The command on a recording made of these records; the module of each address, and what was said."""
 
     def __init__(self, command_line: CommandLine, folder: Path) -> None:
-        self._command_line = command_line
+        self.command_line = command_line
         self._folder = folder
         self.err, self.code = "", 0
 
@@ -67,7 +67,7 @@ class Asked:
         # a weight of its own tells each address in the table
         samples = [sample("<", ip=address, period=1000 + at, mode=mode) for at, address in enumerate(addresses)]
         path.write_bytes(build.file("<", [*records, *samples], features=build.description("<")))
-        found = self._command_line("modules", str(path), "--kallsyms", str(kallsyms), "--profile", "linux")
+        found = self.command_line("modules", str(path), "--kallsyms", str(kallsyms), "--profile", "linux")
         self.err, self.code = found.err, found.code
         return [line.split()[0] for line in found.out.splitlines() if "% to" in line]
 
@@ -217,3 +217,78 @@ def test_no_symbol_reaches_into_the_next_or_far_beyond_its_last() -> None:
             assert address - starts.max() < 1 << 20
         elif len(starts):
             assert address - starts.max() >= 1 << 16
+
+
+TAG = bytes.fromhex("992d9ddc835e5629")
+
+
+def _bpf_event(number: int, kind: int = 1, tag: bytes = TAG) -> bytes:
+    return with_trailer("<", record("<", RecordType.BPF_EVENT, "HHI8s", kind, 0, number, tag), 0)
+
+
+def _program_info(
+    order: str, functions: list[tuple[int, int]], name: str = "mine", tags: list[bytes] | None = None
+) -> bytes:
+    """A BPF_PROG_INFO section of one program, as perf writes it: pointers are offsets into what follows."""
+    tags = [TAG] if tags is None else tags
+    arrays = b"".join(struct.pack(f"{order}Q", start) for start, _ in functions)
+    lengths_at = len(arrays)
+    arrays += b"".join(struct.pack(f"{order}I", size) for _, size in functions).ljust(8 * len(functions), b"\0")
+    tags_at = len(arrays)
+    arrays += b"".join(tags)
+    info = bytearray(232)
+    struct.pack_into(f"{order}II8s", info, 0, 6, 42, TAG)
+    struct.pack_into("16s", info, 64, name.encode())
+    struct.pack_into(f"{order}IIQQ", info, 104, len(functions), len(functions), 0, lengths_at)
+    struct.pack_into(f"{order}IQ", info, 180, len(tags), tags_at)
+    return struct.pack(f"{order}IIIQ", 1, len(info), len(arrays), 0) + bytes(info) + arrays
+
+
+def test_a_bpf_program_without_a_symbol_is_placed_by_its_description(ask: Asked, tmp_path: Path) -> None:
+    program = MODULES + 0x200000
+    path, kallsyms = tmp_path / "with.data", tmp_path / "with.kallsyms"
+    kallsyms.write_text(KALLSYMS)
+    samples = [sample("<", ip=program + 0x10), sample("<", ip=program + 0x210), sample("<", ip=program + 0x180)]
+    section = _program_info("<", [(program, 0x100), (program + 0x200, 0x100)], tags=[TAG, bytes(range(8))])
+    features = build.description("<") | {Feature.BPF_PROG_INFO: section}
+    path.write_bytes(build.file("<", [_kernel(), _bpf_event(42), *samples], features=features))
+    recording = perfdata.read(path)
+    assert [symbol.name for symbol in recording.kernel_symbols] == [
+        "bpf_prog_992d9ddc835e5629_F", "bpf_prog_0001020304050607_F",
+    ]  # fmt: skip
+    finished = ask.command_line("modules", str(path), "--kallsyms", str(kallsyms))
+    rows = {line.split()[0]: line.split() for line in finished.out.splitlines() if "% to" in line}
+    assert rows["bpf"][5] == "2"
+    assert rows["other"][5] == "1"
+    assert "BPF program" not in finished.err
+
+
+def test_a_symbol_record_goes_before_the_description_of_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "perf.data"
+    features = build.description(">") | {Feature.BPF_PROG_INFO: _program_info(">", [(0x1000, 0x100)])}
+    path.write_bytes(build.file(">", [sample(">", ip=0x1000)], features=features))
+    assert [symbol.name for symbol in perfdata.read(path).kernel_symbols] == ["bpf_prog_992d9ddc835e5629_mine"]
+    features = {Feature.BPF_PROG_INFO: _program_info("<", [(MODULES, 0x100)])}
+    path.write_bytes(build.file("<", [_ksymbol(MODULES, 0x80, "bpf_prog_1_other")], features=features))
+    assert [symbol.name for symbol in perfdata.read(path).kernel_symbols] == ["bpf_prog_1_other"]
+
+
+def test_a_bpf_program_whose_place_is_not_known_is_named(ask: Asked) -> None:
+    assert ask([_kernel(), _bpf_event(42)], [MODULES + 0x200010]) == ["other"]
+    assert "1 BPF program was loaded" in ask.err
+    assert "992d9ddc835e5629" in ask.err
+    # one that the symbols know, one that was only taken out, one with a symbol
+    old = bytes.fromhex("6deef7357e7b4530")
+    records = [_bpf_event(1, tag=old), _bpf_event(2, kind=2), _bpf_event(3, tag=bytes(8))]
+    ask([_kernel(), *records, _ksymbol(MODULES + 0x200000, 0x100, f"bpf_prog_{'00' * 8}_x")], [TEXT + 0x1010])
+    assert "BPF" not in ask.err
+
+
+@pytest.mark.parametrize("cut", [4, 40, 200, 250, 255])
+def test_a_damaged_description_of_programs_is_told(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "perf.data"
+    section = _program_info("<", [(MODULES, 0x100)])[:cut]
+    path.write_bytes(build.file("<", [sample("<")], features={Feature.BPF_PROG_INFO: section}))
+    recording = perfdata.read(path)
+    assert recording.samples == (1,)
+    assert "description of the recording" in recording.problem

@@ -16,6 +16,7 @@ from offloadbench import catalog
 from offloadbench.analysis.attribution.bound import Bound, bound_to
 from offloadbench.analysis.attribution.contexts import foreign_rows, own_processes
 from offloadbench.analysis.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
+from offloadbench.analysis.attribution.skid import skidding
 from offloadbench.analysis.attribution.symbols import SymbolTable
 from offloadbench.analysis.attribution.verdicts import FUNCTION, Verdict, Verdicts
 from offloadbench.model import Profile, ProfileCounts, Run
@@ -52,22 +53,22 @@ def _verdicts(
 
 
 class _Judge:
-    """Leaf, method, module and caller for every (symbol, chain, clock) that occurs, each judged once."""
+    """Leaf, method, module and caller for every (symbol, chain, skid) that occurs, each judged once."""
 
     def __init__(self, verdicts: Verdicts, chains: list[Indexes]) -> None:
         self._verdicts = verdicts
         self._chains = chains
         self._generic = frozenset(verdicts.rules.profile.generic)
 
-    def judge(self, index: int, chain: int, *, clock: bool) -> tuple[Verdict, Verdict]:
+    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[Verdict, Verdict]:
         """The verdict on a sample, and that on whom its work is charged to in the second view."""
         callers = self._chains[chain] if chain >= 0 else ()
         verdict = self._verdicts.of(index)
-        if clock and self._verdicts.shadowed(index):
+        if skids and self._verdicts.shadowed(index):
             found = self._first(callers, _NO_CALLER)
             leaf, share = (found.leaf, found.share) if found else (SHADOW, "")
             verdict = Verdict(leaf, SHADOW, verdict.module, share)
-        elif clock and self._verdicts.ends_interrupt(index):
+        elif skids and self._verdicts.ends_interrupt(index):
             # what the interrupt came upon is no caller of its handler
             return replace(verdict, method=FUNCTION), verdict
         if verdict.leaf not in self._generic:
@@ -135,7 +136,6 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     firsts = np.cumsum([0, *(len(one) for one in chains)])
     judge = _Judge(verdicts, [table.lookup(frames) for one in chains for frames in one])
     listed = [event for counts in profiles for event in counts.events]
-    clocked = np.array([event.quantity == "kernel_cpu_time_ns" for event in listed], dtype=bool)
     events = stacked.numbered("event", [len(counts.events) for counts in profiles])
     chain, mode = stacked.column("chain"), stacked.raw("mode")
     # addresses of user mode and of guests name no symbol of this kernel: all samples of each are one kind
@@ -143,10 +143,11 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     for number, (letters, *_) in _NO_KERNEL.items():
         index = np.where(np.isin(mode, letters), number, index)
     elsewhere = index < -1
-    # one number for every (symbol, chain, clock): sorting numbers is ten times as fast as sorting rows
+    skids = skidding([event.quantity for event in listed], events, index, stacked.column("count"), verdicts)
+    # one number for every (symbol, chain, skid): sorting numbers is ten times as fast as sorting rows
     chains_and_none = int(firsts[-1]) + 1
     of = np.where(elsewhere | (chain < 0), 0, chain + firsts[trial] + 1)
-    keys = ((index - _LOWEST) * chains_and_none + of) * 2 + clocked[events]
+    keys = ((index - _LOWEST) * chains_and_none + of) * 2 + skids[events]
     distinct, kind = np.unique(keys, return_inverse=True)
     kinds = zip(
         (distinct // 2 // chains_and_none + _LOWEST).tolist(),
@@ -156,7 +157,7 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
     )
     fixed = {at: (Verdict(leaf, leaf), Verdict(leaf, leaf), symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
     judged = [
-        fixed[at] if at in fixed else (*judge.judge(at, of, clock=clock), _name(table, at)) for at, of, clock in kinds
+        fixed[at] if at in fixed else (*judge.judge(at, of, skids=skid), _name(table, at)) for at, of, skid in kinds
     ]
     process = stacked.numbered("process", [len(counts.comms) for counts in profiles])
     own = [flag for counts in profiles for flag in own_processes(counts)]

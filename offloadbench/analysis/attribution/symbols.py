@@ -30,6 +30,8 @@ TRUSTED_RATIO = 0.9
 # scattered, or is the last of the kernel or of a module
 _REACH_BYTES, _LAST_REACH_BYTES = 1 << 20, 1 << 16
 _SCATTERED = frozenset({"bpf"})
+# labels of the linker, at the address of the first function of a section or of the one behind it
+_LABELS = ("text_start", "text_end", "_stext", "_etext", "_text")
 # how many symbols on each side are asked for a function of a module that is linked in
 _NEAR = 12
 # more modules than these have the same function where it is an inline one
@@ -78,10 +80,13 @@ class SymbolTable:
         rows = []
         for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
             address, kind, rest = line.split(" ", 2)
-            if kind in TEXT_TYPES:
+            # nm lists marks of arm, arm64 and riscv too, which begin with a dollar
+            if kind in TEXT_TYPES and not rest.startswith("$"):
                 # a copy from a terminal has blanks for the tab
                 name, _, module = rest.partition("\t") if "\t" in rest else rest.partition(" ")
                 rows.append((int(address, 16), name, module.strip(" \t[]") if module else "", path))
+        # of several symbols at one address the last is found: a function goes before the label of its section
+        rows.sort(key=lambda row: not row[1].endswith(_LABELS))
         rows.sort(key=itemgetter(0))
         addresses, raw_names, owners, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
         self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)

@@ -80,7 +80,7 @@ class Verdicts:
         return verdict
 
     def shadowed(self, index: int) -> bool:
-        """Whether clock samples on this symbol are work of others, done while interrupts were off."""
+        """Whether samples taken by an interrupt on this symbol are work of others, done while interrupts were off."""
         if index < 0 or self.of(index).method in (IDLE, MODULE):
             return False
         return self.symbols.symbol(index).name in self.rules.shadow

@@ -137,6 +137,8 @@ class KernelSymbolKind(IntEnum):
 
 
 KSYMBOL_UNREGISTERED: Final = 1
+# enum perf_bpf_event_type: a program was loaded
+BPF_PROG_LOAD: Final = 1
 
 
 class Context(IntEnum):
@@ -179,6 +181,7 @@ class Feature(IntEnum):
     CPUDESC = 8
     CMDLINE = 11
     EVENT_DESC = 12
+    BPF_PROG_INFO = 25
 
 
 # enum perf_event_update_type: the EVENT_UPDATE record that carries a name

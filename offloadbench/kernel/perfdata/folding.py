@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from offloadbench.errors import ProfilerError
 from offloadbench.kernel.perfdata.abi import MODE_LETTERS, CpuMode, RecordType
-from offloadbench.kernel.perfdata.byteorder import I8, U8
+from offloadbench.kernel.perfdata.byteorder import I4, I8, U8
 from offloadbench.kernel.perfdata.recording import Recording
 from offloadbench.kernel.perfdata.samples import Batch
 from offloadbench.model import ProfileCounts, ProfileEvent
@@ -25,6 +25,8 @@ _EVENTS_MAX = 1 << _EVENT_BITS
 # a run file keeps CPU, second and process in 16 bits
 _NUMBER_MAX = (1 << 16) - 1
 _NOT_ASKED, _LEFT_OUT = -2, -1
+# any odd numbers whose bits are well mixed
+_ODD = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +129,29 @@ def _fold(recording: Recording, wanted: _Wanted) -> ProfileCounts:
         if (event == _NOT_ASKED).any():
             name = recording.header.events[int(batch.event[event.argmin()])].name
             raise ProfilerError(f"perf recorded {name!r}, which was not asked for", "report this as a bug")
-        no_cpu = (batch.cpu < 0) | (batch.cpu >= NO_CPU)
-        if no_cpu.any() and not wanted.without_cpu:
-            raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
-        t_s = batch.time_ns * 1e-9 - wanted.window_start_s
-        inside = (t_s >= 0) & (t_s <= wanted.window_s) if wanted.window_s else np.ones(len(t_s), dtype=bool)
-        outside += int((~inside).sum())
-        second = np.clip(t_s, 0.0, min(max(wanted.window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.int64)
-        chain = callers.number(batch) if callers else np.zeros(len(batch.ip), dtype=np.uint64)
-        cpu = np.where(no_cpu, NO_CPU, batch.cpu)
-        labels = _Labels(event, cpu, second, chain, np.isin(batch.pid, mine))
-        parts.append(_fold_batch(batch, inside & (event >= 0), labels))
+        cpu = batch.cpu
+        # as an unsigned number, that of samples without a CPU is larger than any CPU's
+        if (cpu.view(np.uint32) >= NO_CPU).any():
+            if not wanted.without_cpu:
+                raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
+            cpu = np.where(cpu.view(np.uint32) >= NO_CPU, NO_CPU, cpu)
+        kept, second = event >= 0, None
+        if wanted.window_s:
+            t_s = batch.time_ns * 1e-9 - wanted.window_start_s
+            inside = (t_s >= 0) & (t_s <= wanted.window_s)
+            outside += len(t_s) - int(np.count_nonzero(inside))
+            second = np.clip(t_s, 0.0, min(max(wanted.window_s - 1e-9, 0.0), _NUMBER_MAX)).astype(np.uint64)
+            kept &= inside
+        chain = callers.number(batch) if callers else None
+        own = np.isin(batch.pid, mine) if len(mine) else None
+        parts.append(_fold_batch(batch, kept, _Labels(event, cpu, second, chain, own)))
         pending += len(parts[-1])
         if pending > max(_MERGE_ROWS, merged):
-            parts = [_merge(parts)]
+            parts = [_sum_equal(_joined(parts), _scattered)]
             pending, merged = 0, len(parts[0])
     chains = callers.chains if callers else []
-    return _counts(recording, wanted.events, _merge(parts), outside, chains, told=bool(wanted.own))
+    rows = _sum_equal(_joined(parts), _sorted)
+    return _counts(recording, wanted.events, rows, outside, chains, told=bool(wanted.own))
 
 
 class _Callers:
@@ -195,41 +203,57 @@ def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """What a batch does not say as it is stored, shape (samples,) each."""
+    """What a batch does not say as it is stored, shape (samples,) each; None where it is 0 for all."""
 
     event: I8
-    cpu: I8
-    second: I8
-    chain: U8
-    own: npt.NDArray[np.bool_]
+    cpu: I4
+    second: U8 | None
+    chain: U8 | None
+    own: npt.NDArray[np.bool_] | None
 
 
 def _fold_batch(batch: Batch, kept: npt.NDArray[np.bool_], labels: _Labels) -> _Rows:
-    """The samples that are kept, equal ones put together."""
-    rest = batch.comm.astype(np.uint64) << np.uint64(1) | labels.own.astype(np.uint64)
+    """The samples that are kept, equal ones put together as far as `_scattered` brings them together."""
+    rest = batch.comm.astype(np.uint64)
     for column, bits in (
+        (labels.own, 1),
         (labels.cpu, _CPU_BITS),
         (labels.second, _SECOND_BITS),
         (labels.event, _EVENT_BITS),
         (batch.mode, _MODE_BITS),
     ):
-        rest = rest << np.uint64(bits) | column.astype(np.uint64)
-    rows = _Rows(batch.ip, rest, labels.chain, np.ones(len(rest), dtype=np.uint64), batch.period)
-    return _sum_equal(rows if kept.all() else rows.where(kept))
+        rest <<= np.uint64(bits)
+        if column is not None:
+            rest |= column.astype(np.uint64)
+    chain = np.zeros(len(rest), dtype=np.uint64) if labels.chain is None else labels.chain
+    rows = _Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period)
+    return _sum_equal(rows if kept.all() else rows.where(kept), _scattered)
 
 
-def _merge(parts: Sequence[_Rows]) -> _Rows:
+def _joined(parts: Sequence[_Rows]) -> _Rows:
     empty = np.zeros(0, dtype=np.uint64)
-    columns = [np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in _Rows.__slots__]
-    return _sum_equal(_Rows(*columns))
+    return _Rows(*(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in _Rows.__slots__))
 
 
-def _sum_equal(rows: _Rows) -> _Rows:
-    """Rows of equal address, rest and chain put together."""
+def _scattered(rows: _Rows) -> npt.NDArray[np.intp]:
+    """An order that brings rows of equal address, rest and chain together, but for those whose numbers coincide.
+
+    Sorting one number is seven times as fast as sorting by the three; what stays apart is put together in the end.
+    """
+    mixed = rows.address * _ODD[0] ^ rows.rest * _ODD[1] ^ rows.chain * _ODD[2]
+    return np.argsort(mixed)
+
+
+def _sorted(rows: _Rows) -> npt.NDArray[np.intp]:
+    """The order by address, rest and chain."""
+    return np.lexsort((rows.rest, rows.address) if not rows.chain.any() else (rows.chain, rows.rest, rows.address))
+
+
+def _sum_equal(rows: _Rows, ordered: Callable[[_Rows], npt.NDArray[np.intp]]) -> _Rows:
+    """Rows of equal address, rest and chain put together, where an order brings them together."""
     if not len(rows):
         return rows
-    keys = (rows.rest, rows.address) if not rows.chain.any() else (rows.chain, rows.rest, rows.address)
-    order = np.lexsort(keys)
+    order = ordered(rows)
     address, rest, chain = rows.address[order], rows.rest[order], rows.chain[order]
     differs = (address[1:] != address[:-1]) | (rest[1:] != rest[:-1]) | (chain[1:] != chain[:-1])
     begins = np.flatnonzero(differs) + 1

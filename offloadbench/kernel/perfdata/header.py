@@ -11,7 +11,9 @@ from offloadbench.errors import ProfilerError
 from offloadbench.kernel.perfdata.abi import CPU_MODE_MASK, MISC_BUILD_ID_SIZE, CpuMode, Feature
 from offloadbench.kernel.perfdata.byteorder import BIG, LITTLE, ByteOrder
 from offloadbench.kernel.perfdata.events import ATTR_MIN_BYTES, Event, parse_attr, with_tracepoint_names
+from offloadbench.kernel.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.perfdata.mappings import KERNEL_NAME
+from offloadbench.kernel.perfdata.programs import program_symbols
 from offloadbench.kernel.perfdata.tracing import tracepoint_names
 
 _MAGIC = {b"PERFILE2": LITTLE, b"2ELIFREP": BIG}
@@ -38,6 +40,7 @@ class Header:
         cpus_online, cpus_available: of the recorded machine; 0 where the file does not say.
         kernel_build_id: hexadecimal, of the kernel that was recorded.
         events: in the order of the file, which is the order of the event index of samples.
+        program_symbols: functions of the BPF programs that were loaded when the recording ended.
         data_start_byte, data_end_byte: where records lie in the file; no end: up to the end of the file.
     """
 
@@ -46,6 +49,7 @@ class Header:
     data_start_byte: int
     data_end_byte: int | None
     events: tuple[Event, ...] = ()
+    program_symbols: tuple[KernelSymbol, ...] = ()
     hostname: str | None = None
     os_release: str | None = None
     perf_version: str | None = None
@@ -173,6 +177,8 @@ def with_feature(header: Header, number: int, data: bytes | memoryview) -> Heade
         return _with_build_ids(header, data)
     if number == Feature.EVENT_DESC:
         return _with_names(header, data)
+    if number == Feature.BPF_PROG_INFO:
+        return replace(header, program_symbols=program_symbols(data, order))
     return header
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from offloadbench.kernel.perfdata.abi import KSYMBOL_UNREGISTERED, KernelSymbolKind
 
-# as /proc/kallsyms names the module of such code
-_OWNERS = {KernelSymbolKind.BPF: "bpf", KernelSymbolKind.OUT_OF_LINE: "__builtin__ftrace"}
+BPF_OWNER = "bpf"
+"""As /proc/kallsyms names the module of such code."""
+_OWNERS = {KernelSymbolKind.BPF: BPF_OWNER, KernelSymbolKind.OUT_OF_LINE: "__builtin__ftrace"}
 
 
 @dataclass(frozen=True, slots=True)

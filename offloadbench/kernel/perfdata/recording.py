@@ -34,7 +34,9 @@ class Recording:
         unread_samples: what perf itself read from the kernel's counters when it ended (LOST_SAMPLES without a time).
             They are the losses of LOST records once more, and those after the last one.
         kernel_mappings: the kernel and its modules.
-        kernel_symbols: code that the kernel made while it ran.
+        kernel_symbols: code that the kernel made while it ran, from KSYMBOL records, then from the description of BPF
+            programs what no such record names.
+        program_tags: number of a BPF program -> its tag (hexadecimal), of all that BPF_EVENT records say were loaded.
         problem: what keeps the file from being read whole, in one sentence; empty for a sound file.
         threads: who was called what, and when.
         maps: which file the code of a process was from, and when.
@@ -50,6 +52,7 @@ class Recording:
     unread_samples: int
     kernel_mappings: tuple[KernelMapping, ...]
     kernel_symbols: tuple[KernelSymbol, ...]
+    program_tags: dict[int, str]
     problem: str
     threads: ThreadNames
     maps: ProcessMaps
@@ -107,6 +110,7 @@ def read(path: Path) -> Recording:
     if reader.problem and header.data_end_byte is not None:
         # what lies behind the records is missing because they are cut
         problem = ""
+    named = {symbol.start for symbol in scan.kernel_symbols}
     problems = [problem, reader.problem, *(other.problem for other in others), *scan.problems()]
     return Recording(
         path=path,
@@ -118,7 +122,8 @@ def read(path: Path) -> Recording:
         lost_samples=scan.lost_samples,
         unread_samples=scan.unread_samples,
         kernel_mappings=tuple(scan.kernel_mappings),
-        kernel_symbols=tuple(scan.kernel_symbols),
+        kernel_symbols=(*scan.kernel_symbols, *(one for one in scan.header.program_symbols if one.start not in named)),
+        program_tags=scan.program_tags,
         problem="; ".join(sentence for sentence in problems if sentence),
         threads=ThreadNames(scan.tasks),
         maps=ProcessMaps(scan.process_maps),

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from offloadbench.kernel.perfdata.abi import (
+    BPF_PROG_LOAD,
     CPU_MODE_MASK,
     EVENT_UPDATE_NAME,
     MISC_FORK_EXEC,
@@ -35,6 +36,7 @@ from offloadbench.kernel.perfdata.ksymbols import KernelSymbol, kernel_symbol
 from offloadbench.kernel.perfdata.layout import NO_TRAILER, trailer
 from offloadbench.kernel.perfdata.mappings import KernelMapping, kernel_mapping
 from offloadbench.kernel.perfdata.processes import MapRecord, mapped
+from offloadbench.kernel.perfdata.programs import TAG_BYTES
 from offloadbench.kernel.perfdata.selection import Selection
 from offloadbench.kernel.perfdata.selector import SampleSelector
 from offloadbench.kernel.perfdata.stream import Block, RecordReader
@@ -46,7 +48,7 @@ _UNKNOWN_TYPE = 255
 _NO_TIME = 2**64 - 1
 # offsets in bytes, from the record header
 _BODY, _MMAP_NAME, _MMAP2_PROTECTION, _MMAP2_NAME = 8, 40, 64, 72
-_KSYMBOL_NAME, _UPDATE_NAME, _FEATURE_DATA, _COMM_NAME = 24, 24, 16, 16
+_KSYMBOL_NAME, _UPDATE_NAME, _FEATURE_DATA, _COMM_NAME, _BPF_TAG = 24, 24, 16, 16, 16
 
 
 class Scan:
@@ -57,6 +59,7 @@ class Scan:
         self.tasks: list[TaskRecord] = []
         self.kernel_mappings: list[KernelMapping] = []
         self.kernel_symbols: list[KernelSymbol] = []
+        self.program_tags: dict[int, str] = {}
         self.process_maps: list[MapRecord] = []
         self.samples: Counter[int] = Counter()
         self.lost_records = self.lost_samples = self.unread_samples = 0
@@ -70,6 +73,7 @@ class Scan:
             RecordType.LOST: self._lost,
             RecordType.LOST_SAMPLES: self._lost_samples,
             RecordType.KSYMBOL: self._ksymbol,
+            RecordType.BPF_EVENT: self._bpf_event,
         }
         if header.is_pipe:
             self._handlers |= {
@@ -188,6 +192,14 @@ class Scan:
         symbol = kernel_symbol(address, size_bytes, kind, flags, name)
         if symbol:
             self.kernel_symbols.append(symbol)
+
+    def _bpf_event(self, record: memoryview, _: int, __: int) -> None:
+        kind, _, number = self._unpack("HHI", record)
+        tag = bytes(record[_BPF_TAG : _BPF_TAG + TAG_BYTES])
+        if len(tag) < TAG_BYTES:
+            raise struct.error("record shorter than its tag")
+        if kind == BPF_PROG_LOAD:
+            self.program_tags[number] = tag.hex()
 
     def _lost(self, record: memoryview, _: int, __: int) -> None:
         (_, lost) = self._unpack("QQ", record)
