@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offloadbench import words
 from offloadbench.analysis import change_words, ladder
 from offloadbench.analysis.advice import Advice, Kind, Settings
 from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW
@@ -105,7 +106,7 @@ def _open(found: Advice, pair: str) -> str:
             f"needed: use `--repeats {repeats}`."
         )
     if cost.verdict == CONTAMINATED:
-        sides = f"{change_words.cost_figure(cost.estimate.a)} → {change_words.cost_figure(cost.estimate.b)} CPU s/GB"
+        sides = f"{words.figure(cost.estimate.a)} → {words.figure(cost.estimate.b)} CPU s/GB"
         return f"No result: {cost.reason}, which could be the difference ({pair}: {sides}). Repeat on an idle machine."
     if cost.verdict == CHANGED:
         return f"Nothing is advised: {pair} {_figures(found)}, but the two differ in nothing that acts on TCP."

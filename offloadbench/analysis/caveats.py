@@ -6,10 +6,10 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis import alike, contamination, counting, link_emulator, metrics, proof, steadiness
-from offloadbench.analysis.findings import percent
 from offloadbench.analysis.results import Results, primary_event
 from offloadbench.analysis.steadiness import Trouble
 from offloadbench.model import ProfileCounts, Run, Trial
+from offloadbench.words import percent
 
 _LOSS_RATIO = 0.001
 _TOOL_RATIO = 0.01

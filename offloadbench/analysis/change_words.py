@@ -6,6 +6,7 @@ import math
 
 from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, UNDECIDED, Judgement
 from offloadbench.units import format_change, format_rate, format_ratio
+from offloadbench.words import figure
 
 # from here a factor is easier to read than percent
 _TIMES_FROM = 3.0
@@ -25,17 +26,10 @@ def _factor(ratio: float) -> str:
     return f"\N{MULTIPLICATION SIGN}{ratio:.2g}" if ratio < 99.5 else f"\N{MULTIPLICATION SIGN}{ratio:.0f}"
 
 
-def cost_figure(value: float) -> str:
-    """Three significant figures without exponents, at most three decimals: 3.71, 0.65, 12.3, 148."""
-    size = abs(value)
-    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 3
-    return f"{value:.{decimals}f}"
-
-
 def cost(judgement: Judgement) -> str:
     """A change of CPU per GB: `saves 68 % of CPU per GB (61 % to 74 %): 3.25 → 1.05 CPU s/GB` where it was shown."""
     estimate = judgement.estimate
-    sides = f"{cost_figure(estimate.a)} → {cost_figure(estimate.b)} CPU s/GB"
+    sides = f"{figure(estimate.a)} → {figure(estimate.b)} CPU s/GB"
     ratio, low, high = judgement.ratios()
     if judgement.verdict != CHANGED:
         return f"CPU per GB {format_ratio(ratio)} ({interval(judgement)}): {sides}"
@@ -71,7 +65,7 @@ def verdict(judgement: Judgement) -> str:
     if judgement.verdict == CHANGED:
         return cost(judgement)
     if judgement.verdict == CONTAMINATED:
-        sides = f"{cost_figure(judgement.estimate.a)} → {cost_figure(judgement.estimate.b)} s"
+        sides = f"{figure(judgement.estimate.a)} → {figure(judgement.estimate.b)} s"
         return f"no result: {judgement.reason} (CPU per GB {sides})"
     if judgement.verdict == INDICATION:
         return f"indication from one trial a side, no verdict: {cost(judgement)}"

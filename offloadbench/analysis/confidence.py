@@ -8,10 +8,10 @@ import pandas as pd
 
 from offloadbench.analysis import counting
 from offloadbench.analysis.attribution import OTHER, SHADOW
-from offloadbench.analysis.findings import SKID, percent
 from offloadbench.analysis.module_tables import CALLER
 from offloadbench.analysis.results import case_means
 from offloadbench.model import Run
+from offloadbench.words import SKID, percent
 
 KNOWN, INFERRED = "known", "inferred"
 # method -> its class, and the words for it

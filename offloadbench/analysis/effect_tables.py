@@ -11,12 +11,12 @@ from offloadbench.analysis import change_words
 from offloadbench.analysis.effect_shares import Share, shares
 from offloadbench.analysis.effects import Effect, effects
 from offloadbench.analysis.family import CHANGED, INDICATION, cells
-from offloadbench.analysis.findings import module_label
 from offloadbench.analysis.judging import COST, Answers, judged
 from offloadbench.analysis.module_costs import module_costs
 from offloadbench.analysis.observations import pooled
 from offloadbench.analysis.results import bench_names
 from offloadbench.model import Profile, Run
+from offloadbench.words import module_label
 
 _KEYS = ["run", "nic", "workload", "factor", "on", "off", "metric"]
 _FIGURES = ["value_on", "value_off", "ratio", "ratio_low", "ratio_high", "ratio_low_95", "ratio_high_95"]

@@ -14,17 +14,15 @@ import pandas as pd
 
 from offloadbench.analysis import advice_words, change_words, foreign, ladder, lasting, proof
 from offloadbench.analysis.advice import Advice, Kind, advise, settings
-from offloadbench.analysis.change_words import cost_figure
 from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, Judgement
 from offloadbench.analysis.judging import COST, RATE, Answers, blocks
 from offloadbench.analysis.results import Results
 from offloadbench.analysis.waterfall import SAME_TOTAL_RATIO
+from offloadbench.words import figure, module_label, unit_per_byte
 
 _SOURCES = 4
 _FULL_CPU_RATIO = 0.97
 PLACEHOLDER = "<ifname>"
-SKID = "irq-off skid"
-"""Clock samples that fell due while interrupts were off: the words for the module `irq_shadow`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +58,6 @@ class Finding:
     rate: Judgement
     advice: Advice | None = None
     attributable: bool = False
-
-
-# the same rounding wherever a cost is written
-figure = cost_figure
-
-
-def percent(ratio: float) -> str:
-    """0.8261 -> '83 %'; small ones keep a decimal."""
-    return f"{ratio * 100:.1f} %" if abs(ratio) < 0.0995 else f"{ratio * 100:.0f} %"
-
-
-def share(ratio: float) -> str:
-    """`percent` of something that is there, however little: never 0.0 %."""
-    return percent(ratio) if ratio >= 0.0005 else "under 0.1 %"
-
-
-def module_label(module: str) -> str:
-    """The module as read by people; the irq-off skid is no place in the kernel."""
-    return {
-        "irq_shadow": f"{SKID} (not attributable)",
-        "other": "no rule",
-        "user": "user space",
-        "mem": "memory management",
-        "netdev": "net device core",
-        "driver": "NIC driver",
-        "driver_nic": "NIC drivers",
-        "driver_tunnel": "tunnels: VXLAN, Geneve, WireGuard",
-        "driver_stack": "bond, team, VLAN, bridge",
-        "driver_virtual": "virtual devices: veth, tun, vhost",
-        "skb": "socket buffers (skb)",
-        "ip": "IP",
-        "tcp": "TCP",
-        "gso": "software segmentation (gso)",
-        "checksum": "software checksum",
-        "copy": "data copies",
-        "zero": "zeroed memory",
-    }.get(module, module)
-
-
-def unit_per_byte(quantity: str) -> str:
-    """The unit of value_per_byte."""
-    return {"kernel_cpu_time_ns": "ns of CPU time per byte"}.get(quantity, f"{quantity} per byte")
 
 
 @dataclass(frozen=True)

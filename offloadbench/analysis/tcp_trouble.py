@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from offloadbench.analysis.findings import percent
+from offloadbench.words import percent
 
 _CHECKSUMS = ("Tcp.InCsumErrors", "Udp.InCsumErrors", "IpExt.InCsumErrors")
 _OUT_OF_ORDER, _SEGMENTS = "TcpExt.TCPOFOQueue", "Tcp.InSegs"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from offloadbench.analysis.change_words import cost_figure
+from offloadbench.words import figure
 
 # movers that are named; smaller ones than this share of the dearer total are not worth a row of their own
 _NAMED = 8
@@ -54,8 +54,8 @@ def by_the_clock(found: Fall, saved: float) -> str:
     if found.quantity != "kernel_cpu_time_ns" or abs(whole / abs(saved) - 1) <= SAME_TOTAL_RATIO:
         return ""
     return (
-        f" Its totals are the profile's, {cost_figure(whole)} apart; by the idle clock, on which the finding rests, "
-        f"the cases are {cost_figure(abs(saved))} apart."
+        f" Its totals are the profile's, {figure(whole)} apart; by the idle clock, on which the finding rests, "
+        f"the cases are {figure(abs(saved))} apart."
     )
 
 

@@ -122,7 +122,7 @@ def table(folder: Path) -> list[str]:
     from offloadbench import catalog, sweepfile
     from offloadbench.analysis import sweep as analysis
     from offloadbench.analysis.contamination import FOREIGN_RATIO
-    from offloadbench.analysis.findings import module_label
+    from offloadbench.words import module_label
 
     found = sweepfile.load(folder)
     runs = sweepfile.load_runs(found, folder)

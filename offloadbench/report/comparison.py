@@ -16,11 +16,11 @@ import msgspec
 from offloadbench.analysis.change_words import interval
 from offloadbench.analysis.compare import Comparison, Row
 from offloadbench.analysis.family import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement, cells
-from offloadbench.analysis.findings import module_label
 from offloadbench.analysis.gate import OPEN, REGRESSED, Outcome
 from offloadbench.analysis.pairs import ALL_CASES
 from offloadbench.report import basis
 from offloadbench.units import format_change, format_rate, format_ratio
+from offloadbench.words import module_label
 
 _UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
 _COLUMNS, _VERDICT_INDENT, _LABEL_WIDTH = 100, " " * 16, 13

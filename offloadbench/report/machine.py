@@ -7,11 +7,11 @@ import shlex
 from dataclasses import dataclass
 
 from offloadbench.analysis import metrics
-from offloadbench.analysis.findings import percent
 from offloadbench.analysis.tcp_advice import IDLE_RESTART
 from offloadbench.model import BedRecord, Host, Probe, Run
 from offloadbench.report import nic_views
 from offloadbench.units import format_bytes, format_rate
+from offloadbench.words import percent
 
 _OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
 Items = list[tuple[str, str]]

@@ -8,11 +8,12 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from offloadbench.analysis import confidence, findings, sweep
+from offloadbench import words
+from offloadbench.analysis import confidence, sweep
 from offloadbench.analysis.attribution import SHADOW
 from offloadbench.analysis.family import INDICATION
 from offloadbench.analysis.finding_tables import falls
-from offloadbench.analysis.findings import Finding, figure, percent
+from offloadbench.analysis.findings import Finding
 from offloadbench.analysis.results import Results, case_means
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.analysis.waterfall import Fall, by_the_clock
@@ -38,6 +39,7 @@ from offloadbench.report.plots.waterfall import signed
 from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
 from offloadbench.report.plots.write_commands import write_commands as draw_write_commands
 from offloadbench.report.sweep_views import against_rtt
+from offloadbench.words import figure, percent
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), an open circle one without that verdict; a "
@@ -132,7 +134,7 @@ class Pictures:
 
     def _waterfall(self, finding: Finding, found: Fall) -> Plot:
         steps = ", ".join(
-            f"{findings.module_label(step.module) if step.module else module_bars.REST} {signed(step.change)}"
+            f"{words.module_label(step.module) if step.module else module_bars.REST} {signed(step.change)}"
             for step in found.steps
         )
         way = f"from case {found.dearer} to case {found.cheaper}"
@@ -174,7 +176,7 @@ class Pictures:
             for title in module_bars.VIEWS.values()
         )
         generic = ", ".join(
-            findings.SKID if leaf == SHADOW else findings.module_label(leaf) for leaf in self._profile.generic
+            words.SKID if leaf == SHADOW else words.module_label(leaf) for leaf in self._profile.generic
         )
         return (
             f"{caption} {own} is where the CPU was. {charged} is the same time with work that is done for others "
@@ -306,7 +308,7 @@ class Pictures:
 
     def _course(self, nic: str, workload: str, course: pd.DataFrame, bars: pd.DataFrame) -> Plot:
         top, length = module_bars.top_modules(bars), self._results.run_of(nic).plan.duration_s
-        names = ", ".join(findings.module_label(name) for name in top)
+        names = ", ".join(words.module_label(name) for name in top)
         return self._plot(
             partial(draw_module_series, course, self._results.cases, top, length),
             f"Stacked areas of the modules for every second of the window, {nic}, {workload}: {names}",

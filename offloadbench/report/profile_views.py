@@ -6,10 +6,10 @@ import pandas as pd
 
 from offloadbench.analysis.attribution import names_server
 from offloadbench.analysis.contamination import FOREIGN_RATIO
-from offloadbench.analysis.findings import module_label, percent
 from offloadbench.analysis.results import Results, case_means
 from offloadbench.report.plots.modules import REST, top_modules
 from offloadbench.report.views import Badge, Cell, Head, Table, number
+from offloadbench.words import module_label, percent
 
 _PROCESSES = 12
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from offloadbench.analysis import proof
-from offloadbench.analysis.findings import figure, module_label, percent, unit_per_byte
 from offloadbench.analysis.results import Results, instructions_per_cycle
 from offloadbench.units import format_rate
+from offloadbench.words import figure, module_label, percent, unit_per_byte
 
 _GOOD, _BAD, _PLAIN = "good", "bad", "plain"
 _KINDS = {proof.PROVEN: _GOOD, proof.CONTRADICTED: _BAD, "ok": _GOOD, "failed": _BAD, "refused": _BAD}

@@ -14,13 +14,13 @@ from offloadbench import runfile
 from offloadbench.analysis import effect_shares, effect_tables
 from offloadbench.analysis.diagnosis import diagnose
 from offloadbench.analysis.exported import TABLES
-from offloadbench.analysis.findings import figure, percent
 from offloadbench.analysis.module_costs import module_costs
 from offloadbench.analysis.observations import observations
 from offloadbench.model import Profile, Run
 from offloadbench.report import markdown
 from offloadbench.report.contents import ROWS, Contents, collect
 from offloadbench.units import format_bytes, format_change, format_rate, format_ratio
+from offloadbench.words import figure, percent
 from tests.unit.test_diagnosis import RECORDED, recorded
 
 # a number that is no part of a word, such as x of `tx0` or the digits of a version

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from offloadbench.analysis.confidence import CLASSES
-from offloadbench.analysis.findings import percent
 from offloadbench.report.plots import style
+from offloadbench.words import percent
 
 _BAR_PX, _HEAD_PX, _FOOT_PX, _LEGEND_PX = 24, 12, 10, 20
 _RIGHT_PX, _NAMES_EDGE_PX = 8, 14

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from offloadbench.analysis.attribution import SHADOW
-from offloadbench.analysis.findings import figure as rounded
-from offloadbench.analysis.findings import module_label, unit_per_byte
 from offloadbench.report.plots import style
+from offloadbench.words import figure as rounded
+from offloadbench.words import module_label, unit_per_byte
 
 TOP = 5
 REST = "other modules"

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from offloadbench.analysis.family import FEWEST
-from offloadbench.analysis.findings import figure as rounded
 from offloadbench.analysis.statistics import mean_interval
 from offloadbench.report.plots import style
+from offloadbench.words import figure as rounded
 
 _METRICS = (
     ("throughput_bits_per_s", "Throughput (layer 2)"),

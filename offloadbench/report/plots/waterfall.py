@@ -5,11 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from offloadbench.analysis.findings import figure as rounded
-from offloadbench.analysis.findings import module_label, percent, unit_per_byte
 from offloadbench.analysis.waterfall import Fall
 from offloadbench.report.plots import style
 from offloadbench.report.plots.modules import REST
+from offloadbench.words import figure as rounded
+from offloadbench.words import module_label, percent, unit_per_byte
 
 _ROW_PX, _HEAD_PX, _FOOT_PX = 30, 8, 44
 _RIGHT_PX, _NAMES_EDGE_PX = 8, 20
