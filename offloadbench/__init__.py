@@ -26,8 +26,8 @@ def load(*paths: "Path | str", profile: str = "linux") -> "Dataset":
         profile: attribution profile, a name or the path of a TOML file.
 
     Raises:
-        offloadbench.errors.RunFileError: a file that cannot be read.
-        offloadbench.errors.UsageError: no path, or no such profile.
+        offloadbench.base.errors.RunFileError: a file that cannot be read.
+        offloadbench.base.errors.UsageError: no path, or no such profile.
     """
     # pandas takes its time: `import offloadbench` does not wait for it
     from offloadbench.dataset import Dataset

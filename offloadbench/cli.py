@@ -17,9 +17,9 @@ from types import FrameType
 from typing import Any
 
 from offloadbench import commands
-from offloadbench.commands import run_defaults
-from offloadbench.errors import INTERRUPTED, Interrupted, OffloadbenchError
-from offloadbench.signals import ENDING
+from offloadbench.base.errors import INTERRUPTED, Interrupted, OffloadbenchError
+from offloadbench.base.signals import ENDING
+from offloadbench.commands.options import run_defaults
 from offloadbench.version import __version__
 
 # a command makes much that lives until it ends: at Python's 700 new objects between two searches for cycles, the search

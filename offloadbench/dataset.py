@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis.exported import TABLES
-from offloadbench.errors import UsageError
+from offloadbench.analysis.table_index import TABLES
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
 
 
@@ -39,7 +40,7 @@ class Dataset:
         """
         if not paths:
             raise UsageError("no run file is named", "offloadbench.load('result.json')")
-        return cls([runfile.load(path) for path in paths], catalog.profile(profile))
+        return cls([run_file.load(path) for path in paths], catalog.profile(profile))
 
     def table(self, name: str) -> pd.DataFrame:
         """A table by the name that `offloadbench export --table` knows.

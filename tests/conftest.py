@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from offloadbench import catalog, cli, runfile
+from offloadbench import cli
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
 
 DATA = Path(__file__).parent / "data"
@@ -45,7 +47,7 @@ def sample_path() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_run(sample_path: Path) -> Run:
-    return runfile.load(sample_path)
+    return run_file.load(sample_path)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,7 @@ def chains_path() -> Path:
 
 @pytest.fixture(scope="session")
 def chains_run(chains_path: Path) -> Run:
-    return runfile.load(chains_path)
+    return run_file.load(chains_path)
 
 
 @pytest.fixture(scope="session")

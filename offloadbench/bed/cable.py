@@ -13,7 +13,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from offloadbench.bed.frames import (
+from offloadbench.bed.wire_frames import (
     FRAME_OVERHEAD_BYTES,
     VNET_HEADER_BYTES,
     cut,

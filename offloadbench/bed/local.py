@@ -12,10 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from offloadbench.bed.base import Remember
-from offloadbench.ends import ProcessRole, Role, python_role
-from offloadbench.kernel import device_state, device_statistics, irq, netns, sysctl, ticks
+from offloadbench.bed.testbed import Remember
+from offloadbench.kernel.counters import device_statistics
+from offloadbench.kernel.netdev import device_state, irq
+from offloadbench.kernel.system import cpu_ticks, netns, sysctl
 from offloadbench.model import PeerReport
+from offloadbench.roles.ends import ProcessRole, Role, python_role
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: never a user's own network
 DUT_ADDRESS, PEER_ADDRESS, PREFIX_LENGTH = "198.18.0.1", "198.18.0.2", 30
@@ -96,7 +98,7 @@ class LoadSide:
         )
 
     def _read(self) -> tuple[float, dict[str, float], int | None]:
-        return time.monotonic(), ticks.read(self._cpus), irq.from_other_cpus(self._cpus)
+        return time.monotonic(), cpu_ticks.read(self._cpus), irq.from_other_cpus(self._cpus)
 
 
 def peer_namespace(run_id: str) -> str:

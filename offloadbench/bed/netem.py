@@ -1,7 +1,7 @@
 """The lab link with the kernel's own emulator: two namespaces, and a hop between them whose ways out are the cable.
 
 The hop is a namespace of its own with a bridge between two veth pairs, so that no queueing discipline stands on the NIC
-under test, which keeps its super-packets; they are cut at the hop (see kernel/qdisc.py). GRO is off there: it would
+under test, which keeps its super-packets; they are cut at the hop (see kernel/netdev/qdisc.py). GRO is off there: it would
 merge what the cable took apart.
 """
 
@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from offloadbench.bed import cpus
-from offloadbench.bed.base import Cable, Remember
-from offloadbench.bed.frames import FRAME_OVERHEAD_BYTES
 from offloadbench.bed.local import (
     DUT_ADDRESS,
     PEER_ADDRESS,
@@ -25,7 +23,11 @@ from offloadbench.bed.local import (
     make_namespace,
     peer_namespace,
 )
-from offloadbench.kernel import counters, features, link, netns, qdisc, steering
+from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.wire_frames import FRAME_OVERHEAD_BYTES
+from offloadbench.kernel.counters import network_counters
+from offloadbench.kernel.netdev import features, link, qdisc, steering
+from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
 
 KIND = "lab-netem"
@@ -137,9 +139,9 @@ class Netem:
         }
 
     def _totals(self, source: LocalEnd, target: LocalEnd, line: qdisc.Totals) -> dict[str, int]:
-        sent = counters.nic(source.ifname, source.namespace)
+        sent = network_counters.nic(source.ifname, source.namespace)
         # a veth counts as dropped what the other end's CPU had no room for
-        dropped = sent["tx_dropped"] + counters.nic(_port(target), self._hop)["tx_dropped"]
+        dropped = sent["tx_dropped"] + network_counters.nic(_port(target), self._hop)["tx_dropped"]
         return {
             "frames": int(sent["tx_packets"]),
             "segments": line.packets + line.lost_packets,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from offloadbench.bed import lab, outside, pair
-from offloadbench.bed.base import Bed, Cable, Forget, Remember, Wire
-from offloadbench.bed.fleet import bed as fleet
+from offloadbench.base.errors import HostError, TrafficError, UsageError
+from offloadbench.bed import lab_bed, outside, pair
+from offloadbench.bed.fleet import fleet_bed as fleet
 from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
-from offloadbench.bed.remote.bed import LoadHost, Remote
 from offloadbench.bed.remote.host_sysctls import HostSysctls
-from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import link, processes, qdisc, tcpdiag
+from offloadbench.bed.remote.remote_bed import LoadHost, Remote
+from offloadbench.bed.testbed import Bed, Cable, Forget, Remember, Wire
+from offloadbench.kernel.netdev import link, qdisc
+from offloadbench.kernel.system import processes
+from offloadbench.kernel.tcp import sock_diag
 
 _HINT = (
     "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
@@ -27,11 +29,11 @@ def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
         UsageError: the load side does not fit the NIC, or a NIC is in use.
         HostError: a NIC or a device is missing.
     """
-    if nic in lab.NAMES:
+    if nic in lab_bed.NAMES:
         if peer:
             raise UsageError(f"--peer {peer}: {nic} is its own load side", "leave --peer out, or name a real --nic")
-        if nic == lab.LAB and wire != "netem":
-            lab.require_tun()
+        if nic == lab_bed.LAB and wire != "netem":
+            lab_bed.require_tun()
         return
     link.read(nic)
     _check_unused(nic, force=force)
@@ -78,7 +80,7 @@ def _check_unused(nic: str, *, force: bool) -> None:
 
 def in_use(nic: str) -> str:
     """What a NIC of this namespace is needed for, as the end of a sentence; empty where it is not."""
-    if nic in lab.NAMES:
+    if nic in lab_bed.NAMES:
         return ""
     below = link.below(nic).leaves
     carrying = link.default_route_nics().intersection([nic, *below])
@@ -89,7 +91,7 @@ def in_use(nic: str) -> str:
             else f"sends through {carrying.pop()}, which carries the default route"
         )
     own = {address for name in [nic, *below] for address in link.addresses(name)}
-    for connection in tcpdiag.connections():
+    for connection in sock_diag.connections():
         if connection.local[0] in own and any(
             processes.name(pid).startswith("sshd") for pid in processes.holding_socket(connection.inode)
         ):
@@ -114,10 +116,10 @@ def build(
         tell: shows a line that a person must start on the load host, and what a person must look after.
         on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
-    if nic == lab.LAB and cable.wire != "tap":
+    if nic == lab_bed.LAB and cable.wire != "tap":
         return _emulated(cable, run_id, remember)
-    if nic in lab.NAMES:
-        return lab.Lab(nic, cable, run_id, remember)
+    if nic in lab_bed.NAMES:
+        return lab_bed.Lab(nic, cable, run_id, remember)
     if peer.startswith(fleet.PREFIX):
         return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if peer.startswith(outside.PREFIX):
@@ -146,10 +148,10 @@ def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysct
 def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:
     """The lab by netem, or by TAPs where the kernel has none and the user left it open."""
     try:
-        return Netem(lab.LAB, cable, run_id, remember)
+        return Netem(lab_bed.LAB, cable, run_id, remember)
     except qdisc.MissingError as error:
         if cable.wire == "netem":
             raise
-        bed = lab.Lab(lab.LAB, cable, run_id, remember)
+        bed = lab_bed.Lab(lab_bed.LAB, cable, run_id, remember)
         bed.problems.append(f"{error.message}: the cable is a process between two TAPs (--wire tap)")
         return bed

@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed import cpus, reach
-from offloadbench.bed.base import Cable, Remember
 from offloadbench.bed.local import LocalEnd, set_sysctls
-from offloadbench.ends import Role
-from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import link, resolver, route
-from offloadbench.kernel.device_statistics import Reading
+from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.kernel.counters.device_statistics import Reading
+from offloadbench.kernel.netdev import link, route
+from offloadbench.kernel.system import resolver
 from offloadbench.model import PeerReport, WireReport
+from offloadbench.roles.ends import Role
 
 PREFIX = "target:"
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from offloadbench.base.errors import HostError
 from offloadbench.bed import cpus, reach
-from offloadbench.bed.base import Cable, Remember
 from offloadbench.bed.local import (
     DUT_ADDRESS,
     PEER_ADDRESS,
@@ -18,8 +18,9 @@ from offloadbench.bed.local import (
     peer_namespace,
     set_sysctls,
 )
-from offloadbench.errors import HostError
-from offloadbench.kernel import irq, lending, link, netns, sysctl
+from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.kernel.netdev import irq, lending, link
+from offloadbench.kernel.system import netns, sysctl
 from offloadbench.model import PeerReport, WireReport
 
 PREFIX = "nic:"

@@ -6,9 +6,9 @@ import errno
 import socket
 import time
 
-from offloadbench.ends import End
-from offloadbench.errors import TrafficError
-from offloadbench.kernel import netns
+from offloadbench.base.errors import TrafficError
+from offloadbench.kernel.system import netns
+from offloadbench.roles.ends import End
 
 # autonegotiation takes 2 to 4 s on copper; a spanning tree at the other end takes 30 s
 LINK_TIMEOUT_S = 45.0

@@ -6,7 +6,7 @@ as segments (see cable.py).
 The process never waits in poll while traffic flows: a waiting reader would make every transmission of the
 device under test send a wake-up interrupt, which no NIC asks of its host. It looks every QUANTUM_NS instead.
 
-Run as a role (see offloadbench.ends); standard library only.
+Run as a role (see offloadbench.roles.ends); standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import struct
 import sys
 import time
 
-from offloadbench import comms
+from offloadbench.base import comms
 from offloadbench.bed.cable import QUANTUM_NS, Cable
 
 TIMER_PRIORITY = 10

@@ -6,7 +6,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from offloadbench.errors import Interrupted, OffloadbenchError
+from offloadbench.base.errors import Interrupted, OffloadbenchError
 
 _MEASURING = ("run", "sweep", "batch", "watch", "compare", "report", "export", "modules", "probe")
 _NAMES = (*_MEASURING, "cases", "profile", "doctor", "tune", "lab", "restore", "schema")

@@ -6,8 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from offloadbench.commands import sweeping
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.commands import shared_grid
 
 _REPORT = "report.html"
 
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.commands import batch_plan
+    from offloadbench.commands import plan_file
 
     if not arguments.plan and not (arguments.resume and arguments.output):
         raise UsageError("a plan is needed", "offloadbench batch plan.toml, or --resume --output FOLDER")
-    wanted, seed = batch_plan.read(arguments.plan) if arguments.plan else (None, None)
+    wanted, seed = plan_file.read(arguments.plan) if arguments.plan else (None, None)
     folder = arguments.output or Path(arguments.plan.stem)
-    code = sweeping.measure(
+    code = shared_grid.measure(
         wanted,
         folder,
         seed=seed,
@@ -45,16 +45,17 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _report(folder: Path) -> None:
     """One report over all points that were measured."""
-    from offloadbench import catalog, sweepfile
-    from offloadbench.report import html
+    from offloadbench.definitions import catalog
+    from offloadbench.files import sweep_file
+    from offloadbench.report.formats import html
 
-    found = sweepfile.load(folder)
-    runs = sweepfile.load_runs(found, folder)
+    found = sweep_file.load(folder)
+    runs = sweep_file.load_runs(found, folder)
     if not any(trial.outcome == "ok" for run in runs for trial in run.trials):
         return
     path = folder / _REPORT
     try:
-        names = [sweepfile.describe(point, found) for point in found.points if (folder / point.file).exists()]
+        names = [sweep_file.describe(point, found) for point in found.points if (folder / point.file).exists()]
         path.write_text(html.render(runs, catalog.profile("linux"), names), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "choose another --output") from error

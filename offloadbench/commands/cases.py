@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from offloadbench.errors import OK
+from offloadbench.base.errors import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,15 +13,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog
+    from offloadbench.definitions import catalog
 
     cases = catalog.all_cases()
     ability: dict[str, str] = {}
     dropped: dict[str, dict[str, str]] = {}
     remarks: list[str] = []
     if arguments.nic:
-        from offloadbench import plan
-        from offloadbench.engine import run as engine
+        from offloadbench.definitions import plan
+        from offloadbench.engine.run import execute as engine
 
         able = engine.nic_ability(arguments.nic)
         states, remarks = able.states, [*able.limits, *able.habits]

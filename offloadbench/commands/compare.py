@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import REGRESSION, UNDECIDED, UsageError
+from offloadbench.base.errors import REGRESSION, UNDECIDED, UsageError
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.compare import Comparison
-    from offloadbench.analysis.gate import Gate, Outcome
-    from offloadbench.analysis.groups import Group
-    from offloadbench.analysis.run_means import Known
+    from offloadbench.analysis.comparison.changes import Comparison
+    from offloadbench.analysis.comparison.gate import Gate, Outcome
+    from offloadbench.analysis.comparison.groups import Group
+    from offloadbench.analysis.statistics.run_means import Known
     from offloadbench.model import Profile, Run
 
 FORMAT_NAMES = ("table", "markdown", "json", "csv", "junit", "github")
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
     """The headline metrics, and those that were asked for or are bounded."""
-    from offloadbench.analysis.observations import HEADLINES, LESS_IS_BETTER, MORE_IS_BETTER
+    from offloadbench.analysis.comparison.usable_trials import HEADLINES, LESS_IS_BETTER, MORE_IS_BETTER
 
     wrong = [name for name in arguments.metric if name not in LESS_IS_BETTER | MORE_IS_BETTER]
     if wrong:
@@ -65,9 +65,9 @@ def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
 
 def _known(texts: list[str]) -> dict[str, Known]:
     """Metric -> scatter between runs, as `--run-scatter` says; a value without a name is of all."""
-    from offloadbench.analysis.observations import LESS_IS_BETTER, MORE_IS_BETTER
-    from offloadbench.analysis.run_means import EXACT, Known
-    from offloadbench.units import parse_percent
+    from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
+    from offloadbench.analysis.statistics.run_means import EXACT, Known
+    from offloadbench.base.units import parse_percent
 
     metrics = LESS_IS_BETTER | MORE_IS_BETTER
     found: dict[str, Known] = {}
@@ -84,8 +84,8 @@ def _known(texts: list[str]) -> dict[str, Known]:
 
 def _groups(arguments: argparse.Namespace) -> list[Group]:
     """The sides as they were given."""
-    from offloadbench import runfile
-    from offloadbench.analysis.groups import Group
+    from offloadbench.analysis.comparison.groups import Group
+    from offloadbench.files import run_file
 
     if bool(arguments.baseline) != bool(arguments.candidate):
         raise UsageError("--baseline and --candidate go together", "name the runs of both sides")
@@ -101,7 +101,7 @@ def _groups(arguments: argparse.Namespace) -> list[Group]:
         sides = {f"{path} ({index})" if index else str(path): [path] for index, path in enumerate(arguments.files)}
     found = []
     for name, paths in sides.items():
-        runs = [runfile.load(path) for path in paths]
+        runs = [run_file.load(path) for path in paths]
         found.append(Group(str(paths[0]) if len(paths) == 1 else name, runs, [str(path) for path in paths]))
     return found
 
@@ -113,9 +113,9 @@ def _is_inside(arguments: argparse.Namespace) -> bool:
 def _comparisons(
     arguments: argparse.Namespace, groups: list[Group], profile: Profile, gates: list[Gate]
 ) -> list[Comparison]:
-    from offloadbench import runfile
-    from offloadbench.analysis import compare
-    from offloadbench.analysis.groups import Group, Scatter
+    from offloadbench.analysis.comparison import changes
+    from offloadbench.analysis.comparison.groups import Group, Scatter
+    from offloadbench.files import run_file
 
     metrics = _metrics(arguments, gates)
     elsewhere = arguments.scatter_from or arguments.run_scatter
@@ -123,19 +123,19 @@ def _comparisons(
         if arguments.baseline or elsewhere:
             raise UsageError("--within compares the cases of each file", "leave out what is of several runs")
         return [
-            compare.within(group.runs[0], profile, reference=arguments.reference, by=arguments.by, metrics=metrics)
+            changes.within(group.runs[0], profile, reference=arguments.reference, by=arguments.by, metrics=metrics)
             for group in groups
         ]
     if arguments.reference:
         raise UsageError("--reference is for the cases inside a run", "add --within, or leave it out")
     if arguments.run_scatter and arguments.by == "module":
         raise UsageError("--run-scatter is of metrics, not of modules", "use --scatter-from, or several runs a side")
-    more = [runfile.load(path) for path in arguments.scatter_from]
+    more = [run_file.load(path) for path in arguments.scatter_from]
     scatter = Scatter(
         Group("--scatter-from", more, [str(path) for path in arguments.scatter_from]), _known(arguments.run_scatter)
     )
     return [
-        compare.between_groups(
+        changes.between_groups(
             groups, profile, scatter=scatter, by=arguments.by, metrics=metrics, force=arguments.force
         )
     ]
@@ -143,9 +143,9 @@ def _comparisons(
 
 def _effects(run: Run, profile: Profile) -> list[str]:
     """What the run's factors do, in sentences, with the modules where it was profiled."""
-    from offloadbench.analysis.effects import effects
-    from offloadbench.analysis.judging import judged
-    from offloadbench.analysis.observations import observations
+    from offloadbench.analysis.comparison.factor_effects import effects
+    from offloadbench.analysis.comparison.judging import judged
+    from offloadbench.analysis.comparison.usable_trials import observations
 
     answers = judged(observations(run))
     every = effects(answers)
@@ -154,8 +154,9 @@ def _effects(run: Run, profile: Profile) -> list[str]:
     found = [effect for effect in every if effect.workload in told]
     if not found:
         return []
-    from offloadbench.analysis import effect_shares, effect_tables
-    from offloadbench.analysis.module_costs import module_costs
+    from offloadbench.analysis.comparison import effect_shares
+    from offloadbench.analysis.comparison.module_costs import module_costs
+    from offloadbench.analysis.tables import effect_tables
 
     return effect_tables.sentences(found, effect_shares.shares(answers.seen, module_costs([run], profile)))
 
@@ -164,8 +165,8 @@ def _to_decide(
     arguments: argparse.Namespace, comparison: Comparison, found: list[Outcome], groups: list[Group]
 ) -> list[str]:
     """What is open, and the commands that would decide it; nothing where all is decided."""
-    from offloadbench.analysis import deciding, gate
-    from offloadbench.analysis.family import INDICATION, TOO_FEW
+    from offloadbench.analysis.comparison import deciding, gate
+    from offloadbench.analysis.statistics.holm import INDICATION, TOO_FEW
     from offloadbench.report import basis
 
     without = (TOO_FEW, INDICATION)
@@ -187,9 +188,9 @@ def _to_decide(
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog
-    from offloadbench.analysis import compatibility, gate
-    from offloadbench.report import comparison as formats
+    from offloadbench.analysis.comparison import compatibility, gate
+    from offloadbench.definitions import catalog
+    from offloadbench.report import compare_text as formats
 
     gates = [gate.parse(text) for text in arguments.fail_on]
     if gates and arguments.by == "module":
@@ -225,7 +226,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _say_why(outcomes: list[Outcome], comparison: Comparison) -> None:
     """Formats for programs have no place for it."""
-    from offloadbench.analysis import gate
+    from offloadbench.analysis.comparison import gate
 
     open_rows = [f"{outcome.row.question} ({outcome.gate})" for outcome in outcomes if outcome.state == gate.OPEN]
     reasons = [f"undecided: {', '.join(open_rows)}"] if open_rows else []

@@ -6,11 +6,11 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from offloadbench.base.errors import OK, HostError, UsageError
 from offloadbench.commands.tune import path_arguments
-from offloadbench.errors import OK, HostError, UsageError
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.tcp_tuning import Target
+    from offloadbench.analysis.tcp_tuning.needs import Target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from offloadbench.engine import doctor
+    from offloadbench.engine import machine_check
 
-    checks = doctor.examine(arguments.nic, _target(arguments))
+    checks = machine_check.examine(arguments.nic, _target(arguments))
     if arguments.format == "json":
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _target(arguments: argparse.Namespace) -> Target | None:
-    from offloadbench.engine.tcp_tuning import target_here
+    from offloadbench.engine.tcp_tuning.apply import target_here
 
     if arguments.bandwidth is None and arguments.rtt is None:
         return None

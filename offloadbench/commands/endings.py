@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 
-# files that are JSON, packed as they end (offloadbench.documents)
+# files that are JSON, packed as they end (offloadbench.files.documents)
 DOCUMENTS = (".json", ".gz", ".xz")
 
 

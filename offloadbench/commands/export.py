@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.base.errors import OK, HostError, UsageError
 from offloadbench.commands import endings
-from offloadbench.errors import OK, HostError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def _encoded(table: pd.DataFrame, name: str) -> bytes:
     if name == "parquet":
         return _parquet(table)
     if name == "folded":
-        from offloadbench.analysis import folded
+        from offloadbench.analysis.tables import folded
 
         return folded.folded(table).encode()
     if name == "json":
@@ -93,16 +93,17 @@ def _encoded(table: pd.DataFrame, name: str) -> bytes:
 
 
 def _table(arguments: argparse.Namespace) -> pd.DataFrame:
-    from offloadbench import catalog, probefile, runfile
+    from offloadbench.definitions import catalog
+    from offloadbench.files import probe_file, run_file
 
     if arguments.table in PROBE_TABLE_NAMES:
         from offloadbench.analysis.initcwnd import probe_tables
 
-        return probe_tables.TABLES[arguments.table]([probefile.load(path) for path in arguments.files])
-    from offloadbench.analysis.exported import TABLES
+        return probe_tables.TABLES[arguments.table]([probe_file.load(path) for path in arguments.files])
+    from offloadbench.analysis.table_index import TABLES
 
     profile = catalog.profile(arguments.profile, arguments.split)
-    return TABLES[arguments.table]([runfile.load(path) for path in arguments.files], profile)
+    return TABLES[arguments.table]([run_file.load(path) for path in arguments.files], profile)
 
 
 def _format(arguments: argparse.Namespace) -> str:

@@ -9,12 +9,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import cable
-from offloadbench.errors import OK, OffloadbenchError, UsageError
-from offloadbench.units import format_bytes, format_rate
+from offloadbench.base.errors import OK, OffloadbenchError, UsageError
+from offloadbench.base.units import format_bytes, format_rate
+from offloadbench.commands.options import cable_options
 
 if TYPE_CHECKING:
-    from offloadbench.engine.bench import Bench, BenchEnd
+    from offloadbench.engine.standing_lab.bench import Bench, BenchEnd
     from offloadbench.model import WireDirection
 
 _DEFAULT_NAME = "default"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`lab up`, `lab exec`, `lab status`, `lab down`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="build a bench and leave it standing")
-    cable.add_arguments(up)
+    cable_options.add_arguments(up)
     up.add_argument("--seed", metavar="N", type=int, help=f"of the random losses (default: {_DEFAULT_SEED})")
     run = actions.add_parser("exec", help="run a command on one end, on that end's CPUs; its exit code is ours")
     status = actions.add_parser("status", help="say which benches stand, and what their cables carried and dropped")
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine import bench
+    from offloadbench.engine.standing_lab import bench
 
     if arguments.action == "up":
         print("\n".join(_description(bench.up(arguments.name, _settings(arguments)))))
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    found = cable.settings(arguments)
+    found = cable_options.settings(arguments)
     if arguments.seed is not None and not found["loss_ratio"]:
         raise UsageError("--seed draws which segments are lost, and none is", "add --loss, or leave --seed out")
     return {**found, "seed": _DEFAULT_SEED if arguments.seed is None else arguments.seed}
@@ -72,7 +72,7 @@ def _line(name: str, end: BenchEnd) -> str:
 
 
 def _status(names: list[str]) -> int:
-    from offloadbench.engine import bench
+    from offloadbench.engine.standing_lab import bench
 
     if not names:
         print("no bench stands")
@@ -102,8 +102,9 @@ def _account(direction: WireDirection) -> str:
 
 def _exec(arguments: argparse.Namespace) -> None:
     """Become the command. Returns only by raising."""
-    from offloadbench.engine import bench, rights
-    from offloadbench.kernel import capabilities, processes
+    from offloadbench.engine import rights
+    from offloadbench.engine.standing_lab import bench
+    from offloadbench.kernel.system import capabilities, processes
 
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words:

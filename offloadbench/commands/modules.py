@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.base.errors import OK, ProfilerError, UsageError
 from offloadbench.commands import recorded
-from offloadbench.errors import OK, ProfilerError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from offloadbench.analysis.attribution import Verdict, Verdicts
+    from offloadbench.analysis.profile.attribution import Verdict, Verdicts
     from offloadbench.model import Profile
 
 RUNNING = Path("/proc/kallsyms")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog
+    from offloadbench.definitions import catalog
 
     profile = catalog.profile(arguments.profile, arguments.split)
     if arguments.source == "-":
@@ -87,8 +87,8 @@ def verdicts_of(profile: Profile, text: str, source: Path) -> Verdicts:
     Raises:
         ProfilerError: they are no symbols of a kernel, or have no addresses.
     """
-    from offloadbench import catalog
-    from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
+    from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts
+    from offloadbench.definitions import catalog
 
     names = catalog.name_table(profile)
     try:
@@ -115,8 +115,8 @@ def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
 def _judge(verdicts: Verdicts, item: str) -> Verdict:
     import numpy as np
 
-    from offloadbench.analysis.attribution import GUEST, USER, Verdict
-    from offloadbench.names import base_name
+    from offloadbench.analysis.profile.attribution import GUEST, USER, Verdict
+    from offloadbench.definitions.name_tables import base_name
 
     address = _address(item)
     if address is not None:
@@ -150,10 +150,10 @@ def _address(item: str) -> int | None:
 
 
 def _print_run(profile: Profile, path: Path) -> int:
-    from offloadbench import runfile
-    from offloadbench.analysis.attributed import batches
+    from offloadbench.analysis.profile.attributed_samples import batches
+    from offloadbench.files import run_file
 
-    run = runfile.load(path)
+    run = run_file.load(path)
     for batch in batches(run, profile):
         for item in batch.items:
             trial = item.trial
@@ -165,7 +165,7 @@ def _print_run(profile: Profile, path: Path) -> int:
 
 def print_table(title: str, rows: pd.DataFrame) -> None:
     """Print attributed samples by module, a table an event."""
-    from offloadbench.analysis import module_tables
+    from offloadbench.analysis.profile import module_tables
 
     modules, methods = module_tables.by_module(rows), module_tables.by_method(rows)
     for event in modules["event"].drop_duplicates():
@@ -175,7 +175,7 @@ def print_table(title: str, rows: pd.DataFrame) -> None:
 
 def _table(modules: pd.DataFrame, methods: pd.DataFrame) -> list[str]:
     """Modules by share, idle and wake-up latency apart, and how they were found."""
-    from offloadbench.analysis.attribution import WAKE
+    from offloadbench.analysis.profile.attribution import WAKE
 
     busy = modules[modules["share_ratio"].notna()].sort_values("value", ascending=False, kind="stable")
     per_cycle = bool(busy["instructions_per_cycle"].notna().any())

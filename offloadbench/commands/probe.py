@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.base.errors import OK, UsageError
 from offloadbench.commands import endings, probe_live
 from offloadbench.commands.typed import refuse_others
-from offloadbench.errors import OK, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.analysis.initcwnd.scoring import FlowScore
@@ -152,7 +152,7 @@ def _explain(output: Path | None) -> None:
         print(explanation(), end="")
         return
     endings.check(output, _PAGES)
-    from offloadbench.report import story_page
+    from offloadbench.report.formats import story_page
 
     try:
         output.write_text(story_page.page(), encoding="utf-8")
@@ -223,7 +223,7 @@ def _model(arguments: argparse.Namespace) -> None:
 
 
 def _capture(arguments: argparse.Namespace) -> None:
-    from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+    from offloadbench.analysis.capture.capture_file import CaptureFile
     from offloadbench.analysis.initcwnd.scoring import score_capture
 
     name = arguments.pcap

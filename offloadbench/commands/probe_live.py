@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 from offloadbench.commands import endings
-from offloadbench.errors import OK, UsageError
-from offloadbench.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
 if TYPE_CHECKING:
-    from offloadbench.engine.events import Event
-    from offloadbench.engine.probe.lab import Matrix
+    from offloadbench.engine.probe.probe_lab import Matrix
+    from offloadbench.engine.progress_events import Event
     from offloadbench.model import FlightTrial, Probe
 
 _LABS = ("lab", "lab-veth")
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
     """Probe, print, and write the file."""
-    from offloadbench import probefile
+    from offloadbench.files import probe_file
 
     output = arguments.output
     if arguments.repeats < 1:
@@ -66,14 +66,14 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
     else:
         print("\n".join(lines(probe)))
     if output is not None:
-        probefile.save(probe, output)
+        probe_file.save(probe, output)
         sys.stderr.write(f"result: {output}\nnext: offloadbench report {output} --output report.html\n")
     return OK
 
 
 def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
     from offloadbench.engine.options import Options
-    from offloadbench.engine.probe import session
+    from offloadbench.engine.probe import probe_session
 
     if arguments.server:
         raise UsageError("--server: the lab has a server of its own", "give --nic NIC for another")
@@ -89,11 +89,11 @@ def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Prob
         rtt_s=parse_time_s(arguments.rtt or "20ms"),
         command=["offloadbench", *sys.argv[1:]],
     )
-    return session.in_the_lab(options, _matrix(arguments, initcwnds), _show, _note)
+    return probe_session.in_the_lab(options, _matrix(arguments, initcwnds), _show, _note)
 
 
 def _matrix(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Matrix:
-    from offloadbench.engine.probe.lab import CASES, PATTERNS, Matrix
+    from offloadbench.engine.probe.probe_lab import CASES, PATTERNS, Matrix
 
     if arguments.response and arguments.patterns:
         raise UsageError("--response is a pattern of its own", "leave --patterns out")
@@ -134,7 +134,7 @@ def _chosen(text: str | None, option: str, known: tuple[Word, ...]) -> tuple[Wor
 
 
 def _from_outside(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
-    from offloadbench.engine.probe import remote, session
+    from offloadbench.engine.probe import probe_session, remote
 
     lab_only = ("rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics", "response", "sndbuf")
     given = [name for name in lab_only if getattr(arguments, name)]
@@ -150,7 +150,7 @@ def _from_outside(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Pr
     if len(initcwnds) > 1:
         raise UsageError("--initcwnd: a foreign server has one window", "give one number, or none")
     expected = initcwnds[0] if initcwnds else None
-    return session.from_outside(
+    return probe_session.from_outside(
         arguments.nic,
         remote.target(arguments.server),
         initcwnd=expected,
@@ -163,7 +163,7 @@ def _from_outside(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Pr
 
 
 def _note(event: Event) -> None:
-    from offloadbench.engine.events import Note
+    from offloadbench.engine.progress_events import Note
 
     if isinstance(event, Note):
         sys.stderr.write(f"{event.text}\n")

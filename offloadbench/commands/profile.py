@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import OK, UsageError
+from offloadbench.base.errors import OK, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from offloadbench.kernel.debuginfo import Function
-    from offloadbench.names import NameTable
+    from offloadbench.definitions.name_tables import NameTable
+    from offloadbench.kernel.trace.debuginfo import Function
 
 # modules whose functions are worth their bytes: other kernels link them in
 _KEPT_MODULES = (
@@ -76,8 +76,9 @@ def _running(functions: Iterable[Function]) -> list[Function]:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from offloadbench import module_names, names
-    from offloadbench.kernel import debuginfo
+    from offloadbench.definitions import module_names
+    from offloadbench.definitions import name_tables as names
+    from offloadbench.kernel.trace import debuginfo
 
     of_modules = arguments.output.name.endswith(_MODULES_ENDING)
     if of_modules and not (arguments.modules or arguments.merge):
@@ -107,8 +108,8 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _of_modules(folder: Path, chosen: tuple[str, ...]) -> NameTable:
     """Every module with its path; the functions of those that match."""
-    from offloadbench import names
-    from offloadbench.kernel import debuginfo
+    from offloadbench.definitions import name_tables as names
+    from offloadbench.kernel.trace import debuginfo
 
     functions = debuginfo.module_functions(folder)
     kept = [one for one in _running(functions) if any(fnmatchcase(one.path, pattern) for pattern in chosen)]
@@ -120,10 +121,11 @@ def _of_modules(folder: Path, chosen: tuple[str, ...]) -> NameTable:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from offloadbench import catalog, module_names, names
-    from offloadbench.analysis.attribution import Rules
-    from offloadbench.analysis.attribution.accuracy import Known, check
-    from offloadbench.kernel import debuginfo
+    from offloadbench.analysis.profile.attribution import Rules
+    from offloadbench.analysis.profile.attribution.accuracy import Known, check
+    from offloadbench.definitions import catalog, module_names
+    from offloadbench.definitions import name_tables as names
+    from offloadbench.kernel.trace import debuginfo
 
     rules = Rules(catalog.profile(arguments.profile))
     table = names.load(arguments.table)
@@ -170,11 +172,12 @@ def _weights(path: Path | None, profile_name: str) -> dict[str, float]:
         return {}
     import pandas as pd
 
-    from offloadbench import catalog, runfile
-    from offloadbench.analysis.attributed import batches
-    from offloadbench.names import base_name
+    from offloadbench.analysis.profile.attributed_samples import batches
+    from offloadbench.definitions import catalog
+    from offloadbench.definitions.name_tables import base_name
+    from offloadbench.files import run_file
 
-    run, profile = runfile.load(path), catalog.profile(profile_name)
+    run, profile = run_file.load(path), catalog.profile(profile_name)
     parts = [batch.rows for batch in batches(run, profile)]
     if not parts:
         raise UsageError(f"{path}: no trial has a profile", "give a run with profiles")

@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from offloadbench.engine.events import (
+from offloadbench.base.units import format_duration, format_rate
+from offloadbench.definitions.plan import expected_s
+from offloadbench.engine.progress_events import (
     Emit,
     Event,
     Note,
@@ -26,8 +28,6 @@ from offloadbench.engine.events import (
     TrialEnded,
     TrialStarted,
 )
-from offloadbench.plan import expected_s
-from offloadbench.units import format_duration, format_rate
 
 _BARS = "▁▂▃▄▅▆▇█"
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offloadbench.errors import OK, ProfilerError
+from offloadbench.base.errors import OK, ProfilerError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from offloadbench.analysis.attribution import Rules
-    from offloadbench.kernel.perfdata import Recording
+    from offloadbench.analysis.profile.attribution import Rules
+    from offloadbench.kernel.trace.perfdata import Recording
     from offloadbench.model import Profile
 
 # the first bytes of a perf.data file: by the byte order of the machine that wrote it, and of before 2.6.33
@@ -60,9 +60,9 @@ def _packed_start(path: Path, packer: str) -> bytes:
 
 def show(profile: Profile, path: Path, kallsyms: Path | None) -> int:
     """Print the samples of a recording by module, event by event."""
-    from offloadbench.analysis.attribution import attribute
+    from offloadbench.analysis.profile.attribution import attribute
     from offloadbench.commands import modules
-    from offloadbench.kernel import perf, perfdata, recorded_symbols
+    from offloadbench.kernel.trace import perf, perfdata, recorded_symbols
 
     recording = perfdata.read(path)
     if recording.problem:
@@ -131,7 +131,7 @@ def _origin(recording: Recording) -> str:
 
 def _is_of_this_kernel(recording: Recording) -> bool:
     """Whether it was recorded under the very build of the kernel that runs here, on whichever boot."""
-    from offloadbench.kernel.debuginfo import running_build_id
+    from offloadbench.kernel.trace.debuginfo import running_build_id
 
     header, running = recording.header, running_build_id()
     if header.kernel_build_id and running:
@@ -168,8 +168,8 @@ def _tell_outside(rows: pd.DataFrame, source: Path) -> None:
 
 def _tell_softirq_entry(rows: pd.DataFrame, rules: Rules) -> None:
     """Say how much of the busy time may be a halted CPU that was being woken: no idle clock was read beside it."""
-    from offloadbench.analysis import wakeups
-    from offloadbench.analysis.attributed import is_busy
+    from offloadbench.analysis.profile import wakeups
+    from offloadbench.analysis.profile.attributed_samples import is_busy
 
     entered = rows[wakeups.of_softirq_entry(rows, rules)]["weight"].sum()
     busy = rows[(rows["quantity"] == wakeups.CLOCK_QUANTITY) & is_busy(rows)]["weight"].sum()
@@ -182,8 +182,8 @@ def _tell_softirq_entry(rows: pd.DataFrame, rules: Rules) -> None:
 
 def _show_objects(recording: Recording, why: str) -> None:
     """Print the samples by object file: the kernel, each module, programs and libraries."""
-    from offloadbench.kernel import perf
-    from offloadbench.kernel.perfdata.objects import ObjectCount, by_object
+    from offloadbench.kernel.trace import perf
+    from offloadbench.kernel.trace.perfdata.objects import ObjectCount, by_object
 
     _note(f"{why}: samples are shown by object; for modules give the /proc/kallsyms of that boot: --kallsyms FILE")
     counts = by_object(recording)

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.base.errors import OK, RunFileError, UsageError
 from offloadbench.commands import endings
-from offloadbench.errors import OK, RunFileError, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.report.contents import Material
@@ -45,10 +45,10 @@ def main(arguments: argparse.Namespace) -> int:
         raise RunFileError(f"{missing[0]}: {os.strerror(errno.ENOENT)}", "give the path of a run file")
     if arguments.format == "html" and not output and not folder:
         raise UsageError("report needs a file to write", "add --output report.html, --plots DIR or --format md")
-    from offloadbench import sweepfile
-    from offloadbench.report import plot_files
+    from offloadbench.files import sweep_file
+    from offloadbench.report.formats import plot_files
 
-    files = [file for path in arguments.files for file in sweepfile.run_files(path)]
+    files = [file for path in arguments.files for file in sweep_file.run_files(path)]
     render, plots = _rendering(arguments, files)
     if output and any(output.exists() and output.samefile(path) for path in files):
         raise UsageError(f"{output}: is one of the run files", "choose another --output")
@@ -69,25 +69,25 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callable[[], str], Callable[[], list[Plot]]]:
     """What writes the text in the format asked for, and what makes the plots, of either kind of file."""
-    from offloadbench import probefile
+    from offloadbench.files import probe_file
 
     names = [path.name for path in files]
     as_html = arguments.format == "html"
-    of_probes = [probefile.is_probe(path) for path in files]
+    of_probes = [probe_file.is_probe(path) for path in files]
     if all(of_probes):
         if "profile" in arguments.typed:
             raise UsageError("--profile: a probe file has no samples to attribute", "leave --profile out")
         if arguments.split:
             raise UsageError("--split: a probe file has no samples to attribute", "leave --split out")
-        from offloadbench.report import probe_page
+        from offloadbench.report.formats import probe_page
 
-        probes = [probefile.load(path) for path in files]
+        probes = [probe_file.load(path) for path in files]
         page = partial(probe_page.page, probes, names)
         return page if as_html else partial(probe_page.markdown, probes), partial(probe_page.plots, probes)
     if any(of_probes):
         raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
     material = _material(files, names, arguments.profile, arguments.split)
-    from offloadbench.report import html, markdown
+    from offloadbench.report.formats import html, markdown
 
     def plots() -> list[Plot]:
         return material.contents.plots.every()
@@ -96,10 +96,12 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
 
 
 def _material(files: list[Path], names: list[str], profile_name: str, split: list[str]) -> Material:
-    from offloadbench import catalog, forked, runfile
-    from offloadbench.analysis import results
+    from offloadbench.analysis.tables import results
+    from offloadbench.base import forked
+    from offloadbench.definitions import catalog
+    from offloadbench.files import run_file
 
-    runs, profile = [runfile.load(path) for path in files], catalog.profile(profile_name, split)
+    runs, profile = [run_file.load(path) for path in files], catalog.profile(profile_name, split)
     with forked.beside([partial(results.profiled, runs, profile)]) as (sampled,):
         # what draws and what weighs take as long to import as the samples take to be attributed
         import scipy.special  # noqa: F401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from offloadbench.errors import OK
+from offloadbench.base.errors import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine import undo
+    from offloadbench.engine.putting_back import undo
 
     del arguments
     done = undo.restore_left_behind(print)

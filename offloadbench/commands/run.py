@@ -10,13 +10,14 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from offloadbench.commands import cable, run_elsewhere, run_series, show_error
-from offloadbench.commands.run_arguments import add_arguments
-from offloadbench.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
-from offloadbench.units import format_rate, parse_percent
+from offloadbench.base.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
+from offloadbench.base.units import format_rate, parse_percent
+from offloadbench.commands import run_elsewhere, run_series, show_error
+from offloadbench.commands.options import cable_options
+from offloadbench.commands.options.run_arguments import add_arguments
 
 if TYPE_CHECKING:
-    from offloadbench.commands.nics import Target
+    from offloadbench.commands.options.nic_options import Target
     from offloadbench.engine.options import Options
     from offloadbench.model import Run
 
@@ -26,7 +27,7 @@ _MAX_REPEATS = 20
 
 def _precision(arguments: argparse.Namespace) -> tuple[float, int, int]:
     """The half width asked for, the repeats to begin with, and the most; 0 without --precision."""
-    from offloadbench.analysis.precision import FIRST_LOOK
+    from offloadbench.analysis.comparison.precision import FIRST_LOOK
 
     if not arguments.precision:
         if arguments.max_repeats is not None:
@@ -56,10 +57,10 @@ def _check_complete(arguments: argparse.Namespace) -> None:
             raise UsageError(
                 "--resume goes on with one run file, which has one NIC", "resume each NIC's file by itself"
             )
-        from offloadbench import runfile
         from offloadbench.commands import run_resume
+        from offloadbench.files import run_file
 
-        run_resume.check(arguments, runfile.load(arguments.resume))
+        run_resume.check(arguments, run_file.load(arguments.resume))
     missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not goes_on]
     if missing:
         raise UsageError(
@@ -87,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
     _at_least("repeats", arguments.repeats, 1)
     _precision(arguments)
     if arguments.dut:
-        cable.check_nic(arguments, arguments.nic)
+        cable_options.check_nic(arguments, arguments.nic)
         return run_elsewhere.main(arguments)
     asked = [_options(arguments, target) for target in _targets(arguments)]
     for options in asked:
@@ -102,21 +103,21 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _targets(arguments: argparse.Namespace) -> list[Target]:
-    from offloadbench.commands import nics
+    from offloadbench.commands.options import nic_options
 
     goes_on = arguments.resume is not None and arguments.runs is None
     if goes_on:
-        found = [nics.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
+        found = [nic_options.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         output = str(arguments.resume) if arguments.resume else arguments.output
-        found = nics.targets(arguments.nic, arguments.peer, output, stamp)
+        found = nic_options.targets(arguments.nic, arguments.peer, output, stamp)
     for target in found:
         # a run that goes on has its own link
         if not goes_on:
-            cable.check_nic(arguments, target.nic)
+            cable_options.check_nic(arguments, target.nic)
         if arguments.output.endswith("/"):
-            nics.make_folder(target.output.parent)
+            nic_options.make_folder(target.output.parent)
     return found
 
 
@@ -144,7 +145,7 @@ def _options(arguments: argparse.Namespace, target: Target) -> Options:
         precision_ratio=precision_ratio,
         max_repeats=max_repeats,
         seed=arguments.seed,
-        **cable.settings(arguments),
+        **cable_options.settings(arguments),
         settings=arguments.set,
         force=arguments.force,
         resume=arguments.resume is not None,
@@ -179,9 +180,9 @@ def _in_turn(asked: list[Options], *, dry_run: bool) -> int:
 
 
 def _measure(options: Options, *, dry_run: bool) -> int:
-    from offloadbench.analysis import steadiness
+    from offloadbench.analysis.comparison import steadiness
     from offloadbench.commands import progress
-    from offloadbench.engine import run as engine
+    from offloadbench.engine.run import execute as engine
 
     if dry_run:
         print("\n".join(engine.preview(options)))
@@ -204,20 +205,20 @@ def _measure(options: Options, *, dry_run: bool) -> int:
 
 def _why(run: Run) -> list[str]:
     """What limited each trial whose sender was watched."""
-    from offloadbench.analysis import limits
+    from offloadbench.analysis.sender import limit_tables
 
     return [
         f"{row['workload']} {row['case']}, repeat {row['repeat']}: {row['sentence']}"
-        for row in limits.limits([run]).to_dict("records")
+        for row in limit_tables.limits([run]).to_dict("records")
     ]
 
 
 def _tuned(run: Run) -> list[str]:
     """Before, after and theory of every workload that ran with a raised send buffer too."""
-    from offloadbench.analysis import limits
-    from offloadbench.engine.tune import SUFFIX
+    from offloadbench.analysis.sender import limit_tables
+    from offloadbench.engine.run.raised_send_buffer import SUFFIX
 
-    bounds = limits.bounds([run])
+    bounds = limit_tables.bounds([run])
     bounds = bounds[~bounds["exceeded"].astype(bool)]
     lines = []
     for (workload, case), before in bounds.groupby(["workload", "case"], sort=False):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 
-from offloadbench.errors import HostError, UsageError
+from offloadbench.base.errors import HostError, UsageError
 
 _SSH_FAILED = 255
 _END_S = 10.0
@@ -38,13 +38,13 @@ def main(arguments: argparse.Namespace) -> int:
     import secrets
 
     from offloadbench.bed.remote import ssh
-    from offloadbench.commands import nics, run_defaults
+    from offloadbench.commands.options import nic_options, run_defaults
 
     host = ssh.parse(arguments.dut, "--dut")
     if host.nic or host.address:
         raise UsageError(f"--dut {arguments.dut}: its NIC is named by --nic", "drop ?nic= and ?address=")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    output = nics.targets(arguments.nic, "", arguments.output, stamp)[0].output
+    output = nic_options.targets(arguments.nic, "", arguments.output, stamp)[0].output
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} exists", "choose another --output, or add --force")
     there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine

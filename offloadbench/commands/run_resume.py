@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from offloadbench.base.errors import UsageError
+from offloadbench.base.units import parse_rate_bits_per_s, parse_time_s
 from offloadbench.bed import netem
-from offloadbench.commands import cable
-from offloadbench.engine.tune import SUFFIX
-from offloadbench.errors import UsageError
+from offloadbench.commands.options import cable_options
+from offloadbench.engine.run.raised_send_buffer import SUFFIX
 from offloadbench.model import Run
-from offloadbench.units import parse_rate_bits_per_s, parse_time_s
 
 # of the run as it goes on: where it is told, overwriting, what is kept beside it
 FREE = frozenset({"resume", "nic", "force", "dry_run", "keep_perf"})
@@ -35,10 +35,10 @@ RECORDED: dict[str, tuple[Callable[[Any], Any], Callable[[Run], Any]]] = {
     "seed": (int, lambda run: run.plan.seed),
     "line_rate": (parse_rate_bits_per_s, lambda run: run.bed.line_rate_bits_per_s),
     "rtt": (parse_time_s, lambda run: run.bed.rtt_s),
-    "loss": (cable.parse_loss, lambda run: run.bed.loss_ratio),
-    "queue": (cable.parse_queue_bytes, lambda run: run.bed.queue_bytes),
+    "loss": (cable_options.parse_loss, lambda run: run.bed.loss_ratio),
+    "queue": (cable_options.parse_queue_bytes, lambda run: run.bed.queue_bytes),
     "wire": (str, lambda run: "netem" if run.bed.kind == netem.KIND else "tap"),
-    "sysctl": (cable.parse_sysctls, lambda run: run.bed.settings.get("sysctls", {})),
+    "sysctl": (cable_options.parse_sysctls, lambda run: run.bed.settings.get("sysctls", {})),
     "no_profile": (bool, lambda run: not run.plan.profile),
     "call_graph": (bool, lambda run: run.plan.call_graph),
     "waits": (bool, lambda run: run.plan.waits),

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.base.errors import OK, OffloadbenchError, UsageError
 from offloadbench.commands import show_error
-from offloadbench.errors import OK, OffloadbenchError, UsageError
 
 if TYPE_CHECKING:
     from offloadbench.engine.options import Options
@@ -85,11 +85,11 @@ def _state(options: Options, arguments: argparse.Namespace) -> str:
     Raises:
         UsageError: the file is of another command.
     """
-    from offloadbench import runfile
+    from offloadbench.files import run_file
 
     if not options.output.exists():
         return "missing"
-    run = runfile.load(options.output)
+    run = run_file.load(options.output)
     if _asked(run.command[2:]) != _asked(_words(arguments)):
         raise UsageError(
             f"{options.output} was measured by another command: {shlex.join(run.command)}",
@@ -100,14 +100,14 @@ def _state(options: Options, arguments: argparse.Namespace) -> str:
 
 
 def _words(arguments: argparse.Namespace) -> list[str]:
-    from offloadbench.commands import run_defaults
+    from offloadbench.commands.options import run_defaults
 
     return run_defaults.words(arguments, _FREE)
 
 
 def _asked(words: Sequence[str]) -> list[str]:
     """The options of a command line in one spelling, but for those that may differ."""
-    from offloadbench.commands.run_arguments import add_arguments
+    from offloadbench.commands.options.run_arguments import add_arguments
 
     parser = argparse.ArgumentParser(add_help=False)
     add_arguments(parser)
@@ -116,10 +116,10 @@ def _asked(words: Sequence[str]) -> list[str]:
 
 def _told(paths: Sequence[Path]) -> list[str]:
     """How far the runs lie apart, and how to compare them with others."""
-    from offloadbench import runfile
-    from offloadbench.analysis import run_scatter
+    from offloadbench.analysis.comparison import run_scatter
+    from offloadbench.files import run_file
 
-    runs: list[Run] = [runfile.load(path) for path in paths if path.exists()]
+    runs: list[Run] = [run_file.load(path) for path in paths if path.exists()]
     names = [shlex.quote(str(path)) for path in paths if path.exists()]
     if len(runs) < FEWEST:
         return ["fewer than two runs were made: how far runs lie apart is not known"]

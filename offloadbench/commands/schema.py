@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from offloadbench.errors import OK
+from offloadbench.base.errors import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from offloadbench import probefile, runfile
+    from offloadbench.files import probe_file, run_file
 
-    found = runfile.schema() if arguments.of == "run" else probefile.schema()
+    found = run_file.schema() if arguments.of == "run" else probe_file.schema()
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     return OK

@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offloadbench.commands import cable, endings, sweeping
+from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.units import parse_rate_bits_per_s, parse_time_s
+from offloadbench.commands import endings, shared_grid
+from offloadbench.commands.options import cable_options
 from offloadbench.commands.typed import refuse_others
-from offloadbench.errors import OK, UsageError
-from offloadbench.units import parse_rate_bits_per_s, parse_time_s
 
 if TYPE_CHECKING:
-    from offloadbench.sweepfile import Sweep
+    from offloadbench.files.sweep_file import Sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nic", metavar="NIC", default="lab", help="lab or lab-veth (default: lab)")
     parser.add_argument("--workloads", metavar="LIST", help="names or TOML files")
     parser.add_argument("--cases", metavar="LIST", default="tso", help="as of `run` (default: tso)")
-    cable.add_arguments(parser, lists=True)
+    cable_options.add_arguments(parser, lists=True)
     parser.add_argument(
         "--set", metavar="KEY=VALUES", action="append", default=[], help="a parameter's value, or a comma list of them"
     )
@@ -45,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.show:
         refuse_others(arguments, {"show", "plot"}, "--show prints a sweep that was measured")
         endings.check(arguments.plot, (".svg", ".png"), "--plot")
-        print("\n".join(sweeping.table(arguments.show)))
+        print("\n".join(shared_grid.table(arguments.show)))
         if arguments.plot:
             _draw(arguments.show, arguments.plot)
             print(f"plot: {arguments.plot}")
@@ -66,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
             "--workloads is needed", "offloadbench sweep --workloads tcp-stream --rtt 0,10,20ms --output rtt"
         )
     wanted = _wanted(arguments) if arguments.workloads else None
-    return sweeping.measure(
+    return shared_grid.measure(
         wanted,
         arguments.output,
         seed=arguments.seed,
@@ -95,14 +96,14 @@ def _times_s(text: str) -> list[float]:
 
 def _wanted(arguments: argparse.Namespace) -> Sweep:
     """The sweep that the command line asks for."""
-    cable.check_nic(arguments, arguments.nic)
+    cable_options.check_nic(arguments, arguments.nic)
     if arguments.duration < 2 or arguments.warmup < 0 or arguments.repeats < 1:
         raise UsageError("--duration, --warmup or --repeats is too small", "use at least 2, 0 and 1")
     bed: dict[str, list[Any]] = {
         "line_rate_bits_per_s": [parse_rate_bits_per_s(word) for word in _words(arguments.line_rate or "1gbit")],
         "rtt_s": _times_s(arguments.rtt or "0ms"),
-        "loss_ratio": [cable.parse_loss(word) for word in _words(arguments.loss or "0")],
-        "queue_bytes": [cable.parse_queue_bytes(word) for word in _words(arguments.queue or "0")],
+        "loss_ratio": [cable_options.parse_loss(word) for word in _words(arguments.loss or "0")],
+        "queue_bytes": [cable_options.parse_queue_bytes(word) for word in _words(arguments.queue or "0")],
     }
     parameters: dict[str, list[str]] = {}
     for setting in arguments.set:
@@ -110,7 +111,7 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         if not equals or key in parameters:
             raise UsageError(f"--set {setting!r}: no '=', or its key twice", "write --set key=value,value")
         parameters[key] = _words(values)
-    return sweeping.make(
+    return shared_grid.make(
         nics={arguments.nic: ""},
         bed=bed,
         parameters=parameters,
@@ -121,7 +122,7 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
         repeats=arguments.repeats,
         seed=arguments.seed,
         profile=not arguments.no_profile,
-        fixed_sysctls=cable.parse_sysctls(arguments.sysctl),
+        fixed_sysctls=cable_options.parse_sysctls(arguments.sysctl),
         wire=arguments.wire or "tap",
     )
 
@@ -131,12 +132,12 @@ def _wanted(arguments: argparse.Namespace) -> Sweep:
 
 def _draw(folder: Path, path: Path) -> None:
     """Throughput against RTT with what theory allows, as a file."""
-    from offloadbench import sweepfile
+    from offloadbench.files import sweep_file
     from offloadbench.report.plots import style
-    from offloadbench.report.sweep_views import against_rtt
+    from offloadbench.report.sections.sweep_views import against_rtt
 
-    found = sweepfile.load(folder)
-    drawn = against_rtt(found, sweepfile.load_runs(found, folder))
+    found = sweep_file.load(folder)
+    drawn = against_rtt(found, sweep_file.load_runs(found, folder))
     if drawn is None:
         raise UsageError(f"{folder}: no trial that is ok", "go on with --resume")
     with style.drawing():

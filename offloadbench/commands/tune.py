@@ -10,13 +10,13 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.units import format_rate, parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 from offloadbench.commands.typed import refuse_others
-from offloadbench.errors import OK, UsageError
-from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_size_bytes, parse_time_s
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.tcp_tuning import Target
-    from offloadbench.engine.tcp_tuning import Change
+    from offloadbench.analysis.tcp_tuning.needs import Target
+    from offloadbench.engine.tcp_tuning.apply import Change
 
 _LEAST_BITS_PER_S, _LEAST_PROVEN_BITS_PER_S = 10**3, 10**6
 # of what is counted, as much as the kernel's own types hold: initcwnd and MSS are 32 and 16 bits wide
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine import tcp_tuning as engine
+    from offloadbench.engine.tcp_tuning import apply as engine
 
     if arguments.undo:
         refuse_others(arguments, {"undo", "namespace"}, "--undo puts back what --apply found")
@@ -90,7 +90,7 @@ def path_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _target(arguments: argparse.Namespace) -> Target:
-    from offloadbench.engine.tcp_tuning import target_here
+    from offloadbench.engine.tcp_tuning.apply import target_here
 
     if not arguments.bandwidth or not arguments.rtt:
         raise UsageError("tune needs a path", "for example: offloadbench tune --bandwidth 10gbit --rtt 40ms")
@@ -121,15 +121,15 @@ def _print_changes(changes: list[Change], form: str) -> None:
 def _prove(target: Target, arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from offloadbench.commands.cable import parse_sysctls
-    from offloadbench.engine import tcp_proof
-    from offloadbench.engine.events import Event, Note
+    from offloadbench.commands.options.cable_options import parse_sysctls
+    from offloadbench.engine.progress_events import Event, Note
+    from offloadbench.engine.tcp_tuning import prove
 
     def note(event: Event) -> None:
         if isinstance(event, Note):
             sys.stderr.write(f"{event.text}\n")
 
-    proof = tcp_proof.prove(target, parse_sysctls(arguments.sysctl), note)
+    proof = prove.prove(target, parse_sysctls(arguments.sysctl), note)
     if arguments.format == "json":
         print(json.dumps(asdict(proof), indent=1))
         return OK
@@ -148,11 +148,11 @@ def _prove(target: Target, arguments: argparse.Namespace) -> int:
 def _print(target: Target, arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from offloadbench.analysis import tcp_tuning, tcp_tuning_page
-    from offloadbench.engine.tcp_tuning import present
+    from offloadbench.analysis.tcp_tuning import needs, tcp_tuning_page
+    from offloadbench.engine.tcp_tuning.apply import present
 
-    needed = tcp_tuning.needs(target)
-    wanted = tcp_tuning.changes(needed, present(arguments.namespace))
+    needed = needs.needs(target)
+    wanted = needs.changes(needed, present(arguments.namespace))
     if arguments.format == "text":
         print(tcp_tuning_page.page(target, needed, wanted), end="")
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 
 
 def refuse_others(arguments: argparse.Namespace, allowed: Collection[str], what: str, hint: str = "") -> None:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offloadbench.base.errors import INTERRUPTED, OK, UsageError
+from offloadbench.base.units import format_rate, parse_rate_bits_per_s, parse_time_s
 from offloadbench.commands import endings
-from offloadbench.errors import INTERRUPTED, OK, UsageError
-from offloadbench.units import format_rate, parse_rate_bits_per_s, parse_time_s
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.diagnosis import Diagnosis
-    from offloadbench.engine.watch import Seen
+    from offloadbench.analysis.sender.diagnosis import Diagnosis
+    from offloadbench.engine.sender.sender_watch import Seen
     from offloadbench.model import TcpTrace
 
 _PERIOD_MIN_US = 200
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.analysis.diagnosis import diagnose
-    from offloadbench.analysis.queue import queue
-    from offloadbench.engine import watch as engine
-    from offloadbench.engine.monitor import Watched
+    from offloadbench.analysis.sender.diagnosis import diagnose
+    from offloadbench.analysis.sender.send_queue import queue
+    from offloadbench.engine.sender import sender_watch as engine
+    from offloadbench.engine.sender.monitor import Watched
 
     period_us = round(parse_time_s(arguments.period) * 1e6)
     if period_us < _PERIOD_MIN_US:
@@ -144,8 +144,8 @@ def _columns() -> int:
 
 
 def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
-    from offloadbench.analysis import readings
-    from offloadbench.analysis.queue import queue
+    from offloadbench.analysis.sender import missed_ticks
+    from offloadbench.analysis.sender.send_queue import queue
 
     lines = []
     for trace in seen.traces[:_SHOWN]:
@@ -163,13 +163,13 @@ def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
     if seen.waited:
         lines += ["", *_waits(seen)]
     cost = seen.traces[0].cpu_s / seen.traces[0].window_s
-    notes = [*seen.problems, *readings.warnings(seen.traces)]
+    notes = [*seen.problems, *missed_ticks.warnings(seen.traces)]
     lines += ["", f"watching took {cost:.1%} of a CPU", *(f"note: {note}" for note in notes)]
     return lines
 
 
 def _waits(seen: Seen) -> list[str]:
-    from offloadbench.analysis import waits
+    from offloadbench.analysis.sender import wait_tables
 
     assert seen.waited is not None
     threads = len(seen.waited.threads)
@@ -178,7 +178,7 @@ def _waits(seen: Seen) -> list[str]:
         *(
             f"  {wait.count:>6} x {wait.median_s * 1e3:.2f} ms (median), {wait.total_s:.2f} s in all: "
             f"{' > '.join(wait.chain)}"
-            for wait in waits.summary(seen.waited)[:_SHOWN]
+            for wait in wait_tables.summary(seen.waited)[:_SHOWN]
         ),
     ]
 
@@ -196,7 +196,7 @@ def _write(path: Path, seen: Seen, verdict: Diagnosis) -> None:
 def _csv(traces: list[TcpTrace]) -> str:
     import pandas as pd
 
-    from offloadbench.packed import unpack_tcp
+    from offloadbench.files.packed_columns import unpack_tcp
 
     tables = []
     for trace in traces:

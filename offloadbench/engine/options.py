@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from offloadbench.base.errors import UsageError
 from offloadbench.bed import opening
-from offloadbench.bed.base import Cable, Wire
-from offloadbench.bed.fleet import bed as fleet
+from offloadbench.bed.fleet import fleet_bed as fleet
+from offloadbench.bed.testbed import Cable, Wire
 from offloadbench.engine import rights
-from offloadbench.errors import UsageError
-from offloadbench.kernel import capture, perf
+from offloadbench.kernel.trace import perf
+from offloadbench.kernel.trace import tcpdump as capture
 
 
 @dataclass(frozen=True, slots=True)

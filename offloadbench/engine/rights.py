@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from offloadbench.bed import lab, pair
-from offloadbench.errors import HostError, ProfilerError
-from offloadbench.kernel import capabilities, netns
+from offloadbench.base.errors import HostError, ProfilerError
+from offloadbench.bed import lab_bed, pair
+from offloadbench.kernel.system import capabilities, netns
 
 FEATURES = {"net_admin": "sets features, MTU, addresses and sysctls"}
 NAMESPACES = {"sys_admin": "makes and enters network namespaces"}
@@ -18,7 +18,7 @@ def for_run(nic: str, peer: str, *, profile: bool, capture: bool) -> None:
         ProfilerError: only the profile is not allowed.
     """
     _outside_user_namespaces("run")
-    own_namespaces = nic in lab.NAMES or peer.startswith(pair.PREFIX)
+    own_namespaces = nic in lab_bed.NAMES or peer.startswith(pair.PREFIX)
     needs = FEATURES | (NAMESPACES if own_namespaces else {}) | ({"net_raw": "--capture"} if capture else {})
     capabilities.require("run", needs)
     if own_namespaces:

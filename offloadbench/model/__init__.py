@@ -7,11 +7,11 @@ TOML decoding, and its messages name the path of what is wrong.
 
 from __future__ import annotations
 
-from offloadbench.model.base import Frozen, Strict
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
 from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
 from offloadbench.model.driver import Coupling, Driver, DriverCounters, Quirk, folded, words
-from offloadbench.model.probe import (
+from offloadbench.model.frozen import Frozen, Strict
+from offloadbench.model.measured_probe import (
     PROBE_FORMAT,
     PROBE_FORMAT_VERSION,
     FlightFrames,
@@ -19,7 +19,7 @@ from offloadbench.model.probe import (
     Probe,
     TcpState,
 )
-from offloadbench.model.run import (
+from offloadbench.model.measured_run import (
     FORMAT,
     FORMAT_VERSION,
     BedRecord,
@@ -33,7 +33,7 @@ from offloadbench.model.run import (
     Route,
     Run,
 )
-from offloadbench.model.trial import (
+from offloadbench.model.measured_trial import (
     CpuUse,
     Evidence,
     FeatureRecord,

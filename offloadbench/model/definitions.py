@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from offloadbench.model.base import Strict
+from offloadbench.model.frozen import Strict
 
 
 class CaseDefinition(Strict, frozen=True, kw_only=True):

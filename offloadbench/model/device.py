@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offloadbench.model.base import Frozen
+from offloadbench.model.frozen import Frozen
 
 
 class Interrupt(Frozen, frozen=True, kw_only=True):

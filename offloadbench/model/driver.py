@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from offloadbench.model.base import Strict
+from offloadbench.model.frozen import Strict
 
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

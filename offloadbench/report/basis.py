@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from offloadbench.analysis.compare import Row
-from offloadbench.analysis.family import INDICATION
-from offloadbench.analysis.run_means import EXACT
-from offloadbench.analysis.statistics import GIVEN
-from offloadbench.units import format_change
+from offloadbench.analysis.comparison.changes import Row
+from offloadbench.analysis.statistics.estimates import GIVEN
+from offloadbench.analysis.statistics.holm import INDICATION
+from offloadbench.analysis.statistics.run_means import EXACT
+from offloadbench.base.units import format_change
 
 TITLES = {
     "throughput_bits_per_s": "throughput",

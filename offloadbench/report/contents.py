@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from offloadbench.analysis import caveats, confidence, findings
-from offloadbench.analysis.caveats import Caveat
-from offloadbench.analysis.findings import Finding
-from offloadbench.analysis.results import Profiled, Results, gather, unique_runs
+from offloadbench.analysis.findings import caveats, findings
+from offloadbench.analysis.findings import module_confidence as confidence
+from offloadbench.analysis.findings.caveats import Caveat
+from offloadbench.analysis.findings.findings import Finding
+from offloadbench.analysis.tables.results import Profiled, Results, gather, unique_runs
 from offloadbench.model import Profile, Run
-from offloadbench.report import change_views, limit_views, profile_views, views
-from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.limit_views import CaseVerdict
 from offloadbench.report.pictures import Pictures
 from offloadbench.report.plot import Plot
-from offloadbench.report.views import Table
+from offloadbench.report.sections import change_views, limit_views, profile_views, table_views
+from offloadbench.report.sections.change_views import RunChanges, RunEffects
+from offloadbench.report.sections.limit_views import CaseVerdict
+from offloadbench.report.sections.table_views import Table
 
 Told = list[tuple[Plot, list[str]]]
 
@@ -176,8 +177,8 @@ def _contents(material: Material) -> Contents:
         limits=material.limits,
         theory=material.theory,
         counted=confidence.counted(results.runs),
-        features=views.features(results),
-        modules=views.modules(results, profile.floors),
+        features=table_views.features(results),
+        modules=table_views.modules(results, profile.floors),
         processes=profile_views.processes(results),
         cpus=cpus,
         single_cpus=single_cpus,

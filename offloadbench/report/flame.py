@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from offloadbench.analysis.flames import PRUNED_RATIO, Flames, Side
-from offloadbench.analysis.results import Results
+from offloadbench.analysis.profile.call_tree import PRUNED_RATIO, Flames, Side
+from offloadbench.analysis.tables.results import Results
+from offloadbench.base.words import module_label, share, unit_per_byte
 from offloadbench.report.plots import style
 from offloadbench.report.svg import printable
-from offloadbench.words import module_label, share, unit_per_byte
 
 _NAME_LENGTH = 200
 

@@ -8,38 +8,39 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from offloadbench import words
-from offloadbench.analysis import confidence, sweep
-from offloadbench.analysis.attribution import SHADOW
-from offloadbench.analysis.family import INDICATION
-from offloadbench.analysis.finding_tables import falls
-from offloadbench.analysis.findings import Finding
-from offloadbench.analysis.results import Results, case_means
-from offloadbench.analysis.statistics import mean_interval
-from offloadbench.analysis.waterfall import Fall, by_the_clock
-from offloadbench.analysis.write_commands import ends
+from offloadbench.analysis.findings import module_confidence as confidence
+from offloadbench.analysis.findings.finding_tables import falls
+from offloadbench.analysis.findings.findings import Finding
+from offloadbench.analysis.findings.savings import Fall, by_the_clock
+from offloadbench.analysis.profile.attribution import SHADOW
+from offloadbench.analysis.sender.command_times import ends
+from offloadbench.analysis.statistics.estimates import mean_interval
+from offloadbench.analysis.statistics.holm import INDICATION
+from offloadbench.analysis.tables import sweep_tables
+from offloadbench.analysis.tables.results import Results, case_means
+from offloadbench.base import words
+from offloadbench.base.words import figure, percent
 from offloadbench.model import Profile
-from offloadbench.report.change_views import RunChanges, RunEffects
-from offloadbench.report.limit_views import Account, accounts
 from offloadbench.report.plot import Plot
-from offloadbench.report.plots import modules as module_bars
-from offloadbench.report.plots.confidence import confidence as draw_confidence
-from offloadbench.report.plots.effects import contrast_label
-from offloadbench.report.plots.effects import effects as draw_effects
+from offloadbench.report.plots import modules_plot as module_bars
+from offloadbench.report.plots.confidence_plot import confidence as draw_confidence
+from offloadbench.report.plots.effects_plot import contrast_label
+from offloadbench.report.plots.effects_plot import effects as draw_effects
 from offloadbench.report.plots.forest import forest as draw_forest
 from offloadbench.report.plots.intervals import change_words
 from offloadbench.report.plots.module_series import module_series as draw_module_series
-from offloadbench.report.plots.modules import modules as draw_modules
-from offloadbench.report.plots.packets import packets_over_time
-from offloadbench.report.plots.queue import magnified, queue_over_time
+from offloadbench.report.plots.modules_plot import modules as draw_modules
+from offloadbench.report.plots.packets_plot import packets_over_time
+from offloadbench.report.plots.queue_plot import magnified, queue_over_time
 from offloadbench.report.plots.series import series as draw_series
 from offloadbench.report.plots.throughput_cpu import geometric_mean, has_interval
 from offloadbench.report.plots.throughput_cpu import throughput_cpu as draw_throughput_cpu
-from offloadbench.report.plots.waterfall import signed
-from offloadbench.report.plots.waterfall import waterfall as draw_waterfall
-from offloadbench.report.plots.write_commands import write_commands as draw_write_commands
-from offloadbench.report.sweep_views import against_rtt
-from offloadbench.words import figure, percent
+from offloadbench.report.plots.waterfall_plot import signed
+from offloadbench.report.plots.waterfall_plot import waterfall as draw_waterfall
+from offloadbench.report.plots.write_commands_plot import write_commands as draw_write_commands
+from offloadbench.report.sections.change_views import RunChanges, RunEffects
+from offloadbench.report.sections.limit_views import Account, accounts
+from offloadbench.report.sections.sweep_views import against_rtt
 
 _INTERVALS = (
     "A filled square is a change that was shown (Holm over the family), an open circle one without that verdict; a "
@@ -86,7 +87,7 @@ class Pictures:
 
     def rtt(self) -> Plot | None:
         """E3: throughput against RTT, of runs that are points of a sweep."""
-        grid = sweep.grid(self._results.runs)
+        grid = sweep_tables.grid(self._results.runs)
         draw = against_rtt(grid, self._results.runs) if grid else None
         if draw is None:
             return None

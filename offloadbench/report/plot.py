@@ -10,8 +10,8 @@ from functools import cache, partial
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from offloadbench import forked
-from offloadbench.report.plots import ticks
+from offloadbench.base import forked
+from offloadbench.report.plots import light_ticks
 from offloadbench.report.svg import inline, printable
 
 WIDE, NARROW = "wide", "narrow"
@@ -45,7 +45,7 @@ class Plot:
     def figure(self, css_class: str) -> Figure:
         """Drawn for one of the pages, to be saved."""
         figure = self.draw(narrow=css_class == NARROW)
-        ticks.lighten(figure)
+        light_ticks.lighten(figure)
         return figure
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from offloadbench.model import WorkloadDefinition
-from offloadbench.traffic.base import Traffic, TrafficKind
+from offloadbench.traffic.kind_of_traffic import Traffic, TrafficKind
 
 
 def from_definition(definition: WorkloadDefinition) -> Traffic:

@@ -1,7 +1,7 @@
 """The files that a server serves: made once, kept in a cache, checked before every run.
 
 Their content is pseudo-random, so that checksums and compression see real data. The disk is not what is measured: the
-server holds them in memory while it serves them (`offloadbench.kernel.page_cache`).
+server holds them in memory while it serves them (`offloadbench.kernel.system.page_cache`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench.cache import cache_folder
-from offloadbench.errors import HostError
-from offloadbench.kernel import memory
-from offloadbench.units import format_bytes
+from offloadbench.base.errors import HostError
+from offloadbench.base.units import format_bytes
+from offloadbench.files.cache import cache_folder
+from offloadbench.kernel.system import memory
 
 _BLOCK = 1 << 20
 # what the kernel, the sockets and the tool need besides the page cache of the files

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from offloadbench.errors import UsageError
-from offloadbench.units import parse_size_bytes
+from offloadbench.base.errors import UsageError
+from offloadbench.base.units import parse_size_bytes
 
 
 def integer(parameters: dict[str, Any], key: str, low: int, high: int) -> int:

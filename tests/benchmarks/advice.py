@@ -24,12 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import findings, results
-from offloadbench.analysis.advice import Kind, advise
-from offloadbench.analysis.family import CHANGED
-from offloadbench.analysis.judging import COST, Answers, judged
-from offloadbench.analysis.observations import observations
+from offloadbench.analysis.comparison.judging import COST, Answers, judged
+from offloadbench.analysis.comparison.usable_trials import observations
+from offloadbench.analysis.findings import findings
+from offloadbench.analysis.findings.advice import Kind, advise
+from offloadbench.analysis.statistics.holm import CHANGED
+from offloadbench.analysis.tables import results
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.unit.repeats import RATE_BITS_PER_S, measured, repeated
 
@@ -52,7 +54,7 @@ _CASES = {case.name: case for case in catalog.select_cases("paper")}
 
 def base() -> Run:
     """The recorded run whose host and NIC the made ones have."""
-    return runfile.load(Path(__file__).resolve().parents[1] / "data" / "run-v1.json")
+    return run_file.load(Path(__file__).resolve().parents[1] / "data" / "run-v1.json")
 
 
 def made(recorded: Run, truth: Mapping[str, float], repeats: int, seed: Sequence[int]) -> Run:

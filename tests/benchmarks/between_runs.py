@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from offloadbench.analysis.compare import Comparison, Row
-from offloadbench.analysis.family import CHANGED, judge
-from offloadbench.analysis.gate import Gate, exit_code
-from offloadbench.analysis.observations import HEADLINES
-from offloadbench.analysis.pairs import Question
-from offloadbench.errors import REGRESSION
+from offloadbench.analysis.comparison.changes import Comparison, Row
+from offloadbench.analysis.comparison.gate import Gate, exit_code
+from offloadbench.analysis.comparison.pairs import Question
+from offloadbench.analysis.comparison.usable_trials import HEADLINES
+from offloadbench.analysis.statistics.holm import CHANGED, judge
+from offloadbench.base.errors import REGRESSION
 from tests.benchmarks.run_noise import (
     METRICS,
     Design,

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import metrics
-from offloadbench.analysis.attributed import Attributed, batches
-from offloadbench.analysis.attribution import IDLE, SHADOW, WAKE
-from offloadbench.analysis.wakeups import CLOCK_QUANTITY
+from offloadbench.analysis.profile.attributed_samples import Attributed, batches
+from offloadbench.analysis.profile.attribution import IDLE, SHADOW, WAKE
+from offloadbench.analysis.profile.wakeups import CLOCK_QUANTITY
+from offloadbench.analysis.trial import metrics
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run
 
 
@@ -84,7 +85,7 @@ def _sums(item: Attributed) -> Sums:
 
 
 def main(paths: list[str]) -> None:
-    found = [one for path in paths for one in sums(runfile.load(path))]
+    found = [one for path in paths for one in sums(run_file.load(path))]
     print(HEAD)
     for one in found:
         print(one)

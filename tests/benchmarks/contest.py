@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from offloadbench import catalog, traffic
-from offloadbench.bed.base import Bed
+from offloadbench import traffic
 from offloadbench.bed.local import PREFIX_LENGTH
-from offloadbench.ends import End
-from offloadbench.kernel import counters, idle, netns
+from offloadbench.bed.testbed import Bed
+from offloadbench.definitions import catalog
+from offloadbench.kernel.counters import network_counters
+from offloadbench.kernel.system import cpu_idle, netns
+from offloadbench.roles.ends import End
 
 CONGESTION_CONTROL = "cubic"
 WARM_UP_S, WINDOW_S = 1.5, 4.0
@@ -59,12 +61,12 @@ def window(bed: Bed, reads: bool = False) -> Figures:
     Args:
         reads: whether the device under test receives.
     """
-    clock = idle.best_clock()
+    clock = cpu_idle.best_clock()
     ends = (bed.placement.dut, bed.placement.peer)
     name = "rx_bytes" if reads else "tx_bytes"
 
     def look() -> tuple[float, float, list[float]]:
-        moved = counters.nic(bed.dut.ifname, bed.dut.namespace)[name]
+        moved = network_counters.nic(bed.dut.ifname, bed.dut.namespace)[name]
         return time.monotonic(), moved, [clock.times(cpus).idle_s for cpus in ends]
 
     began_s, first_bytes, first_idle = look()

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from offloadbench.kernel import perf
+from offloadbench.kernel.trace import perf
 from offloadbench.model import ProfileEvent
 
 _PERIOD_NS = 50_003

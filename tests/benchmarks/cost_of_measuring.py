@@ -12,12 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-from offloadbench import catalog, traffic
+from offloadbench import traffic
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.engine.sampler import Sampler
-from offloadbench.engine.site import Site, open_site
-from offloadbench.kernel import counters, idle, perf
-from offloadbench.traffic.base import Session
+from offloadbench.engine.run.sampler import Sampler
+from offloadbench.engine.standing_bed import Site, open_site
+from offloadbench.kernel.counters import network_counters
+from offloadbench.kernel.system import cpu_idle
+from offloadbench.kernel.trace import perf
+from offloadbench.traffic.kind_of_traffic import Session
 
 WARM_UP_S, WINDOW_S = 3.0, 3
 
@@ -35,15 +38,15 @@ def _goodput(session: Session, wait: float | Sampler) -> float:
 
 def measure(site: Site, pairs: int) -> None:
     """Print every pair, and the median ratio on / off with its spread."""
-    bed, clock = site.bed, idle.best_clock()
+    bed, clock = site.bed, cpu_idle.best_clock()
     load = traffic.from_definition(catalog.workload("ftp-get"))
     load.prepare(print)
     session = load.start(bed.dut, bed.peer, 0 if bed.push_back else 4 << 20)
-    network = counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
+    network = network_counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
     cpus = bed.placement.dut
 
     def read() -> dict[str, float]:
-        return {"idle": clock.times(cpus).idle_s} | network.read() | counters.system(cpus)
+        return {"idle": clock.times(cpus).idle_s} | network.read() | network_counters.system(cpus)
 
     ratios = []
     time.sleep(WARM_UP_S)

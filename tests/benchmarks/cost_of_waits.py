@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from offloadbench.analysis.queue import queue
-from offloadbench.analysis.suspect import Limit
-from offloadbench.bed.lab import LAB_VETH
-from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import waits
+from offloadbench.analysis.sender.send_queue import queue
+from offloadbench.analysis.sender.suspect import Limit
+from offloadbench.bed.lab_bed import LAB_VETH
+from offloadbench.engine.sender.monitor import MODULE, TITLE, Monitor, Watched
+from offloadbench.kernel.trace import scheduler_waits
 from tests.lab.limits import CASES, SMALL_SNDBUF_BYTES, Case, lab_of, traffic
 
 _WARM_UP_S, _WINDOW_S = 2.0, 2.0
@@ -36,7 +36,7 @@ def _measure(title: str, case: Case, pairs: int, folder: Path) -> None:
         for number in range(pairs):
             rates = {}
             for on in (bool(number % 2), not number % 2):
-                recorder = waits.Recorder([pid], folder, f"pair{number}") if on else None
+                recorder = scheduler_waits.Recorder([pid], folder, f"pair{number}") if on else None
                 if recorder:
                     recorder.enable()
                 opened_ns = monitor.open()

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import catalog
-from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
-from offloadbench.kernel import debuginfo
+from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts
+from offloadbench.definitions import catalog
+from offloadbench.definitions.name_tables import base_name
+from offloadbench.kernel.trace import debuginfo
 from offloadbench.model import Profile
-from offloadbench.names import base_name
 
 DRIVER = "driver"
 # what `driver` is made of beside the folders of NICs' drivers

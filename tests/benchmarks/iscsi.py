@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offloadbench.bed.base import Bed
+from offloadbench.bed.testbed import Bed
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
+from offloadbench.engine.standing_bed import open_site
 from tests.benchmarks.contest import CONGESTION_CONTROL, contest, started, stopped, workload
 
 BLOCK_BYTES, QUEUE_DEPTH = 4 << 20, 4

@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
-from offloadbench.analysis import theory
-from offloadbench.analysis.diagnosis import Diagnosis, diagnose
-from offloadbench.analysis.queue import queue
+from offloadbench.analysis.sender import theory
+from offloadbench.analysis.sender.diagnosis import Diagnosis, diagnose
+from offloadbench.analysis.sender.send_queue import queue
 from offloadbench.model import TcpTrace
 from tests.lab import limit_rows
 from tests.lab.limits import CASES, lab_of, measure

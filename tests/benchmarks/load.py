@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offloadbench import catalog
-from offloadbench.bed.base import Bed
+from offloadbench.bed.testbed import Bed
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
+from offloadbench.engine.standing_bed import open_site
 from offloadbench.traffic import files
-from offloadbench.traffic.ftp.kind import FtpTraffic
+from offloadbench.traffic.ftp.ftp_kind import FtpTraffic
 from tests.benchmarks.contest import contest, iperf3, started, stopped, workload
 
 PORT = 2121
@@ -53,7 +53,7 @@ def vsftpd(bed: Bed) -> Iterator[None]:
         server = started(bed.dut, ["vsftpd", settings.name])
         try:
             time.sleep(0.5)
-            clients = bed.peer.launch("offloadbench.traffic.ftp.client", "the FTP clients")
+            clients = bed.peer.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients")
             try:
                 order = {
                     "address": bed.dut.address,

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from offloadbench import catalog
-from offloadbench.analysis import module_tables
-from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts, attribute
-from offloadbench.kernel import kallsyms, perf, perfdata
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts, attribute
+from offloadbench.definitions import catalog
+from offloadbench.kernel.trace import kallsyms, perf, perfdata
 from offloadbench.model import ProfileEvent
 
 SIZES = (1_000_000, 10_000_000)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from offloadbench import runfile
-from offloadbench.analysis import run_means
-from offloadbench.analysis.family import CHANGED, judge
-from offloadbench.analysis.observations import HEADLINES, Observations, observations, values
-from offloadbench.analysis.statistics import Estimate, welch
+from offloadbench.analysis.comparison.usable_trials import HEADLINES, Observations, observations, values
+from offloadbench.analysis.statistics import run_means
+from offloadbench.analysis.statistics.estimates import Estimate, welch
+from offloadbench.analysis.statistics.holm import CHANGED, judge
+from offloadbench.files import run_file
 
 COST = "cpu_s_per_gb"
 _FEWEST = 6
@@ -34,7 +34,7 @@ class Split:
 def load(folder: Path) -> list[Observations]:
     """The run files of a folder, by the time at which they were made."""
     paths = [path for path in folder.iterdir() if path.name.endswith((".json", ".json.gz", ".json.xz"))]
-    runs = [observations(runfile.load(path)) for path in paths]
+    runs = [observations(run_file.load(path)) for path in paths]
     return sorted(runs, key=lambda seen: seen.run.created_utc)
 
 

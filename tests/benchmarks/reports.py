@@ -23,12 +23,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import contamination
-from offloadbench.engine.account import trace_rows
+from offloadbench.analysis.profile import contamination
+from offloadbench.definitions import catalog
+from offloadbench.definitions.plan import effective_state
+from offloadbench.engine.sender.account import trace_rows
+from offloadbench.files import run_file
+from offloadbench.files.packed_columns import pack_columns, pack_profile, unpack_profile, unpack_tcp
 from offloadbench.model import CaseDefinition, ProfileCounts, Run, Samples, TcpTrace, Trial, WireReport
-from offloadbench.packed import pack_columns, pack_profile, unpack_profile, unpack_tcp
-from offloadbench.plan import effective_state
 from tests.unit.repeats import ABLE, noise, records, repeated
 
 CASES, REPEATS, SECONDS = 12, 5, 60
@@ -169,14 +170,14 @@ def _cpu_s(rounds: int, *arguments: str) -> float:
 
 
 def main(path: Path, rounds: int) -> None:
-    real = runfile.load(path)
+    real = run_file.load(path)
     print(f"help: {_cpu_s(rounds, '--help'):.2f} s of CPU")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = enlarged(real, CASES, REPEATS, "report")
         for ending in (".json", ".json.gz", ".json.xz"):
             file = folder / f"report{ending}"
-            runfile.save(run, file)
+            run_file.save(run, file)
             print(f"{len(run.trials)} trials of {SECONDS} s as {ending[1:]}: {file.stat().st_size / 1e6:.1f} MB")
         whole, page = str(folder / "report.json"), folder / "report.html"
         spent, wall = _spent_s(rounds, "report", whole, "--output", str(page))
@@ -188,7 +189,7 @@ def main(path: Path, rounds: int) -> None:
         workloads = len({trial.workload for trial in real.trials})
         repeats = math.ceil(COMPARED / workloads / 4)
         for run_id in ("a", "b"):
-            runfile.save(enlarged(real, 4, repeats, run_id), folder / f"{run_id}.json")
+            run_file.save(enlarged(real, 4, repeats, run_id), folder / f"{run_id}.json")
         spent = _cpu_s(rounds, "compare", str(folder / "a.json"), str(folder / "b.json"))
         size = (folder / "a.json").stat().st_size / 1e6
         print(f"compare of two runs of {4 * repeats * workloads} trials ({size:.0f} MB each): {spent:.2f} s of CPU")

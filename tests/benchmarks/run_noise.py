@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from offloadbench.analysis import run_means
-from offloadbench.analysis.family import CHANGED, Judgement, judge
-from offloadbench.analysis.run_means import Known
-from offloadbench.analysis.statistics import Estimate
+from offloadbench.analysis.statistics import run_means
+from offloadbench.analysis.statistics.estimates import Estimate
+from offloadbench.analysis.statistics.holm import CHANGED, Judgement, judge
+from offloadbench.analysis.statistics.run_means import Known
 
 Values = npt.NDArray[np.float64]
 # the benchmark's two headline metrics

@@ -18,13 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from offloadbench import catalog, traffic
-from offloadbench.analysis import student_t
-from offloadbench.analysis.attribution import AT_REST, Rules, SymbolTable, Verdicts, attribute
-from offloadbench.engine import offloads
+from offloadbench import traffic
+from offloadbench.analysis.profile.attribution import AT_REST, Rules, SymbolTable, Verdicts, attribute
+from offloadbench.analysis.statistics import student_t
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import Site, open_site
-from offloadbench.kernel import idle, kallsyms, perf, perfdata
+from offloadbench.engine.run import offloads
+from offloadbench.engine.standing_bed import Site, open_site
+from offloadbench.kernel.system import cpu_idle
+from offloadbench.kernel.trace import kallsyms, perf, perfdata
 from offloadbench.model import ProfileEvent
 
 LOCKED_NS, FREE_NS = 1_000_000, perf.CLOCK_PERIOD_NS
@@ -50,7 +52,7 @@ class Window:
 
 def _window(site: Site, verdicts: Verdicts, period_ns: int, name: str) -> Window:
     event = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=period_ns)
-    cpus, clock = site.bed.placement.dut, idle.best_clock()
+    cpus, clock = site.bed.placement.dut, cpu_idle.best_clock()
     recorder = perf.Recorder([event], cpus, site.folder, name)
     try:
         recorder.enable()

@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from offloadbench.analysis.family import CHANGED, judge
-from offloadbench.analysis.observations import HEADLINES
-from offloadbench.analysis.precision import FIRST_LOOK
-from offloadbench.analysis.statistics import Estimate, Values, paired
+from offloadbench.analysis.comparison.precision import FIRST_LOOK
+from offloadbench.analysis.comparison.usable_trials import HEADLINES
+from offloadbench.analysis.statistics.estimates import Estimate, Values, paired
+from offloadbench.analysis.statistics.holm import CHANGED, judge
 from tests.benchmarks import between_runs, real_runs
 from tests.benchmarks.between_runs import HIGHEST, LOWEST, near_80, told
 

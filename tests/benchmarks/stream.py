@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
+from offloadbench.engine.standing_bed import open_site
 from tests.benchmarks.contest import contest, iperf3, workload
 
 OURS, COPYING, SENDFILE = "tcp-stream", "iperf3 -l 256K", "iperf3 -Z -l 256K"

@@ -14,9 +14,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from offloadbench import catalog
+from offloadbench.definitions import catalog
 from offloadbench.model import Run
-from offloadbench.report import html
+from offloadbench.report.formats import html
 from tests.browser.conftest import Console
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -8,8 +8,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from offloadbench import probefile
-from offloadbench.report import probe_page
+from offloadbench.files import probe_file
+from offloadbench.report.formats import probe_page
 from tests.browser.conftest import Console
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "probe-lab.json.xz"
@@ -18,7 +18,7 @@ DATA = Path(__file__).resolve().parents[1] / "data" / "probe-lab.json.xz"
 @pytest.fixture(scope="module")
 def browser(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
     page = tmp_path_factory.mktemp("probe") / "probe.html"
-    page.write_text(probe_page.page([probefile.load(DATA)], ["probe.json"]), encoding="utf-8")
+    page.write_text(probe_page.page([probe_file.load(DATA)], ["probe.json"]), encoding="utf-8")
     chrome.get(page.as_uri())
     return chrome
 

@@ -8,8 +8,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from offloadbench import catalog, runfile
-from offloadbench.report import html
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
+from offloadbench.report.formats import html
 from tests.browser.conftest import Console
 from tests.unit.repeats import noise, of_costs
 
@@ -19,7 +20,7 @@ DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
 @pytest.fixture(scope="module")
 def browser(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
     page = tmp_path_factory.mktemp("report") / "report.html"
-    page.write_text(html.render([runfile.load(DATA)], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
+    page.write_text(html.render([run_file.load(DATA)], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
     chrome.get(page.as_uri())
     return chrome
 
@@ -80,7 +81,7 @@ def ordered(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) 
         for seed, (name, level) in enumerate({"tso": 2.0, "none": 1.0}.items())
     }
     page = tmp_path_factory.mktemp("ordered") / "report.html"
-    run = of_costs(runfile.load(DATA), costs)
+    run = of_costs(run_file.load(DATA), costs)
     page.write_text(html.render([run], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
     chrome.get(page.as_uri())
     return chrome

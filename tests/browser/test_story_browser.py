@@ -7,7 +7,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from offloadbench.analysis.initcwnd import story
-from offloadbench.report import story_page
+from offloadbench.report.formats import story_page
 from tests.browser.conftest import Console
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, traffic
-from offloadbench.analysis.attribution import SHADOW, Rules
+from offloadbench import traffic
+from offloadbench.analysis.profile.attribution import SHADOW, Rules
+from offloadbench.definitions import catalog
 from offloadbench.model import Profile
 
 _LEAVES = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog
-from offloadbench.kernel import queue_statistics
-from offloadbench.kernel.ethtool_statistics import distinct
+from offloadbench.definitions import catalog
+from offloadbench.kernel.counters import queue_statistics
+from offloadbench.kernel.counters.ethtool_statistics import distinct
 from offloadbench.model import folded
 
 DRIVERS = catalog.drivers()

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import exported, folded
+from offloadbench.analysis import table_index
+from offloadbench.analysis.tables import folded
 from offloadbench.commands.export import TABLE_NAMES
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
 from tests.conftest import DATA, CommandLine
 
@@ -66,9 +67,9 @@ def test_a_table_has_every_promised_column_filled(
     runs = {
         "stacks": chains_run,
         "doubts": chains_run,
-        "statistics": runfile.load(DATA / "drivers" / "e1000e-run.json"),
+        "statistics": run_file.load(DATA / "drivers" / "e1000e-run.json"),
     }
-    table = exported.TABLES[name]([runs.get(name, sample_run)], linux_profile)
+    table = table_index.TABLES[name]([runs.get(name, sample_run)], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
     filled = [column for column in COLUMNS[name].split() if not table[column].isna().all()]
@@ -77,18 +78,18 @@ def test_a_table_has_every_promised_column_filled(
 
 @pytest.mark.parametrize("name", sorted(UNFILLED))
 def test_a_table_has_every_promised_column(name: str, sample_run: Run, linux_profile: Profile) -> None:
-    table = exported.TABLES[name]([sample_run], linux_profile)
+    table = table_index.TABLES[name]([sample_run], linux_profile)
     assert set(COLUMNS[name].split()) <= set(table.columns)
     assert not table.columns.duplicated().any()
 
 
 def test_exactly_these_tables_are_offered() -> None:
-    assert set(TABLE_NAMES) == set(COLUMNS) == set(exported.TABLES)
+    assert set(TABLE_NAMES) == set(COLUMNS) == set(table_index.TABLES)
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profile) -> None:
-    table = exported.TABLES[name]([sample_run], linux_profile)
+    table = table_index.TABLES[name]([sample_run], linux_profile)
     numbers = [column for column in table.select_dtypes("number").columns if column.endswith("_ratio")]
     for column in numbers:
         values = table[column].dropna()
@@ -96,7 +97,7 @@ def test_names_say_their_units(name: str, sample_run: Run, linux_profile: Profil
 
 
 def test_a_module_has_one_row_per_event_of_a_trial(sample_run: Run, linux_profile: Profile) -> None:
-    table = exported.TABLES["modules"]([sample_run], linux_profile)
+    table = table_index.TABLES["modules"]([sample_run], linux_profile)
     assert not table.duplicated(["workload", "case", "repeat", "module", "event"]).any()
     assert set(table["floor"]) <= set(linux_profile.floors)
 
@@ -108,13 +109,13 @@ def test_folded_stacks_are_lines_that_flame_graph_tools_read(
     assert done.code == 0
     lines = [re.fullmatch(r"(tso|csum);([^;]+(?:;[^;]+)*) (\d+)", line) for line in done.out.splitlines()]
     assert lines and all(lines)
-    table = exported.TABLES["stacks"]([chains_run], linux_profile)
+    table = table_index.TABLES["stacks"]([chains_run], linux_profile)
     assert sum(int(line[3]) for line in lines if line) == table["value"].sum()
 
 
 def test_folded_lines_of_two_runs_begin_with_the_run(chains_run: Run, linux_profile: Profile) -> None:
     runs = [chains_run, msgspec.structs.replace(chains_run, run_id="b")]
-    text = folded.folded(exported.TABLES["stacks"](runs, linux_profile))
+    text = folded.folded(table_index.TABLES["stacks"](runs, linux_profile))
     assert {line.split(";")[0] for line in text.splitlines()} == {chains_run.run_id, "b"}
 
 
@@ -123,7 +124,7 @@ def test_a_process_name_cannot_break_a_folded_line(chains_run: Run, linux_profil
     assert first.profile is not None
     odd = msgspec.structs.replace(first.profile, comms=["a;b\nc"] * len(first.profile.comms))
     runs = [msgspec.structs.replace(chains_run, trials=[msgspec.structs.replace(first, profile=odd)])]
-    text = folded.folded(exported.TABLES["stacks"](runs, linux_profile))
+    text = folded.folded(table_index.TABLES["stacks"](runs, linux_profile))
     assert {line.split(";")[1].split(" 1")[0] for line in text.splitlines()} == {"a:b c"}
 
 

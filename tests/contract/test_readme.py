@@ -12,8 +12,8 @@ import pytest
 
 from offloadbench.analysis.initcwnd import evidence
 from offloadbench.cli import _parser
-from offloadbench.commands import batch_plan
-from offloadbench.model.batch import BatchPlan
+from offloadbench.commands import plan_file
+from offloadbench.model.batch_plan import BatchPlan
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -63,7 +63,7 @@ def test_the_plan_of_a_batch_is_one_that_it_reads_and_shows_every_key(tmp_path: 
     assert example is not None
     path = tmp_path / "plan.toml"
     path.write_text(example[1])
-    sweep, _ = batch_plan.read(path)
+    sweep, _ = plan_file.read(path)
     # iscsi-write knows sndbuf too: no workload has nothing new at a point
     assert len(sweep.points) == math.prod(len(values) for values in sweep.axes.values())
     for field in msgspec.structs.fields(BatchPlan):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
+from offloadbench.files import run_file
 from offloadbench.model import Run
 
 REQUIRED_TOOLS = ("perf", "ip", "ping", "ethtool", "tcpdump")
@@ -61,7 +61,7 @@ def _measured(offloadbench: Offloadbench, path: Path, *arguments: str) -> Run:
         if done.returncode == 0 or attempt == "second" or "void: the " not in done.stderr:
             break
     assert done.returncode == 0, done.stderr
-    return runfile.load(path)
+    return run_file.load(path)
 
 
 @pytest.fixture(scope="session")

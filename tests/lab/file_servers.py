@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from offloadbench.kernel import netns
+from offloadbench.kernel.system import netns
 
 ADDRESS = "198.18.0.1"
 FILE = "big"

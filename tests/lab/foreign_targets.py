@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from offloadbench.kernel import netns
+from offloadbench.kernel.system import netns
 
 NAME = "iqn.2001-04.com.example:storage.disk1"
 SERIAL = "FOREIGN0042"

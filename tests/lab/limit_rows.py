@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from offloadbench.analysis.suspect import Limit
+from offloadbench.analysis.sender.suspect import Limit
 from tests.lab.limits import Case
 
 ALGORITHMS = ("cubic", "bbr", "reno")

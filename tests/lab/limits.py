@@ -12,13 +12,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from offloadbench.analysis.suspect import Limit
-from offloadbench.bed.base import Cable
-from offloadbench.bed.lab import LAB, LAB_VETH, Lab
-from offloadbench.ends import End
-from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import idle, link, netns, processes
+from offloadbench.analysis.sender.suspect import Limit
+from offloadbench.bed.lab_bed import LAB, LAB_VETH, Lab
+from offloadbench.bed.testbed import Cable
+from offloadbench.engine.sender.monitor import MODULE, TITLE, Monitor, Watched
+from offloadbench.kernel.netdev import link
+from offloadbench.kernel.system import cpu_idle, netns, processes
 from offloadbench.model import TcpTrace, WireReport
+from offloadbench.roles.ends import End
 from tests.lab.beds import forget
 
 GIGABIT, RTT_S = 10**9, 0.02
@@ -177,7 +178,7 @@ def _clamp(lab: Lab, segments: int) -> None:
 
 def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured:
     """Send for a while, then watch for a window."""
-    clock, cpus = idle.best_clock(), lab.placement.dut
+    clock, cpus = cpu_idle.best_clock(), lab.placement.dut
     with traffic(lab, case) as (port, sender):
         watched = Watched(remote_address=lab.peer.address, remote_port=port)
         monitor = Monitor(lab.dut.launch(MODULE, TITLE, lab.placement.tool), watched)

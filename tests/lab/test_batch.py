@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from offloadbench import runfile, sweepfile
+from offloadbench.files import run_file, sweep_file
 from tests.lab.conftest import Offloadbench
 from tests.lab.test_pair import Machine, machine
 
@@ -46,14 +46,14 @@ def test_a_matrix_is_measured_and_a_refused_value_leaves_the_others(
     assert not folder.exists()
     done = _batch(machine, environment, str(plan), "--output", str(folder))
     assert done.returncode == 5, done.stderr
-    sweep = sweepfile.load(folder)
+    sweep = sweep_file.load(folder)
     for point in sweep.points:
         refused = point.sysctls["net.ipv4.tcp_sack"] == "many"
         assert point.done != refused
         if refused:
             assert "sysctl net.ipv4.tcp_sack = 'many'" in point.problem
             continue
-        run = runfile.load(folder / point.file)
+        run = run_file.load(folder / point.file)
         assert (run.nic.name, run.nic.mtu_bytes) == (point.bed["nic"], point.bed["mtu_bytes"])
         assert [trial.outcome for trial in run.trials] == ["ok"]
     report = (folder / "report.html").read_text()
@@ -97,4 +97,4 @@ def test_two_nics_in_turn_make_a_file_each_and_one_report(offloadbench: Offloadb
     assert done.returncode == 3
     assert "no NIC named 'obnone'" in done.stderr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["lab-veth.json"]
-    assert runfile.load(tmp_path / "runs" / "lab-veth.json").trials[0].outcome == "ok"
+    assert run_file.load(tmp_path / "runs" / "lab-veth.json").trials[0].outcome == "ok"

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.bed.base import Cable
 from offloadbench.bed.cable import QUANTUM_NS
-from offloadbench.bed.lab import Lab
+from offloadbench.bed.lab_bed import Lab
+from offloadbench.bed.testbed import Cable
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import Site, open_site
-from offloadbench.kernel import idle, netns, nic, perf
-from offloadbench.packed import unpack_profile
+from offloadbench.engine.standing_bed import Site, open_site
+from offloadbench.files.packed_columns import unpack_profile
+from offloadbench.kernel.netdev import nic
+from offloadbench.kernel.system import cpu_idle, netns
+from offloadbench.kernel.trace import perf
 from tests.lab.beds import forget
 
 
@@ -74,7 +76,7 @@ def test_the_wires_account_counts_both_directions(long_link: Site) -> None:
 
 
 def test_python_ethtool_and_netlink_agree(veth_link: Site) -> None:
-    from offloadbench.kernel import features
+    from offloadbench.kernel.netdev import features
 
     bed = veth_link.bed
     found = features.read(bed.dut.ifname, bed.dut.namespace)
@@ -84,7 +86,7 @@ def test_python_ethtool_and_netlink_agree(veth_link: Site) -> None:
 
 
 def test_a_bed_that_cannot_be_built_leaves_nothing(state: None) -> None:
-    from offloadbench.errors import OffloadbenchError
+    from offloadbench.base.errors import OffloadbenchError
 
     run_id = f"{os.getpid():08x}"
     first = Lab("lab-veth", Cable(), run_id, forget)
@@ -130,7 +132,7 @@ def _burn(cpu: int, seconds: float) -> None:
 
 def test_the_idle_clock_sees_work_and_rest() -> None:
     cpu = min(os.sched_getaffinity(0))
-    clock = idle.best_clock()
+    clock = cpu_idle.best_clock()
     before_s, began_s = clock.times(frozenset({cpu})).idle_s, time.monotonic()
     _burn(cpu, 0.5)
     idle_s, wall_s = clock.times(frozenset({cpu})).idle_s - before_s, time.monotonic() - began_s
@@ -160,7 +162,7 @@ def test_a_cpu_that_waits_for_the_disk_is_idle() -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
             try:
                 assert reader.stdout is not None and reader.stdout.readline() == b"reading\n"
-                clocks = (idle.best_clock(), idle.TickIdleClock())
+                clocks = (cpu_idle.best_clock(), cpu_idle.TickIdleClock())
                 before, began_s = [clock.times(frozenset({cpu})) for clock in clocks], time.monotonic()
                 time.sleep(1.5)
                 after, wall_s = [clock.times(frozenset({cpu})) for clock in clocks], time.monotonic() - began_s

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import ability, catalog
-from offloadbench.ends import Role
-from offloadbench.engine import nic_record
-from offloadbench.engine.offloads import apply
-from offloadbench.engine.undo import Journal
-from offloadbench.kernel import features, link
-from offloadbench.kernel.device_statistics import Reading
+from offloadbench.definitions import catalog, nic_ability
+from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.run import nic_record
+from offloadbench.engine.run.offloads import apply
+from offloadbench.kernel.counters.device_statistics import Reading
+from offloadbench.kernel.netdev import features, link
+from offloadbench.roles.ends import Role
 
 TSO, RX, GRO = "tx-tcp-segmentation", "rx-checksum", "rx-gro"
 
@@ -97,7 +97,7 @@ def test_the_device_below_is_found_and_asked(top: End) -> None:
     assert (below.leaves, below.problem) == (["below0"], "")
     found = nic_record.record("top0", "top0", top.namespace, 0)
     assert [(device.ifname, device.upper, device.driver) for device in found.lowers] == [("below0", "top0", "veth")]
-    able = ability.of_nic(found)
+    able = nic_ability.of_nic(found)
     assert able.states[RX] == found.lowers[0].features[RX]
     assert able.limits == []
 
@@ -122,7 +122,7 @@ def test_reception_is_toggled_below_and_everything_is_put_back(top: End, state: 
 def test_tso_that_is_missing_below_is_told_though_the_device_above_says_on(vlan: End) -> None:
     features.write_wanted("below0", {TSO: False}, vlan.namespace)
     found = nic_record.record("top0", "top0", vlan.namespace, 0)
-    able = ability.of_nic(found)
+    able = nic_ability.of_nic(found)
     assert not able.states[TSO][0]
     if found.features[TSO][0]:
         assert any(TSO in limit for limit in able.limits)
@@ -148,11 +148,11 @@ def test_a_vxlan_sends_through_the_device_that_it_is_bound_to_or_that_its_route_
     _ip(namespace, "addr", "add", "192.0.2.1/24", "dev", "below0")
     _ip(namespace, "link", "add", "top0", "type", "vxlan", "id", "7", "dstport", "4789", "remote", "192.0.2.2", *bound)
     assert link.below("top0", namespace).leaves == ["below0"]
-    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    able = nic_ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
     assert "top0 sends through below0 (veth)" in able.habits
     assert any("has no hardware: below0 below it segments" in text for text in able.limits)
     features.change("below0", {"tx-udp_tnl-segmentation": False, "tx-udp_tnl-csum-segmentation": False}, namespace)
-    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    able = nic_ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
     assert any("top0 says TSO on, the kernel segments" in text for text in able.limits)
     assert able.states[TSO] == [False, False, True]
 
@@ -165,6 +165,6 @@ def test_a_vxlan_without_another_end_says_that_its_way_is_not_known(namespace: s
 
 def test_a_macvlan_is_what_it_is(namespace: str) -> None:
     _ip(namespace, "link", "add", "top0", "link", "below0", "type", "macvlan")
-    able = ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
+    able = nic_ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
     assert "top0 sends through below0 (veth)" in able.habits
     assert not [text for text in able.limits if "not known" in text]

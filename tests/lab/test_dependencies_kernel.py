@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from offloadbench import catalog
-from offloadbench.kernel import features
+from offloadbench.definitions import catalog
+from offloadbench.definitions.plan import effective_state
+from offloadbench.kernel.netdev import features
 from offloadbench.model import CaseDefinition
-from offloadbench.plan import effective_state
 
 NAMESPACE = f"offloadbench-dependencies-{os.getpid()}"
 

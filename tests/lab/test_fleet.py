@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.kernel import features
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import features
 from offloadbench.model import Load, Trial
 from tests.lab import fleet
 from tests.lab.fleet import SCHEDULER, Cluster
@@ -69,7 +69,7 @@ def begin(environment: dict[str, str], cluster: Cluster) -> Iterator[Begin]:
 
 
 def _only_trial(path: Path) -> Trial:
-    (trial,) = runfile.load(path).trials
+    (trial,) = run_file.load(path).trials
     return trial
 
 
@@ -102,7 +102,7 @@ def test_every_worker_has_its_share_and_both_ends_are_recorded(begin: Begin, clu
     process, said = begin(tmp_path / "run.json", "--fleet", SCHEDULER, "--duration", "4")
     cluster.wait_for_roles(WORKERS)
     assert process.wait(120) == 0, "\n".join(said)
-    run = runfile.load(tmp_path / "run.json")
+    run = run_file.load(tmp_path / "run.json")
     assert (run.bed.kind, run.bed.peer) == ("fleet", f"fleet:{SCHEDULER}")
     assert len(run.bed.settings["workers"]) == WORKERS
     (trial,) = run.trials

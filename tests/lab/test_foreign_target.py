@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import limits
+from offloadbench.analysis.sender import limit_tables
 from offloadbench.bed.local import PEER_ADDRESS
-from offloadbench.engine import bench
-from offloadbench.engine.bench import Bench
-from offloadbench.kernel import netns, processes
+from offloadbench.engine.standing_lab import bench
+from offloadbench.engine.standing_lab.bench import Bench
+from offloadbench.files import run_file
+from offloadbench.kernel.system import netns, processes
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 from tests.lab.foreign_targets import NAME, SERIAL, Istgt, Tgt
@@ -112,7 +112,7 @@ def _changed(before: list[str], path: Path) -> tuple[int, int]:
 
 
 def _loaded(path: Path) -> Run:
-    run = runfile.load(path)
+    run = run_file.load(path)
     assert [trial.outcome for trial in run.trials] == ["ok"], [trial.reason for trial in run.trials]
     return run
 
@@ -358,7 +358,7 @@ def test_a_real_nic_needs_no_load_side_beside_the_target(
         assert load is not None
         assert load.settings["existing_target"]["address"] == address
         assert run.trials[0].tcp[0].connection.endswith(f"> {host}:3260")
-        assert limits.limits([run])["sentence"].tolist() != []
+        assert limit_tables.limits([run])["sentence"].tolist() != []
         assert _changed(before, image) == (32 * MIB, 48 * MIB)
         assert target.sessions() == []
         dry = subprocess.run([*inside, "--dry-run", "--output", str(tmp_path / "b.json")],

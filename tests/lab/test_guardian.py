@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.kernel import features
+from offloadbench.kernel.netdev import features
 from tests.lab.remote_host import SSHD, RemoteHost, ip
 
 pytestmark = pytest.mark.skipif(

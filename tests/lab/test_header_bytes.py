@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import limits, tables, theory
+from offloadbench.analysis.sender import limit_tables, theory
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -20,12 +21,12 @@ def _run(offloadbench: Offloadbench, path: Path, *arguments: str) -> Run:
         "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return runfile.load(path)
+    return run_file.load(path)
 
 
 def test_without_timestamps_the_line_carries_949_megabits(offloadbench: Offloadbench, tmp_path: Path) -> None:
     arguments = ("--nic", "lab", "--workloads", "tcp-stream", "--sysctl", _NO_TIMESTAMPS)
-    found = limits.bounds([_run(offloadbench, tmp_path / "lab.json", *arguments)])
+    found = limit_tables.bounds([_run(offloadbench, tmp_path / "lab.json", *arguments)])
     line = found[found["bound"] == theory.LINE_RATE].iloc[0]
     assert line["bound_bits_per_s"] == pytest.approx(1e9 * 1460 / 1538)
     assert 0.97 <= line["of_bound_ratio"] <= 1.003
@@ -36,7 +37,7 @@ def test_throughput_over_goodput_is_a_frame_over_its_payload(
     offloadbench: Offloadbench, tmp_path: Path, sysctl: tuple[str, ...], segment_bytes: int
 ) -> None:
     one = _run(offloadbench, tmp_path / "veth.json", "--nic", "lab-veth", "--workloads", "ftp-get", *sysctl)
-    (trial,) = tables.trials([one]).to_dict("records")
+    (trial,) = trial_tables.trials([one]).to_dict("records")
     ratio = trial["throughput_bits_per_s"] / trial["goodput_bits_per_s"]
     # acknowledgements and the ends of the window are the rest
     assert ratio == pytest.approx(1514 / segment_bytes, rel=0.004)

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from offloadbench.base.errors import RefusedError
 from offloadbench.bed.remote import ssh
-from offloadbench.bed.remote.bed import RemoteEnd
 from offloadbench.bed.remote.host_sysctls import HostSysctls
-from offloadbench.engine.undo import Journal, restore_left_behind
-from offloadbench.errors import RefusedError
-from offloadbench.kernel import processes
+from offloadbench.bed.remote.remote_bed import RemoteEnd
+from offloadbench.engine.putting_back.undo import Journal, restore_left_behind
+from offloadbench.kernel.system import processes
 
 NAME = "net.ipv4.tcp_fin_timeout"
 

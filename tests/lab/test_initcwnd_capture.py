@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
-from offloadbench.kernel import features, netns
+from offloadbench.engine.standing_bed import open_site
+from offloadbench.kernel.netdev import features
+from offloadbench.kernel.system import netns
 
 PORT = 8080
 RTT_S = 0.02

@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from offloadbench import catalog, runfile, traffic
-from offloadbench.analysis import tables
-from offloadbench.bed.base import Cable
-from offloadbench.bed.lab import LAB, LAB_VETH, Lab
+from offloadbench import traffic
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.base.errors import TrafficError
+from offloadbench.bed.lab_bed import LAB, LAB_VETH, Lab
 from offloadbench.bed.local import dut_namespace, peer_namespace
-from offloadbench.ends import ProcessRole, Role
-from offloadbench.errors import TrafficError
-from offloadbench.kernel import netns, processes
+from offloadbench.bed.testbed import Cable
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
+from offloadbench.kernel.system import netns, processes
 from offloadbench.model import Load
-from offloadbench.traffic.iscsi.kind import IscsiSession
+from offloadbench.roles.ends import ProcessRole, Role
+from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession
 from tests.lab.beds import forget
 from tests.lab.conftest import Offloadbench
 
@@ -275,8 +277,8 @@ def test_a_run_proves_its_toggles_and_keeps_latencies(offloadbench: Offloadbench
     output = tmp_path / "run.json"
     done = offloadbench(*RUN, "--duration", "2", "--warmup", "1", "--output", str(output))
     assert done.returncode == 0, done.stderr
-    run = runfile.load(output)
-    rows = tables.trials([run])
+    run = run_file.load(output)
+    rows = trial_tables.trials([run])
     assert set(rows["outcome"]) == {"ok"}
     assert rows["toggle_proven"].all()
     for trial in run.trials:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine import bench as benches
-from offloadbench.kernel import processes
+from offloadbench.engine.standing_lab import bench as benches
+from offloadbench.kernel.system import processes
 from tests.lab.conftest import Offloadbench
 
 Left = Callable[[], list[str]]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis import module_tables, proof, tables
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.analysis.trial import toggle_proof
+from offloadbench.definitions import catalog
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -19,11 +21,11 @@ CABLE_LIMIT_BITS_PER_S = 1e9 * 1514 / 1538
 
 @pytest.fixture
 def trials(cable_run: Run) -> pd.DataFrame:
-    return tables.trials([cable_run]).set_index("case")
+    return trial_tables.trials([cable_run]).set_index("case")
 
 
 def test_every_trial_is_ok_and_every_toggle_proven(cable_run: Run, veth_run: Run) -> None:
-    rows = tables.trials([cable_run, veth_run])
+    rows = trial_tables.trials([cable_run, veth_run])
     assert set(rows["outcome"]) == {"ok"}
     assert rows["toggle_proven"].all(), rows[["nic", "case", "toggle_proven"]]
 
@@ -43,7 +45,7 @@ def test_the_wires_count_and_the_nics_count_agree(cable_run: Run) -> None:
     for trial in cable_run.trials:
         assert trial.wire is not None
         assert trial.samples is not None
-        by_nic = tables.samples([cable_run]).query("case == @trial.case")["tx_bits_per_s"].mean()
+        by_nic = trial_tables.samples([cable_run]).query("case == @trial.case")["tx_bits_per_s"].mean()
         by_wire = trial.wire.to_peer.l2_bytes * 8 / trial.wire.interval_s
         assert by_nic == pytest.approx(by_wire, rel=0.05)
 
@@ -56,8 +58,8 @@ def test_every_byte_sent_was_received(cable_run: Run, veth_run: Run) -> None:
 
 
 def test_receive_checksum_is_never_called_proven_where_it_has_no_effect(cable_run: Run, veth_run: Run) -> None:
-    for run, verdict in ((cable_run, proof.FIXED), (veth_run, proof.NO_EFFECT)):
-        rows = tables.features([run]).query("feature == 'rx-checksum'")
+    for run, verdict in ((cable_run, toggle_proof.FIXED), (veth_run, toggle_proof.NO_EFFECT)):
+        rows = trial_tables.features([run]).query("feature == 'rx-checksum'")
         assert set(rows["proof"]) == {verdict}
 
 

@@ -16,9 +16,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from offloadbench.bed.base import Cable
 from offloadbench.bed.netem import Netem
-from offloadbench.kernel import link, netns, qdisc
+from offloadbench.bed.testbed import Cable
+from offloadbench.kernel.netdev import link, qdisc
+from offloadbench.kernel.system import netns
 from offloadbench.model import WireDirection
 from tests.lab.beds import forget
 

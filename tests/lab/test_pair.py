@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
+from offloadbench.files import run_file
 
 
 class Machine:
@@ -85,7 +85,7 @@ def test_a_pair_is_measured_and_left_as_it_was(machine: Machine, environment: di
     before = machine.state()
     done = subprocess.run(_run(machine, tmp_path / "pair.json"), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    run = runfile.load(tmp_path / "pair.json")
+    run = run_file.load(tmp_path / "pair.json")
     assert [trial.outcome for trial in run.trials] == ["ok", "ok"]
     assert (run.bed.kind, run.bed.peer, run.nic.ifname) == ("pair", "nic:port1", "port0")
     for trial in run.trials:

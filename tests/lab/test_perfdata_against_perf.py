@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.kernel import perfdata
-from offloadbench.kernel.perfdata import MODE_LETTERS
+from offloadbench.files.packed_columns import unpack_profile
+from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace.perfdata import MODE_LETTERS
 from offloadbench.model import ProfileEvent
-from offloadbench.packed import unpack_profile
 
 CLOCK = ("-e", "cpu-clock", "-c", "1000000")
 # short-lived processes that change their names, threads with names of their own, system calls, page faults

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import probefile
+from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd import live, verdict
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
-from offloadbench.engine.probe.lab import ADDRESS, Laboratory, Matrix
-from offloadbench.engine.site import open_site
-from offloadbench.engine.undo import Journal
-from offloadbench.kernel import features, netns, processes, route, sysctl
+from offloadbench.engine.probe.probe_lab import ADDRESS, Laboratory, Matrix
+from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.standing_bed import open_site
+from offloadbench.files import probe_file
+from offloadbench.kernel.netdev import features, route
+from offloadbench.kernel.system import netns, processes, sysctl
 from offloadbench.model import FlightTrial
 from tests.lab.conftest import Offloadbench
 from tests.lab.test_initcwnd_capture import RTT_S, _tcpdump
@@ -162,7 +163,7 @@ def test_the_command_writes_a_file_that_report_and_export_read(offloadbench: Off
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["verdict"] for row in rows] == ["honoured"] * 6
     assert {row["metrics"] for row in rows} == {"cold", "warm"}
-    warm = [trial for trial in probefile.load(path).trials if trial.metrics == "warm"]
+    warm = [trial for trial in probe_file.load(path).trials if trial.metrics == "warm"]
     assert all("rtt" in trial.remembered for trial in warm)
     assert offloadbench("report", str(path), "--output", str(page)).returncode == 0
     assert "10 segments leaves as it was asked for, with TSO on and off" in page.read_text()

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.analysis.capture.capture_file import CaptureFile
+from offloadbench.analysis.capture.ignored_frames import Ignored
+from offloadbench.analysis.capture.tcp_segment import SYN, segment
 from offloadbench.analysis.initcwnd import verdict
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.ignored import Ignored
-from offloadbench.analysis.initcwnd.packet import SYN, segment
 from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import Site, open_site
+from offloadbench.engine.standing_bed import Site, open_site
 from tests.lab.file_servers import SERVERS, Running, Server
 from tests.lab.test_initcwnd_capture import RTT_S, _tcpdump
 

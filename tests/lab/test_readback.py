@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from offloadbench.bed.base import Cable
 from offloadbench.bed.local import LocalEnd
-from offloadbench.engine import run as engine
-from offloadbench.engine.events import Event, Phase, Sampled
-from offloadbench.engine.offloads import Applied
+from offloadbench.bed.testbed import Cable
 from offloadbench.engine.options import Options
-from offloadbench.engine.readback import ReadBack
-from offloadbench.kernel import features, link, netns
+from offloadbench.engine.progress_events import Event, Phase, Sampled
+from offloadbench.engine.run import execute as engine
+from offloadbench.engine.run.offloads import Applied
+from offloadbench.engine.run.readback import ReadBack
+from offloadbench.kernel.netdev import features, link
+from offloadbench.kernel.system import netns
 from tests.unit.test_isolation import TRAPS
 
 # by whom, what is done when the first second has been sampled, and what the reason must say; the testbed is built

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.engine import undo
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import Site, open_site
-from offloadbench.kernel import link, netns
+from offloadbench.engine.putting_back import undo
+from offloadbench.engine.standing_bed import Site, open_site
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import link
+from offloadbench.kernel.system import netns
 from tests.lab.conftest import Offloadbench
 
 QUICK = ("--workloads", "ftp-get", "--duration", "2", "--warmup", "0", "--no-profile", "--set", "file_size=16MiB")
@@ -111,7 +112,7 @@ def test_whatever_ends_a_process_in_the_middle_of_rebuilding_it_can_be_put_back(
         "import itertools, signal\n"
         "from pathlib import Path\n"
         "from offloadbench.engine.options import Options\n"
-        "from offloadbench.engine.site import open_site\n"
+        "from offloadbench.engine.standing_bed import open_site\n"
         "def leave(*_): raise SystemExit(130)\n"
         "signal.signal(signal.SIGTERM, leave)\n"
         "options = Options(nic='lab', cases='tso', workloads=[], output=Path(), profile=False)\n"
@@ -139,7 +140,7 @@ def test_a_run_draws_its_testbed_anew_for_every_block_and_says_so(
     output = tmp_path / "run.json"
     done = offloadbench("run", "--nic", "lab-veth", "--cases", "tso", "--repeats", "3", *QUICK, "--output", str(output))
     assert done.returncode == 0, done.stderr
-    run = runfile.load(output)
+    run = run_file.load(output)
     assert [(block.repeat, block.testbed) for block in run.blocks] == [(1, "built"), (2, "rebuilt"), (3, "rebuilt")]
     assert all(0 < block.build_s < 5 for block in run.blocks[1:])
     assert {trial.outcome for trial in run.trials} == {"ok"}
@@ -169,7 +170,7 @@ def test_a_run_killed_in_its_second_block_goes_on(
     assert traces() == []
     resumed = offloadbench("run", "--resume", str(output))
     assert resumed.returncode == 0, resumed.stderr
-    run = runfile.load(output)
+    run = run_file.load(output)
     assert sorted(trial.repeat for trial in run.trials) == [1, 2, 3]
     assert [(block.repeat, block.testbed) for block in run.blocks][-2:] == [(2, "built"), (3, "rebuilt")]
 

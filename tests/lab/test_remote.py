@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import tables
-from offloadbench.kernel import features, processes
-from offloadbench.kernel.features import Feature
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import features
+from offloadbench.kernel.netdev.features import Feature
+from offloadbench.kernel.system import processes
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 from tests.lab.remote_host import HOST_ADDRESS, SSHD, RemoteHost
@@ -93,7 +94,7 @@ def remote_run(
         "run", "--nic", host.nic, "--peer", host.peer, "--cases", "paper", *FTP, *SHORT, "--output", str(path)
     )
     assert done.returncode == 0, done.stderr
-    return runfile.load(path)
+    return run_file.load(path)
 
 
 def _left(run_id: str, environment: dict[str, str]) -> list[str]:
@@ -103,7 +104,7 @@ def _left(run_id: str, environment: dict[str, str]) -> list[str]:
 
 
 def test_the_cases_are_measured_and_proven(remote_run: Run) -> None:
-    rows = tables.trials([remote_run])
+    rows = trial_tables.trials([remote_run])
     assert set(rows["outcome"]) == {"ok"}
     assert rows["toggle_proven"].all()
     assert set(rows["case"]) == {"tso", "csum", "none"}
@@ -147,7 +148,7 @@ def test_iscsi_writes_to_a_target_that_the_load_host_keeps(
         "--duration", "2", "--warmup", "1", "--no-profile", "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [trial.outcome for trial in runfile.load(path).trials] == ["ok", "ok"]
+    assert [trial.outcome for trial in run_file.load(path).trials] == ["ok", "ok"]
     assert host.quiet_within(5)
 
 
@@ -163,10 +164,10 @@ def test_a_load_host_killed_in_the_middle_fails_one_trial_and_the_others_go_on(
     host.wait_for("given=json.load")
     assert host.kill() > 1
     assert process.wait(120) == 5, said
-    reasons = [trial.reason for trial in runfile.load(path).trials]
-    assert [trial.outcome for trial in runfile.load(path).trials] == ["ok", "failed", "ok"]
+    reasons = [trial.reason for trial in run_file.load(path).trials]
+    assert [trial.outcome for trial in run_file.load(path).trials] == ["ok", "failed", "ok"]
     assert host.peer in reasons[1]
-    assert _left(runfile.load(path).run_id, environment) == []
+    assert _left(run_file.load(path).run_id, environment) == []
     assert host.quiet_within(5)
     assert features.read(host.nic) == by_ssh
 
@@ -200,7 +201,7 @@ def test_who_waits_prints_the_line_that_the_load_host_starts(
     assert process.wait(120) == 0, said
     assert any("called, but does not know the line" in one for one in said)
     assert agent.wait(10) is not None
-    assert [trial.outcome for trial in runfile.load(path).trials] == ["ok"]
+    assert [trial.outcome for trial in run_file.load(path).trials] == ["ok"]
     assert features.read(host.nic) == by_ssh
 
 
@@ -219,7 +220,7 @@ def test_the_other_host_can_be_the_one_that_is_tested(
     # the only way there is the link under test
     assert "a dead-man timer" in done.stderr
     assert f"result: {path}" in done.stdout
-    run = runfile.load(path)
+    run = run_file.load(path)
     assert run.nic.ifname == host.peer_nic
     assert [trial.outcome for trial in run.trials] == ["ok"]
     assert run.trials[0].load is not None
@@ -291,7 +292,7 @@ def test_a_sysctl_is_set_on_both_ends_and_goes_back_on_both(
             time.sleep(0.1)
     else:
         assert process.wait(120) == 0
-        run = runfile.load(path)
+        run = run_file.load(path)
         assert run.bed.settings["sysctls"] == {name: "77"}
         assert [trial.outcome for trial in run.trials] == ["ok"]
     assert _set_on_both(host, name) == before

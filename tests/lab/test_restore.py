@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.engine import undo
-from offloadbench.kernel import features, link, netns
+from offloadbench.engine.putting_back import undo
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import features, link
+from offloadbench.kernel.system import netns
 from tests.lab.conftest import Offloadbench
 
 ARGUMENTS = (
@@ -73,14 +74,14 @@ def test_after_sigkill_restore_cleans_up_and_resume_goes_on(
     _until_trial(process, 2)
     process.kill()
     process.communicate(timeout=60)
-    assert len(runfile.load(output).trials) == 1
+    assert len(run_file.load(output).trials) == 1
     restored = offloadbench("restore")
     assert restored.returncode == 0, restored.stderr
     assert "1 killed run cleaned up" in restored.stdout
     assert traces() == []
     resumed = offloadbench("run", "--resume", str(output))
     assert resumed.returncode == 0, resumed.stderr
-    run = runfile.load(output)
+    run = run_file.load(output)
     assert sorted(trial.case for trial in run.trials) == ["none", "tso"]
     assert {trial.outcome for trial in run.trials} == {"ok"}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import tables
-from offloadbench.kernel import features
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import features
 from tests.lab.remote_host import RemoteHost
 
 NOBODY = 65534
@@ -83,7 +83,7 @@ RUN = ("run", "--nic", "lab-veth", "--cases", "tso", "--workloads", "tcp-stream"
 def test_a_run_works_with_its_capabilities_and_no_others(folder: Path) -> None:
     done = _as_nobody(folder, ENOUGH, *RUN, "--output", "run.json")
     assert done.returncode == 0, done.stderr
-    (trial,) = runfile.load(folder / "run.json").trials
+    (trial,) = run_file.load(folder / "run.json").trials
     assert trial.outcome == "ok"
     assert trial.profile is not None
     assert trial.evidence is not None
@@ -99,12 +99,12 @@ def test_with_a_load_side_on_another_host_no_namespaces_are_asked_for(
     before = features.read(load_host.nic)
     done = _as_nobody(folder, capabilities, *words, "--output", "run.json", OFFLOADBENCH_SSH=load_host.ssh)
     assert done.returncode == 0, done.stderr
-    run = runfile.load(folder / "run.json")
+    run = run_file.load(folder / "run.json")
     assert [trial.outcome for trial in run.trials] == ["ok"] * 4
     assert all((trial.profile is None) == bool(profiled) for trial in run.trials)
     # tracefs belongs to root, and a veth has no statistics: read back and set, but nothing here can prove it
     assert "no evidence from tracepoints: tracepoints cannot be recorded: No permissions to read" in done.stderr
-    proofs = tables.proofs([run])
+    proofs = trial_tables.proofs([run])
     assert set(proofs[proofs["subject"] != "window"]["verdict"]) == {"not_shown"}
     assert features.read(load_host.nic) == before
     assert not list(folder.glob("*.journal"))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import counting, limits, module_tables, packets
+from offloadbench.analysis.profile import module_tables, plain_count
+from offloadbench.analysis.sender import limit_tables, sent_packets
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
@@ -23,15 +25,15 @@ def tuned(offloadbench: Offloadbench, tmp_path_factory: pytest.TempPathFactory) 
         "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return runfile.load(path), done.stdout
+    return run_file.load(path), done.stdout
 
 
 def test_a_starved_send_buffer_is_found_and_raised(tuned: tuple[Run, str]) -> None:
     run, printed = tuned
-    verdicts = limits.limits([run]).set_index("workload")["limit"]
+    verdicts = limit_tables.limits([run]).set_index("workload")["limit"]
     assert verdicts["iscsi-write"] == "send buffer"
     assert verdicts["iscsi-write-tuned"] != "send buffer"
-    goodput = limits.limits([run]).set_index("workload")["goodput_bits_per_s"]
+    goodput = limit_tables.limits([run]).set_index("workload")["goodput_bits_per_s"]
     assert goodput["iscsi-write-tuned"] > 3 * goodput["iscsi-write"]
     assert "send buffer raised: " in printed
     assert "Limited by the send buffer at " in printed
@@ -51,7 +53,7 @@ def test_the_capture_holds_what_was_sent_and_acknowledged_in_the_window(tuned: t
     for trial in run.trials:
         assert trial.packets is not None
         assert trial.load is not None
-        one = packets.packets(trial.packets)
+        one = sent_packets.packets(trial.packets)
         acked = int(one.acked_bytes[-1] - one.acked_bytes[0])
         assert (one.sent_bytes >= one.acked_bytes).all()
         assert acked == pytest.approx(trial.load.payload_bytes, rel=0.1)
@@ -61,7 +63,7 @@ def test_a_64_kib_window_is_found(offloadbench: Offloadbench, tmp_path: Path) ->
     path = tmp_path / "window.json"
     done = offloadbench(*LONG, "--set", "window=64KiB", "--duration", "2", "--warmup", "1", "--output", str(path))
     assert done.returncode == 0, done.stderr
-    assert limits.limits([runfile.load(path)])["limit"].tolist() == ["receive window"]
+    assert limit_tables.limits([run_file.load(path)])["limit"].tolist() == ["receive window"]
 
 
 def test_call_chains_find_the_module_of_what_interrupts_hid(offloadbench: Offloadbench, tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_call_chains_find_the_module_of_what_interrupts_hid(offloadbench: Offloa
         "--call-graph", "--duration", "3", "--warmup", "1", "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    run = runfile.load(path)
+    run = run_file.load(path)
     profile = catalog.profile("linux")
     stacks = module_tables.stacks([run], profile)
     assert stacks["stack"].str.contains("tcp_sendmsg").any()
@@ -84,7 +86,7 @@ def test_call_chains_find_the_module_of_what_interrupts_hid(offloadbench: Offloa
     (trial,) = run.trials
     assert trial.profile is not None
     assert trial.samples is not None
-    (gap,) = counting.gaps(trial.profile)
+    (gap,) = plain_count.gaps(trial.profile)
     # the clock that samples stands still while the hypervisor has the CPU, and the plain count goes on
     stolen = sum(trial.samples.counters["cpu_steal_s"]) / sum(trial.samples.interval_s)
     assert -stolen - 0.1 < gap.ratio < 0.1

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from offloadbench import catalog, traffic
-from offloadbench.bed.base import Bed
+from offloadbench import traffic
+from offloadbench.bed.testbed import Bed
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
-from offloadbench.kernel import netns, sysctl
+from offloadbench.engine.standing_bed import open_site
+from offloadbench.kernel.system import netns, sysctl
 from offloadbench.model import Load, WireReport
 
 GBIT = 10**9

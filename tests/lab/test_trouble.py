@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from offloadbench.bed.local import PEER_ADDRESS
-from offloadbench.engine import run as engine
-from offloadbench.engine.events import Event, Phase, Sampled
 from offloadbench.engine.options import Options
-from offloadbench.kernel import netns
+from offloadbench.engine.progress_events import Event, Phase, Sampled
+from offloadbench.engine.run import execute as engine
+from offloadbench.kernel.system import netns
 
 Act = Callable[[str, str], None]
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, runfile, traffic
-from offloadbench.analysis import findings
-from offloadbench.analysis.results import gather
+from offloadbench import traffic
+from offloadbench.analysis.findings import findings
+from offloadbench.analysis.tables.results import gather
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.engine.site import open_site
-from offloadbench.traffic.ftp.kind import FtpTraffic
+from offloadbench.engine.standing_bed import open_site
+from offloadbench.files import run_file
+from offloadbench.traffic.ftp.ftp_kind import FtpTraffic
 from tests.lab.conftest import Offloadbench
 from tests.unit.served_files import evict, require_disk, resident_bytes
 
@@ -26,7 +28,7 @@ def test_no_throughput_is_told_of_a_link_that_the_emulator_could_not_fill(
     link = ["--nic", "lab", "--line-rate", "100gbit", "--cases", "tso,csum", "--workloads", "tcp-stream"]
     done = offloadbench("run", *link, "--duration", "3", "--warmup", "1", "--no-profile", "--output", str(path))
     assert done.returncode == 5, done.stderr
-    run = runfile.load(path)
+    run = run_file.load(path)
     by_case = {trial.case: trial for trial in run.trials}
     assert by_case["csum"].outcome == "failed"
     assert by_case["csum"].reason.startswith("void: the link emulator was the limit (idle ")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offloadbench.kernel import netns, sysctl
+from offloadbench.kernel.system import netns, sysctl
 from tests.lab.conftest import Offloadbench
 
 PATH = ("--bandwidth", "10gbit", "--rtt", "40ms")

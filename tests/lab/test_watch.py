@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from offloadbench.analysis import waits as wait_analysis
-from offloadbench.analysis.diagnosis import diagnose
-from offloadbench.analysis.queue import queue
-from offloadbench.bed.lab import Lab
-from offloadbench.engine.monitor import MODULE, TITLE, Monitor, Watched
-from offloadbench.kernel import waits
+from offloadbench.analysis.sender import wait_tables as wait_analysis
+from offloadbench.analysis.sender.diagnosis import diagnose
+from offloadbench.analysis.sender.send_queue import queue
+from offloadbench.bed.lab_bed import Lab
+from offloadbench.engine.sender.monitor import MODULE, TITLE, Monitor, Watched
+from offloadbench.files.packed_columns import unpack_tcp
+from offloadbench.kernel.trace import scheduler_waits
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.packed import unpack_tcp
 from tests.lab import limit_rows
 from tests.lab.conftest import Offloadbench
 from tests.lab.limits import CASES, lab_of, measure, traffic
@@ -112,7 +112,7 @@ def test_a_connection_that_comes_while_the_window_is_open_is_found(small_buffer:
 
 def test_waits_for_send_memory_have_the_chain_of_the_papers_figure(small_buffer: Lab, tmp_path: Path) -> None:
     with traffic(small_buffer, CASES["send-buffer"]) as (_, pid):
-        recorder = waits.Recorder([pid], tmp_path, "sender")
+        recorder = scheduler_waits.Recorder([pid], tmp_path, "sender")
         try:
             time.sleep(1.0)
             recorder.enable()

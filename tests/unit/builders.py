@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from offloadbench.files.packed_columns import Columns, pack_chains, pack_profile, pack_text
 from offloadbench.model import (
     CaseDefinition,
     Evidence,
@@ -21,7 +22,6 @@ from offloadbench.model import (
     Trial,
     WorkloadDefinition,
 )
-from offloadbench.packed import Columns, pack_chains, pack_profile, pack_text
 
 CLOCK = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=1_000_000)
 INSTRUCTIONS = ProfileEvent(name="instructions", quantity="instructions", period=2_000_003)

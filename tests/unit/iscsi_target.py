@@ -6,11 +6,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from offloadbench.traffic.iscsi.connection import Connection, Pdu
+from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu
+from offloadbench.traffic.iscsi.iscsi_session import Session
 from offloadbench.traffic.iscsi.login import Negotiated
 from offloadbench.traffic.iscsi.negotiation import decode_text, encode_text
 from offloadbench.traffic.iscsi.pdu import FINAL, RESERVED_TAG, Header, Opcode
-from offloadbench.traffic.iscsi.session import Session
 
 Script = Callable[["ScriptedTarget"], object]
 INITIATOR_TIMEOUT_S = 0.3

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from offloadbench.ends import ProcessRole, python_role
-from offloadbench.kernel.device_statistics import Reading
+from offloadbench.kernel.counters.device_statistics import Reading
+from offloadbench.roles.ends import ProcessRole, python_role
 
 ADDRESS = "127.0.0.1"
 

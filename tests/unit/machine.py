@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 
-from offloadbench.errors import FeatureError, HostError
-from offloadbench.kernel import features, link, mounts, netns, nic, processes
-from offloadbench.kernel.features import Feature
+from offloadbench.base.errors import FeatureError, HostError
+from offloadbench.kernel.netdev import features, link, nic
+from offloadbench.kernel.netdev.features import Feature
+from offloadbench.kernel.system import netns, processes
+from offloadbench.kernel.trace import tracefs
 
 NIC = "obfake0"
 
@@ -47,7 +49,7 @@ class Machine:
         monkeypatch.setattr(link, "set_gso_max_segs", self._set_gso_max_segs)
         monkeypatch.setattr(netns, "exists", lambda name: name in self.namespaces)
         monkeypatch.setattr(netns, "remove", self._remove_namespace)
-        monkeypatch.setattr(mounts, "unmount_tracefs", self._unmount_tracefs)
+        monkeypatch.setattr(tracefs, "unmount_tracefs", self._unmount_tracefs)
         monkeypatch.setattr(processes, "end_of_run", self._end_of_run)
 
     def stop_at(self, operation: str) -> None:

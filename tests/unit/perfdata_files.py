@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offloadbench.kernel.perfdata.abi import CpuMode, Feature, RecordType, SampleField
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, Feature, RecordType, SampleField
 
 FREQ, SAMPLE_ID_ALL = 10, 18
 PLAIN = SampleField.IP | SampleField.TID | SampleField.TIME | SampleField.CPU | SampleField.PERIOD

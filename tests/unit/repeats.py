@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from offloadbench import catalog
+from offloadbench.definitions import catalog
+from offloadbench.definitions.plan import draw_order, effective_state
+from offloadbench.files.packed_columns import pack_text
 from offloadbench.model import CaseDefinition, FeatureRecord, PlannedCase, ProfileCounts, Run, Trial
-from offloadbench.packed import pack_text
-from offloadbench.plan import draw_order, effective_state
 from tests.unit.builders import CLOCK, load, profile_counts, samples, trial, workload
 
 SECONDS = 12

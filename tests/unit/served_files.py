@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.ends import ProcessRole, python_role
+from offloadbench.roles.ends import ProcessRole, python_role
 from tests.unit.loopback import LoopbackEnd
 
 

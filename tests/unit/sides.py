@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from offloadbench.analysis import compare
-from offloadbench.analysis.compare import Comparison
-from offloadbench.analysis.groups import Group
+from offloadbench.analysis.comparison import changes
+from offloadbench.analysis.comparison.changes import Comparison
+from offloadbench.analysis.comparison.groups import Group
 from offloadbench.model import Profile, Run
 from tests.unit.repeats import noise, of_costs
 
@@ -38,10 +38,10 @@ def group(
 
 def between(a: Run, b: Run, profile: Profile, **options: object) -> Comparison:
     """One run a side."""
-    return compare.between([a, b], ["a.json", "b.json"], profile, **options)  # type: ignore[arg-type]
+    return changes.between([a, b], ["a.json", "b.json"], profile, **options)  # type: ignore[arg-type]
 
 
 def sides(base: Run, profile: Profile, scale: float = 1.0, sigma: float = 0.01, **options: object) -> Comparison:
     """Three runs against three."""
     groups = [group(base, sigma=sigma), group(base, scale, 2, name="b", sigma=sigma)]
-    return compare.between_groups(groups, profile, **options)  # type: ignore[arg-type]
+    return changes.between_groups(groups, profile, **options)  # type: ignore[arg-type]

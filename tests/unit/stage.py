@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from offloadbench.bed.base import Cable
 from offloadbench.bed.cpus import Placement
-from offloadbench.ends import Role
-from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Event
-from offloadbench.engine.profiler import Wanted
-from offloadbench.engine.sampler import Sampler
-from offloadbench.engine.undo import Journal
-from offloadbench.engine.window_counts import Counted
-from offloadbench.kernel import counters, idle, perf, tracepoints
-from offloadbench.kernel.device_statistics import Reading
+from offloadbench.bed.testbed import Cable
+from offloadbench.engine.progress_events import Event
+from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.run import trial_run as trials
+from offloadbench.engine.run.profiler import Wanted
+from offloadbench.engine.run.sampler import Sampler
+from offloadbench.engine.run.window_counts import Counted
+from offloadbench.kernel.counters import network_counters
+from offloadbench.kernel.counters.device_statistics import Reading
+from offloadbench.kernel.system import cpu_idle
+from offloadbench.kernel.trace import perf, tracepoints
 from offloadbench.model import (
     DriverStatistics,
     Load,
@@ -35,7 +36,8 @@ from offloadbench.model import (
     WireDirection,
     WireReport,
 )
-from offloadbench.traffic.base import Mark
+from offloadbench.roles.ends import Role
+from offloadbench.traffic.kind_of_traffic import Mark
 from tests.unit import builders
 from tests.unit.machine import NIC, Machine
 
@@ -87,9 +89,9 @@ class Stage:
         monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
         monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: tmp_path / "evidence"))
         monkeypatch.setattr(tracepoints, "shapes", self._act("read evidence", lambda *_: self.evidence))
-        monkeypatch.setattr(counters, "NetworkCounters", self._act("open counters", lambda *_: self))
+        monkeypatch.setattr(network_counters, "NetworkCounters", self._act("open counters", lambda *_: self))
         monkeypatch.setattr(trials, "WindowCounts", self._act("ask the driver", lambda *_: Statistics(self)))
-        monkeypatch.setattr(counters, "system", self._act("system counters", lambda *_: self._counts()))
+        monkeypatch.setattr(network_counters, "system", self._act("system counters", lambda *_: self._counts()))
         monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
         monkeypatch.setattr(perf, "Counter", self._act("counter", lambda *_: Counter(self)))
         profile = builders.profile_counts([(16, "K", 0, 0, 0, 1, 1)], [builders.CLOCK])
@@ -113,9 +115,9 @@ class Stage:
 
     # idle clock, network counters, bed, traffic and session by their methods' names
 
-    def times(self, cpus: frozenset[int]) -> idle.IdleTime:
+    def times(self, cpus: frozenset[int]) -> cpu_idle.IdleTime:
         del cpus
-        return idle.IdleTime(0.0, 0.0)
+        return cpu_idle.IdleTime(0.0, 0.0)
 
     def read(self) -> dict[str, float]:
         self.step("read counters")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offloadbench.files.packed_columns import TCP_COLUMNS, TcpColumns, pack_columns
 from offloadbench.model import TcpTrace
-from offloadbench.packed import TCP_COLUMNS, TcpColumns, pack_columns
 
 MSS, TIMESTAMPS = 1448, 1
 TICK_US, STEPS = 1000, 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench import ability, catalog
-from offloadbench.catalog import select_cases
+from offloadbench.definitions import catalog, nic_ability
+from offloadbench.definitions.catalog import select_cases
+from offloadbench.definitions.plan import dragged, resolve_cases
 from offloadbench.model import LowerDevice, Nic, Run
-from offloadbench.plan import dragged, resolve_cases
 
 TSO, RX, LRO, HW_GRO = "tx-tcp-segmentation", "rx-checksum", "rx-lro", "rx-gro-hw"
 ON, OFF, FIXED_ON, FIXED_OFF = [True, True, False], [False, False, False], [True, True, True], [False, False, True]
@@ -44,21 +44,21 @@ def _with(nic: Nic, *lowers: LowerDevice) -> Nic:
 
 
 def test_receive_features_are_those_of_the_nics_below(bond: Nic) -> None:
-    assert ability.of_nic(bond).states[RX] == ON
-    one_off = ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: OFF})))
+    assert nic_ability.of_nic(bond).states[RX] == ON
+    one_off = nic_ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: OFF})))
     assert one_off.states[RX] == OFF
-    one_fixed = ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: FIXED_ON})))
+    one_fixed = nic_ability.of_nic(_with(bond, _lower("eth1", {}), _lower("eth2", {RX: FIXED_ON})))
     assert one_fixed.states[RX] == [True, True, True]
 
 
 def test_rx_checksum_of_a_bond_can_be_switched_off_though_the_bonds_own_bit_is_fixed(bond: Nic) -> None:
-    able = ability.of_nic(bond)
+    able = nic_ability.of_nic(bond)
     planned = {p.definition.name: p for p in resolve_cases(select_cases("one-off"), able.states, able.couplings)}
     assert not planned["rx-off"].skip_reason
 
 
 def test_tso_above_a_nic_without_it_is_not_called_tso(bond: Nic) -> None:
-    able = ability.of_nic(_with(bond, _lower("eth1", {TSO: OFF})))
+    able = nic_ability.of_nic(_with(bond, _lower("eth1", {TSO: OFF})))
     assert able.limits == ["eth1 below bond0 has tx-tcp-segmentation off: bond0 says on, and the kernel does it"]
     planned = resolve_cases(select_cases("tso"), able.states, able.couplings)
     assert "tx-tcp-segmentation is fixed off" in planned[0].skip_reason
@@ -66,9 +66,9 @@ def test_tso_above_a_nic_without_it_is_not_called_tso(bond: Nic) -> None:
 
 def test_a_vlan_on_a_bond_asks_the_nics_at_the_bottom(bond: Nic) -> None:
     stacked = _with(bond, _lower("bond1", {RX: FIXED_OFF}, "bonding"), _lower("eth1", {}, upper="bond1"))
-    assert [device.ifname for device in ability.leaves(stacked.lowers)] == ["eth1"]
-    assert "bond1 sends through eth1 (e1000e)" in ability.of_nic(stacked).habits
-    assert ability.of_nic(stacked).states[RX] == ON
+    assert [device.ifname for device in nic_ability.leaves(stacked.lowers)] == ["eth1"]
+    assert "bond1 sends through eth1 (e1000e)" in nic_ability.of_nic(stacked).habits
+    assert nic_ability.of_nic(stacked).states[RX] == ON
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_vlan_on_a_bond_asks_the_nics_at_the_bottom(bond: Nic) -> None:
 )
 def test_a_drivers_own_rules_are_foreseen(sample_run: Run, driver: str, lost: set[str]) -> None:
     features = ABLE | {LRO: ON, "rx-gro": ON}
-    able = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver=driver, features=features))
+    able = nic_ability.of_nic(msgspec.structs.replace(sample_run.nic, driver=driver, features=features))
     (off,) = select_cases("rx=off")
     found = dragged(off, able.states, able.couplings)
     assert set(found) == lost
@@ -85,28 +85,28 @@ def test_a_drivers_own_rules_are_foreseen(sample_run: Run, driver: str, lost: se
 
 def test_gro_off_takes_hardware_gro_of_bnxt_with_it(sample_run: Run) -> None:
     nic = msgspec.structs.replace(sample_run.nic, driver="bnxt_en", features=ABLE | {HW_GRO: ON, "rx-gro": ON})
-    able = ability.of_nic(nic)
+    able = nic_ability.of_nic(nic)
     assert set(dragged(select_cases("gro=off")[0], able.states, able.couplings)) == {HW_GRO}
 
 
 def test_an_unknown_driver_is_a_limit_and_a_known_one_has_its_habits_told(sample_run: Run) -> None:
-    unknown = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="acme9000"))
+    unknown = nic_ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="acme9000"))
     assert any("acme9000 is not known here" in text for text in unknown.limits)
-    known = ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="e1000"))
+    known = nic_ability.of_nic(msgspec.structs.replace(sample_run.nic, driver="e1000"))
     assert known.limits == []
     assert "e1000: RX checksum is off by default" in known.habits
 
 
 @pytest.mark.parametrize(("driver", "counts"), [("veth", True), ("e1000e", False), ("acme9000", False), ("ena", True)])
 def test_whether_a_super_packet_counts_once_is_the_drivers_habit(sample_run: Run, driver: str, counts: bool) -> None:
-    assert ability.counts_super_packets(msgspec.structs.replace(sample_run.nic, driver=driver)) is counts
+    assert nic_ability.counts_super_packets(msgspec.structs.replace(sample_run.nic, driver=driver)) is counts
 
 
 def test_a_bond_counts_as_its_members_do(bond: Nic) -> None:
-    assert not ability.counts_super_packets(bond)
-    assert ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net")))
-    assert not ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net"), _lower("eth2", {})))
-    assert not ability.counts_super_packets(_with(bond))
+    assert not nic_ability.counts_super_packets(bond)
+    assert nic_ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net")))
+    assert not nic_ability.counts_super_packets(_with(bond, _lower("eth1", {}, "virtio_net"), _lower("eth2", {})))
+    assert not nic_ability.counts_super_packets(_with(bond))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_bond_counts_as_its_members_do(bond: Nic) -> None:
 def test_a_quirk_is_told_of_the_kernels_that_have_it(kernel: str, told: list[str]) -> None:
     r8169 = catalog.driver("r8169")
     assert r8169 is not None
-    found = ability.habits(r8169, kernel)
+    found = nic_ability.habits(r8169, kernel)
     assert [text for text in found if text.startswith("scatter-gather")] == told
     read_elsewhere = [text for text in found if "whose source was read" in text]
     assert bool(read_elsewhere) == (kernel not in ("", "6.12.117-1-amd64"))
@@ -155,7 +155,7 @@ def _tunnel(sample_run: Run, driver: str, *lowers: LowerDevice) -> Nic:
 def test_a_tunnel_has_no_hardware_and_who_segments_is_told(
     sample_run: Run, driver: str, bits: dict[str, list[bool]], runs: bool, told: str
 ) -> None:
-    able = ability.of_nic(_tunnel(sample_run, driver, _lower("eth1", bits, upper="tun9")))
+    able = nic_ability.of_nic(_tunnel(sample_run, driver, _lower("eth1", bits, upper="tun9")))
     assert [text for text in able.limits if told in text] != []
     assert "tun9 sends through eth1 (e1000e)" in able.habits
     (tso,) = resolve_cases(select_cases("tso"), able.states, able.couplings)
@@ -163,6 +163,6 @@ def test_a_tunnel_has_no_hardware_and_who_segments_is_told(
 
 
 def test_a_tunnel_whose_way_is_not_known_is_taken_for_the_kernels_work(sample_run: Run) -> None:
-    able = ability.of_nic(_tunnel(sample_run, "vxlan"))
+    able = nic_ability.of_nic(_tunnel(sample_run, "vxlan"))
     assert any("what it sends through is not known" in text for text in able.limits)
     assert able.states[TSO] == FIXED_OFF

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis import compare, findings, judging, results
-from offloadbench.analysis.advice import Kind
-from offloadbench.analysis.effects import effects
-from offloadbench.analysis.exported import TABLES
-from offloadbench.analysis.family import CHANGED
-from offloadbench.analysis.findings import Finding
-from offloadbench.analysis.judging import COST, RATE
-from offloadbench.analysis.observations import observations, pooled
+from offloadbench.analysis.comparison import changes, judging
+from offloadbench.analysis.comparison.factor_effects import effects
+from offloadbench.analysis.comparison.judging import COST, RATE
+from offloadbench.analysis.comparison.usable_trials import observations, pooled
+from offloadbench.analysis.findings import findings
+from offloadbench.analysis.findings.advice import Kind
+from offloadbench.analysis.findings.findings import Finding
+from offloadbench.analysis.statistics.holm import CHANGED
+from offloadbench.analysis.table_index import TABLES
+from offloadbench.analysis.tables import results
+from offloadbench.definitions import catalog
 from offloadbench.model import Profile, Run
-from offloadbench.report import markdown
 from offloadbench.report.contents import collect
+from offloadbench.report.formats import markdown
 from tests.benchmarks import advice as simulation
 from tests.unit.repeats import RATE_BITS_PER_S, measured, noise, of_costs, repeated
 
@@ -226,7 +228,7 @@ def test_every_surface_gives_the_same_answer(sample_run: Run, linux_profile: Pro
     run = of_costs(sample_run, scattered({"tso": 1.0, "gso": 1.03, "csum": 1.6, "none": 2.0}, sigma=0.02))
     row = next(
         row
-        for row in compare.within(run, linux_profile).rows
+        for row in changes.within(run, linux_profile).rows
         if (row.question.case, row.question.metric) == ("gso", COST)
     )
     inside = row.judgement.reversed()
@@ -245,7 +247,7 @@ def test_every_surface_gives_the_same_answer(sample_run: Run, linux_profile: Pro
     assert (1 - written["saved_ratio_high"], 1 - written["saved_ratio_low"]) == pytest.approx(inside.ratios()[1:])
     assert (shown["ratio_low"], shown["ratio_high"]) == pytest.approx(inside.ratios()[1:])
     # another reference, or a metric besides, changes no answer
-    other = compare.within(run, linux_profile, reference="gso", metrics=[RATE, COST, "cpu_busy_ratio"])
+    other = changes.within(run, linux_profile, reference="gso", metrics=[RATE, COST, "cpu_busy_ratio"])
     assert next(r.judgement for r in other.rows if (r.question.case, r.question.metric) == ("tso", COST)) == inside
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import alike
-from offloadbench.kernel import irq
+from offloadbench.analysis.comparison import alike
+from offloadbench.files import run_file
+from offloadbench.kernel.netdev import irq
 from offloadbench.model import PeerReport, Trial
 from tests.unit import builders
 
@@ -85,7 +85,7 @@ def test_nothing_is_said_where_all_pay_alike_or_nobody_counted(trials: list[Tria
 
 def test_a_case_whose_packets_are_acknowledged_whole_is_named() -> None:
     """Counted in this run: 2,200 packets a second came back with TSO, 30,000 without, at the same rate."""
-    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    run = run_file.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
     texts = list(alike.unlike([trial for trial in run.trials if trial.workload == "ftp-get"]))
     assert len(texts) == 1
     assert texts[0].startswith("in case tso the load side sent less than half as many acknowledgements")
@@ -93,7 +93,7 @@ def test_a_case_whose_packets_are_acknowledged_whole_is_named() -> None:
 
 
 def test_cases_that_are_acknowledged_alike_are_not_named() -> None:
-    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    run = run_file.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
     alone = [trial for trial in run.trials if trial.workload == "ftp-get" and trial.case != "tso"]
     assert len(alone) > 1
     assert list(alike.unlike(alone)) == []

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog
-from offloadbench.analysis.attribution import Rules, Symbol, SymbolTable, Verdicts, attribute
+from offloadbench.analysis.profile.attribution import Rules, Symbol, SymbolTable, Verdicts, attribute
+from offloadbench.definitions import catalog
+from offloadbench.definitions.name_tables import NameTable, base_name
 from offloadbench.model import Leaf, Profile, Rule
-from offloadbench.names import NameTable, base_name
 from tests.unit.builders import CLOCK, INSTRUCTIONS, profile_counts
 
 KALLSYMS = """\

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offloadbench import catalog
-from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts
+from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts
 from offloadbench.commands.modules import _judge
-from offloadbench.names import NameTable, base_name
+from offloadbench.definitions import catalog
+from offloadbench.definitions.name_tables import NameTable, base_name
 
 SUFFIXES = (
     ".cfi", ".cfi_jt", ".lto_priv.0", ".lto_priv.12.lto_priv.3", ".__uniq.123456789", ".__uniq.1.llvm.2", "$0123abcd",

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from offloadbench.base.errors import FeatureError, UsageError
 from offloadbench.bed.local import LocalEnd
-from offloadbench.commands import batch_plan
-from offloadbench.engine import nic_settings, undo_steps
-from offloadbench.engine import sweep as engine
+from offloadbench.commands import plan_file
+from offloadbench.engine import mtu_and_rings
+from offloadbench.engine import sweep_run as engine
 from offloadbench.engine.options import Options
-from offloadbench.errors import FeatureError, UsageError
-from offloadbench.kernel import link, netns, rings
+from offloadbench.engine.putting_back import undo_steps
+from offloadbench.kernel.netdev import link, rings
+from offloadbench.kernel.system import netns
 from tests.conftest import CommandLine
 
 PLAN = """
@@ -42,7 +44,7 @@ def _written(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_plan_is_every_combination_and_a_value_alone_holds_everywhere(tmp_path: Path) -> None:
-    sweep, _ = batch_plan.read(_written(tmp_path, PLAN))
+    sweep, _ = plan_file.read(_written(tmp_path, PLAN))
     assert sweep.nics == {"eth1": "nic:eth3", "eth2": "nic:eth4"}
     assert list(sweep.axes) == ["nic", "mtu_bytes", "net.ipv4.tcp_congestion_control", "sndbuf"]
     assert len(sweep.points) == 2 * 2 * 2 * 2
@@ -98,7 +100,7 @@ def test_a_bad_plan_is_one_line_that_names_file_and_key(
 
 def test_a_misspelt_key_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        batch_plan.read(_written(tmp_path, PLAN.replace("rx_ring", "rx_rings")))
+        plan_file.read(_written(tmp_path, PLAN.replace("rx_ring", "rx_rings")))
     assert caught.value.hint == "meant rx_ring?"
 
 
@@ -177,7 +179,7 @@ def _options(**values: Any) -> Options:
 
 def _apply(bed: _Bed, options: Options) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
-    nic_settings.apply(bed, options, lambda kind, **values: steps.append({"kind": kind, **values}))  # type: ignore[arg-type]
+    mtu_and_rings.apply(bed, options, lambda kind, **values: steps.append({"kind": kind, **values}))  # type: ignore[arg-type]
     return steps
 
 
@@ -204,7 +206,7 @@ def test_a_refused_value_leaves_steps_that_put_the_first_end_back(monkeypatch: p
     nics = _Nics(monkeypatch, refused_mtu=9000)
     steps: list[dict[str, Any]] = []
     with pytest.raises(FeatureError, match="MTU 9000 refused"):
-        nic_settings.apply(_Bed(), _options(mtu_bytes=9000), lambda kind, **v: steps.append({"kind": kind, **v}))  # type: ignore[arg-type]
+        mtu_and_rings.apply(_Bed(), _options(mtu_bytes=9000), lambda kind, **v: steps.append({"kind": kind, **v}))  # type: ignore[arg-type]
     assert undo_steps.take_back(steps, lambda text: None) is None
     assert nics.mtu == {"eth1": 1500, "eth2": 1500}
 
@@ -242,7 +244,7 @@ def test_what_could_not_be_put_back_comes_with_its_command(monkeypatch: pytest.M
 
 def test_a_seed_of_the_plan_is_not_dropped_by_resume(command_line: CommandLine, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    begun, seed = batch_plan.read(_written(tmp_path, PLAN))
+    begun, seed = plan_file.read(_written(tmp_path, PLAN))
     assert engine.open_sweep(begun, folder, resume=False).seed == seed == 7
     path = _written(tmp_path, PLAN.replace("seed = 7", "seed = 8"))
     finished = command_line("batch", str(path), "--resume", "--dry-run", "--output", str(folder))

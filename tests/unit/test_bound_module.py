@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import sh
 
-from offloadbench.kernel import queues
+from offloadbench.kernel.netdev import queues
 
 
 def _answering(target: str, asked: list[list[str]]) -> Callable[[str], Callable[..., str]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine import doctor, rights
-from offloadbench.errors import HostError, ProfilerError
-from offloadbench.kernel import capabilities, netns
+from offloadbench.base.errors import HostError, ProfilerError
+from offloadbench.engine import machine_check, rights
+from offloadbench.kernel.system import capabilities, netns
 
 NETWORK = frozenset({"net_admin", "sys_admin"})
 
@@ -61,12 +61,12 @@ def test_the_machine_s_own_capabilities_do_not_count_in_a_user_namespace(monkeyp
 
 
 def test_doctor_fails_for_want_of_net_admin_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_CHECKS", ())
+    monkeypatch.setattr(machine_check, "_CHECKS", ())
     monkeypatch.setattr(capabilities, "in_first_user_namespace", lambda: True)
     levels = {}
     for held in (frozenset(), frozenset({"net_admin"})):
         monkeypatch.setattr(capabilities, "effective", lambda held=held: held)
-        levels[held] = {check.name: check for check in doctor.examine()}
+        levels[held] = {check.name: check for check in machine_check.examine()}
     nothing, one = levels.values()
     assert nothing["CAP_NET_ADMIN"].level == "fail"
     assert one["CAP_NET_ADMIN"].level == "ok"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog
 from tests.unit.builders import workload
 
 

@@ -8,17 +8,18 @@ import re
 import msgspec
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis.family import judge
-from offloadbench.analysis.results import gather
-from offloadbench.analysis.statistics import Estimate
+from offloadbench.analysis.statistics.estimates import Estimate
+from offloadbench.analysis.statistics.holm import judge
+from offloadbench.analysis.tables.results import gather
+from offloadbench.definitions import catalog
 from offloadbench.model import Profile, Run
-from offloadbench.report import basis, html
-from offloadbench.report.change_views import run_changes, run_effects
+from offloadbench.report import basis
+from offloadbench.report.formats import html
 from offloadbench.report.plots import style
-from offloadbench.report.plots.effects import effects
+from offloadbench.report.plots.effects_plot import effects
 from offloadbench.report.plots.forest import forest
 from offloadbench.report.plots.intervals import change_words
+from offloadbench.report.sections.change_views import run_changes, run_effects
 from tests.unit.repeats import noise, of_costs
 
 replace = msgspec.structs.replace

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import effect_shares, effect_tables
-from offloadbench.analysis.diagnosis import diagnose
-from offloadbench.analysis.exported import TABLES
-from offloadbench.analysis.module_costs import module_costs
-from offloadbench.analysis.observations import observations
+from offloadbench.analysis.comparison import effect_shares
+from offloadbench.analysis.comparison.module_costs import module_costs
+from offloadbench.analysis.comparison.usable_trials import observations
+from offloadbench.analysis.sender.diagnosis import diagnose
+from offloadbench.analysis.table_index import TABLES
+from offloadbench.analysis.tables import effect_tables
+from offloadbench.base.units import format_bytes, format_change, format_rate, format_ratio
+from offloadbench.base.words import figure, percent
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
-from offloadbench.report import markdown
 from offloadbench.report.contents import ROWS, Contents, collect
-from offloadbench.units import format_bytes, format_change, format_rate, format_ratio
-from offloadbench.words import figure, percent
+from offloadbench.report.formats import markdown
 from tests.unit.test_diagnosis import RECORDED, recorded
 
 # a number that is no part of a word, such as x of `tx0` or the digits of a version
@@ -81,7 +82,7 @@ def _untraced(sentences: Iterable[str], known: set[str]) -> list[tuple[str, str]
 
 @pytest.fixture(scope="module", params=["report-lab-paper.json", "report-lab-chains.json"])
 def real(request: pytest.FixtureRequest, data: Path) -> Run:
-    return runfile.load(data / request.param)
+    return run_file.load(data / request.param)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_figures_of_effects_are_in_their_rows(real: Run, found: Contents, linux_
 
 
 def test_figures_of_why_the_sender_waits_are_in_their_rows(data: Path, linux_profile: Profile) -> None:
-    run = runfile.load(data / "report-lab-watched.json")
+    run = run_file.load(data / "report-lab-watched.json")
     rows = TABLES["limits"]([run], linux_profile)
     assert len(rows) == len(run.trials) == 2
     for told in rows.to_dict("records"):

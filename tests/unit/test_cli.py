@@ -17,7 +17,7 @@ import pytest
 
 from offloadbench import __version__, commands
 from offloadbench.commands.export import TABLE_NAMES
-from offloadbench.kernel import capabilities
+from offloadbench.kernel.system import capabilities
 from offloadbench.model import Run
 from tests.conftest import CommandLine
 
@@ -58,7 +58,7 @@ def test_every_command_has_help_that_names_it(command_line: CommandLine) -> None
 
 
 def test_the_help_names_every_exit_code(command_line: CommandLine) -> None:
-    from offloadbench import errors
+    from offloadbench.base import errors
 
     codes = {error.exit_code for error in errors.OffloadbenchError.__subclasses__()} | {errors.INTERRUPTED}
     text = " ".join(command_line("--help").out.split())
@@ -260,9 +260,9 @@ def test_an_output_that_cannot_be_written_is_an_error_and_no_traceback(
 
 
 def test_an_interrupt_exits_with_130(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from offloadbench import runfile
+    from offloadbench.files import run_file
 
-    monkeypatch.setattr(runfile, "load", lambda path: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(run_file, "load", lambda path: signal.raise_signal(signal.SIGTERM))
     finished = command_line("export", "--table", "trials", "any.json")
     assert finished.code == 130
     assert "interrupted by SIGTERM" in finished.err
@@ -306,7 +306,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(sample_path: Path, copies: 
 def test_a_run_that_measured_nothing_does_not_end_well(
     command_line: CommandLine, sample_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offloadbench.engine import run as engine
+    from offloadbench.engine.run import execute as engine
 
     skipped = [
         msgspec.structs.replace(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import offloadbench
-from offloadbench import comms
+from offloadbench.base import comms
 
 _ROOT = Path(offloadbench.__file__).parent
 _DEADLINE_S = 60.0
@@ -27,7 +27,7 @@ def _role_modules() -> list[str]:
 
 
 def test_the_roles_are_found() -> None:
-    assert {"offloadbench.traffic.stream.sender", "offloadbench.bed.wire"} <= set(_role_modules())
+    assert {"offloadbench.traffic.stream.stream_sender", "offloadbench.bed.wire"} <= set(_role_modules())
     assert len(_role_modules()) >= len(comms.ROLES)
 
 

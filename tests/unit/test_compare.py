@@ -12,15 +12,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import compare, gate
-from offloadbench.analysis.compare import Comparison, Row
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
-from offloadbench.analysis.groups import Group
-from offloadbench.analysis.pairs import ALL_CASES
-from offloadbench.errors import RunFileError, StatisticError, UsageError
+from offloadbench.analysis.comparison import changes, gate
+from offloadbench.analysis.comparison.changes import Comparison, Row
+from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.pairs import ALL_CASES
+from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED
+from offloadbench.base.errors import RunFileError, StatisticError, UsageError
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
-from offloadbench.report import comparison as formats
+from offloadbench.report import compare_text as formats
 from tests.conftest import CommandLine
 from tests.unit.repeats import measured, noise, of_costs, repeated
 from tests.unit.sides import between, costs, group, ladder, sides
@@ -62,7 +63,7 @@ def test_inside_a_run_cases_are_paired_within_blocks(sample_run: Run, linux_prof
     tso = [0.6 * d * n for d, n in zip(drift, noise(5, 0.01, 1), strict=True)]
     gso = [0.66 * d * n for d, n in zip(drift, noise(5, 0.01, 2), strict=True)]
     run = of_costs(sample_run, {"tso": tso, "gso": gso})
-    row = _row(compare.within(run, linux_profile), "gso")
+    row = _row(changes.within(run, linux_profile), "gso")
     assert (row.question.a, row.question.b) == ("tso", "gso")
     assert row.judgement.verdict == CHANGED
     assert row.judgement.estimate.method == "paired t within blocks"
@@ -81,16 +82,16 @@ def test_a_block_without_both_cases_is_left_out(sample_run: Run, linux_profile: 
     failed = [
         msgspec.structs.replace(t, outcome="failed") if (t.case, t.repeat) == ("csum", 2) else t for t in run.trials
     ]
-    found = compare.within(msgspec.structs.replace(run, trials=failed), linux_profile)
+    found = changes.within(msgspec.structs.replace(run, trials=failed), linux_profile)
     assert _row(found, "csum").judgement.estimate.trials_a == 4
     assert _row(found, "none").judgement.estimate.trials_a == 5
 
 
 def test_another_reference_can_be_named(sample_run: Run, linux_profile: Profile) -> None:
-    found = compare.within(ladder(sample_run), linux_profile, reference="none")
+    found = changes.within(ladder(sample_run), linux_profile, reference="none")
     assert {r.question.case for r in found.rows} == {"tso", "csum"}
     with pytest.raises(UsageError, match="--reference gso"):
-        compare.within(ladder(sample_run), linux_profile, reference="gso")
+        changes.within(ladder(sample_run), linux_profile, reference="gso")
 
 
 def test_a_case_is_found_under_its_other_name(sample_run: Run, linux_profile: Profile) -> None:
@@ -109,7 +110,7 @@ def test_one_trial_a_side_is_an_indication(sample_run: Run, linux_profile: Profi
 
 
 def test_two_blocks_are_too_few(sample_run: Run, linux_profile: Profile) -> None:
-    found = compare.within(ladder(sample_run, repeats=2), linux_profile, by="workload")
+    found = changes.within(ladder(sample_run, repeats=2), linux_profile, by="workload")
     assert {(r.judgement.verdict, r.judgement.trials_needed) for r in found.rows} == {(TOO_FEW, 3)}
 
 
@@ -131,11 +132,11 @@ def test_over_all_cases_of_a_workload(sample_run: Run, linux_profile: Profile) -
         ]  # fmt: skip
         return Group(name, runs, [run.run_id for run in runs])
 
-    found = compare.between_groups([side(1, 1, "a"), side(1.05, 50, "b")], linux_profile, by="workload")
+    found = changes.between_groups([side(1, 1, "a"), side(1.05, 50, "b")], linux_profile, by="workload")
     row = _row(found, ALL_CASES)
     assert row.judgement.verdict == CHANGED
     assert row.judgement.ratios()[0] == pytest.approx(1.05, rel=0.02)
-    inside = _row(compare.within(ladder(sample_run), linux_profile, by="workload"), ALL_CASES)
+    inside = _row(changes.within(ladder(sample_run), linux_profile, by="workload"), ALL_CASES)
     assert inside.judgement.ratios()[0] == pytest.approx((2 * 3) ** 0.5 / 0.6, rel=0.02)
 
 
@@ -176,7 +177,7 @@ def test_modules_have_intervals_and_the_largest_change_comes_first(sample_run: R
         Group(name, [made(f"{name}{r}", gso, seed + r) for r in range(3)], [f"{name}{r}" for r in range(3)])
         for name, gso, seed in (("a", 0.2, 1), ("b", 0.3, 11))
     ]
-    found = compare.between_groups(sides, linux_profile, by="module")
+    found = changes.between_groups(sides, linux_profile, by="module")
     first = found.rows[0]
     assert (first.question.module, first.question.quantity) == ("gso", "kernel_cpu_time_ns")
     assert first.judgement.verdict == CHANGED
@@ -188,7 +189,7 @@ def test_modules_have_intervals_and_the_largest_change_comes_first(sample_run: R
 
 def test_several_runs_are_compared_with_the_first(sample_run: Run, linux_profile: Profile) -> None:
     runs = [ladder(sample_run, 1 + i / 10, i + 1, name=f"r{i}") for i in range(3)]
-    found = compare.between(runs, ["a", "b", "c"], linux_profile)
+    found = changes.between(runs, ["a", "b", "c"], linux_profile)
     assert {(r.question.a, r.question.b) for r in found.rows} == {("a", "b"), ("a", "c")}
     # one family: the runs share their baseline
     assert len(found.rows) == 12
@@ -224,7 +225,7 @@ def sheet(sample_run: Run, linux_profile: Profile) -> formats.Sheet:
     a, b = group(sample_run), group(sample_run, 1.2, 2, name="b")
     host = msgspec.structs.replace(sample_run.host, kernel="a|b<c>\n::error::x\x01")
     b = Group(b.name, [msgspec.structs.replace(run, host=host) for run in b.runs], b.names)
-    found = compare.between_groups([a, b], linux_profile)
+    found = changes.between_groups([a, b], linux_profile)
     return formats.Sheet(found, gate.outcomes([gate.parse("cpu_s_per_gb>+5%")], found))
 
 
@@ -276,8 +277,8 @@ def test_markdown_cells_are_escaped(sheet: formats.Sheet) -> None:
 
 def test_the_command_line_compares_and_prints(command_line: CommandLine, sample_run: Run, tmp_path: Path) -> None:
     a, b = tmp_path / "a.json", tmp_path / "b.json.gz"
-    runfile.save(ladder(sample_run), a)
-    runfile.save(ladder(sample_run, 1.2, 2, name="b"), b)
+    run_file.save(ladder(sample_run), a)
+    run_file.save(ladder(sample_run, 1.2, 2, name="b"), b)
     passed = command_line("compare", str(a), str(b))
     assert (passed.code, passed.err) == (0, "")
     for name in formats.FORMATS:

@@ -7,9 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import caveats, confidence, counting, module_tables, results
-from offloadbench.analysis.attribution import METHODS
+from offloadbench.analysis.findings import caveats, module_confidence
+from offloadbench.analysis.profile import module_tables, plain_count
+from offloadbench.analysis.profile.attribution import METHODS
+from offloadbench.analysis.tables import results
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import ProfileCounts, Run, Trial
 from tests.unit.builders import CLOCK, INSTRUCTIONS, load, profile_counts, run, samples, trial
 
@@ -34,38 +37,38 @@ def captured(counts: ProfileCounts, **changes: object) -> Trial:
 
 def test_all_shares_of_the_sentence_have_one_base() -> None:
     shares = {"table": 0.361, "user": 0.036, "helper": 0.023, "other": 0.009, "irq_shadow": 0.571}
-    assert confidence.sentence(shares) == (
+    assert module_confidence.sentence(shares) == (
         "36.1 % by source file, 3.6 % in user space, 2.3 % by usual caller; 0.9 % by no rule; "
         "57.1 % cannot be attributed (irq-off skid). Shares are of all busy time."
     )
 
 
 def test_debug_information_and_the_table_both_are_source_files() -> None:
-    assert confidence.sentence({"debuginfo": 0.5, "table": 0.5}) == (
+    assert module_confidence.sentence({"debuginfo": 0.5, "table": 0.5}) == (
         "100.0 % by source file; nothing by no rule. Shares are of all busy time."
     )
 
 
 @pytest.mark.parametrize("shares", [{}, {"irq_shadow": 1.0}])
 def test_nothing_attributed_is_said(shares: dict[str, float]) -> None:
-    assert confidence.sentence(shares) == "nothing could be attributed."
+    assert module_confidence.sentence(shares) == "nothing could be attributed."
 
 
 def test_every_method_has_words() -> None:
-    assert {*METHODS, module_tables.CALLER} - {"idle", "wakeup_latency"} == set(confidence._METHODS)
+    assert {*METHODS, module_tables.CALLER} - {"idle", "wakeup_latency"} == set(module_confidence._METHODS)
 
 
 def test_a_chain_that_resolves_a_shadow_is_a_method_of_its_own() -> None:
-    table = gathered(runfile.load(DATA)).methods
+    table = gathered(run_file.load(DATA)).methods
     assert "caller" in set(table["method"])
     sums = table.groupby(["case", "event"])["share_ratio"].sum()
     assert sums.tolist() == pytest.approx([1.0] * len(sums))
 
 
 def test_classes_of_a_case_sum_to_one() -> None:
-    table = confidence.by_class(gathered(runfile.load(DATA)).methods)
+    table = module_confidence.by_class(gathered(run_file.load(DATA)).methods)
     assert table.groupby("case")["share_ratio"].sum().tolist() == pytest.approx([1.0, 1.0])
-    assert set(table["class"]) <= set(confidence.CLASSES)
+    assert set(table["class"]) <= set(module_confidence.CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_classes_of_a_case_sum_to_one() -> None:
 def test_a_gap_above_two_percent_is_a_warning(sample_run: Run, counted: float, noted: bool) -> None:
     counts = profile_counts([(SEND, "K", 0, 0, 0, 40, 40_000), (IDLE, "K", 0, 0, 0, 60, 60_000)], [CLOCK])
     counts = replace(counts, counted={"cpu-clock": counted})
-    gap = counting.gaps(counts)[0]
+    gap = plain_count.gaps(counts)[0]
     assert gap.ratio == pytest.approx(100_000 / counted - 1)
     assert gap.noted == noted
     text = text_of(gathered(run(sample_run, [captured(counts)], kallsyms=KALLSYMS)))
@@ -85,13 +88,13 @@ def test_the_largest_gap_is_told_and_a_doubtful_count_is_a_caveat(sample_run: Ru
     counts = profile_counts([(SEND, "K", 0, 0, 0, 40, 99_000)], [CLOCK])
     counts = replace(counts, counted={"cpu-clock": 100_000.0}, counting="the counter was shared for 3 % of the time")
     made = run(sample_run, [captured(counts)], kallsyms=KALLSYMS)
-    assert "at most this far apart: cpu-clock 1.0 %." in confidence.counted([made])
+    assert "at most this far apart: cpu-clock 1.0 %." in module_confidence.counted([made])
     assert "the counter was shared for 3 % of the time" in text_of(gathered(made))
 
 
 def test_nothing_is_said_where_nothing_was_counted(sample_run: Run) -> None:
-    assert confidence.counted([sample_run]) == ""
-    assert counting.gaps(profile_counts([], [CLOCK, INSTRUCTIONS])) == []
+    assert module_confidence.counted([sample_run]) == ""
+    assert plain_count.gaps(profile_counts([], [CLOCK, INSTRUCTIONS])) == []
 
 
 @pytest.mark.parametrize(("foreign", "told"), [(14, False), (16, True)])
@@ -135,7 +138,7 @@ def test_a_lock_taken_from_the_idle_loop_stays_busy_in_both_views(sample_run: Ru
 
 
 def test_both_views_have_the_same_sum() -> None:
-    table = gathered(runfile.load(DATA)).busy_modules
+    table = gathered(run_file.load(DATA)).busy_modules
     sums = table.groupby("case")[["value_per_byte", "caller_value_per_byte"]].sum()
     assert sums["value_per_byte"].tolist() == pytest.approx(sums["caller_value_per_byte"].tolist())
 

@@ -7,8 +7,10 @@ import random
 import msgspec
 import pytest
 
-from offloadbench import catalog, comms
-from offloadbench.analysis import contamination, module_tables, tables
+from offloadbench.analysis.profile import contamination, module_tables
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.base import comms
+from offloadbench.definitions import catalog
 from offloadbench.model import CpuUse, ForeignUse, ProfileCounts, Run, Trial
 from tests.unit import builders
 from tests.unit.builders import CLOCK, ProfileRow, load, profile_counts, samples, trial
@@ -150,7 +152,7 @@ def test_a_full_cpu_is_contamination_without_a_profile_too(sample_run: Run) -> N
     assert 0.65 < found.ratio <= 0.7
     (warning,) = contamination.warnings(run, one)
     assert "at least 68.1% of the measured CPUs (busy ones that may run there: python3, tshark)" in warning
-    assert tables.trials([run])["foreign_cpu_ratio"].tolist() == [found.ratio]
+    assert trial_tables.trials([run])["foreign_cpu_ratio"].tolist() == [found.ratio]
 
 
 def test_own_processes_with_softirqs_on_top_are_no_contamination(sample_run: Run) -> None:

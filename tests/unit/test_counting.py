@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis import counting
-from offloadbench.kernel import perf
+from offloadbench.analysis.profile import plain_count
+from offloadbench.kernel.trace import perf
 from tests.unit.builders import CLOCK, INSTRUCTIONS, profile_counts
 
 ROWS = [(16, "K", 0, 0, 0, 99, 99_000_000), (16, "K", 0, 0, 1, 5, 10_000_015)]
@@ -16,19 +16,19 @@ def test_a_small_gap_is_shown_and_a_large_one_is_a_warning() -> None:
     counts = msgspec.structs.replace(
         profile_counts(ROWS, [CLOCK, INSTRUCTIONS]), counted={"cpu-clock": 100e6, "instructions": 11e6}
     )
-    gaps = {gap.event: gap.ratio for gap in counting.gaps(counts)}
+    gaps = {gap.event: gap.ratio for gap in plain_count.gaps(counts)}
     assert gaps == pytest.approx({"cpu-clock": -0.01, "instructions": -0.0909}, abs=1e-4)
-    (warning,) = counting.warnings(counts)
+    (warning,) = plain_count.warnings(counts)
     assert "instructions" in warning
     assert "9.1% less" in warning
 
 
 def test_without_a_count_nothing_is_claimed_and_a_doubtful_one_is_said() -> None:
     counts = profile_counts(ROWS, [CLOCK, INSTRUCTIONS])
-    assert counting.gaps(counts) == []
-    assert counting.warnings(counts) == []
+    assert plain_count.gaps(counts) == []
+    assert plain_count.warnings(counts) == []
     doubtful = msgspec.structs.replace(counts, counting="instructions: not supported")
-    assert "not supported" in counting.warnings(doubtful)[0]
+    assert "not supported" in plain_count.warnings(doubtful)[0]
 
 
 # printed by perf 6.1 here, and the form of its hardware counts in perf-stat(1)

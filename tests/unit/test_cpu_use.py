@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from offloadbench.engine.cpu_use import Watch
-from offloadbench.kernel import processes, ticks
+from offloadbench.engine.run.cpu_use import Watch
+from offloadbench.kernel.system import cpu_ticks, processes
 
 _BURN = "import time; print(flush=True)\nwhile time.process_time() < 20: pass"
 CPUS = frozenset(os.sched_getaffinity(0))
@@ -77,6 +77,6 @@ def test_ticks_give_the_wait_for_the_disk_within_idle_and_apart(monkeypatch: pyt
         idle, iowait = 4.0, 3.0
 
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [Row])
-    read = ticks.read(frozenset({0}))
+    read = cpu_ticks.read(frozenset({0}))
     assert (read["cpu_idle_s"], read["cpu_iowait_s"]) == (7.0, 3.0)
     assert read["cpu_ticks_s"] == 11.5

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import offloadbench
-from offloadbench.analysis import exported
+from offloadbench.analysis import table_index
+from offloadbench.base.errors import RunFileError, UsageError
 from offloadbench.dataset import Dataset
-from offloadbench.errors import RunFileError, UsageError
 from offloadbench.model import Profile, Run
 
 
@@ -24,12 +24,12 @@ def dataset(sample_path: Path) -> Dataset:
 @pytest.mark.parametrize("name", ["trials", "samples", "features", "modules", "effects", "effect_modules"])
 def test_a_table_is_the_exported_one(dataset: Dataset, name: str, sample_run: Run, linux_profile: Profile) -> None:
     table = getattr(dataset, name)
-    pd.testing.assert_frame_equal(table, exported.TABLES[name]([sample_run], linux_profile))
+    pd.testing.assert_frame_equal(table, table_index.TABLES[name]([sample_run], linux_profile))
     assert getattr(dataset, name) is table
 
 
 def test_every_table_can_be_had_by_its_name(dataset: Dataset) -> None:
-    assert all(isinstance(dataset.table(name), pd.DataFrame) for name in exported.TABLES)
+    assert all(isinstance(dataset.table(name), pd.DataFrame) for name in table_index.TABLES)
     with pytest.raises(UsageError, match="no table 'seconds'"):
         dataset.table("seconds")
 

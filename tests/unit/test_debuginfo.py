@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, names
-from offloadbench.errors import ProfilerError, UsageError
-from offloadbench.kernel import debuginfo
+from offloadbench.base.errors import ProfilerError, UsageError
+from offloadbench.definitions import catalog, name_tables
+from offloadbench.kernel.trace import debuginfo
 from tests.conftest import CommandLine
 
 SOURCES = {
@@ -105,15 +105,15 @@ def test_a_table_is_built_checked_and_always_the_same_bytes(
         )  # fmt: skip
         assert made.code == 0
     assert first.read_bytes() == second.read_bytes()
-    table = names.load(first)
+    table = name_tables.load(first)
     assert table.by_name["tcp_sendmsg"] == ("net/ipv4/tcp.c",)
     assert table.modules == {"sch_mine": "net/sched/sch-mine.ko"}
     assert [kernel.release for kernel in table.kernels] == ["6.99.0-test"]
     checked = command_line("profile", "check", str(first), "--vmlinux", str(tree / "vmlinux"))
     assert checked.code == 0
     assert "100.00% of 3 in the right leaf" in checked.out
-    wrong = names.collect([("tcp_sendmsg", "mm/slub.c"), ("mutex_lock", "kernel/locking/mutex.c")])
-    names.save(wrong, tmp_path / "wrong.xz")
+    wrong = name_tables.collect([("tcp_sendmsg", "mm/slub.c"), ("mutex_lock", "kernel/locking/mutex.c")])
+    name_tables.save(wrong, tmp_path / "wrong.xz")
     misled = command_line("profile", "check", str(tmp_path / "wrong.xz"), "--vmlinux", str(tree / "vmlinux"))
     assert "1 tcp taken for mem (table), e.g. tcp_sendmsg" in misled.out
 
@@ -124,13 +124,13 @@ def test_a_damaged_or_missing_table_is_one_clear_line(tmp_path: Path, content: b
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError, match=r"table\.xz"):
-        names.load(path)
+        name_tables.load(path)
 
 
 def test_tables_that_are_merged_know_what_each_knew() -> None:
-    one = names.collect([("a.isra.0", "x.c"), ("__SCT__b", "x.c"), ("c", "")], names.KernelOrigin("1", ""))
-    two = names.collect([("a", "y.c"), ("d", "x.c")], names.KernelOrigin("2", ""))
-    both = names.merge([one, two])
+    one = name_tables.collect([("a.isra.0", "x.c"), ("__SCT__b", "x.c"), ("c", "")], name_tables.KernelOrigin("1", ""))
+    two = name_tables.collect([("a", "y.c"), ("d", "x.c")], name_tables.KernelOrigin("2", ""))
+    both = name_tables.merge([one, two])
     assert both.by_name == {"a": ("x.c", "y.c"), "d": ("x.c",)}
     assert [kernel.release for kernel in both.kernels] == ["1", "2"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, dependencies
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog, feature_dependencies
+from offloadbench.definitions.plan import describe, dragged, effective_state, held_against, make_plan, resolve_cases
 from offloadbench.model import PlannedCase, Run
-from offloadbench.plan import describe, dragged, effective_state, held_against, make_plan, resolve_cases
 from tests.unit.builders import case, workload
 
 SG, TSO, GSO, CSUM = "tx-scatter-gather", "tx-tcp-segmentation", "tx-generic-segmentation", "tx-checksum-ip-generic"
@@ -35,18 +35,18 @@ def _resolved(spec: str, features: dict[str, list[bool]] = ABLE) -> dict[str, Pl
 def test_the_core_drops_what_depends_on_a_bit(off: str, lost: set[str]) -> None:
     state = dict.fromkeys([SG, TSO, "tx-tcp6-segmentation", GSO, CSUM, "tx-udp-segmentation"], True)
     state |= {"rx-checksum": True, "rx-gro-hw": True, off: False}
-    held, reasons = dependencies.hold(state)
+    held, reasons = feature_dependencies.hold(state)
     assert {name for name in state if state[name] and not held[name]} == lost == set(reasons)
     assert all(off in reason for reason in reasons.values())
 
 
 def test_either_checksum_of_ipv4_carries_tso() -> None:
-    held, _ = dependencies.hold({SG: True, TSO: True, CSUM: False, "tx-checksum-ipv4": True})
+    held, _ = feature_dependencies.hold({SG: True, TSO: True, CSUM: False, "tx-checksum-ipv4": True})
     assert held[TSO]
 
 
 def test_both_kinds_of_checksum_leave_the_generic_one() -> None:
-    held, _ = dependencies.hold({SG: True, TSO: True, CSUM: True, "tx-checksum-ipv4": True})
+    held, _ = feature_dependencies.hold({SG: True, TSO: True, CSUM: True, "tx-checksum-ipv4": True})
     assert (held[CSUM], held["tx-checksum-ipv4"], held[TSO]) == (True, False, True)
 
 

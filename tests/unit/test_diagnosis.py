@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offloadbench.analysis import theory
-from offloadbench.analysis.diagnosis import Diagnosis, diagnose
-from offloadbench.analysis.queue import State
-from offloadbench.analysis.suspect import Limit
+from offloadbench.analysis.sender import theory
+from offloadbench.analysis.sender.diagnosis import Diagnosis, diagnose
+from offloadbench.analysis.sender.send_queue import State
+from offloadbench.analysis.sender.suspect import Limit
+from offloadbench.files.packed_columns import pack_waits
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.packed import pack_waits
 from tests.unit.tcp_sender import MSS, Sender, trace
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "tcp"

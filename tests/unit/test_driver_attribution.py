@@ -10,15 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, module_names
-from offloadbench.analysis import module_tables, results
-from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts, verdicts_for
-from offloadbench.analysis.attribution.bound import Bound, bound_to
-from offloadbench.errors import UsageError
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts, verdicts_for
+from offloadbench.analysis.profile.attribution.bound_driver import Bound, bound_to
+from offloadbench.analysis.tables import results
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog, module_names
+from offloadbench.definitions.module_names import ModuleNames
+from offloadbench.definitions.name_tables import NameTable
+from offloadbench.files.packed_columns import pack_text
 from offloadbench.model import LowerDevice, Nic, Profile, Run
-from offloadbench.module_names import ModuleNames
-from offloadbench.names import NameTable
-from offloadbench.packed import pack_text
 from offloadbench.report.pictures import Pictures
 from offloadbench.report.plots import style
 from tests.conftest import CommandLine

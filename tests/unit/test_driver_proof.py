@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from offloadbench.analysis import driver_counters
-from offloadbench.analysis.proof import judge, toggle_proven
+from offloadbench.analysis.trial import driver_counters
+from offloadbench.analysis.trial.toggle_proof import judge, toggle_proven
 from offloadbench.model import DriverStatistics, Trial, folded
 from tests.unit.builders import evidence, feature, samples, trial
 

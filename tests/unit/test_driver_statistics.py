@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.kernel import ethtool_ioctl, queue_statistics
-from offloadbench.kernel.device_statistics import difference
-from offloadbench.kernel.ethtool_statistics import EthtoolStatistics, distinct
+from offloadbench.kernel.counters import queue_statistics
+from offloadbench.kernel.counters.device_statistics import difference
+from offloadbench.kernel.counters.ethtool_statistics import EthtoolStatistics, distinct
+from offloadbench.kernel.netdev import ethtool_ioctl
 
 NAMES, VALUES, SET_INFO = 0x1B, 0x1D, 0x37
 

@@ -9,14 +9,16 @@ import re
 import msgspec
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis import effect_shares, effect_tables, effects, module_tables
-from offloadbench.analysis.contrasts import NO_SEGMENTATION
-from offloadbench.analysis.effects import Effect
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED
-from offloadbench.analysis.judging import judged
-from offloadbench.analysis.module_costs import module_costs, of_table
-from offloadbench.analysis.observations import observations
+from offloadbench.analysis.comparison import effect_shares, factor_effects
+from offloadbench.analysis.comparison.contrasts import NO_SEGMENTATION
+from offloadbench.analysis.comparison.factor_effects import Effect
+from offloadbench.analysis.comparison.judging import judged
+from offloadbench.analysis.comparison.module_costs import module_costs, of_table
+from offloadbench.analysis.comparison.usable_trials import observations
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED
+from offloadbench.analysis.tables import effect_tables
+from offloadbench.definitions import catalog
 from offloadbench.model import Profile, Run
 from tests.unit.repeats import ABLE, FIXED_OFF, measured, noise, repeated
 
@@ -65,7 +67,7 @@ def _found(run: Run, metric: str = "cpu_s_per_gb") -> dict[tuple[str, str, str],
 
 
 def _effects(run: Run) -> list[Effect]:
-    return effects.effects(judged(observations(run)))
+    return factor_effects.effects(judged(observations(run)))
 
 
 def test_every_contrast_holds_what_was_put_in(sample_run: Run) -> None:
@@ -174,7 +176,7 @@ def test_a_sentence_names_the_saving_its_interval_and_its_modules(sample_run: Ru
     assert first.startswith("ftp-get: TSO (tso against gso): saves ")
     assert " % of CPU per GB (" in first
     assert re.search(r"; \d+ % of it in software segmentation \(gso\), \d+ % in TCP$", first)
-    assert any(line.endswith(f"not estimable: {effects._IMPOSSIBLE_REASON}") for line in lines)
+    assert any(line.endswith(f"not estimable: {factor_effects._IMPOSSIBLE_REASON}") for line in lines)
 
 
 def test_a_sentence_names_the_skid_in_words(sample_run: Run, linux_profile: Profile) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.base.errors import TrafficError
 from offloadbench.bed import local
-from offloadbench.ends import ProcessRole, Role
-from offloadbench.errors import TrafficError
+from offloadbench.roles.ends import ProcessRole, Role
 
 Play = Callable[[str], Role]
 

@@ -15,23 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog, traffic
+from offloadbench import traffic
+from offloadbench.base.errors import HostError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.bed import outside
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.outside import OutsideEnd
-from offloadbench.commands import run_defaults
-from offloadbench.engine import run as engine
+from offloadbench.commands.options import run_defaults
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.errors import HostError, OffloadbenchError, TrafficError, UsageError
-from offloadbench.kernel import open_iscsi, signatures
+from offloadbench.engine.run import execute as engine
+from offloadbench.kernel.system import signatures
 from offloadbench.model import Run, WorkloadDefinition
-from offloadbench.report import machine
-from offloadbench.traffic.base import ToOutside
-from offloadbench.traffic.iscsi import consent, existing, extents, granting, scsi
+from offloadbench.report.sections import machine
+from offloadbench.traffic.iscsi import consent, existing, extents, granting, open_iscsi, scsi
 from offloadbench.traffic.iscsi.consent import Device, Region
 from offloadbench.traffic.iscsi.existing import Portal
 from offloadbench.traffic.iscsi.extents import Edges, Used
-from offloadbench.traffic.iscsi.kind import IscsiTraffic
+from offloadbench.traffic.iscsi.iscsi_kind import IscsiTraffic
+from offloadbench.traffic.kind_of_traffic import ToOutside
 
 IQN = "iqn.2003-01.org.linux-iscsi.nas:disk.1"
 MIB = 1 << 20

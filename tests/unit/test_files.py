@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from offloadbench.errors import HostError
-from offloadbench.kernel import memory
+from offloadbench.base.errors import HostError
+from offloadbench.kernel.system import memory
 from offloadbench.traffic import files
 
 SIZE = 3000

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import caveats, findings, results
+from offloadbench.analysis.findings import caveats, findings
+from offloadbench.analysis.tables import results
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import PacketShapes, Run, Trial
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
@@ -19,7 +21,7 @@ replace = msgspec.structs.replace
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return runfile.load(DATA)
+    return run_file.load(DATA)
 
 
 def gathered(*runs: Run) -> results.Results:

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import flames, metrics, module_tables, results
+from offloadbench.analysis.profile import call_tree, module_tables
+from offloadbench.analysis.tables import results
+from offloadbench.analysis.trial import metrics
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run, Trial
 from offloadbench.report import flame
 from tests.unit.builders import CLOCK, load, profile_counts, samples, trial
@@ -31,16 +34,16 @@ SEND, XMIT, CSUM = 0xFFFFFFFF81000100, 0xFFFFFFFF81000200, 0xFFFFFFFF81000300
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return runfile.load(DATA)
+    return run_file.load(DATA)
 
 
-def grown(*runs: Run) -> flames.Flames:
+def grown(*runs: Run) -> call_tree.Flames:
     found = results.gather(runs, catalog.profile("linux")).flames
     assert found is not None
     return found
 
 
-def paths(tree: flames.Flames, side: int) -> dict[str, float]:
+def paths(tree: call_tree.Flames, side: int) -> dict[str, float]:
     """Frame path -> own value; where it has any."""
     names: list[str] = []
     for parent, name in zip(tree.parents, tree.names, strict=True):
@@ -100,7 +103,7 @@ def test_the_sums_of_a_real_run_are_those_of_its_modules(run: Run, linux_profile
 
 
 def test_a_tree_of_stacks_is_the_table_of_stacks(run: Run) -> None:
-    forest = flames.Forest()
+    forest = call_tree.Forest()
     profile = catalog.profile("linux")
     table = module_tables.build([run], profile, ["stacks"], forest.add)["stacks"]
     tree = forest.flames([run], ["tso", "csum"])
@@ -124,7 +127,7 @@ def test_a_tree_of_stacks_is_the_table_of_stacks(run: Run) -> None:
 )
 def test_pruning_moves_weight_and_loses_none(tree: tuple[tuple[int, ...], np.ndarray]) -> None:
     parents, own = np.array([-1, *tree[0][1:]], dtype=np.int64), tree[1]
-    kept, pruned, moved = flames.prune(parents, own, 0.05)
+    kept, pruned, moved = call_tree.prune(parents, own, 0.05)
     assert pruned.sum(axis=0) == pytest.approx(own.sum(axis=0))
     assert kept[0] and (pruned[~kept] == 0).all()
     assert all(kept[parents[frame]] for frame in np.flatnonzero(kept) if frame)
@@ -138,7 +141,7 @@ def test_pruning_moves_weight_and_loses_none(tree: tuple[tuple[int, ...], np.nda
 def test_a_frame_that_is_big_in_one_side_stays_in_both() -> None:
     parents = np.array([-1, 0, 0])
     own = np.array([[0.0, 0.0], [100.0, 100.0], [0.001, 50.0]])
-    kept, pruned, moved = flames.prune(parents, own, 0.0002)
+    kept, pruned, moved = call_tree.prune(parents, own, 0.0002)
     assert kept.all()
     assert (pruned == own).all()
     assert moved.tolist() == [0, 0]

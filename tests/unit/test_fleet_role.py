@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.bed.fleet.role import FleetRole, Share, add_up, divide
-from offloadbench.errors import TrafficError
+from offloadbench.base.errors import TrafficError
+from offloadbench.bed.fleet.client_role import FleetRole, Share, add_up, divide
 
 
 class Answer:

@@ -8,7 +8,7 @@ pytest.importorskip("distributed")
 
 from distributed.versions import error_message
 
-from offloadbench.bed.fleet.bed import only_unused
+from offloadbench.bed.fleet.fleet_bed import only_unused
 
 HERE = {"packages": {"python": "3.11", "dask": "2026.8.0", "numpy": "2.4.6", "pandas": "3.1.1"}}
 

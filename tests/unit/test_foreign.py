@@ -10,16 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import compare, findings, gate, results
-from offloadbench.analysis.exported import TABLES
-from offloadbench.analysis.family import CHANGED, CONTAMINATED, UNDECIDED
-from offloadbench.errors import OK, REGRESSION
-from offloadbench.errors import UNDECIDED as UNDECIDED_CODE
+from offloadbench.analysis.comparison import changes, gate
+from offloadbench.analysis.findings import findings
+from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, UNDECIDED
+from offloadbench.analysis.table_index import TABLES
+from offloadbench.analysis.tables import results
+from offloadbench.base.errors import OK, REGRESSION
+from offloadbench.base.errors import UNDECIDED as UNDECIDED_CODE
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run, Trial
-from offloadbench.report import comparison as formats
-from offloadbench.report import markdown
+from offloadbench.report import compare_text as formats
 from offloadbench.report.contents import collect
+from offloadbench.report.formats import markdown
 from tests.conftest import CommandLine
 from tests.unit.builders import CLOCK, profile_counts
 from tests.unit.repeats import ADDRESSES, SECONDS, noise, of_costs
@@ -76,7 +78,7 @@ def test_no_finding_effect_or_table_names_it_a_saving(inside: Run, linux_profile
 def test_compare_inside_a_run_its_gates_and_junit_agree(
     inside: Run, linux_profile: Profile, tmp_path: Path, command_line: CommandLine
 ) -> None:
-    found = compare.within(inside, linux_profile)
+    found = changes.within(inside, linux_profile)
     (row,) = [row for row in found.rows if row.question.metric == COST]
     assert row.judgement.verdict == CONTAMINATED
     bounds = [gate.parse("cpu_s_per_gb>+5%")]
@@ -89,7 +91,7 @@ def test_compare_inside_a_run_its_gates_and_junit_agree(
     message = suite.find(".//skipped")
     assert message is not None and "other processes" in (message.get("message") or "")
     path = tmp_path / "a.json"
-    runfile.save(inside, path)
+    run_file.save(inside, path)
     told = command_line("compare", str(path), "--fail-on", "cpu_s_per_gb>+5%")
     assert told.code == OK
     assert "contaminated, no verdict: other processes used up to 69 %" in told.out
@@ -98,7 +100,7 @@ def test_compare_inside_a_run_its_gates_and_junit_agree(
 def test_compare_between_runs_calls_it_no_regression(sample_run: Run, linux_profile: Profile) -> None:
     quiet = spoilt(sample_run, _costs(1.0, 2.0), {"tso": 0.0, "csum": 0.0}, run_id="a")
     busy = spoilt(sample_run, _costs(3.0, 2.02), {"tso": 2.0, "csum": 0.0}, run_id="b", seed=9)
-    found = compare.between([quiet, busy], ["a.json", "b.json"], linux_profile)
+    found = changes.between([quiet, busy], ["a.json", "b.json"], linux_profile)
     verdicts = {row.question.case: row.judgement.verdict for row in found.rows if row.question.metric == COST}
     assert verdicts["tso"] == CONTAMINATED
     assert verdicts["csum"] != CONTAMINATED
@@ -114,7 +116,7 @@ def test_work_that_is_not_the_difference_does_not_silence_it(sample_run: Run, li
     run = spoilt(sample_run, _costs(2.0, 3.0), {"tso": 0.2, "csum": 0.3})
     assert findings.find(results.gather([run], linux_profile))[0].cost.verdict == CHANGED
     assert (
-        gate.exit_code([gate.parse("cpu_s_per_gb>+5%")], compare.within(run, linux_profile), strict=False) == REGRESSION
+        gate.exit_code([gate.parse("cpu_s_per_gb>+5%")], changes.within(run, linux_profile), strict=False) == REGRESSION
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import forked
-from offloadbench.errors import UsageError
+from offloadbench.base import forked
+from offloadbench.base.errors import UsageError
 
 
 def _numbered(number: int) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def _slowly_written(path: Path) -> None:
 
 _SCRIPT = """
 import os, time
-from offloadbench import forked
+from offloadbench.base import forked
 
 def work():
     os.write(1, b"begun\\n")

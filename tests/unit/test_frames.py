@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.bed.frames import cut, frame_cost, full_segment_bytes
+from offloadbench.bed.wire_frames import cut, frame_cost, full_segment_bytes
 from tests.unit.frames import (
     ECN,
     ETHERNET_BYTES,

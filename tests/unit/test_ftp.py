@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, traffic
-from offloadbench.errors import TrafficError, UsageError
+from offloadbench import traffic
+from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.definitions import catalog
 from offloadbench.model import WorkloadDefinition
-from offloadbench.traffic.ftp.kind import FtpSession, FtpTraffic
+from offloadbench.traffic.ftp.ftp_kind import FtpSession, FtpTraffic
 from tests.unit.builders import workload
 from tests.unit.loopback import LoopbackEnd
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import runfile
-from offloadbench.analysis import compare, deciding, gate
-from offloadbench.analysis.family import CHANGED
-from offloadbench.analysis.groups import Group
-from offloadbench.analysis.observations import LATENCIES, LESS_IS_BETTER
-from offloadbench.errors import OK, REGRESSION, UNDECIDED, UsageError
+from offloadbench.analysis.comparison import changes, deciding, gate
+from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.usable_trials import LATENCIES, LESS_IS_BETTER
+from offloadbench.analysis.statistics.holm import CHANGED
+from offloadbench.base.errors import OK, REGRESSION, UNDECIDED, UsageError
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
 from tests.conftest import CommandLine
 from tests.unit.repeats import noise
@@ -29,7 +29,7 @@ def save(folder: Path, side: Group) -> list[str]:
     """The runs of a side as files."""
     paths = [folder / name for name in side.names]
     for run, path in zip(side.runs, paths, strict=True):
-        runfile.save(run, path)
+        run_file.save(run, path)
     return [str(path) for path in paths]
 
 
@@ -53,12 +53,12 @@ def test_a_gate_fails_a_supported_regression_and_never_an_improvement(
 def test_a_row_without_the_verdict_changed_never_fails(sample_run: Run, linux_profile: Profile) -> None:
     found = sides(sample_run, linux_profile, 1.2)
     rows = [_with_verdict(row, "contaminated") if row.judgement.verdict == CHANGED else row for row in found.rows]
-    spoiled = compare.Comparison(found.title, [], [], rows)
+    spoiled = changes.Comparison(found.title, [], [], rows)
     assert gate.exit_code([gate.parse(BOUND)], spoiled, strict=False) == OK
     assert gate.exit_code([gate.parse(BOUND)], spoiled, strict=True) == UNDECIDED
 
 
-def _with_verdict(row: compare.Row, verdict: str) -> compare.Row:
+def _with_verdict(row: changes.Row, verdict: str) -> changes.Row:
     """The row with another verdict."""
     return replace(row, judgement=replace(row.judgement, verdict=verdict))
 
@@ -76,7 +76,7 @@ def test_what_the_data_cannot_decide_fails_only_under_strict(sample_run: Run, li
 def test_a_case_that_could_not_be_compared_is_undecided(sample_run: Run, linux_profile: Profile) -> None:
     a, b = group(sample_run), group(sample_run, seed=2, name="b")
     lacking = [msgspec.structs.replace(r, trials=[t for t in r.trials if t.case != "none"]) for r in b.runs[:1]]
-    found = compare.between_groups([a, Group(b.name, [*lacking, *b.runs[1:]], b.names)], linux_profile)
+    found = changes.between_groups([a, Group(b.name, [*lacking, *b.runs[1:]], b.names)], linux_profile)
     assert found.missing == ["ftp-get none: no usable trial in b1.json"]
     assert gate.exit_code([], found, strict=False) == OK
     assert gate.exit_code([], found, strict=True) == UNDECIDED
@@ -126,7 +126,7 @@ def test_a_gate_inside_a_run_that_can_never_fail_is_refused(
     command_line: CommandLine, sample_run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "one.json"
-    runfile.save(ladder(sample_run, repeats=1), path)
+    run_file.save(ladder(sample_run, repeats=1), path)
     refused = command_line("compare", str(path), "--fail-on", BOUND)
     assert refused.code == 2
     assert "can never fail" in refused.err
@@ -138,7 +138,7 @@ def test_nothing_to_compare_is_refused_under_a_gate(command_line: CommandLine, s
     run = ladder(sample_run)
     plan = msgspec.structs.replace(run.plan, order=[t for t in run.plan.order if t.case == "tso"])
     alone = msgspec.structs.replace(run, plan=plan, trials=[t for t in run.trials if t.case == "tso"])
-    runfile.save(alone, path)
+    run_file.save(alone, path)
     refused = command_line("compare", str(path), "--fail-on", BOUND)
     assert (refused.code, "can never fail" in refused.err) == (2, True)
     assert command_line("compare", str(path), "--fail-on", BOUND, "--strict").code == UNDECIDED
@@ -169,9 +169,9 @@ def test_one_run_a_side_decides_where_the_scatter_is_known(
     assert learnt.code == REGRESSION
     assert "The run is the unit: 1 against 1, 4 degrees of freedom." in learnt.out
     # a run that lacks a case tells of the others
-    lacking = runfile.load(Path(others[0]))
+    lacking = run_file.load(Path(others[0]))
     trials = [trial for trial in lacking.trials if trial.case != "none"]
-    runfile.save(msgspec.structs.replace(lacking, trials=trials), Path(others[0]))
+    run_file.save(msgspec.structs.replace(lacking, trials=trials), Path(others[0]))
     for by in ("case", "workload"):
         assert command_line("compare", a, b, "--scatter-from", *others, "--by", by).code == OK
     for scatter, code in (("2%", REGRESSION), ("cpu_s_per_gb=2%:8", REGRESSION), ("60%", OK)):

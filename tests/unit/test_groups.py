@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis.groups import Group, Scatter, differences
-from offloadbench.errors import RunFileError
+from offloadbench.analysis.comparison.groups import Group, Scatter, differences
+from offloadbench.base.errors import RunFileError
 from offloadbench.model import Run
 from tests.unit.sides import group
 

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from offloadbench.analysis import headers, limits, metrics, theory
-from offloadbench.analysis.diagnosis import diagnose
+from offloadbench.analysis.sender import limit_tables, theory
+from offloadbench.analysis.sender.diagnosis import diagnose
+from offloadbench.analysis.trial import headers, metrics
 from offloadbench.model import Evidence, LowerDevice, PacketShapes, Run, TcpTrace
 from tests.unit.builders import load, run, samples, trial
 from tests.unit.tcp_sender import Sender, trace
@@ -107,5 +108,5 @@ def test_a_vlan_above_a_vlan_has_two_tags(sample_run: Run) -> None:
     nic = msgspec.structs.replace(sample_run.nic, driver=headers.VLAN_DRIVER, lowers=[lower])
     assert headers.vlan_bytes(nic) == 8
     assert headers.vlan_bytes(sample_run.nic) == 0
-    known = limits.facts(msgspec.structs.replace(sample_run, nic=nic), trial())
+    known = limit_tables.facts(msgspec.structs.replace(sample_run, nic=nic), trial())
     assert known["vlan_bytes"] == 8

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from offloadbench import runfile
-from offloadbench.analysis.compatibility import likeness, metadata_differences
-from offloadbench.kernel import host
+from offloadbench.analysis.comparison.compatibility import likeness, metadata_differences
+from offloadbench.files import run_file
+from offloadbench.kernel.system import host
 from offloadbench.model import Run
 
 OLD = Path(__file__).parents[1] / "data" / "run-v1.json"
@@ -104,7 +104,7 @@ def test_hours_between_two_runs_are_a_difference(sample_run: Run, later: str, to
 
 
 def test_nothing_is_claimed_of_what_was_not_recorded(sample_run: Run) -> None:
-    old = runfile.load(OLD)
+    old = run_file.load(OLD)
     assert (old.host.machine_id, old.host.boot_id, old.blocks) == ("", "", [])
     bare: dict[str, Any] = {
         "machine_id": "", "boot_id": "", "distribution": "", "virtualization": "", "memory_bytes": 0, "tools": {}

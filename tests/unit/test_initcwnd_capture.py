@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.link_types import ETHERNET
-from offloadbench.analysis.initcwnd.packet import ACK, PSH, SYN
+from offloadbench.analysis.capture.capture_file import CaptureFile
+from offloadbench.analysis.capture.link_types import ETHERNET
+from offloadbench.analysis.capture.tcp_segment import ACK, PSH, SYN
 from offloadbench.analysis.initcwnd.prediction import predict
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.analysis.initcwnd.vectors import scenarios
 from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 from tests.conftest import DATA
 from tests.unit.wirecraft import Conversation, Link, Record, answer, block, pcap, pcapng
 

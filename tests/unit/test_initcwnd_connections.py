@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, RST, SYN
 from offloadbench.analysis.initcwnd.scoring import FlowScore
 from tests.unit.test_initcwnd_capture import only, score
 from tests.unit.wirecraft import Conversation, Record, answer, pcap

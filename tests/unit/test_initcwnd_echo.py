@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.capture.capture_file import CaptureFile
+from offloadbench.analysis.capture.tcp_segment import ACK, SYN, Segment, timestamps
 from offloadbench.analysis.initcwnd.connections import connections
 from offloadbench.analysis.initcwnd.flow import Flow
-from offloadbench.analysis.initcwnd.packet import ACK, SYN, Segment, timestamps
 from offloadbench.analysis.initcwnd.scoring import score_capture
 from tests.unit.real_kernels import TRUTH, capture
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis.initcwnd import link_types
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
-from offloadbench.analysis.initcwnd.ignored import Ignored, sentences
-from offloadbench.analysis.initcwnd.packet import Segment, segment
+from offloadbench.analysis.capture import link_types
+from offloadbench.analysis.capture.capture_file import CaptureFile
+from offloadbench.analysis.capture.ignored_frames import Ignored, sentences
+from offloadbench.analysis.capture.tcp_segment import Segment, segment
 from offloadbench.analysis.initcwnd.scoring import score_capture
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 from tests.conftest import DATA
 from tests.unit import tunnels
 from tests.unit.real_kernels import capture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from offloadbench.analysis.initcwnd.prediction import default_initial_segments, predict
 from offloadbench.analysis.initcwnd.scenario import IdleRestart, Scenario, kernel
 from offloadbench.analysis.initcwnd.vectors import scenarios
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 
 VECTORS = Path(__file__).parents[1] / "data" / "initcwnd-vectors.json"
 EXECUTED: list[dict[str, Any]] = json.loads(VECTORS.read_text())["vectors"]

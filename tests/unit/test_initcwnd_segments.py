@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, PSH, options, sacks
+from offloadbench.analysis.capture.tcp_segment import ACK, PSH, options, sacks
 from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 from tests.unit.test_initcwnd_capture import only
 from tests.unit.wirecraft import Conversation, Record, answer

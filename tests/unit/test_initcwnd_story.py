@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd import evidence, story, verdict
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.evidence import EL5, LATER, VANILLA, Pair, Row
 from offloadbench.analysis.initcwnd.prediction import predict
 from offloadbench.analysis.initcwnd.scenario import IdleRestart, Scenario
 from offloadbench.analysis.initcwnd.scoring import score_capture
-from offloadbench.report import story_page
+from offloadbench.report.formats import story_page
 from tests.conftest import CommandLine
 from tests.unit.real_kernels import TRUTH, capture
 

@@ -8,7 +8,7 @@ import lzma
 
 import pytest
 
-from offloadbench.analysis.initcwnd.capture_file import CaptureFile
+from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from tests.conftest import DATA
 from tests.unit.real_kernels import TRUTH, capture

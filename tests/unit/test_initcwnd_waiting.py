@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, RST
 from tests.unit.test_initcwnd_capture import only, score
 from tests.unit.wirecraft import Conversation, Record, pcap
 

@@ -11,14 +11,14 @@ import numpy as np
 import psutil
 import pytest
 
-from offloadbench import catalog, traffic
+from offloadbench import traffic
+from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.local import LocalEnd
-from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import tgt
+from offloadbench.definitions import catalog
 from offloadbench.model import WorkloadDefinition
-from offloadbench.traffic.iscsi import existing
+from offloadbench.traffic.iscsi import existing, tgt
 from offloadbench.traffic.iscsi.command import Command
-from offloadbench.traffic.iscsi.kind import IscsiSession, IscsiTraffic
+from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession, IscsiTraffic
 from offloadbench.traffic.iscsi.load import Load, Shape, pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.target import open_disk

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.traffic.iscsi import pdu
-from offloadbench.traffic.iscsi.connection import Connection, Silence
+from offloadbench.traffic.iscsi.iscsi_connection import Connection, Silence
 from offloadbench.traffic.iscsi.pdu import Header, IscsiError, Opcode
 
 _WORD = st.integers(0, 2**32 - 1)

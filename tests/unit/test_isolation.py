@@ -12,8 +12,8 @@ import pytest
 
 import offloadbench
 from offloadbench.bed.remote import child, sources, ssh, wait
-from offloadbench.ends import python_role
-from offloadbench.engine import guardian
+from offloadbench.engine.putting_back import guardian
+from offloadbench.roles.ends import python_role
 
 PACKAGE = Path(offloadbench.__file__).parent
 # every module that is played as a process
@@ -117,7 +117,7 @@ def test_what_ssh_starts_runs_nothing_of_its_folder(
     connection = ssh.parse("ssh://loader").connect()
     try:
         assert connection.ask("memory") > 0
-        role = connection.launch("offloadbench.traffic.ftp.client", "the FTP clients", "")
+        role = connection.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients", "")
         role.close()
     finally:
         connection.close()
@@ -128,7 +128,7 @@ def test_a_process_of_an_agent_or_a_fleet_runs_nothing_of_its_folder(
     folder: Path, sprung: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    module = "offloadbench.traffic.ftp.client"
+    module = "offloadbench.traffic.ftp.ftp_clients"
     one = child.Child(sources.importer(), module, sources.closure(module), [], "")
     one.end()
     assert sprung() == ""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog, traffic
+from offloadbench import traffic
+from offloadbench.base.errors import HostError, UsageError
 from offloadbench.bed.local import LocalEnd
-from offloadbench.errors import HostError, UsageError
+from offloadbench.definitions import catalog
 from offloadbench.traffic.iscsi import kernel_initiator
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.pdu import IscsiError

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench.bed import lab
-from offloadbench.commands import cable
-from offloadbench.engine import bench, undo
-from offloadbench.engine.bench import Bench, BenchEnd, Reply
-from offloadbench.errors import RestoreError, UsageError
-from offloadbench.kernel import capabilities
+from offloadbench.base.errors import RestoreError, UsageError
+from offloadbench.bed import lab_bed
+from offloadbench.commands.options import cable_options
+from offloadbench.engine.putting_back import undo
+from offloadbench.engine.standing_lab import bench
+from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
+from offloadbench.kernel.system import capabilities
 from offloadbench.model import WireDirection, WireReport
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
@@ -140,7 +141,7 @@ def test_a_bench_whose_keeper_was_killed_is_told_and_taken_back(
 def test_a_second_bench_of_the_name_is_refused(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     del keeper
     monkeypatch.setattr(capabilities, "effective", lambda: frozenset({"net_admin", "sys_admin"}))
-    monkeypatch.setattr(lab, "require_tun", lambda: None)
+    monkeypatch.setattr(lab_bed, "require_tun", lambda: None)
     with pytest.raises(UsageError, match="stands already"):
         bench.up("slow", {})
 
@@ -176,10 +177,10 @@ def test_a_seed_without_losses_to_draw_is_refused(command_line: CommandLine) -> 
 
 
 def test_options_of_the_cable() -> None:
-    assert cable.parse_loss("0.1") == cable.parse_loss("0.1%") == pytest.approx(0.001)
-    assert cable.parse_queue_bytes("0") == 0
-    assert cable.parse_queue_bytes("256KiB") == 1 << 18
-    assert cable.parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {
+    assert cable_options.parse_loss("0.1") == cable_options.parse_loss("0.1%") == pytest.approx(0.001)
+    assert cable_options.parse_queue_bytes("0") == 0
+    assert cable_options.parse_queue_bytes("256KiB") == 1 << 18
+    assert cable_options.parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {
         "net.ipv4.tcp_wmem": "4096 16384 67108864"
     }
 
@@ -187,4 +188,4 @@ def test_options_of_the_cable() -> None:
 @pytest.mark.parametrize("word", ["kernel.panic=1", "net.ipv4.tcp_sack", "net./etc=1", "=1", "net.=1"])
 def test_a_sysctl_that_belongs_to_no_namespace_is_a_usage_error(word: str) -> None:
     with pytest.raises(UsageError):
-        cable.parse_sysctls([word])
+        cable_options.parse_sysctls([word])

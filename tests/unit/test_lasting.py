@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from offloadbench.analysis.lasting import SWITCHES, commands, recipes
+from offloadbench.analysis.findings.lasting import SWITCHES, commands, recipes
 
 
 def test_every_way_sets_the_same_switches() -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from offloadbench import runfile
+from offloadbench.files import run_file
+from offloadbench.files.packed_columns import pack_columns, unpack_tcp
 from offloadbench.model import Run, TcpTrace
-from offloadbench.packed import pack_columns, unpack_tcp
-from offloadbench.report import limit_views
+from offloadbench.report.sections import limit_views
 
 
 @pytest.fixture(scope="module")
 def watched(data: Path) -> Run:
-    return runfile.load(data / "report-lab-watched.json")
+    return run_file.load(data / "report-lab-watched.json")
 
 
 def _repeated(run: Run, repeats: int) -> Run:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import caveats, findings, link_emulator, observations
-from offloadbench.analysis.results import gather
+from offloadbench.analysis.comparison import usable_trials
+from offloadbench.analysis.findings import caveats, findings
+from offloadbench.analysis.tables.results import gather
+from offloadbench.analysis.trial import link_emulator
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import PeerReport, Run, WireDirection, WireReport
 
 RATE_BITS_PER_S = 10**10
@@ -67,7 +70,7 @@ def _saturated(run: Run, cases: Sequence[str]) -> Run:
 
 
 def test_no_finding_rests_on_a_saturated_trial_of_an_older_file() -> None:
-    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    run = run_file.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
     assert any(
         "csum" in (finding.on, finding.off) for finding in findings.find(gather([run], catalog.profile("linux")))
     )
@@ -77,7 +80,7 @@ def test_no_finding_rests_on_a_saturated_trial_of_an_older_file() -> None:
     said = [caveat.text for caveat in caveats.collect(results, {}) if "was the limit" in caveat.text]
     assert said
     assert all("case csum" in text and text.endswith("No finding rests on it.") for text in said)
-    assert all(observations.observe(spoilt, trial) is None for trial in spoilt.trials if trial.case == "csum")
+    assert all(usable_trials.observe(spoilt, trial) is None for trial in spoilt.trials if trial.case == "csum")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_no_finding_rests_on_a_saturated_trial_of_an_older_file() -> None:
 )
 def test_which_end_was_full_is_said(peer_s: float | None, carried: float, said: bool) -> None:
     """The CPUs under test are a tenth busy in this run."""
-    run = runfile.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
+    run = run_file.load(Path(__file__).parents[1] / "data" / "report-lab-paper.json")
     trials = []
     for trial in run.trials:
         if trial.wire is None or trial.case != "tso":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offloadbench.analysis.method_weights import method_weights
+from offloadbench.analysis.profile.method_weights import method_weights
 from offloadbench.model import Run
 from tests.unit.builders import trial
 

@@ -7,7 +7,8 @@ import math
 import msgspec
 import pytest
 
-from offloadbench.analysis import metrics, tables
+from offloadbench.analysis.tables import trial_tables
+from offloadbench.analysis.trial import metrics
 from offloadbench.model import PeerReport, Run
 from tests.unit.builders import load, run, samples, trial
 
@@ -94,7 +95,7 @@ def test_counts_are_of_the_whole_window_and_rates_a_second(sample_run: Run) -> N
 def test_a_trial_without_a_window_has_no_figures(sample_run: Run) -> None:
     empty = trial(outcome="failed")
     assert metrics.of_trial(run(sample_run, [empty]), empty) is None
-    table = tables.trials([run(sample_run, [empty])])
+    table = trial_tables.trials([run(sample_run, [empty])])
     assert table["cpu_s_per_gb"].isna().all()
     assert table["outcome"].tolist() == ["failed"]
 

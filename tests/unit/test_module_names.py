@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from offloadbench import catalog, module_names
-from offloadbench.errors import UsageError
-from offloadbench.module_names import ModuleNames
-from offloadbench.names import KernelOrigin, NameTable
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog, module_names
+from offloadbench.definitions.module_names import ModuleNames
+from offloadbench.definitions.name_tables import KernelOrigin, NameTable
 
 TABLE = NameTable(
     {

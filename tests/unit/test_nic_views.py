@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis.compatibility import metadata_differences
+from offloadbench.analysis.comparison.compatibility import metadata_differences
 from offloadbench.model import Interrupt, LowerDevice, Nic, Queues, Run
-from offloadbench.report import nic_views
+from offloadbench.report.sections import nic_views
 
 QUEUES = Queues(
     rx=2,

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.commands import nics
-from offloadbench.engine import run as engine
-from offloadbench.engine.events import Emit
+from offloadbench.base.errors import FeatureError, UsageError
+from offloadbench.commands.options import nic_options
 from offloadbench.engine.options import Options
-from offloadbench.errors import FeatureError, UsageError
+from offloadbench.engine.progress_events import Emit
+from offloadbench.engine.run import execute as engine
 from offloadbench.model import Run
 from tests.conftest import CommandLine
 
 
 def _told(names: str, peers: str = "", output: str = "") -> list[tuple[str, str, str]]:
-    found = nics.targets(names, peers, output, "now")
+    found = nic_options.targets(names, peers, output, "now")
     return [(one.nic, one.peer, str(one.output.relative_to(Path.cwd()))) for one in found]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine.offloads import Applied, apply
-from offloadbench.engine.undo import Journal
-from offloadbench.kernel import nic
-from offloadbench.kernel.features import Feature
+from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.run.offloads import Applied, apply
+from offloadbench.kernel.netdev import nic
+from offloadbench.kernel.netdev.features import Feature
 from offloadbench.model import CaseDefinition
 from tests.unit.builders import case
 from tests.unit.machine import NIC, Machine
@@ -96,7 +96,7 @@ def test_a_driver_with_a_rule_of_its_own_that_nobody_knows_is_told(
         write(ifname, wanted, namespace)
         machine.features[LRO] = Feature(active=machine.features[RX].active, wanted=True, fixed=False)
 
-    monkeypatch.setattr("offloadbench.kernel.features.write_wanted", dropping)
+    monkeypatch.setattr("offloadbench.kernel.netdev.features.write_wanted", dropping)
     told = _apply(journal).warnings
     assert told == [f"{NIC}: rx-lro is off, and the known rules say on: this kernel or driver has a rule of its own"]
     journal.undo_to(0, lambda _: None)

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from offloadbench import cli, commands, runfile
+from offloadbench import cli, commands
 from offloadbench.commands import run_elsewhere, run_resume
-from offloadbench.engine import run as engine
 from offloadbench.engine.options import Options
-from offloadbench.model.batch import BatchPlan
+from offloadbench.engine.run import execute as engine
+from offloadbench.files import run_file
+from offloadbench.model.batch_plan import BatchPlan
 from tests.conftest import CommandLine
 
 DONE, REFUSED, NONE = "done", "refused", "-"
@@ -190,14 +191,14 @@ def test_resume_refuses_what_contradicts_the_run(field: str, command_line: Comma
 
 
 def test_resume_takes_what_the_run_was_measured_with(command_line: CommandLine, sample_path: Path) -> None:
-    run = runfile.load(sample_path)
+    run = run_file.load(sample_path)
     words = ["--repeats", str(run.plan.repeats), "--duration", str(run.plan.duration_s), "--seed", str(run.plan.seed)]
     words += ["--warmup", f"{run.plan.warmup_s:g}", "--rtt", f"{run.bed.rtt_s}s", "--nic", run.nic.name, "--force"]
     assert command_line("run", "--resume", str(sample_path), *words, "--dry-run").err == ""
 
 
 def test_a_default_that_is_typed_counts_as_typed(command_line: CommandLine, sample_path: Path) -> None:
-    assert runfile.load(sample_path).plan.duration_s != 60
+    assert run_file.load(sample_path).plan.duration_s != 60
     finished = command_line("run", "--resume", str(sample_path), "--duration", "60", "--dry-run")
     assert (finished.code, "--duration 60: " in finished.err) == (2, True)
 
@@ -325,7 +326,7 @@ def test_every_option_of_a_command_with_several_uses_has_a_row(command: str) -> 
 
 @pytest.fixture
 def sweep_folder(command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    from offloadbench.engine import sweep as sweeps
+    from offloadbench.engine import sweep_run as sweeps
 
     monkeypatch.setattr(sweeps, "execute", lambda found, *_: found)
     folder = tmp_path / "sweep"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.analysis import packets, write_commands
+from offloadbench.analysis.sender import command_times, sent_packets
+from offloadbench.files.packed_columns import pack_columns
 from offloadbench.model import PacketTrace
-from offloadbench.packed import pack_columns
 
 SENDER, RECEIVER, PORT = ("10.0.0.1", 40000), ("10.0.0.2", 3260), 3260
 SYN, ACK = 0x02, 0x10
@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _read(path: Path, window_s: float = 1.0) -> PacketTrace:
-    found = packets.read(path, PORT, OPENED_NS, window_s)
+    found = sent_packets.read(path, PORT, OPENED_NS, window_s)
     assert found is not None
     return found
 
@@ -59,7 +59,7 @@ def test_sent_and_acknowledged_bytes_rise_even_where_sequence_numbers_wrap(path:
         (0.04, True, start, 1, 1448, ACK),
         (0.05, False, 1, start + 11 * 1448, 0, ACK),
     ]
-    one = packets.packets(_read(_capture(path, rows)))
+    one = sent_packets.packets(_read(_capture(path, rows)))
     assert one.t_us.tolist() == [10_000, 20_000, 30_000, 40_000, 50_000]
     assert one.sent_bytes.tolist() == [1448, *[11 * 1448] * 4]
     assert one.acked_bytes.tolist() == [0, 0, 1448, 1448, 11 * 1448]
@@ -68,12 +68,12 @@ def test_sent_and_acknowledged_bytes_rise_even_where_sequence_numbers_wrap(path:
 
 def test_acknowledgements_of_what_was_sent_before_the_window_are_no_new_bytes(path: Path) -> None:
     rows: list[Packet] = [(0.1, True, 5000, 1, 100, ACK), (0.2, False, 1, 3000, 0, ACK), (0.3, False, 1, 5100, 0, ACK)]
-    assert packets.packets(_read(_capture(path, rows))).acked_bytes.tolist() == [0, 0, 100]
+    assert sent_packets.packets(_read(_capture(path, rows))).acked_bytes.tolist() == [0, 0, 100]
 
 
 def test_what_was_acknowledged_has_been_sent(path: Path) -> None:
     rows: list[Packet] = [(0.1, False, 1, 5000, 0, ACK), (0.2, False, 1, 6448, 0, ACK), (0.3, True, 9344, 1, 1448, ACK)]
-    one = packets.packets(_read(_capture(path, rows)))
+    one = sent_packets.packets(_read(_capture(path, rows)))
     assert one.acked_bytes.tolist() == [0, 1448, 1448]
     assert one.sent_bytes.tolist() == [0, 1448, 5792]
 
@@ -86,15 +86,15 @@ def test_only_the_window_counts_and_no_handshake(path: Path) -> None:
         (1.5, True, 1100, 1, 100, ACK),
     ]
     assert _read(_capture(path, rows)).rows == 1
-    assert packets.read(path, PORT, OPENED_NS + 10**10, 1.0) is None
+    assert sent_packets.read(path, PORT, OPENED_NS + 10**10, 1.0) is None
 
 
 def test_what_does_not_fit_is_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packets, "ROWS_MAX", 3)
+    monkeypatch.setattr(sent_packets, "ROWS_MAX", 3)
     rows: list[Packet] = [(0.1 * n, True, 1000 + 100 * n, 1, 100, ACK) for n in range(1, 8)]
     trace = _read(_capture(path, rows))
     assert (trace.rows, trace.left_out) == (3, 4)
-    assert np.diff(packets.packets(trace).sent_bytes).tolist() == [100, 100]
+    assert np.diff(sent_packets.packets(trace).sent_bytes).tolist() == [100, 100]
 
 
 def _pdu(opcode: int, data_bytes: int = 0) -> bytes:
@@ -102,7 +102,7 @@ def _pdu(opcode: int, data_bytes: int = 0) -> bytes:
     return bytes([opcode, 0x80, 0, 0, 0]) + data_bytes.to_bytes(3, "big") + bytes(40 + (data_bytes + 3 & ~3))
 
 
-def _answer(path: Path, rows: list[tuple[float, int, bytes]]) -> packets.Packets:
+def _answer(path: Path, rows: list[tuple[float, int, bytes]]) -> sent_packets.Packets:
     """Rows: (seconds, payload bytes sent) or (seconds, 0, what the target answers)."""
     content = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 288, 1)
     sent, answered = 1000, 1
@@ -114,7 +114,7 @@ def _answer(path: Path, rows: list[tuple[float, int, bytes]]) -> packets.Packets
         content += struct.pack("<IIII", *divmod(OPENED_NS + round(t_s * 1e9), 10**9), len(data), length) + data
         sent, answered = sent + payload, answered + len(answer)
     path.write_bytes(content)
-    return packets.packets(_read(path))
+    return sent_packets.packets(_read(path))
 
 
 READY_TO_TRANSFER, RESPONSE = _pdu(0x31), _pdu(0x21)
@@ -136,7 +136,7 @@ def test_what_is_sent_between_two_scsi_responses_is_a_command(path: Path) -> Non
         ],
     )
     assert one.responses.tolist() == [0, 1, 1, 1, 1, 2, 2, 4, 4]
-    table = write_commands.per_command(one, 1448)
+    table = command_times.per_command(one, 1448)
     assert table["command"].tolist() == [2, 4]
     assert table["packets"].tolist() == [2, 1]
     assert table["segments"].tolist() == [4, 1]
@@ -146,12 +146,12 @@ def test_what_is_sent_between_two_scsi_responses_is_a_command(path: Path) -> Non
 
 def test_what_no_target_says_is_no_response(path: Path) -> None:
     one = _answer(path, [(0.01, 100, b""), (0.02, 0, b"!21" * 40), (0.03, 0, b"\x00" + RESPONSE), (0.04, 0, b"\x21")])
-    assert write_commands.per_command(one, 1448).empty
+    assert command_times.per_command(one, 1448).empty
 
 
 def test_a_trace_of_an_earlier_version_has_no_responses() -> None:
-    columns = {name: np.arange(3) for name in packets.NAMES}
+    columns = {name: np.arange(3) for name in sent_packets.NAMES}
     old = PacketTrace(
         sender_port=1, receiver_port=2, names=list(columns), rows=3, columns=pack_columns(columns), left_out=0
     )
-    assert packets.packets(old).responses.tolist() == [0, 0, 0]
+    assert sent_packets.packets(old).responses.tolist() == [0, 0, 0]

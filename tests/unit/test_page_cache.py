@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog
-from offloadbench.errors import HostError
-from offloadbench.kernel import memory, page_cache
+from offloadbench.base.errors import HostError
+from offloadbench.definitions import catalog
+from offloadbench.kernel.system import memory, page_cache
 from offloadbench.model import WorkloadDefinition
-from offloadbench.traffic.ftp.kind import FtpSession, FtpTraffic
+from offloadbench.traffic.ftp.ftp_kind import FtpSession, FtpTraffic
 from tests.unit.builders import workload
 from tests.unit.loopback import LoopbackEnd
 from tests.unit.served_files import UnlockingEnd, evict, memory_can_be_locked, require_disk, resident_bytes

@@ -11,9 +11,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offloadbench.errors import ProfilerError
-from offloadbench.kernel import perfdata
-from offloadbench.kernel.perfdata.abi import RecordType, SampleField
+from offloadbench.base.errors import ProfilerError
+from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace.perfdata.abi import RecordType, SampleField
 from offloadbench.model import ProfileEvent
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import PLAIN, Attr, record, sample

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import zstandard
 
-from offloadbench.errors import ProfilerError
-from offloadbench.kernel import perfdata
-from offloadbench.kernel.perfdata import CpuMode, stream
-from offloadbench.kernel.perfdata.abi import ReadFormat, RecordType, SampleField
+from offloadbench.base.errors import ProfilerError
+from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace.perfdata import CpuMode, stream
+from offloadbench.kernel.trace.perfdata.abi import ReadFormat, RecordType, SampleField
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import DESCRIPTION, PLAIN, Attr, record, sample
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.errors import ProfilerError
-from offloadbench.kernel import perf, perfdata
-from offloadbench.kernel.perfdata import folding
-from offloadbench.kernel.perfdata.abi import RecordType, SampleField
+from offloadbench.base.errors import ProfilerError
+from offloadbench.files.packed_columns import PROFILE_COLUMNS, unpack_profile
+from offloadbench.kernel.trace import perf, perfdata
+from offloadbench.kernel.trace.perfdata import folding
+from offloadbench.kernel.trace.perfdata.abi import RecordType, SampleField
 from offloadbench.model import ProfileCounts, ProfileEvent
-from offloadbench.packed import PROFILE_COLUMNS, unpack_profile
 from tests.unit import perfdata_files as build
 from tests.unit.builders import CLOCK, INSTRUCTIONS
 from tests.unit.perfdata_files import PLAIN, Attr, comm, record, sample

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offloadbench.kernel import perfdata
-from offloadbench.kernel.perfdata import NOT_MAPPED, CpuMode, locate
+from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace.perfdata import NOT_MAPPED, CpuMode, locate
 
 FOLDER = Path(__file__).parents[1] / "data" / "perf"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text())

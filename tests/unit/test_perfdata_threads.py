@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.kernel import perfdata
-from offloadbench.kernel.perfdata.abi import RecordType, SampleField
+from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace.perfdata.abi import RecordType, SampleField
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import PLAIN, Attr, comm, fork, record, sample
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog, plan
-from offloadbench.errors import FeatureError
+from offloadbench.base.errors import FeatureError
+from offloadbench.definitions import catalog, plan
+from offloadbench.definitions.plan import make_plan, resolve_cases
 from offloadbench.model import Plan, PlannedCase, Run
-from offloadbench.plan import make_plan, resolve_cases
 from tests.unit.builders import case, workload
 
 TSO, CSUM = "tx-tcp-segmentation", "tx-checksum-ip-generic"

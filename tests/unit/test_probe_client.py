@@ -10,15 +10,15 @@ from typing import cast
 
 import pytest
 
-from offloadbench.analysis.initcwnd.link_types import ETHERNET
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, RST, SYN, Segment, options, segment
-from offloadbench.bed.frames import ones_complement_sum
-from offloadbench.engine.probe import frames
-from offloadbench.engine.probe.client import Client
-from offloadbench.engine.probe.frames import Endpoint
+from offloadbench.analysis.capture.link_types import ETHERNET
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, RST, SYN, Segment, options, segment
+from offloadbench.base.errors import TrafficError
+from offloadbench.bed.wire_frames import ones_complement_sum
+from offloadbench.engine.probe import probe_frames
 from offloadbench.engine.probe.observe import NOT_OURS, ample_window_bytes, flight
-from offloadbench.errors import TrafficError
-from offloadbench.kernel.packet_socket import Arrival, PacketSocket
+from offloadbench.engine.probe.probe_client import Client
+from offloadbench.engine.probe.probe_frames import Endpoint
+from offloadbench.kernel.netdev.packet_socket import Arrival, PacketSocket
 from offloadbench.model import FlightTrial
 
 LOCAL = Endpoint("02:00:00:00:00:01", "198.18.0.6", 20000)
@@ -53,9 +53,9 @@ class Wire:
         return self.drops
 
     def answer(self, flags: int, seq: int, ack: int, *, payload: int = 0, gso: int = 0, extra: bytes = b"") -> None:
-        frame = frames.build(
+        frame = probe_frames.build(
             REMOTE, LOCAL, seq=seq % (1 << 32), ack=ack, flags=flags, window=65535,
-            options=extra + frames.timestamps_option(777, 1), payload=bytes(payload),
+            options=extra + probe_frames.timestamps_option(777, 1), payload=bytes(payload),
         )  # fmt: skip
         self.coming.append(Arrival(time.time_ns(), gso, frame))
 
@@ -63,7 +63,7 @@ class Wire:
 def server(wire: Wire, said: Segment) -> None:
     """Shakes hands; answers a request with ten segments in two super-packets, then repeats the first."""
     if said.flags == SYN:
-        wire.answer(SYN | ACK, ISN, said.seq + 1, extra=frames.mss_option(1460) + frames.scale_option(7))
+        wire.answer(SYN | ACK, ISN, said.seq + 1, extra=probe_frames.mss_option(1460) + probe_frames.scale_option(7))
     elif said.payload_bytes:
         ack = said.seq + said.payload_bytes
         wire.answer(ACK, ISN + 1, ack, payload=5 * MSS, gso=MSS)
@@ -86,8 +86,15 @@ def _sum_of(words: bytes) -> int:
 
 @pytest.mark.parametrize("payload", [b"", b"odd", b"even"])
 def test_a_frame_has_valid_checksums_and_is_read_as_it_was_written(payload: bytes) -> None:
-    frame = frames.build(
-        LOCAL, REMOTE, seq=5, ack=7, flags=ACK | PSH, window=99, options=frames.timestamps_option(1, 2), payload=payload
+    frame = probe_frames.build(
+        LOCAL,
+        REMOTE,
+        seq=5,
+        ack=7,
+        flags=ACK | PSH,
+        window=99,
+        options=probe_frames.timestamps_option(1, 2),
+        payload=payload,
     )
     assert _sum_of(frame[14:34]) == 0xFFFF
     pseudo = frame[26:34] + struct.pack(">HH", 6, len(frame) - 34)
@@ -96,14 +103,14 @@ def test_a_frame_has_valid_checksums_and_is_read_as_it_was_written(payload: byte
     assert found is not None
     assert (found.seq, found.ack, found.flags, found.window) == (5, 7, ACK | PSH, 99)
     assert found.payload_bytes == len(payload)
-    assert frames.timestamp_of(frame) == 1
+    assert probe_frames.timestamp_of(frame) == 1
 
 
 def test_a_frame_without_timestamps_or_with_damaged_options_has_none() -> None:
-    bare = frames.build(LOCAL, REMOTE, seq=1, ack=1, flags=ACK, window=1)
-    assert frames.timestamp_of(bare) is None
-    damaged = frames.build(LOCAL, REMOTE, seq=1, ack=1, flags=ACK, window=1, options=bytes([99, 0, 1, 1]))
-    assert frames.timestamp_of(damaged) is None
+    bare = probe_frames.build(LOCAL, REMOTE, seq=1, ack=1, flags=ACK, window=1)
+    assert probe_frames.timestamp_of(bare) is None
+    damaged = probe_frames.build(LOCAL, REMOTE, seq=1, ack=1, flags=ACK, window=1, options=bytes([99, 0, 1, 1]))
+    assert probe_frames.timestamp_of(damaged) is None
 
 
 def test_the_syn_offers_what_the_method_asks_for_and_no_sack() -> None:
@@ -128,7 +135,7 @@ def test_a_small_window_is_offered_exactly() -> None:
 
 def _unscaled(wire: Wire, said: Segment) -> None:
     if said.flags == SYN:
-        wire.answer(SYN | ACK, ISN, said.seq + 1, extra=frames.mss_option(1460))
+        wire.answer(SYN | ACK, ISN, said.seq + 1, extra=probe_frames.mss_option(1460))
 
 
 @pytest.mark.parametrize(

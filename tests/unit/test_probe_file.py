@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import probefile
 from offloadbench.analysis.initcwnd import probe_tables, verdict
-from offloadbench.errors import RunFileError
+from offloadbench.base.errors import RunFileError
+from offloadbench.files import probe_file
 from offloadbench.model import FlightFrames, FlightTrial, Probe
-from offloadbench.report import probe_page
+from offloadbench.report.formats import probe_page
 from tests.conftest import DATA, CommandLine
 
 PATH = DATA / "probe-lab.json.xz"
@@ -27,7 +27,7 @@ COLUMNS = _COLUMNS.split()
 
 @pytest.fixture(scope="module")
 def probe() -> Probe:
-    return probefile.load(PATH)
+    return probe_file.load(PATH)
 
 
 def _replaced(probe: Probe, trial: FlightTrial) -> Probe:
@@ -37,9 +37,9 @@ def _replaced(probe: Probe, trial: FlightTrial) -> Probe:
 @pytest.mark.parametrize("name", ["probe.json", "probe.json.gz", "probe.json.xz"])
 def test_what_is_written_is_read_again(probe: Probe, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    probefile.save(probe, path)
-    assert probefile.load(path) == probe
-    assert probefile.is_probe(path)
+    probe_file.save(probe, path)
+    assert probe_file.load(path) == probe
+    assert probe_file.is_probe(path)
 
 
 def test_the_released_file_of_format_1_says_what_was_seen(probe: Probe) -> None:
@@ -70,9 +70,9 @@ def test_a_file_that_is_none_is_refused_in_one_line(probe: Probe, tmp_path: Path
     for data, message in cases.items():
         path.write_bytes(data)
         with pytest.raises(RunFileError, match=message):
-            probefile.load(path)
+            probe_file.load(path)
     with pytest.raises(RunFileError, match="No such file"):
-        probefile.load(tmp_path / "missing.json")
+        probe_file.load(tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_contradicting_frames_are_damage(
 ) -> None:
     path = tmp_path / "contradicting.json"
     trial = msgspec.structs.replace(probe.trials[0], frames=frames, mss_bytes=mss_bytes)
-    probefile.save(_replaced(probe, trial), path)
+    probe_file.save(_replaced(probe, trial), path)
     with pytest.raises(RunFileError, match=message):
-        probefile.load(path)
+        probe_file.load(path)
 
 
 def test_the_page_says_the_finding_and_holds_a_picture_of_each_way_of_writing(probe: Probe) -> None:

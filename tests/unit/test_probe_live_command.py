@@ -9,11 +9,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from offloadbench.engine.probe import session
-from offloadbench.engine.probe.lab import Matrix, writes_bytes
+from offloadbench.base.errors import HostError, TrafficError, UsageError
+from offloadbench.engine.probe import probe_session
+from offloadbench.engine.probe.probe_lab import Matrix, writes_bytes
 from offloadbench.engine.probe.remote import Remote, Target, target
-from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import capabilities
+from offloadbench.kernel.system import capabilities
 from tests.conftest import CommandLine
 
 MSS = 1448
@@ -81,7 +81,7 @@ def test_options_become_a_matrix(command_line: CommandLine, monkeypatch: pytest.
         asked.append(matrix)
         raise HostError("far enough")
 
-    monkeypatch.setattr(session, "in_the_lab", stop)
+    monkeypatch.setattr(probe_session, "in_the_lab", stop)
     command_line("probe", "initcwnd", "--nic", "lab", "--initcwnd", "40,4", "--congestion-control", "bbr,cubic")
     command_line("probe", "initcwnd", "--nic", "lab", "--window", "5840", "--metrics", "warm", "--cases", "csum,tso")
     command_line("probe", "initcwnd", "--nic", "lab", "--response", "4KiB", "--repeats", "2")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis.attribution import IDLE, SHADOW, Rules, SymbolTable, Verdicts
+from offloadbench.analysis.profile.attribution import IDLE, SHADOW, Rules, SymbolTable, Verdicts
 from offloadbench.commands.modules import _judge
-from offloadbench.names import base_name
+from offloadbench.definitions import catalog
+from offloadbench.definitions.name_tables import base_name
 
 ELSEWHERE = Path(__file__).parents[1] / "data" / "kernel-names.tsv"
 # as many known names must begin so before the share of those that a prefix has right says anything

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis import metrics
+from offloadbench.analysis.trial import metrics
 from offloadbench.commands.progress import fitting, summary
-from offloadbench.engine.events import TrialEnded
+from offloadbench.engine.progress_events import TrialEnded
 from offloadbench.model import Run
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import scipy.special
 
-from offloadbench.analysis import family
-from offloadbench.analysis.statistics import paired
+from offloadbench.analysis.statistics import holm
+from offloadbench.analysis.statistics.estimates import paired
 from tests.benchmarks import statistics as promises
 from tests.benchmarks.between_runs import HIGHEST, LOWEST
 
@@ -58,5 +58,5 @@ def test_a_family_without_correction_would_be_noticed(noise: promises.Noise, mon
     def careless(p_values: list[float], tests: int, _: float) -> tuple[list[float], list[float]]:
         return [p / (2 * tests) for p in p_values], [0.95] * len(p_values)
 
-    monkeypatch.setattr(family, "holm", careless)
+    monkeypatch.setattr(holm, "holm", careless)
     assert promises.false_alarms_in_blocks(noise, 8, 200, seed=11) > promises.MOST_CALLED

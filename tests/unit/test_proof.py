@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis.proof import QUEUE, TRANSMIT, Proof, judge, toggle_proven
+from offloadbench.analysis.trial.toggle_proof import QUEUE, TRANSMIT, Proof, judge, toggle_proven
 from offloadbench.model import FeatureRecord, Trial
 from tests.unit.builders import evidence, feature, samples, trial
 

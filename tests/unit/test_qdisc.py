@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sh
 
-from offloadbench.errors import HostError
-from offloadbench.kernel import qdisc
+from offloadbench.base.errors import HostError
+from offloadbench.kernel.netdev import qdisc
 
 LINE = qdisc.Line(10**9, 0.01, 0.001, 681, 24)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis.queue import Queue, State, gap_ratio, queue
+from offloadbench.analysis.sender.send_queue import Queue, State, gap_ratio, queue
 from offloadbench.report.plots import style
-from offloadbench.report.plots.queue import magnified, queue_over_time
+from offloadbench.report.plots.queue_plot import magnified, queue_over_time
 from tests.unit.tcp_sender import MSS, TICK_US, Sender, trace
 from tests.unit.test_diagnosis import recorded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from offloadbench.kernel import queues
+from offloadbench.kernel.netdev import queues
 from offloadbench.model import Interrupt
 
 SYSFS = "/sys/class/net/eth0/"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.kernel.perfdata.abi import CpuMode, ReadFormat, RecordType, SampleField
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, ReadFormat, RecordType, SampleField
 from tests.conftest import CommandLine
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import PLAIN, Attr, comm, fork, record, sample, with_trailer

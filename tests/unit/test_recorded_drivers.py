@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import ability, runfile
-from offloadbench.analysis import metrics
-from offloadbench.analysis.proof import judge, toggle_proven
+from offloadbench.analysis.trial import metrics
+from offloadbench.analysis.trial.toggle_proof import judge, toggle_proven
+from offloadbench.definitions import nic_ability
+from offloadbench.files import run_file
 from offloadbench.model import Run, Trial
 from tests.conftest import DATA
 
@@ -20,7 +21,7 @@ TSO_COUNTER, RX_COUNTER = "tx_tcp_seg_good", "rx_csum_offload_good"
 @pytest.fixture(scope="module", params=RECORDED, ids=lambda path: path.stem)
 def recorded(request: pytest.FixtureRequest) -> Run:
     path: Path = request.param
-    return runfile.load(path)
+    return run_file.load(path)
 
 
 def _by_case(run: Run) -> dict[str, Trial]:
@@ -32,7 +33,7 @@ def test_there_are_recorded_runs_of_both_drivers() -> None:
 
 
 def test_every_toggle_was_proven_and_its_driver_agreed(recorded: Run) -> None:
-    assert ability.of_nic(recorded.nic).limits == []
+    assert nic_ability.of_nic(recorded.nic).limits == []
     for trial in recorded.trials:
         proofs = judge(trial, counts_super_packets=recorded.bed.counts_super_packets)
         assert toggle_proven(proofs), trial.case
@@ -47,7 +48,7 @@ def test_the_counter_of_tso_grew_with_tso_alone(recorded: Run) -> None:
 
 def test_the_counter_of_verified_checksums_stood_still_with_rx_checksum_off() -> None:
     # igb does not count them
-    trials = _by_case(runfile.load(DATA / "drivers" / "e1000e-run.json"))
+    trials = _by_case(run_file.load(DATA / "drivers" / "e1000e-run.json"))
     assert RX_COUNTER in trials["none"].statistics[0].unmoved
     assert all(trials[case].statistics[0].growth[RX_COUNTER] > 0 for case in ("tso", "gso", "csum"))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.analysis.attribution import SymbolTable
-from offloadbench.kernel import debuginfo, perfdata
-from offloadbench.kernel.perfdata.abi import CpuMode, Feature, RecordType
-from offloadbench.names import NameTable
+from offloadbench.analysis.profile.attribution import SymbolTable
+from offloadbench.definitions.name_tables import NameTable
+from offloadbench.kernel.trace import debuginfo, perfdata
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, Feature, RecordType
 from tests.conftest import CommandLine
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import record, sample, with_trailer

@@ -17,11 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.bed.remote import addresses, clock, connection, seal, sources, ssh, wait
-from offloadbench.bed.remote.connection import Connection
-from offloadbench.errors import HostError, TrafficError, UsageError
+from offloadbench.base.errors import HostError, TrafficError, UsageError
+from offloadbench.bed.remote import addresses, clock, seal, sealed_connection, sources, ssh, wait
+from offloadbench.bed.remote.sealed_connection import Connection
 
-ROLES = ("offloadbench.traffic.ftp.client", "offloadbench.traffic.stream.sink", "offloadbench.traffic.iscsi.target")
+ROLES = (
+    "offloadbench.traffic.ftp.ftp_clients",
+    "offloadbench.traffic.stream.sink",
+    "offloadbench.traffic.iscsi.target",
+)
 AGENT = "offloadbench.bed.remote.agent"
 
 
@@ -45,7 +49,7 @@ def test_what_every_load_host_runs_is_python_3_7(module: str) -> None:
 
 
 def test_a_module_is_sent_with_what_it_imports_and_nothing_else() -> None:
-    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.traffic.orders", "offloadbench.comms"}
+    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.roles.orders", "offloadbench.base.comms"}
     assert sources.closure("offloadbench.no_such_module") == {}
 
 
@@ -185,15 +189,15 @@ class Silent:
 
 
 def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_HEARTBEAT_S", 0.02)
-    monkeypatch.setattr(connection, "SILENCE_S", 0.1)
+    monkeypatch.setattr(sealed_connection, "_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(sealed_connection, "SILENCE_S", 0.1)
     agent = Connection(Silent(), "there")
     with pytest.raises(TrafficError, match="silent for"):
         agent.ask("clock", timeout_s=20.0)
 
 
 def test_who_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_HELLO_S", 5.0)
+    monkeypatch.setattr(sealed_connection, "_HELLO_S", 5.0)
     with pytest.raises(TrafficError, match="here: no agent"):
         Connection(Pipe(b"print('no agent')"), "here")
 

@@ -13,11 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, cli, forked, runfile
-from offloadbench.analysis.statistics import mean_interval
-from offloadbench.errors import UsageError
+from offloadbench import cli
+from offloadbench.analysis.statistics.estimates import mean_interval
+from offloadbench.base import forked
+from offloadbench.base.errors import UsageError
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run
-from offloadbench.report import html, plot, svg
+from offloadbench.report import plot, svg
+from offloadbench.report.formats import html
 from tests.unit.repeats import of_costs
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "report-lab-paper.json"
@@ -46,7 +50,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return runfile.load(DATA)
+    return run_file.load(DATA)
 
 
 def render(*runs: Run) -> str:
@@ -68,7 +72,7 @@ def test_needs_nothing_but_itself(text: str) -> None:
 
 
 def test_the_page_is_the_same_however_many_processes_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    chains = runfile.load(DATA.with_name("report-lab-chains.json"))
+    chains = run_file.load(DATA.with_name("report-lab-chains.json"))
     monkeypatch.setattr(plot, "_WORTH_PROCESSES", 1)
     pages = {}
     for cpus in (1, 2):

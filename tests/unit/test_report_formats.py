@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import runfile
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
-from offloadbench.report import markdown
 from offloadbench.report.contents import collect
+from offloadbench.report.formats import markdown
 from tests.conftest import CommandLine
 
 replace = msgspec.structs.replace
@@ -27,7 +27,7 @@ def paper_path(data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def paper(paper_path: Path) -> Run:
-    return runfile.load(paper_path)
+    return run_file.load(paper_path)
 
 
 def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, linux_profile: Profile) -> None:

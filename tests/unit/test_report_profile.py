@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis.results import gather, instructions_per_cycle
+from offloadbench.analysis.tables.results import gather, instructions_per_cycle
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import Run, Trial
-from offloadbench.report import html, profile_views, views
+from offloadbench.report.formats import html
 from offloadbench.report.plots import style
+from offloadbench.report.sections import profile_views, table_views
 from tests.unit.builders import INSTRUCTIONS, load, profile_counts, samples, trial
 from tests.unit.builders import run as made_run
 from tests.unit.test_report import HOSTILE, Page
@@ -27,7 +29,7 @@ replace = msgspec.structs.replace
 
 @pytest.fixture(scope="module")
 def chains() -> Run:
-    return runfile.load(FOLDER / "report-lab-chains.json")
+    return run_file.load(FOLDER / "report-lab-chains.json")
 
 
 def render(*runs: Run, profile: str = "linux") -> str:
@@ -59,7 +61,7 @@ def test_the_second_view_stands_beside_the_first_with_one_caption(text: str) -> 
 
 
 def test_without_chains_there_is_one_view_and_a_sentence() -> None:
-    text = render(runfile.load(FOLDER / "report-lab-paper.json"))
+    text = render(run_file.load(FOLDER / "report-lab-paper.json"))
     assert "charged to its caller" not in text
     assert "No call chains were recorded" in text
     assert "flame-data" not in text
@@ -97,7 +99,7 @@ def test_no_figure_is_printed_as_nan(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["report-lab-chains.json", "report-lab-paper.json", "run-v1.json"])
 def test_the_article_regroups_every_picture_and_table(name: str) -> None:
-    text = render(runfile.load(FOLDER / name), profile="article-2005")
+    text = render(run_file.load(FOLDER / name), profile="article-2005")
     words = Page(text).text
     for module in ("tcpip.sys", "NDIS.sys", "everything else"):
         assert module in words
@@ -143,7 +145,7 @@ def test_instructions_per_cycle_are_a_column_and_a_dash_where_they_cannot_be(sam
     results = gather([hardware(sample_run)], catalog.profile("linux"))
     rates = instructions_per_cycle(results.modules)
     assert rates.to_dict() == {("lab", "ftp-get", "tso", "tcp"): 1.5, ("lab", "ftp-get", "none", "tcp"): 1.5}
-    table = views.modules(results, {})[0]
+    table = table_views.modules(results, {})[0]
     assert [head.label for head in table.heads] == ["Module", "tso", "share", "IPC", "none", "share", "IPC", "Floor"]
     by_module = {row[0].text: [cell.text for cell in row] for row in table.rows}
     assert by_module["TCP"][3] == "1.50"
@@ -151,7 +153,7 @@ def test_instructions_per_cycle_are_a_column_and_a_dash_where_they_cannot_be(sam
 
 
 def test_without_a_pmu_there_is_no_such_column(chains: Run) -> None:
-    table = views.modules(gather([chains], catalog.profile("linux")), {})[0]
+    table = table_views.modules(gather([chains], catalog.profile("linux")), {})[0]
     assert "IPC" not in [head.label for head in table.heads]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine import undo
-from offloadbench.engine.undo import Journal, NicLock, restore_left_behind
-from offloadbench.errors import RestoreError
+from offloadbench.base.errors import RestoreError
+from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.undo import Journal, NicLock, restore_left_behind
 from tests.conftest import CommandLine
 from tests.unit.machine import NIC, Machine
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offloadbench.kernel import route
+from offloadbench.kernel.netdev import route
 
 
 class Message(dict[str, Any]):

@@ -11,17 +11,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from offloadbench import catalog, packed, runfile, traffic
-from offloadbench.analysis import contamination, precision
-from offloadbench.bed.base import Cable
-from offloadbench.engine import run as engine
-from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
+from offloadbench import traffic
+from offloadbench.analysis.comparison import precision
+from offloadbench.analysis.profile import contamination
+from offloadbench.base.errors import HostError, RunFileError, UsageError
+from offloadbench.bed.testbed import Cable
+from offloadbench.definitions import catalog
+from offloadbench.definitions.plan import draw_order, make_plan
 from offloadbench.engine.options import Options
-from offloadbench.errors import HostError, RunFileError, UsageError
-from offloadbench.kernel import capabilities, kallsyms, perf
+from offloadbench.engine.progress_events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
+from offloadbench.engine.run import execute as engine
+from offloadbench.engine.run import trial_run as trials
+from offloadbench.files import packed_columns, run_file
+from offloadbench.kernel.system import capabilities
+from offloadbench.kernel.trace import kallsyms, perf
 from offloadbench.model import CpuUse, PlannedCase, PlannedTrial, Run, Trial
-from offloadbench.plan import draw_order, make_plan
 from tests.unit import builders, repeats
 from tests.unit.repeats import ABLE
 
@@ -75,7 +79,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     monkeypatch.setattr(engine, "describe_nic", lambda bed: sample_run.nic)
     monkeypatch.setattr(engine, "_new_run", new_run)
     monkeypatch.setattr(perf, "available_events", lambda: [])
-    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed.unpack_text(sample_run.kallsyms.text))
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed_columns.unpack_text(sample_run.kallsyms.text))
     monkeypatch.setattr(trials, "run_trial", run_trial)
     return log
 
@@ -92,7 +96,7 @@ def test_every_planned_trial_runs_once_in_the_planned_order(ran: Ran, sample_run
     events: list[Event] = []
     done = engine.execute(_options(tmp_path / "run.json"), events.append)
     assert ran == [(trial.workload, trial.case) for trial in sample_run.plan.order]
-    assert runfile.load(tmp_path / "run.json") == done
+    assert run_file.load(tmp_path / "run.json") == done
     assert done.finished_utc
     assert [type(event) for event in events] == [RunStarted, *[TrialStarted, TrialEnded] * len(ran)]
 
@@ -131,7 +135,7 @@ def test_what_was_captured_is_in_the_file_before_the_next_trial_begins(
 
     def look(event: Event) -> None:
         if isinstance(event, TrialStarted | TrialEnded):
-            saved.append(len(runfile.load(output).trials))
+            saved.append(len(run_file.load(output).trials))
 
     engine.execute(_options(output), look)
     assert len(ran) == 2
@@ -146,7 +150,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(ran: Ran, sample_ru
         trials=[builders.trial(repeat=first.repeat, workload=first.workload, case=first.case)],
         finished_utc="",
     )
-    runfile.save(stopped, output)
+    run_file.save(stopped, output)
     done = engine.execute(_options(output, resume=True), _ignore)
     assert ran == [(trial.workload, trial.case) for trial in sample_run.plan.order[1:]]
     assert done.trials[0] == stopped.trials[0]
@@ -158,7 +162,7 @@ def test_a_run_does_not_go_on_where_the_machine_has_changed(
     ran: Ran, sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     output = tmp_path / "run.json"
-    runfile.save(msgspec.structs.replace(sample_run, trials=[]), output)
+    run_file.save(msgspec.structs.replace(sample_run, trials=[]), output)
     nic = sample_run.nic
     if change == "features":
         nic = msgspec.structs.replace(nic, features=nic.features | {"rx-gro": [False, False, False]})
@@ -185,7 +189,7 @@ def test_when_the_disk_is_full_the_captured_run_is_kept_elsewhere_and_the_place_
             raise RunFileError(f"{path}: No space left on device")
         saved.append(path)
 
-    monkeypatch.setattr(runfile, "save", save)
+    monkeypatch.setattr(run_file, "save", save)
     with pytest.raises(RunFileError, match="No space left") as caught:
         engine._save_or_rescue(sample_run, output)
     assert len(saved) == 1
@@ -241,7 +245,7 @@ def precise(ran: Ran, sample_run: Run, monkeypatch: pytest.MonkeyPatch) -> Ran:
     monkeypatch.setattr(engine, "_new_run", new_run)
     monkeypatch.setattr(engine, "describe_nic", lambda bed: base.nic)
     monkeypatch.setattr(trials, "run_trial", run_trial)
-    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed.unpack_text(base.kallsyms.text))
+    monkeypatch.setattr(kallsyms, "snapshot", lambda: packed_columns.unpack_text(base.kallsyms.text))
     return ran
 
 
@@ -273,8 +277,8 @@ def test_a_run_for_precision_that_was_stopped_ends_as_if_it_had_not_been(precise
 
     with pytest.raises(KeyboardInterrupt):
         engine.execute(_options(stopped), stop)
-    assert runfile.load(stopped).plan.repeats == 7
-    assert len(runfile.load(stopped).trials) == 12
+    assert run_file.load(stopped).plan.repeats == 7
+    assert len(run_file.load(stopped).trials) == 12
     resumed = engine.execute(_options(stopped, resume=True), _ignore)
     assert resumed.plan == whole.plan
     assert [(t.repeat, t.case) for t in resumed.trials] == [(t.repeat, t.case) for t in whole.trials]
@@ -330,7 +334,7 @@ def test_every_block_has_a_testbed_of_its_own_and_the_file_says_so(beds: list[tu
     assert len(blocks) > 5, "blocks that --precision added are drawn anew as well"
     # the first was built with the site, the others for their block
     assert sorted(set(beds)) == [(1, 0), *((block, block) for block in blocks[1:])]
-    recorded = runfile.load(tmp_path / "run.json").blocks
+    recorded = run_file.load(tmp_path / "run.json").blocks
     assert [block.repeat for block in recorded] == list(blocks)
     assert [block.testbed for block in recorded] == ["built", *["rebuilt"] * (len(blocks) - 1)]
     assert [block.loss_seed for block in recorded] == [0, *blocks[1:]]
@@ -348,7 +352,7 @@ def test_a_block_that_a_resumed_run_finished_has_an_entry_for_each_part(
     with pytest.raises(KeyboardInterrupt):
         engine.execute(_options(path), stop)
     # the first trial of block 2 is there, the second is not
-    assert [block.repeat for block in runfile.load(path).blocks] == [1, 2]
+    assert [block.repeat for block in run_file.load(path).blocks] == [1, 2]
     done = engine.execute(_options(path, resume=True), _ignore)
     assert [(block.repeat, block.testbed) for block in done.blocks[:4]] == [
         (1, "built"),
@@ -390,4 +394,4 @@ def test_a_testbed_that_comes_out_otherwise_is_a_warning(
 def test_a_run_records_the_content_of_what_defines_it(sample_run: Run) -> None:
     hashes = engine._definition_hashes(sample_run.plan)
     assert set(hashes) == {"case:tso", "case:none", "workload:ftp-get", "profile:linux"}
-    assert hashes["case:tso"] == runfile.content_hash(sample_run.plan.cases[0].definition)
+    assert hashes["case:tso"] == run_file.content_hash(sample_run.plan.cases[0].definition)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.base.errors import UsageError
 from offloadbench.cli import _parser
-from offloadbench.commands.run_defaults import FILE, expand
-from offloadbench.errors import UsageError
+from offloadbench.commands.options.run_defaults import FILE, expand
 from tests.conftest import CommandLine
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from offloadbench.analysis import family, run_means
-from offloadbench.analysis.family import CHANGED, INDICATION, TOO_FEW, UNDECIDED, judge
-from offloadbench.analysis.run_means import Known, change
-from offloadbench.analysis.statistics import GIVEN, ONE_RUN, RUNS, welch
-from offloadbench.errors import StatisticError
+from offloadbench.analysis.statistics import holm, run_means
+from offloadbench.analysis.statistics.estimates import GIVEN, ONE_RUN, RUNS, welch
+from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED, judge
+from offloadbench.analysis.statistics.run_means import Known, change
+from offloadbench.base.errors import StatisticError
 from tests.benchmarks.between_runs import shown_between
 from tests.benchmarks.run_noise import Design, Noise, called, coverage, mixed_model, trials_as_units
 
@@ -118,14 +118,14 @@ def test_a_scatter_that_the_data_contradict_is_not_used() -> None:
 
 def test_verdicts_need_two_degrees_of_freedom() -> None:
     one_against_two, one_against_three = (change(_runs(1, 1), _runs(2, n, level=9.0)) for n in (2, 3))
-    assert not family.testable(one_against_two)
+    assert not holm.testable(one_against_two)
     assert judge([one_against_two])[0].verdict == TOO_FEW
     assert judge([one_against_two])[0].trials_needed == 2
     assert judge([one_against_three])[0].verdict == CHANGED
 
 
 def test_two_runs_a_side_find_what_is_obvious() -> None:
-    runs = family.trials_needed(6, of_runs=True)
+    runs = holm.trials_needed(6, of_runs=True)
     found = sum(
         judge([change(_runs(s, runs, run=0.02), _runs(s + 5000, runs, level=1.6, run=0.02))] * 6)[0].verdict == CHANGED
         for s in range(200)

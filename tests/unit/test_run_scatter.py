@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from offloadbench.analysis.run_scatter import Scatter, components
-from offloadbench.errors import StatisticError
+from offloadbench.analysis.comparison.run_scatter import Scatter, components
+from offloadbench.base.errors import StatisticError
 
 
 def _simulated(seed: int, run_sd: float, trial_sd: float, trials: list[int]) -> Scatter:

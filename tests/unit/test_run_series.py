@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from offloadbench import catalog, cli, runfile
+from offloadbench import cli
+from offloadbench.base.errors import HostError
 from offloadbench.commands import run as command
 from offloadbench.commands import run_series
+from offloadbench.definitions import catalog
 from offloadbench.engine.options import Options
-from offloadbench.errors import HostError
+from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.unit import repeats
 
@@ -33,7 +35,7 @@ def made(sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
             trials = [repeats.measured(CASE, number, cost) for number, cost in enumerate(costs, 1)]
             base = repeats.repeated(sample_run, trials)
             run = replace(base, run_id=f"r{len(asked)}", command=options.command, finished_utc="now")
-            runfile.save(run, options.output)
+            run_file.save(run, options.output)
         return 0
 
     monkeypatch.setattr(command, "_measure", measure)
@@ -62,7 +64,7 @@ def test_it_goes_on_with_what_is_missing_and_what_did_not_end(
 ) -> None:
     _call(monkeypatch, "--output", "x.json")
     Path("x-3.json").unlink()
-    runfile.save(replace(runfile.load("x-2.json"), finished_utc=""), Path("x-2.json"))
+    run_file.save(replace(run_file.load("x-2.json"), finished_utc=""), Path("x-2.json"))
     made.clear()
     assert _call(monkeypatch, "--resume", "x.json") == 0
     assert [(options.output.name, options.resume) for options in made] == [("x-2.json", True), ("x-3.json", False)]

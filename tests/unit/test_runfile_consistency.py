@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from offloadbench import runfile
-from offloadbench.errors import RunFileError
+from offloadbench.base.errors import RunFileError
+from offloadbench.files import run_file
 
 SAMPLE = Path(__file__).parents[1] / "data" / "run-v1.json"
 Damage = Callable[[dict[str, Any]], Any]
@@ -36,5 +36,5 @@ def test_a_trial_that_contradicts_itself_is_refused(damage: Damage, said: str, t
     path = tmp_path / "run.json"
     path.write_text(json.dumps(run))
     with pytest.raises(RunFileError, match=said) as caught:
-        runfile.load(path)
+        run_file.load(path)
     assert caught.value.exit_code == 8

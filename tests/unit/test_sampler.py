@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from offloadbench.engine.sampler import Reading, Sampler
+from offloadbench.engine.run.sampler import Reading, Sampler
 
 PERIOD_S = 0.005
 

@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from offloadbench.signals import ENDING, deferred
+from offloadbench.base.signals import ENDING, deferred
 
 
 class Told(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis.attribution import Rules, SymbolTable, Verdicts, attribute
-from offloadbench.names import NameTable
+from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts, attribute
+from offloadbench.definitions import catalog
+from offloadbench.definitions.name_tables import NameTable
 from tests.unit.builders import CLOCK, INSTRUCTIONS, profile_counts
 
 BASE = 0xFFFF800080000000

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from offloadbench.kernel import sockets
+from offloadbench.kernel.system import borrowed_sockets
 
 _OTHER = """
 import socket, sys
@@ -26,18 +26,18 @@ def test_listening_and_connected_sockets_of_another_process() -> None:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
             assert other.stdout
             listens_at = int(other.stdout.readline())
-            (listener,) = sockets.listening(other.pid)
-            (client,) = sockets.connected(other.pid, ("127.0.0.1", port))
+            (listener,) = borrowed_sockets.listening(other.pid)
+            (client,) = borrowed_sockets.connected(other.pid, ("127.0.0.1", port))
             with listener, client:
                 assert listener.getsockname()[1] == listens_at
                 assert client.getpeername() == ("127.0.0.1", port)
-                assert sockets.connected(other.pid, ("127.0.0.1", listens_at)) == []
+                assert borrowed_sockets.connected(other.pid, ("127.0.0.1", listens_at)) == []
             other.communicate()
 
 
 def test_a_descriptor_that_has_been_closed_is_passed_over() -> None:
     process = os.pidfd_open(os.getpid())
     try:
-        assert sockets._duplicate(process, Path("/proc/self/fd/999999")) is None
+        assert borrowed_sockets._duplicate(process, Path("/proc/self/fd/999999")) is None
     finally:
         os.close(process)

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from offloadbench.analysis import family, statistics
-from offloadbench.analysis.family import CHANGED, TOO_FEW, UNDECIDED, holm, judge, trials_needed
-from offloadbench.analysis.statistics import batches, indicated, mean_interval, mean_of, paired, welch
-from offloadbench.errors import StatisticError
+from offloadbench.analysis.statistics import estimates
+from offloadbench.analysis.statistics import holm as family
+from offloadbench.analysis.statistics.estimates import batches, indicated, mean_interval, mean_of, paired, welch
+from offloadbench.analysis.statistics.holm import CHANGED, TOO_FEW, UNDECIDED, holm, judge, trials_needed
+from offloadbench.base.errors import StatisticError
 from tests.benchmarks import statistics as promises
 
 RANDOM = np.random.default_rng(20240607)
 
 
-def _lognormal(count: int, sigma: float, level: float = 1.0) -> statistics.Values:
+def _lognormal(count: int, sigma: float, level: float = 1.0) -> estimates.Values:
     return level * np.exp(RANDOM.normal(0, sigma, count))
 
 

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from offloadbench import catalog
-from offloadbench.analysis.steadiness import Trouble, doubts, told
+from offloadbench.analysis.comparison.steadiness import Trouble, doubts, told
+from offloadbench.definitions import catalog
 from offloadbench.model import Run, Trial
 from tests.unit.builders import INSTRUCTIONS, profile_counts
 from tests.unit.repeats import SECONDS, measured, noise, repeated

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from offloadbench import catalog, traffic
-from offloadbench.errors import TrafficError, UsageError
+from offloadbench import traffic
+from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.definitions import catalog
 from offloadbench.model import WorkloadDefinition
-from offloadbench.traffic.stream.kind import StreamSession, StreamTraffic
+from offloadbench.traffic.stream.stream_kind import StreamSession, StreamTraffic
 from tests.unit.loopback import ADDRESS, LoopbackEnd
 
 # reno is compiled into every kernel

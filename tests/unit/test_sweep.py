@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from offloadbench import runfile, sweepfile
-from offloadbench.analysis import sweep as analysis
-from offloadbench.engine import sweep as engine
-from offloadbench.engine.events import Emit, Event
+from offloadbench.analysis.tables import sweep_tables as analysis
+from offloadbench.base.errors import HostError, RunFileError, TrafficError, UsageError
+from offloadbench.engine import sweep_run as engine
 from offloadbench.engine.options import Options
-from offloadbench.errors import HostError, RunFileError, TrafficError, UsageError
+from offloadbench.engine.progress_events import Emit, Event
+from offloadbench.files import run_file, sweep_file
+from offloadbench.files.sweep_file import Sweep
 from offloadbench.model import Run
 from offloadbench.report.plots import rtt, style
-from offloadbench.sweepfile import Sweep
 from tests.conftest import CommandLine
 from tests.unit import builders
 
@@ -33,8 +33,8 @@ DEFINITIONS = [builders.workload("tcp-stream", sndbuf=0), builders.workload("isc
 def _sweep(**parameters: list[str]) -> Sweep:
     axes = {axis: values for axis, values in (BED | parameters).items() if len(values) > 1}
     return Sweep(
-        format=sweepfile.FORMAT,
-        format_version=sweepfile.FORMAT_VERSION,
+        format=sweep_file.FORMAT,
+        format_version=sweep_file.FORMAT_VERSION,
         nics={"lab": ""},
         cases="tso",
         duration_s=2,
@@ -44,7 +44,7 @@ def _sweep(**parameters: list[str]) -> Sweep:
         profile=False,
         sysctls={},
         axes=axes,
-        points=sweepfile.grid(BED, parameters, DEFINITIONS),
+        points=sweep_file.grid(BED, parameters, DEFINITIONS),
     )
 
 
@@ -89,7 +89,7 @@ class Bench:
                 ],
             ),
         )
-        runfile.save(run, options.output)
+        run_file.save(run, options.output)
         return run
 
 
@@ -129,7 +129,7 @@ def test_every_point_is_a_run_of_its_own_that_bears_its_place(bench: Bench, tmp_
     sweep = engine.open_sweep(_sweep(sndbuf=["1MiB", "16MiB"]), tmp_path, resume=False)
     done = engine.execute(sweep, tmp_path, _ignore, ["offloadbench"], bench)
     assert all(point.done for point in done.points)
-    assert sweepfile.load(tmp_path) == done
+    assert sweep_file.load(tmp_path) == done
     by_file = {options.output.name: options for options in bench.ran}
     assert len(by_file) == len(bench.ran) == 4
     last = by_file["004.json"]
@@ -167,14 +167,14 @@ def test_what_would_fail_every_point_stops_the_sweep_and_what_is_done_stays(benc
     bench.failing["002.json"] = HostError("no root")
     with pytest.raises(HostError):
         engine.execute(sweep, tmp_path, _ignore, [], bench)
-    assert [point.problem for point in sweepfile.load(tmp_path).points] == ["", ""]
+    assert [point.problem for point in sweep_file.load(tmp_path).points] == ["", ""]
 
 
 def test_a_point_that_was_cut_short_goes_on_and_one_that_cannot_begins_anew(bench: Bench, tmp_path: Path) -> None:
     sweep = engine.open_sweep(_sweep(), tmp_path, resume=False)
     engine.execute(sweep, tmp_path, _ignore, [], bench)
     engine_view = msgspec.structs.replace(
-        sweepfile.load(tmp_path), points=[msgspec.structs.replace(point, done=False) for point in sweep.points]
+        sweep_file.load(tmp_path), points=[msgspec.structs.replace(point, done=False) for point in sweep.points]
     )
     bench.ran.clear()
 
@@ -199,15 +199,15 @@ def test_a_folder_that_holds_a_sweep_is_not_overwritten_nor_taken_for_another(tm
 def test_nothing_to_resume_is_a_run_file_error(tmp_path: Path) -> None:
     with pytest.raises(RunFileError):
         engine.open_sweep(None, tmp_path, resume=True)
-    (tmp_path / sweepfile.INDEX_NAME).write_text('{"format": "other"}')
+    (tmp_path / sweep_file.INDEX_NAME).write_text('{"format": "other"}')
     with pytest.raises(RunFileError, match="not the index of a sweep"):
-        sweepfile.load(tmp_path)
+        sweep_file.load(tmp_path)
 
 
 def test_the_tidy_table_has_every_axis_and_tells_settings_apart(bench: Bench, tmp_path: Path) -> None:
     sweep = engine.open_sweep(_sweep(queue_depth=["1", "4"]), tmp_path, resume=False)
     done = engine.execute(sweep, tmp_path, _ignore, [], bench)
-    rows = analysis.trials(done, sweepfile.load_runs(done, tmp_path))
+    rows = analysis.trials(done, sweep_file.load_runs(done, tmp_path))
     assert len(rows) == 6
     assert set(rows["rtt_s"]) == {0.0, 0.02}
     streams = rows[rows["workload"] == "tcp-stream"]
@@ -227,7 +227,7 @@ def test_the_tidy_table_has_every_axis_and_tells_settings_apart(bench: Bench, tm
 def test_the_plot_has_a_line_per_workload_and_setting_and_draws_theory_dashed(bench: Bench, tmp_path: Path) -> None:
     sweep = engine.open_sweep(_sweep(queue_depth=["1", "4"]), tmp_path, resume=False)
     done = engine.execute(sweep, tmp_path, _ignore, [], bench)
-    rows = analysis.trials(done, sweepfile.load_runs(done, tmp_path))
+    rows = analysis.trials(done, sweep_file.load_runs(done, tmp_path))
     theory = {"tcp-stream": [(0.0, 9e8), (0.02, 9e8)], "line rate": [(0.0, 9.4e8), (0.02, 9.4e8)]}
     with style.drawing():
         (axes,) = rtt.rtt(rows, theory).axes
@@ -314,10 +314,10 @@ def test_runs_of_a_sweep_stand_on_a_grid_without_its_index(sample_run: Run) -> N
 
 def test_a_folder_stands_for_the_run_files_of_its_sweep(tmp_path: Path) -> None:
     sweep = _sweep()
-    sweepfile.save(sweep, tmp_path)
+    sweep_file.save(sweep, tmp_path)
     with pytest.raises(RunFileError, match="no point"):
-        sweepfile.run_files(tmp_path)
+        sweep_file.run_files(tmp_path)
     measured = tmp_path / sweep.points[1].file
     measured.touch()
-    assert sweepfile.run_files(tmp_path) == sweepfile.run_files(tmp_path / "sweep.json") == [measured]
-    assert sweepfile.run_files(measured) == [measured]
+    assert sweep_file.run_files(tmp_path) == sweep_file.run_files(tmp_path / "sweep.json") == [measured]
+    assert sweep_file.run_files(measured) == [measured]

@@ -7,8 +7,10 @@ import math
 import msgspec
 import pytest
 
-from offloadbench.analysis import exported, module_tables, tables
-from offloadbench.analysis.attributed import batches
+from offloadbench.analysis import table_index
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.profile.attributed_samples import batches
+from offloadbench.analysis.tables import trial_tables
 from offloadbench.model import Profile, Run
 from tests.unit.builders import CLOCK, INSTRUCTIONS, feature, load, profile_counts, run, samples, trial
 
@@ -29,13 +31,13 @@ _PROFILED = trial(
 
 
 def test_one_row_a_trial_in_the_order_of_the_run(sample_run: Run) -> None:
-    table = tables.trials([sample_run, sample_run])
+    table = trial_tables.trials([sample_run, sample_run])
     assert table["case"].tolist() == [captured.case for captured in sample_run.trials] * 2
     assert set(table["run"]) == {sample_run.run_id}
 
 
 def test_the_sample_run_proves_its_toggles_and_lost_nothing(sample_run: Run) -> None:
-    table = tables.trials([sample_run])
+    table = trial_tables.trials([sample_run])
     assert table["toggle_proven"].all()
     assert (table["csum_errors"] == 0).all()
     assert table["cpu_busy_ratio"].between(0, 1).all()
@@ -43,7 +45,7 @@ def test_the_sample_run_proves_its_toggles_and_lost_nothing(sample_run: Run) -> 
 
 
 def test_one_row_a_second_whose_intervals_are_the_captured_ones(sample_run: Run) -> None:
-    table = tables.samples([sample_run])
+    table = trial_tables.samples([sample_run])
     for captured in sample_run.trials:
         assert captured.samples is not None
         rows = table[table["case"] == captured.case]
@@ -54,8 +56,8 @@ def test_one_row_a_second_whose_intervals_are_the_captured_ones(sample_run: Run)
 
 
 def test_the_mean_of_the_samples_is_the_figure_of_the_trial(sample_run: Run) -> None:
-    rows = tables.samples([sample_run]).groupby("case")
-    figures = tables.trials([sample_run]).set_index("case")
+    rows = trial_tables.samples([sample_run]).groupby("case")
+    figures = trial_tables.trials([sample_run]).set_index("case")
     for case, seconds in rows:
         whole = (seconds["cpu_busy_ratio"] * seconds["interval_s"]).sum() / seconds["interval_s"].sum()
         assert whole == pytest.approx(figures["cpu_busy_ratio"][case], rel=1e-6)
@@ -112,7 +114,7 @@ def test_a_profile_without_samples_or_without_busy_ones_gives_no_shares(
 
 
 def test_features_keep_what_was_asked_for_and_the_verdict(sample_run: Run) -> None:
-    table = tables.features([sample_run])
+    table = trial_tables.features([sample_run])
     assert len(table) == sum(len(captured.features) for captured in sample_run.trials)
     tso = table[(table["case"] == "none") & (table["feature"] == "tx-tcp-segmentation")].iloc[0]
     assert (tso["requested"], tso["active"], tso["proof"]) == (False, False, "proven")
@@ -122,19 +124,19 @@ def test_features_keep_what_was_asked_for_and_the_verdict(sample_run: Run) -> No
 
 def test_a_dragged_feature_was_not_requested(sample_run: Run) -> None:
     moved = msgspec.structs.replace(feature("tx-gso-list", active=False), requested=None, dragged=True)
-    table = tables.features([run(sample_run, [trial(features=[moved])])])
+    table = trial_tables.features([run(sample_run, [trial(features=[moved])])])
     assert table["requested"].tolist() == [None]
     assert table["dragged"].tolist() == [True]
 
 
 # a run without trials has a bench all the same
-@pytest.mark.parametrize("name", sorted(exported.TABLES.keys() - {"benches"}))
+@pytest.mark.parametrize("name", sorted(table_index.TABLES.keys() - {"benches"}))
 def test_a_run_without_trials_gives_an_empty_table_with_all_columns(
     name: str, sample_run: Run, linux_profile: Profile
 ) -> None:
-    empty = exported.TABLES[name]([run(sample_run, [])], linux_profile)
+    empty = table_index.TABLES[name]([run(sample_run, [])], linux_profile)
     assert empty.empty
-    assert list(empty.columns) == list(exported.TABLES[name]([sample_run], linux_profile).columns)
+    assert list(empty.columns) == list(table_index.TABLES[name]([sample_run], linux_profile).columns)
 
 
 @pytest.mark.parametrize(("share", "total"), [(0.0, 10.0), (1.0, 10.0), (0.5, 1.0), (0.01, 60_000.0)])

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis import tcp_advice
-from offloadbench.analysis.initcwnd import by_version
-from offloadbench.analysis.tcp_advice import Finding, Found
-from offloadbench.analysis.tcp_advice_route import advice
-from offloadbench.analysis.tcp_tuning import Target
-from offloadbench.engine import doctor
-from offloadbench.kernel import link, route, sysctl
+from offloadbench.analysis.tcp_tuning import kernel_defaults, tcp_advice
+from offloadbench.analysis.tcp_tuning.needs import Target
+from offloadbench.analysis.tcp_tuning.tcp_advice import Finding, Found
+from offloadbench.analysis.tcp_tuning.tcp_advice_route import advice
+from offloadbench.engine import machine_check
+from offloadbench.kernel.netdev import link, route
+from offloadbench.kernel.system import sysctl
 from offloadbench.model import Route
 from tests.conftest import CommandLine
 from tests.unit.test_tcp_tuning import DEFAULTS
@@ -298,7 +298,7 @@ def test_bbr_wants_fq(release: str, root: str, level: str, cost: str) -> None:
     ],
 )
 def test_the_rules_of_a_version(release: str, marks: set[str]) -> None:
-    assert {rule.mark for rule in by_version.rules(release)} == marks
+    assert {rule.mark for rule in kernel_defaults.rules(release)} == marks
 
 
 def test_a_rule_of_an_old_kernel_is_advice() -> None:
@@ -309,7 +309,7 @@ def test_a_rule_of_an_old_kernel_is_advice() -> None:
 @pytest.fixture
 def only_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
     """doctor without its other checks, on this file's machine."""
-    monkeypatch.setattr(doctor, "_CHECKS", ())
+    monkeypatch.setattr(machine_check, "_CHECKS", ())
     monkeypatch.setattr(sysctl, "read", lambda name, namespace=None: SYSCTLS.get(name))
     monkeypatch.setattr(sysctl, "write", lambda *_: pytest.fail("doctor changes nothing"))
     monkeypatch.setattr(route, "read", lambda namespace=None: _routed(initcwnd=4).routes)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offloadbench.kernel import tcpdiag
-from offloadbench.kernel.tcpdiag import Connection, decode, matching
+from offloadbench.kernel.tcp import sock_diag
+from offloadbench.kernel.tcp.sock_diag import Connection, decode, matching
 
 CAPTURED = json.loads((Path(__file__).resolve().parents[1] / "data" / "tcp" / "replies.json").read_text())
 REPLIES = [bytes.fromhex(reply) for reply in CAPTURED["replies"]]
@@ -67,8 +67,8 @@ def test_replies_keep_their_order_whatever_their_layout() -> None:
 
 def _without_tail_of_info(reply: bytes) -> bytes:
     """The reply of a kernel (before 4.19) whose struct tcp_info ends where sent_bytes would begin."""
-    at, length = tcpdiag._layout(reply)[2]
-    kept = tcpdiag._TCP_INFO.fields["sent_bytes"][1]  # type: ignore[index]
+    at, length = sock_diag._layout(reply)[2]
+    kept = sock_diag._TCP_INFO.fields["sent_bytes"][1]  # type: ignore[index]
     header = struct.pack("<HH", kept + 4, 2)
     return reply[: at - 4] + header + reply[at : at + kept] + reply[(at + length + 3) & ~3 :]
 
@@ -91,10 +91,10 @@ def test_a_closed_connection_is_no_reading(state: int, read: bool, monkeypatch: 
     """A socket in fin-wait-2 may be one without struct tcp_sock: it has no tcp_info, and zeros would end the trace."""
     reply = bytearray(REPLIES[1])
     reply[17] = state
-    without = reply[: tcpdiag._HEADER.size + tcpdiag._MESSAGE_BYTES]
+    without = reply[: sock_diag._HEADER.size + sock_diag._MESSAGE_BYTES]
     for answer, expected in ((reply, read), (without, state == 1)):
-        monkeypatch.setattr(tcpdiag, "_socket", lambda answer=answer: _Socket(bytes(answer)))
-        watch = tcpdiag.Watch(tcpdiag._connection(REPLIES[0]))
+        monkeypatch.setattr(sock_diag, "_socket", lambda answer=answer: _Socket(bytes(answer)))
+        watch = sock_diag.Watch(sock_diag._connection(REPLIES[0]))
         assert watch.read() is expected
         assert len(watch._replies) == expected
 
@@ -111,7 +111,7 @@ def test_no_replies_are_empty_columns() -> None:
 
 
 def test_a_reply_names_its_connection() -> None:
-    one = tcpdiag._connection(REPLIES[0])
+    one = sock_diag._connection(REPLIES[0])
     assert one.name == CAPTURED["connection"]
     assert (one.state, one.congestion_control) == ("established", "cubic")
     assert one.inode > 0
@@ -123,7 +123,7 @@ def test_a_reply_names_its_connection() -> None:
     [("c6120001", "198.18.0.1"), ("0" * 20 + "ffffc6120001", "198.18.0.1"), ("0" * 31 + "1", "::1")],
 )
 def test_a_socket_of_ipv6_that_speaks_ipv4_is_named_as_such(packed: str, printed: str) -> None:
-    assert tcpdiag._address(bytes.fromhex(packed)) == printed
+    assert sock_diag._address(bytes.fromhex(packed)) == printed
 
 
 def _connection(port: int, remote: tuple[str, int]) -> Connection:

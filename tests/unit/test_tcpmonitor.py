@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.analysis import readings
-from offloadbench.kernel import tcpdiag, tcpmonitor
-from offloadbench.kernel.tcpdiag import Connection
-from offloadbench.kernel.tcpmonitor import Window
-from offloadbench.packed import TCP_COLUMNS, unpack_tcp
+from offloadbench.analysis.sender import missed_ticks
+from offloadbench.files.packed_columns import TCP_COLUMNS, unpack_tcp
+from offloadbench.kernel.tcp import sock_diag, tcp_monitor
+from offloadbench.kernel.tcp.sock_diag import Connection
+from offloadbench.kernel.tcp.tcp_monitor import Window
 
 REPLY = bytes.fromhex(
     json.loads((Path(__file__).resolve().parents[1] / "data" / "tcp" / "replies.json").read_text())["replies"][1]
@@ -59,14 +59,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
             self.replies += 1
             return True
 
-        def decode(self, last: int | None = None) -> dict[str, tcpdiag.Column]:
-            return tcpdiag.decode([REPLY] * (last or self.replies))
+        def decode(self, last: int | None = None) -> dict[str, sock_diag.Column]:
+            return sock_diag.decode([REPLY] * (last or self.replies))
 
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(tcpdiag, "connections", lambda: list(world.connections))
-    monkeypatch.setattr(tcpdiag, "Watch", Watch)
+    monkeypatch.setattr(sock_diag, "connections", lambda: list(world.connections))
+    monkeypatch.setattr(sock_diag, "Watch", Watch)
     monkeypatch.setattr(time, "monotonic_ns", lambda: world.now_ns)
     monkeypatch.setattr(time, "sleep", world.sleep)
     return world
@@ -112,7 +112,7 @@ def test_ticks_that_a_reading_took_are_told_from_those_slept_through(machine: Ma
     (trace,) = window.traces("")
     assert trace.missed_asleep == 0
     assert trace.missed_reading == trace.ticks_due - trace.ticks_taken > 10
-    (sentence,) = readings.warnings([trace])
+    (sentence,) = missed_ticks.warnings([trace])
     assert f"{trace.missed_reading} because the sender held its socket's lock" in sentence
     assert "because its CPU" not in sentence
 
@@ -124,7 +124,7 @@ def test_a_trace_with_all_but_one_in_a_hundred_ticks_needs_no_warning(machine: M
     for _ in range(120):
         window.tick()
     window.close()
-    assert readings.warnings(window.traces("")) == readings.warnings([]) == []
+    assert missed_ticks.warnings(window.traces("")) == missed_ticks.warnings([]) == []
 
 
 def test_a_connection_that_comes_later_is_found_and_counts_its_own_ticks(machine: Machine) -> None:
@@ -187,7 +187,7 @@ def test_looking_for_connections_takes_a_bounded_share_of_the_time(
         machine.now_ns += MS
         return []
 
-    monkeypatch.setattr(tcpdiag, "connections", slow)
+    monkeypatch.setattr(sock_diag, "connections", slow)
     window = Window(MS, connections_max=4)
     for _ in range(2000):
         window.tick()
@@ -213,5 +213,5 @@ def test_a_priority_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.sched_setscheduler", refuse)
-    assert "Operation not permitted" in tcpmonitor._real_time(20)
-    assert tcpmonitor._real_time(0) == ""
+    assert "Operation not permitted" in tcp_monitor._real_time(20)
+    assert tcp_monitor._real_time(0) == ""

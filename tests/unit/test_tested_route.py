@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from offloadbench import runfile
-from offloadbench.analysis.compatibility import metadata_differences
+from offloadbench.analysis.comparison.compatibility import metadata_differences
+from offloadbench.files import run_file
 from offloadbench.model import Route, Run
-from offloadbench.report import machine
+from offloadbench.report.sections import machine
 
 
 def _with_route(run: Run, run_id: str, **values: object) -> Run:
@@ -22,8 +22,8 @@ def _with_route(run: Run, run_id: str, **values: object) -> Run:
 def test_the_route_survives_the_file_and_older_files_have_none(sample_run: Run, tmp_path: Path) -> None:
     assert sample_run.route is None
     run = _with_route(sample_run, "a", initcwnd=20, metrics={"rto_min": 40})
-    runfile.save(run, tmp_path / "run.json")
-    assert runfile.load(tmp_path / "run.json").route == run.route
+    run_file.save(run, tmp_path / "run.json")
+    assert run_file.load(tmp_path / "run.json").route == run.route
 
 
 def test_a_difference_is_told(sample_run: Run) -> None:

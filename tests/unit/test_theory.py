@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis import theory
-from offloadbench.analysis.theory import Exchange, Path
+from offloadbench.analysis.sender import theory
+from offloadbench.analysis.sender.theory import Exchange, Path
 
 LONG = Path(line_rate_bits_per_s=10**9, rtt_s=0.02)
 

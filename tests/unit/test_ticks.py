@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from offloadbench.report.plots import style, ticks
+from offloadbench.report.plots import light_ticks, style
 
 
 def _axes(top: float = 7.3) -> Axes:
@@ -33,7 +33,7 @@ def _figure(axes: Axes) -> Figure:
 def _lightened(axes: Axes) -> dict[str, tuple[float, float]]:
     """Word -> where it stands."""
     with style.drawing():
-        ticks.lighten(_figure(axes))
+        light_ticks.lighten(_figure(axes))
     return {text.get_text(): text.get_position() for text in axes.texts}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from offloadbench.kernel import tracepoints
+from offloadbench.kernel.trace import tracepoints
 
 
 def test_packet_shapes_are_counted_by_tracepoint(data: Path) -> None:

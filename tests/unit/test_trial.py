@@ -8,11 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench.engine import trial as trials
-from offloadbench.engine.events import Note, Phase, Sampled
-from offloadbench.errors import FeatureError, HostError, Interrupted, OffloadbenchError, ProfilerError, TrafficError
-from offloadbench.kernel import counters
-from offloadbench.kernel.features import Feature
+from offloadbench.base.errors import (
+    FeatureError,
+    HostError,
+    Interrupted,
+    OffloadbenchError,
+    ProfilerError,
+    TrafficError,
+)
+from offloadbench.engine.progress_events import Note, Phase, Sampled
+from offloadbench.engine.run import trial_run as trials
+from offloadbench.kernel.counters import network_counters
+from offloadbench.kernel.netdev.features import Feature
 from offloadbench.model import Nic, PlannedCase
 from tests.unit.machine import NIC
 from tests.unit.stage import CASE, Stage
@@ -142,7 +149,7 @@ def test_a_late_failure_keeps_what_was_captured(stage: Stage) -> None:
 def test_a_nic_that_goes_away_while_it_is_measured_fails_the_trial(stage: Stage) -> None:
     text = "Inter-|\n face |\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
     with pytest.raises(FeatureError) as gone:
-        counters.parse_net_dev(text, NIC)
+        network_counters.parse_net_dev(text, NIC)
     stage.failing["read counters"] = gone.value
     trial = stage.run()
     assert (trial.outcome, trial.reason) == ("failed", f"the NIC {NIC} went away during the trial")

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog
-from offloadbench.analysis import driver_counters, tcp_trouble
-from offloadbench.analysis.trouble import sounds_like_trouble, troubles
+from offloadbench.analysis.trial import driver_counters, tcp_trouble
+from offloadbench.analysis.trial.trouble import sounds_like_trouble, troubles
 from offloadbench.bed.remote import host_facts
 from offloadbench.bed.remote.counted import of_several, reading
-from offloadbench.kernel import kernel_log, link_statistics, tcp_statistics
-from offloadbench.kernel.device_statistics import between, difference, tcp_between
-from offloadbench.kernel.ethtool_statistics import printed
+from offloadbench.definitions import catalog
+from offloadbench.kernel.counters import link_statistics, tcp_statistics
+from offloadbench.kernel.counters.device_statistics import between, difference, tcp_between
+from offloadbench.kernel.counters.ethtool_statistics import printed
+from offloadbench.kernel.system import kernel_log
 from offloadbench.model import DriverStatistics, words
 
 

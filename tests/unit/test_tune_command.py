@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine import undo
-from offloadbench.errors import RefusedError, RestoreError
-from offloadbench.kernel import capabilities, netns, sysctl
+from offloadbench.base.errors import RefusedError, RestoreError
+from offloadbench.engine.putting_back import undo
+from offloadbench.kernel.system import capabilities, netns, sysctl
 from tests.conftest import CommandLine
 from tests.unit.test_tcp_tuning import DEFAULTS
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.exceptions import NetlinkError
 
-from offloadbench.kernel import tunnel
+from offloadbench.kernel.netdev import tunnels
 
 
 class Message:
@@ -64,7 +64,7 @@ def _message(index: int = 5, data: dict[str, object] | None = None, **attributes
 )
 def test_the_device_below_is_the_one_it_is_bound_to_or_its_route_takes(kind: str, message: Message) -> None:
     routes = Routes(**{"192.0.2.2": 3, "2001:db8::2": 3})
-    assert tunnel.under(routes, message, kind, None) == ([3], "")
+    assert tunnels.under(routes, message, kind, None) == ([3], "")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_device_below_is_the_one_it_is_bound_to_or_its_route_takes(kind: str
 )
 def test_a_way_that_cannot_be_seen_is_told(message: Message, told: str) -> None:
     # the second leads back into the tunnel itself
-    found, problem = tunnel.under(Routes(**{"192.0.2.9": 5}), message, "vxlan", None)
+    found, problem = tunnels.under(Routes(**{"192.0.2.9": 5}), message, "vxlan", None)
     assert (found, told in problem) == ([], True)
 
 
@@ -91,12 +91,12 @@ def test_wireguard_is_asked_for_the_ends_of_its_peers_and_for_nothing_else(monke
 
     monkeypatch.setattr(sh, "wg", wg, raising=False)
     routes = Routes(**{"192.0.2.2": 3, "2001:db8::2": 4})
-    assert tunnel.under(routes, _message(), "wireguard", None) == ([3, 4], "")
+    assert tunnels.under(routes, _message(), "wireguard", None) == ([3, 4], "")
     assert asked == [("show", "tun9", "endpoints")]
 
 
-@given(st.sampled_from(sorted(tunnel.KINDS - {"wireguard"})), st.text(), st.text())
+@given(st.sampled_from(sorted(tunnels.KINDS - {"wireguard"})), st.text(), st.text())
 def test_whatever_the_kernel_says_is_taken(kind: str, group: str, broadcast: str) -> None:
     message = _message(data={"IFLA_VXLAN_GROUP": group, "IFLA_GRE_REMOTE": group}, IFLA_BROADCAST=broadcast)
-    found, problem = tunnel.under(Routes(), message, kind, None)
+    found, problem = tunnels.under(Routes(), message, kind, None)
     assert (found, bool(problem)) == ([], True)

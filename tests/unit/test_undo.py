@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine import undo
-from offloadbench.engine.undo import Journal, NicLock
-from offloadbench.engine.undo_others import overwritten
-from offloadbench.errors import HostError, RestoreError, UsageError
-from offloadbench.kernel import neighbour, route
-from offloadbench.kernel.features import Feature
+from offloadbench.base.errors import HostError, RestoreError, UsageError
+from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.undo import Journal, NicLock
+from offloadbench.engine.putting_back.undo_others import overwritten
+from offloadbench.kernel.netdev import neighbour, route
+from offloadbench.kernel.netdev.features import Feature
 from tests.unit.machine import NIC, Machine
 
 WANTED = {"tx-tcp-segmentation": True, "tx-generic-segmentation": True}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.analysis import waits as analysis
-from offloadbench.errors import ProfilerError
-from offloadbench.kernel import waits
-from offloadbench.kernel.perfdata.abi import CpuMode, RecordType, SampleField
+from offloadbench.analysis.sender import wait_tables as analysis
+from offloadbench.base.errors import ProfilerError
+from offloadbench.files.packed_columns import unpack_waits
+from offloadbench.kernel.trace import scheduler_waits
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, RecordType, SampleField
 from offloadbench.model import Waits
-from offloadbench.packed import unpack_waits
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import PLAIN, Attr, comm
 
@@ -52,7 +52,7 @@ def _switch(thread_of_event: int, leaving: int, at_ms: float, chain: str = "") -
 def _read(path: Path, threads: Sequence[int], switches: Sequence[bytes]) -> Waits:
     attrs = [Attr(sample_type=_TYPE, type=2, config=316, ids=(100 + thread,)) for thread in threads]
     path.write_bytes(build.file("<", switches, attrs))
-    return waits.read(path, threads, OPENED_NS, 1.0, KALLSYMS)
+    return scheduler_waits.read(path, threads, OPENED_NS, 1.0, KALLSYMS)
 
 
 def test_a_wait_lasts_from_leaving_to_coming_back(tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_what_sleeps_is_not_what_is_waited_for() -> None:
 @pytest.mark.parametrize("threads", [[], list(range(1, 40)), [2**22 + 1]])
 def test_threads_that_cannot_be_watched_are_refused(threads: list[int], tmp_path: Path) -> None:
     with pytest.raises(ProfilerError):
-        waits.Recorder(threads, tmp_path, "none")
+        scheduler_waits.Recorder(threads, tmp_path, "none")

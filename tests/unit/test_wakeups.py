@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench import catalog, runfile
-from offloadbench.analysis import metrics, module_tables, quality
+from offloadbench.analysis.profile import module_tables
+from offloadbench.analysis.tables import quality
+from offloadbench.analysis.trial import metrics
+from offloadbench.definitions import catalog
+from offloadbench.files import run_file
 from offloadbench.model import ProfileCounts, Run
 from tests.unit import builders
 from tests.unit.builders import CLOCK, INSTRUCTIONS, ProfileRow, load, profile_counts, samples, trial
@@ -121,7 +124,7 @@ def test_wake_up_latency_is_spread_over_the_seconds_that_have_it(sample_run: Run
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_modules_of_every_recorded_trial_sum_to_its_cpu_per_gb(name: str) -> None:
-    run = runfile.load(DATA / name)
+    run = run_file.load(DATA / name)
     profile = catalog.profile("linux")
     table = module_tables.modules([run], profile)
     busy = table[table["share_ratio"].notna()].groupby(["workload", "case", "repeat"])
@@ -144,5 +147,5 @@ def test_modules_of_every_recorded_trial_sum_to_its_cpu_per_gb(name: str) -> Non
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_without_chains_little_of_a_recorded_trial_cannot_be_attributed(name: str) -> None:
-    table = module_tables.modules([runfile.load(DATA / name)], catalog.profile("linux"))
+    table = module_tables.modules([run_file.load(DATA / name)], catalog.profile("linux"))
     assert table[table["module"] == "irq_shadow"]["share_ratio"].max() < 0.15

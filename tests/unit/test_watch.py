@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from offloadbench.base.errors import HostError, Interrupted, UsageError
 from offloadbench.commands import watch
-from offloadbench.engine import watch as engine
-from offloadbench.engine.monitor import Watched
-from offloadbench.engine.watch import Options, Seen
-from offloadbench.errors import HostError, Interrupted, UsageError
-from offloadbench.kernel import processes, tcpdiag
+from offloadbench.engine.sender import sender_watch as engine
+from offloadbench.engine.sender.monitor import Watched
+from offloadbench.engine.sender.sender_watch import Options, Seen
+from offloadbench.files.packed_columns import unpack_tcp
+from offloadbench.kernel.system import processes
+from offloadbench.kernel.tcp import sock_diag
 from offloadbench.model import TcpTrace, Waits
-from offloadbench.packed import unpack_tcp
 from tests.conftest import CommandLine
 from tests.unit.test_diagnosis import _waits, recorded
 
@@ -125,8 +126,8 @@ def test_a_namespace_that_is_not_there_is_named() -> None:
 
 
 def test_a_connection_has_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = tcpdiag.Connection(2, ("10.0.0.1", 1), ("10.0.0.2", 2), "established", 77, "cubic", bytes(48))
-    monkeypatch.setattr(tcpdiag, "connections", lambda: [one])
+    one = sock_diag.Connection(2, ("10.0.0.1", 1), ("10.0.0.2", 2), "established", 77, "cubic", bytes(48))
+    monkeypatch.setattr(sock_diag, "connections", lambda: [one])
     monkeypatch.setattr(processes, "holding_socket", lambda inode: [inode, 5])
     assert engine._senders(Options(Watched())) == [5, 77]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from offloadbench.analysis.waterfall import Fall, fall
+from offloadbench.analysis.findings.savings import Fall, fall
 from offloadbench.report.plots import style
-from offloadbench.report.plots.waterfall import signed, waterfall
+from offloadbench.report.plots.waterfall_plot import signed, waterfall
 
 
 def costs(**by_case: dict[str, float]) -> pd.DataFrame:

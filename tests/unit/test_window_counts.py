@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.ends import Role
-from offloadbench.engine.window_counts import WindowCounts
-from offloadbench.errors import HostError, TrafficError
-from offloadbench.kernel import device_statistics, kernel_log, nic
-from offloadbench.kernel.device_statistics import Reading
-from offloadbench.kernel.kernel_log import KernelLog
+from offloadbench.base.errors import HostError, TrafficError
+from offloadbench.engine.run.window_counts import WindowCounts
+from offloadbench.kernel.counters import device_statistics
+from offloadbench.kernel.counters.device_statistics import Reading
+from offloadbench.kernel.netdev import nic
+from offloadbench.kernel.system import kernel_log
+from offloadbench.kernel.system.kernel_log import KernelLog
+from offloadbench.roles.ends import Role
 
 
 class End:

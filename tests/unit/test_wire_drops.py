@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.bed.cable import CATCH_UP_NS, QUANTUM_NS, Loss
-from offloadbench.bed.frames import frame_cost
+from offloadbench.bed.wire_frames import frame_cost
 from tests.unit.frames import plain_frame, super_packet
 from tests.unit.test_wire import COST_NS, FRAME_BYTES, START_NS, Bench
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from offloadbench.analysis.initcwnd import link_types
+from offloadbench.analysis.capture import link_types
 
 CLIENT_PORT, SERVER_PORT = 50000, 80
 SEQ, ACK_NUMBER, FLAGS, WINDOW = 1000, 2000, 0x18, 512

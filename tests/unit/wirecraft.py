@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from offloadbench.analysis.initcwnd.link_types import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW_IP
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, SYN
+from offloadbench.analysis.capture.link_types import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW_IP
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, SYN
 
 CLIENT_PORT, SERVER_PORT = 50000, 80
 START_NS = 1_700_000_000 * 10**9

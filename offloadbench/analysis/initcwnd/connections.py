@@ -9,8 +9,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from offloadbench.analysis.capture.tcp_segment import ACK, RST, SYN, Segment
 from offloadbench.analysis.initcwnd.flow import Flow
-from offloadbench.analysis.initcwnd.packet import ACK, RST, SYN, Segment
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, Options, Segment, options, sacks, timestamps
 from offloadbench.analysis.initcwnd.flight import COPY_NS, Flight
-from offloadbench.analysis.initcwnd.packet import ACK, FIN, PSH, Options, Segment, options, sacks, timestamps
 from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 
 CLIENT, SERVER, BETWEEN, UNKNOWN = "client", "server", "between", "unknown"

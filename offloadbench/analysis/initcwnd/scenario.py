@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 from offloadbench.model import Frozen
 
 # "let skbs grow over a page on fast peers" entered 2.6.18-121.el5; -128 (RHEL 5.3) was the first release with it

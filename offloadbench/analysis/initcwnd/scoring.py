@@ -16,13 +16,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from offloadbench.analysis.capture.capture_file import Frame
+from offloadbench.analysis.capture.ignored_frames import Ignored, sentences
+from offloadbench.analysis.capture.tcp_segment import Segment, segment
 from offloadbench.analysis.initcwnd import verdict
-from offloadbench.analysis.initcwnd.capture_file import Frame
 from offloadbench.analysis.initcwnd.connections import connections, endpoint
 from offloadbench.analysis.initcwnd.flight import Flight
 from offloadbench.analysis.initcwnd.flow import Flow
-from offloadbench.analysis.initcwnd.ignored import Ignored, sentences
-from offloadbench.analysis.initcwnd.packet import Segment, segment
 from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
 
 # below this, the answer to an ACK cannot be told from what was under way already

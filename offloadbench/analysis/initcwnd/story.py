@@ -1,6 +1,6 @@
 """The story of TSO and initcwnd: what was claimed, what the code does, what real kernels did.
 
-`--explain` prints it, `--explain --output FILE.html` draws it (report/story_page.py).
+`--explain` prints it, `--explain --output FILE.html` draws it (report/formats/story_page.py).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from offloadbench.analysis.initcwnd.scenario import Scenario
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):

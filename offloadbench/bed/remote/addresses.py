@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from offloadbench.bed.remote.connection import Connection
-from offloadbench.errors import HostError
-from offloadbench.kernel import link, route
+from offloadbench.base.errors import HostError
+from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.kernel.netdev import link, route
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from offloadbench.kernel import ethtool_statistics, link_statistics, tcp_statistics
-from offloadbench.kernel.device_statistics import Reading
+from offloadbench.kernel.counters import ethtool_statistics, link_statistics, tcp_statistics
+from offloadbench.kernel.counters.device_statistics import Reading
 
 
 def reading(ifname: str, told: Mapping[str, Any]) -> Reading:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from offloadbench.bed.base import Forget, Remember
+from offloadbench.base.errors import RefusedError, TrafficError
 from offloadbench.bed.local import set_sysctls
-from offloadbench.ends import End, Role
-from offloadbench.errors import RefusedError, TrafficError
-from offloadbench.kernel import sysctl
+from offloadbench.bed.testbed import Forget, Remember
+from offloadbench.kernel.system import sysctl
+from offloadbench.roles.ends import End, Role
 
 STEP = "host_sysctl"
 _ROLE = "offloadbench.bed.remote.sysctls"

@@ -11,10 +11,10 @@ import tempfile
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import sources
-from offloadbench.bed.remote.connection import Connection
-from offloadbench.errors import HostError, TrafficError, UsageError
-from offloadbench.kernel import processes
+from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.kernel.system import processes
 
 PREFIX = "ssh://"
 # as git's GIT_SSH_COMMAND: another ssh, or options that do not belong into ~/.ssh/config

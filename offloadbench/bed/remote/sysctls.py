@@ -13,7 +13,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from offloadbench import comms
+from offloadbench.base import comms
 from offloadbench.bed.remote import host_facts
 
 

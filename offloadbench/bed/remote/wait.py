@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import sources
-from offloadbench.bed.remote.connection import Connection
 from offloadbench.bed.remote.seal import session_key
-from offloadbench.errors import HostError, TrafficError, UsageError
+from offloadbench.bed.remote.sealed_connection import Connection
 
 PREFIX = "wait"
 DEFAULT_PORT = 7878

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from offloadbench.engine.probe.client import Client
-from offloadbench.kernel.packet_socket import PacketSocket
+from offloadbench.engine.probe.probe_client import Client
+from offloadbench.kernel.netdev.packet_socket import PacketSocket
 from offloadbench.model import FlightTrial, TcpState
 
 # beside the round trip: for processes that a busy machine lets wait

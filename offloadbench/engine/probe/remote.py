@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from offloadbench.engine import offloads
-from offloadbench.engine.probe.client import Client
-from offloadbench.engine.probe.frames import Endpoint
+from offloadbench.base.errors import OffloadbenchError, TrafficError, UsageError
 from offloadbench.engine.probe.observe import MERGING, NOT_OURS, ample_window_bytes, flight
-from offloadbench.engine.undo import Journal
-from offloadbench.errors import OffloadbenchError, TrafficError, UsageError
-from offloadbench.kernel import link, neighbour, route
-from offloadbench.kernel.packet_socket import PacketSocket
-from offloadbench.kernel.route import Silence
+from offloadbench.engine.probe.probe_client import Client
+from offloadbench.engine.probe.probe_frames import Endpoint
+from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.run import offloads
+from offloadbench.kernel.netdev import link, neighbour, route
+from offloadbench.kernel.netdev.packet_socket import PacketSocket
+from offloadbench.kernel.netdev.route import Silence
 from offloadbench.model import FlightTrial
 
 _PORTS = {"http": 80, "ftp": 21}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from offloadbench.analysis.compare import Row
-from offloadbench.report.plots.effects import TITLES
+from offloadbench.analysis.comparison.changes import Row
+from offloadbench.report.plots.effects_plot import TITLES
 from offloadbench.report.plots.intervals import Panel, intervals
 
 

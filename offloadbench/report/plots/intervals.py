@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from offloadbench.analysis.family import CHANGED, Judgement
+from offloadbench.analysis.statistics.holm import CHANGED, Judgement
+from offloadbench.base.units import format_ratio
 from offloadbench.report.plots import style
-from offloadbench.units import format_ratio
 
 _ROW_PX, _NARROW_ROW_PX, _EDGE_PX, _MARKER = 30, 40, 76, 7
 _HEAD_PX, _NARROW_HEAD_PX, _RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 34, 46, 22, 26, 14

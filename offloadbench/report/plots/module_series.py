@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from offloadbench.base.words import module_label
 from offloadbench.report.plots import style
-from offloadbench.report.plots.modules import REST
+from offloadbench.report.plots.modules_plot import REST
 from offloadbench.report.plots.panels import Panels, joined
-from offloadbench.words import module_label
 
 _AXES_PX, _LEGEND_PX, _NAME_PX = 120, 22, 42
 # quantity -> factor and unit of a second's sum

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from offloadbench.base.units import format_rate
 from offloadbench.report.plots import style
-from offloadbench.units import format_rate
 
 # Okabe and Ito 2008, without yellow, which a line on paper does not carry
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from offloadbench.analysis.family import FEWEST
-from offloadbench.analysis.statistics import mean_interval
+from offloadbench.analysis.statistics.estimates import mean_interval
+from offloadbench.analysis.statistics.holm import FEWEST
+from offloadbench.base.words import figure as rounded
 from offloadbench.report.plots import style
-from offloadbench.words import figure as rounded
 
 _METRICS = (
     ("throughput_bits_per_s", "Throughput (layer 2)"),

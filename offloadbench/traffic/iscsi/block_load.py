@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from offloadbench import comms
+from offloadbench.base import comms
 from offloadbench.traffic.iscsi.counts import Completions
 from offloadbench.traffic.iscsi.load import pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.base.units import format_bytes, parse_size_bytes
 from offloadbench.model import WorkloadDefinition
 from offloadbench.traffic.iscsi.pdu import MAX_SEGMENT_BYTES
-from offloadbench.units import format_bytes, parse_size_bytes
 
 # lengths of segments and bursts have 24 bits: 16 MiB is the largest multiple of a disk block below that
 LARGEST_BYTES = MAX_SEGMENT_BYTES // 512 * 512

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from offloadbench.errors import OffloadbenchError, UsageError
+from offloadbench.base.errors import OffloadbenchError, UsageError
+from offloadbench.base.units import format_bytes, parse_size_bytes
 from offloadbench.traffic.iscsi import extents
 from offloadbench.traffic.iscsi.existing import FREE, Existing
-from offloadbench.units import format_bytes, parse_size_bytes
 
 # libblkid's names of what a volume manager takes over as soon as the kernel shows the disk
 _TAKEN_OVER = "_member"

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from offloadbench.errors import UsageError
+from offloadbench.base.errors import UsageError
+from offloadbench.base.units import format_bytes, parse_size_bytes
 from offloadbench.traffic.iscsi import scsi
-from offloadbench.units import format_bytes, parse_size_bytes
 
 DEFAULT_PORT = 3260
 FREE = "free"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from offloadbench.ends import End
-from offloadbench.errors import HostError, UsageError
-from offloadbench.kernel import open_iscsi, resolver
-from offloadbench.traffic.base import Ask
-from offloadbench.traffic.iscsi import consent
+from offloadbench.base.errors import HostError, UsageError
+from offloadbench.base.units import format_bytes
+from offloadbench.kernel.system import resolver
+from offloadbench.roles.ends import End
+from offloadbench.traffic.iscsi import consent, open_iscsi
 from offloadbench.traffic.iscsi.consent import Device, Region
 from offloadbench.traffic.iscsi.existing import Existing
-from offloadbench.units import format_bytes
+from offloadbench.traffic.kind_of_traffic import Ask
 
 # a bed that was built for the run was not there before: who serves on it is started now
 _WAIT_S = 60.0

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from offloadbench import comms
+from offloadbench.base import comms
+from offloadbench.roles.orders import answer
 from offloadbench.traffic.iscsi import counts
+from offloadbench.traffic.iscsi.initiator_role import InitiatorRole, in_force
+from offloadbench.traffic.iscsi.iscsi_session import Session
 from offloadbench.traffic.iscsi.load import Load, Shape
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.role import InitiatorRole, in_force
-from offloadbench.traffic.iscsi.session import Session
 from offloadbench.traffic.iscsi.unit import Unit, open_session
-from offloadbench.traffic.orders import answer
 
 # less than the role is given to end by itself (ends.Role.close)
 _DRAIN_S, _LOGOUT_S = 2.5, 1.0

@@ -1,4 +1,4 @@
-"""A look at a LUN of an existing target, as a role (see offloadbench.ends): it reads, and writes nothing.
+"""A look at a LUN of an existing target, as a role (see offloadbench.roles.ends): it reads, and writes nothing.
 
 The configuration is answered by `inspected`: what the LUN is, what lies on it, and where it is free.
 """
@@ -12,14 +12,14 @@ import sys
 import time
 from typing import Any
 
-from offloadbench import comms
-from offloadbench.errors import HostError
-from offloadbench.kernel import signatures
+from offloadbench.base import comms
+from offloadbench.base.errors import HostError
+from offloadbench.kernel.system import signatures
+from offloadbench.roles.orders import answer, read_configuration
 from offloadbench.traffic.iscsi import extents
 from offloadbench.traffic.iscsi.login import AccountError
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.unit import Unit, open_session
-from offloadbench.traffic.orders import answer, read_configuration
 
 _PLAUSIBLE_BLOCK_BYTES = (512, 1024, 2048, 4096)
 _LOGOUT_S = 5.0

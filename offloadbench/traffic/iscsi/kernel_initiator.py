@@ -14,15 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from offloadbench import comms
-from offloadbench.errors import OffloadbenchError
-from offloadbench.kernel import open_iscsi
-from offloadbench.traffic.iscsi import counts, scsi
+from offloadbench.base import comms
+from offloadbench.base.errors import OffloadbenchError
+from offloadbench.roles.orders import answer, read_configuration
+from offloadbench.traffic.iscsi import counts, open_iscsi, scsi
 from offloadbench.traffic.iscsi.block_load import BlockLoad
-from offloadbench.traffic.iscsi.connection import SO_SNDBUFFORCE
+from offloadbench.traffic.iscsi.initiator_role import InitiatorRole, in_force
+from offloadbench.traffic.iscsi.iscsi_connection import SO_SNDBUFFORCE
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.role import InitiatorRole, in_force
-from offloadbench.traffic.orders import answer, read_configuration
 
 _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from offloadbench.traffic.iscsi import scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.counts import Completions
+from offloadbench.traffic.iscsi.iscsi_session import Session
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.session import Session
 
 # with verification every page bears a number that no other page ever written has
 PAGE_BYTES = 4096

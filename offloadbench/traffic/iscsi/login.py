@@ -7,7 +7,7 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 
-from offloadbench.traffic.iscsi.connection import Connection, Pdu, Silence
+from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu, Silence
 from offloadbench.traffic.iscsi.negotiation import NOT_UNDERSTOOD, REJECT, Negotiation, decode_text, encode_text
 from offloadbench.traffic.iscsi.pdu import CONTINUE, TRANSIT, Header, IscsiError, Opcode, opcode_name
 

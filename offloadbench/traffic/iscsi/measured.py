@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from offloadbench.ends import Role
-from offloadbench.errors import TrafficError
+from offloadbench.base.errors import TrafficError
 from offloadbench.model import Load
-from offloadbench.traffic.base import Mark
+from offloadbench.roles.ends import Role
+from offloadbench.traffic.kind_of_traffic import Mark
 
 MARK_S = 30.0
 _DRAIN_TIMEOUT_S = 120.0
@@ -23,7 +23,7 @@ class _IscsiMark(Mark):
 
 
 class IscsiSession:
-    """An initiator that moves blocks. The protocol is `offloadbench.traffic.base.Session`.
+    """An initiator that moves blocks. The protocol is `offloadbench.traffic.kind_of_traffic.Session`.
 
     Args:
         target: that this program has started; None where it exists by itself.

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from offloadbench.traffic.iscsi import pdu
 from offloadbench.traffic.iscsi.command import Command, Tasks
-from offloadbench.traffic.iscsi.connection import Connection, Pdu, Silence
+from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu, Silence
 from offloadbench.traffic.iscsi.login import Negotiated
 from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, Header, IscsiError, Opcode, opcode_name
-from offloadbench.traffic.iscsi.sender import Sender
+from offloadbench.traffic.iscsi.pdu_sender import Sender
 
 # RFC 7143, 11.17.1
 _REJECTIONS = {

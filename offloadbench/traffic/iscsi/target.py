@@ -1,4 +1,4 @@
-"""The iSCSI target at the load side, as a role (see offloadbench.ends): keeps a tgtd, and ends it when it ends.
+"""The iSCSI target at the load side, as a role (see offloadbench.roles.ends): keeps a tgtd, and ends it when it ends.
 
 Orders: the configuration, answered by `ready`; then `mark` (CPU time), `report` (bytes moved), `words` (what tgtd
 said last, or that it is gone). Standard library only, of Python 3.9, so that a load host needs tgt and nothing else.
@@ -13,9 +13,10 @@ import sys
 import tempfile
 from typing import IO, Any
 
-from offloadbench import comms
-from offloadbench.errors import OffloadbenchError
-from offloadbench.kernel import processes, tgt
+from offloadbench.base import comms
+from offloadbench.base.errors import OffloadbenchError
+from offloadbench.kernel.system import processes
+from offloadbench.traffic.iscsi import tgt
 
 
 def _answer(message: dict[str, Any]) -> None:

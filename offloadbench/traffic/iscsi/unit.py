@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from offloadbench.traffic.iscsi import connection, scsi
+from offloadbench.traffic.iscsi import iscsi_connection, scsi
 from offloadbench.traffic.iscsi.command import Command
+from offloadbench.traffic.iscsi.iscsi_session import Session
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
-from offloadbench.traffic.iscsi.session import Session
 
 _READ_BYTES = 256 << 10
 
@@ -21,7 +21,7 @@ def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], Non
         IscsiError: no connection, or the login is refused.
     """
     timeout_s = float(config["timeout_s"])
-    connected = connection.connect(
+    connected = iscsi_connection.connect(
         config["address"],
         config["port"],
         timeout_s=timeout_s,
@@ -29,7 +29,7 @@ def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], Non
         send_buffer_bytes=config["send_buffer_bytes"],
         receive_window_bytes=config["receive_window_bytes"],
     )
-    link = connection.Connection(connected, timeout_s)
+    link = iscsi_connection.Connection(connected, timeout_s)
     try:
         identity = Identity(config["initiator_name"], config["target_name"], isid, config["user"], config["password"])
         return Session(link, login(link, identity, config["offers"]), on_failure)

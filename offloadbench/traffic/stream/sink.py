@@ -1,4 +1,4 @@
-"""The sink at the load side, as a role (see offloadbench.ends): one process on one selector.
+"""The sink at the load side, as a role (see offloadbench.roles.ends): one process on one selector.
 
 Orders: the configuration; `mark` (count the payload now). It says `listening` with its port, `ready` when every
 connection has brought payload, `finished` when all have ended. Standard library only.
@@ -15,8 +15,8 @@ import termios
 import time
 from typing import Any
 
-from offloadbench import comms
-from offloadbench.traffic.orders import answer, read_configuration, read_orders
+from offloadbench.base import comms
+from offloadbench.roles.orders import answer, read_configuration, read_orders
 
 READ_BYTES = 4 << 20
 STALL_S = 30.0

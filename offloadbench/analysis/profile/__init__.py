@@ -1,0 +1,1 @@
+"""What the samples of a profile say: modules, processes, call chains."""

@@ -1,0 +1,1 @@
+"""Why the sender waits: its queue, the bounds, the limit."""

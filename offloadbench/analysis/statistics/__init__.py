@@ -1,0 +1,1 @@
+"""Estimates, intervals and families of tests; figures without a subject."""

@@ -1,0 +1,1 @@
+"""What TCP settings a path needs, and what the present ones cost."""

@@ -1,0 +1,1 @@
+"""What one trial says by itself: its figures, the proof of its toggle, its driver's counters."""

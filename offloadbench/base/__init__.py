@@ -1,0 +1,1 @@
+"""What everything may use: errors, units, signals, work beside."""

@@ -1,0 +1,99 @@
+"""What a trial may know about the bed it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, get_args
+
+from offloadbench.bed.cpus import Placement
+from offloadbench.model import PeerReport, WireReport
+from offloadbench.roles.ends import End
+
+# a process between two TAPs, the kernel's own emulator on a hop, or the second where the kernel has it
+Wire = Literal["tap", "netem", "auto"]
+WIRES: tuple[Wire, ...] = get_args(Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """An emulated cable; all zeros where it is real or unlimited.
+
+    Attributes:
+        loss_ratio, loss_seed: segments lost at random, in each direction by itself.
+        queue_bytes: the cable drops what exceeds this queue in front of it, so that drops tell a sender to slow down;
+            0: it drops nothing.
+        sysctls: values of both ends' namespaces.
+        wire: who emulates it: one of `WIRES`.
+    """
+
+    line_rate_bits_per_s: int = 0
+    rtt_s: float = 0.0
+    loss_ratio: float = 0.0
+    loss_seed: int = 0
+    queue_bytes: int = 0
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    wire: Wire = "tap"
+
+
+class Remember(Protocol):
+    """Write down how to undo a change, before it is made (offloadbench.engine.putting_back.undo_steps knows the kinds)."""
+
+    def __call__(self, kind: str, **values: Any) -> None: ...
+
+
+class Forget(Protocol):
+    """Take a step out of what is remembered: the change was undone already, and that was seen."""
+
+    def __call__(self, kind: str, **values: Any) -> None: ...
+
+
+class Bed(Protocol):
+    """Two ends and what joins them; opened before the first trial, closed after the last.
+
+    What it changes at the machine itself is remembered by whoever builds it, and taken back from there after `close`.
+
+    Attributes:
+        nic_name: how the user named the NIC under test.
+        peer_name: how the user named the load side; empty where the bed is both.
+        push_back: the NIC holds back a sender that outruns it. A TAP does not: it takes every packet from the
+            socket at once, so the data in flight must be bounded by the receivers' windows instead.
+        settings: what else was set up, for the record.
+        problems: what could not be set up as intended, as sentences.
+    """
+
+    kind: str
+    nic_name: str
+    peer_name: str
+    placement: Placement
+    push_back: bool
+    cable: Cable
+    settings: dict[str, Any]
+    problems: list[str]
+
+    @property
+    def dut(self) -> End: ...
+    @property
+    def peer(self) -> End: ...
+
+    def settle(self) -> None:
+        """Return when the link carries traffic, which a toggle may have reset.
+
+        Raises:
+            TrafficError: it does not come back.
+        """
+
+    def check(self) -> None:
+        """Raise TrafficError when an end is gone; called while a window lasts, so it must cost nothing."""
+
+    def mark(self) -> None:
+        """Begin a window for `report` and `peer_report`."""
+
+    def report(self) -> WireReport | None:
+        """The emulated cable's account since `mark`; None where there is no emulated cable."""
+
+    def peer_report(self) -> PeerReport | None:
+        """The load side's account since `mark`: of its host, or of its CPUs where that is this machine."""
+
+    def close(self) -> None:
+        """End the processes of the bed. Safe to call twice."""

@@ -1,0 +1,1 @@
+"""The sender's TCP state, followed while it sends."""

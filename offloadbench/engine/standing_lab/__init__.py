@@ -1,0 +1,1 @@
+"""A lab link that stays until it is taken down."""

@@ -1,0 +1,206 @@
+"""A sweep or a batch: one run for every point of a grid, its index saved after each."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from offloadbench.base.errors import (
+    FeatureError,
+    HostError,
+    OffloadbenchError,
+    ProfilerError,
+    RefusedError,
+    RunFileError,
+    TrafficError,
+    UsageError,
+)
+from offloadbench.base.units import format_duration
+from offloadbench.bed import lab_bed
+from offloadbench.definitions import catalog
+from offloadbench.definitions.plan import TRIAL_OVERHEAD_S
+from offloadbench.engine import mtu_and_rings
+from offloadbench.engine.options import Options
+from offloadbench.engine.progress_events import Emit, Note
+from offloadbench.engine.run import execute as engine
+from offloadbench.files import sweep_file
+from offloadbench.files.sweep_file import Point, Sweep, describe, format_value, title
+from offloadbench.kernel.netdev import link, rings
+from offloadbench.kernel.system import sysctl
+from offloadbench.model import Run
+
+Execute = Callable[[Options, Emit], Run]
+# building the bed, reading the kernel's symbols, taking everything back
+POINT_OVERHEAD_S = 4.0
+# what one point may fail of while the others go on; anything else would fail them all
+_POINT_ERRORS = (TrafficError, FeatureError, ProfilerError, RefusedError)
+
+
+def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> Options:
+    """The options of a point's run."""
+    nic = point.bed["nic"]
+    return Options(
+        nic=nic,
+        peer=sweep.nics[nic],
+        cases=sweep.cases,
+        workloads=point.workloads,
+        output=folder / point.file,
+        duration_s=sweep.duration_s,
+        warmup_s=sweep.warmup_s,
+        repeats=sweep.repeats,
+        # an order of its own, and losses of its own
+        seed=sweep.seed + point.number,
+        sysctls={**sweep.sysctls, **point.sysctls},
+        wire=sweep.wire,
+        settings=[f"{key}={value}" for key, value in point.parameters.items()],
+        resume=(folder / point.file).exists(),
+        profile=sweep.profile,
+        command=command,
+        sweep=sweep_file.place_of(point, sweep),
+        **{axis: value for axis, value in point.bed.items() if axis != "nic"},
+    )
+
+
+def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool, seed: int | None = None) -> Sweep:
+    """The sweep to run: a new one, whose folder is made, or the one that lies there.
+
+    Args:
+        wanted: what the command line asks for; with `resume` it may be None.
+        seed: asked for by name; what is resumed keeps the one with which it was begun.
+
+    Raises:
+        UsageError: the folder holds a sweep already, or another than the one asked for.
+        RunFileError: nothing to resume, or the folder cannot be written.
+    """
+    if resume:
+        found = sweep_file.load(folder)
+        if wanted is not None and _grid_of(wanted) != _grid_of(found):
+            raise UsageError(f"{folder} holds another sweep", "leave everything but --output and --resume out")
+        if seed not in (None, found.seed):
+            raise UsageError(f"seed {seed}: the sweep in {folder} was begun with {found.seed}", "leave the seed out")
+        return found
+    assert wanted is not None
+    if (folder / sweep_file.INDEX_NAME).exists():
+        raise UsageError(f"{folder} holds a sweep already", "go on with it by --resume, or choose another --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}", "choose another --output") from error
+    sweep_file.save(wanted, folder)
+    return wanted
+
+
+def _grid_of(sweep: Sweep) -> Sweep:
+    """The sweep without what running it adds."""
+    points = [msgspec.structs.replace(point, done=False, problem="") for point in sweep.points]
+    return msgspec.structs.replace(sweep, points=points, seed=0)
+
+
+def in_order(sweep: Sweep) -> list[Point]:
+    """The points in the order in which they are measured."""
+    return random.Random(sweep.seed).sample(sweep.points, len(sweep.points))  # noqa: S311 - repeatable, no secret
+
+
+def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_run: Execute = engine.execute) -> Sweep:
+    """Run every point that is not done, in seeded random order, so that drift is no slope along an axis.
+
+    Returns:
+        The sweep; points that failed bear their problem and are tried again by the next call.
+
+    Raises:
+        OffloadbenchError: what would fail every point alike.
+    """
+    todo = [point for point in in_order(sweep) if not point.done]
+    # of several NICs one may be missing or in use
+    bearable = (*_POINT_ERRORS, HostError, UsageError) if len(sweep.nics) > 1 else _POINT_ERRORS
+    for position, point in enumerate(todo, 1):
+        emit(Note(f"point {position} of {len(todo)}: {describe(point, sweep)}"))
+        problem = ""
+        try:
+            run = _measure(options_of(sweep, point, folder, command), emit, execute_run)
+            failed = [trial for trial in run.trials if trial.outcome == "failed"]
+            if not any(trial.outcome == "ok" for trial in run.trials):
+                failed = failed or run.trials
+            if failed:
+                problem = f"{failed[0].workload} {failed[0].case}: {failed[0].reason}"
+        except bearable as error:
+            problem = error.message
+            emit(Note(f"failed: {problem}" + (f" ({error.hint})" if error.hint else "")))
+        result = msgspec.structs.replace(point, done=not problem, problem=problem)
+        sweep = msgspec.structs.replace(
+            sweep, points=[result if known.number == point.number else known for known in sweep.points]
+        )
+        sweep_file.save(sweep, folder)
+    return sweep
+
+
+def _measure(options: Options, emit: Emit, execute_run: Execute) -> Run:
+    """The point's run: gone on with where it can be, else from its beginning."""
+    try:
+        return execute_run(options, emit)
+    except RunFileError as error:
+        if not options.resume:
+            raise
+        emit(Note(f"measured anew: {error.message}"))
+        return execute_run(dataclasses.replace(options, resume=False, force=True), emit)
+
+
+def touched(sweep: Sweep) -> list[str]:
+    """Every setting of each NIC and its namespace that the points would touch, with its present value, as lines."""
+    lines = []
+    for nic, peer in sweep.nics.items():
+        points = [point for point in sweep.points if point.bed["nic"] == nic]
+        lines.append(f"{nic}, load side {peer}:" if peer else f"{nic}, built for each run:")
+        try:
+            lines += _outside_cases(nic, points)
+            lines += engine.touched(options_of(sweep, points[0], Path(), []))
+        except OffloadbenchError as error:
+            lines.append(f"  cannot be measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return lines
+
+
+def _outside_cases(nic: str, points: list[Point]) -> list[str]:
+    """MTU, rings and sysctls: present value -> values of the points."""
+    asked: dict[str, list[str]] = {}
+    for point in points:
+        set_here = {axis: point.bed.get(axis) for axis in mtu_and_rings.NAMES} | point.sysctls
+        for axis, value in set_here.items():
+            if value and str(value) not in asked.setdefault(axis, []):
+                asked[axis].append(str(value))
+    return [
+        f"  {title(axis)}: {_present(nic, axis)} -> {', '.join(values)}" for axis, values in asked.items() if values
+    ]
+
+
+def _present(nic: str, axis: str) -> str:
+    if axis not in mtu_and_rings.NAMES:
+        return sysctl.read(axis) or "absent"
+    if nic in lab_bed.NAMES:
+        return "as built"
+    if axis == "mtu_bytes":
+        return str(link.read(nic).mtu_bytes)
+    return str(getattr(rings.read(nic), axis.removesuffix("_ring")))
+
+
+def preview(sweep: Sweep) -> list[str]:
+    """The points in the order of their measurement, and how long that takes, as lines."""
+    cases = len(catalog.select_cases(sweep.cases))
+    per_trial_s = sweep.duration_s + sweep.warmup_s + TRIAL_OVERHEAD_S
+    todo = [point for point in sweep.points if not point.done]
+    trials = sum(len(point.workloads) for point in todo) * cases * sweep.repeats
+    total_s = trials * per_trial_s + len(todo) * POINT_OVERHEAD_S
+    lines = [
+        f"{len(todo)} of {len(sweep.points)} points to measure on {', '.join(sweep.nics)}, {trials} trials, about "
+        f"{format_duration(total_s)}, seed {sweep.seed}"
+    ]
+    for axis, values in sweep.axes.items():
+        lines.append(f"{title(axis)}: {', '.join(format_value(axis, value) for value in values)}")
+    for point in in_order(sweep):
+        state = " (done)" if point.done else f" (failed: {point.problem})" if point.problem else ""
+        lines.append(f"{point.number:3d}. {describe(point, sweep)}{state}")
+    lines.append("points are measured in this order, drawn from the seed; each is a run that puts everything back")
+    return lines

@@ -1,0 +1,1 @@
+"""Settings of TCP applied, and shown to be enough."""

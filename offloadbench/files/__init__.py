@@ -1,0 +1,1 @@
+"""Files of results, and how their columns are packed."""

@@ -1,0 +1,1 @@
+"""Counters that the kernel or a driver keeps."""

@@ -1,0 +1,1 @@
+"""The machine as a whole: processes, namespaces, sysctls, memory, rights."""

@@ -1,0 +1,322 @@
+"""A comparison as text: for people (table, markdown), programs (json, csv) and CI (junit, github)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from offloadbench.analysis.comparison.change_words import interval
+from offloadbench.analysis.comparison.changes import Comparison, Row
+from offloadbench.analysis.comparison.gate import OPEN, REGRESSED, Outcome
+from offloadbench.analysis.comparison.pairs import ALL_CASES
+from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement, cells
+from offloadbench.base.units import format_change, format_rate, format_ratio
+from offloadbench.base.words import module_label
+from offloadbench.report import basis
+
+_UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
+_COLUMNS, _VERDICT_INDENT, _LABEL_WIDTH = 100, " " * 16, 13
+# XML 1.0 cannot carry the others at all
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A comparison with its gates, and what is said of each side.
+
+    Attributes:
+        to_decide: what would decide what is open: sentences and commands.
+    """
+
+    comparison: Comparison
+    outcomes: list[Outcome] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+    to_decide: list[str] = field(default_factory=list)
+
+    def of(self, row: Row) -> list[Outcome]:
+        """The gates at a row."""
+        return [outcome for outcome in self.outcomes if outcome.row is row]
+
+
+def _figure(value: float, metric: str, quantity: str = "") -> str:
+    if metric.endswith("_bits_per_s"):
+        return format_rate(value)
+    if metric.endswith("_ratio"):
+        return f"{value:.1%}"
+    return f"{value:.4f} {_UNITS.get(quantity, quantity)}" if quantity else f"{value:.3f}"
+
+
+def _change(row: Row) -> str:
+    ratio, _, _ = row.judgement.ratios()
+    return "new" if math.isnan(ratio) else format_ratio(ratio)
+
+
+def interval_words(row: Row) -> str:
+    """The interval of a row with its confidence, as every format and the report print it."""
+    judgement = row.judgement
+    _, low, high = judgement.ratios()
+    if math.isnan(judgement.estimate.standard_error):
+        return "no interval"
+    ends = interval(judgement)
+    # a ratio below zero is none: what was taken without logarithms is told in its unit
+    if math.isnan(low) or low < 0:
+        _, low, high = judgement.differences()
+        ends = f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
+    inside = judgement.verdict == INDICATION and row.question.between_runs
+    return f"{ends}, {100 * judgement.level:.3g} % {'inside the runs' if inside else 'interval'}"
+
+
+def words(judgement: Judgement) -> str:
+    """The verdict as a person reads it."""
+    if judgement.verdict == CHANGED:
+        return f"changed, adjusted p {judgement.p_holm:.2g}"
+    if judgement.verdict == CONTAMINATED:
+        return f"contaminated, no verdict: {judgement.reason}"
+    if judgement.verdict == INDICATION:
+        return "indication, no verdict"
+    if judgement.verdict == TOO_FEW:
+        unit = "runs" if judgement.estimate.of_runs else "repeats"
+        return f"too few: {min(judgement.estimate.units)}, at least {judgement.trials_needed} {unit} a side"
+    return f"~ no change shown; would have shown {format_change(judgement.detectable_change)}"
+
+
+def _gate_words(outcomes: Sequence[Outcome]) -> str:
+    return "; ".join(f"{outcome.state}: {outcome.gate}" for outcome in outcomes)
+
+
+def _label(row: Row) -> str:
+    """What was compared, in words for people."""
+    question = row.question
+    return module_label(question.module) if question.module else basis.title(question.metric)
+
+
+def _legend(comparison: Comparison) -> str:
+    methods = sorted({row.judgement.estimate.method for row in comparison.rows})
+    if all(row.judgement.verdict == INDICATION for row in comparison.rows):
+        return f"{'; '.join(methods)}; nothing was tested."
+    return (
+        f"{'; '.join(methods)}; {_families(comparison)}. An interval is at the confidence of its test (95 % at least): "
+        "it leaves out 0 exactly where the test shows a change. `would have shown`: with 80 % power. p is adjusted."
+    )
+
+
+def _families(comparison: Comparison) -> str:
+    if any(row.question.b == row.question.case and not row.question.module for row in comparison.rows):
+        return (
+            "Holm, at 1.5 % over CPU s per GB of every case against the state as found in all workloads, at 3.5 % over "
+            "all other questions of a workload, the report's included"
+        )
+    families = [sum(r.question.workload == w for r in comparison.rows) for w in _workloads(comparison)]
+    return f"Holm over {', '.join(map(str, dict.fromkeys(families)))} tests a workload"
+
+
+def _workloads(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(row.question.workload for row in comparison.rows))
+
+
+def _preamble(sheet: Sheet) -> list[str]:
+    comparison = sheet.comparison
+    lines = [f"differs: {text}" for text in comparison.differences]
+    lines += [f"missing: {text}" for text in comparison.missing]
+    return [*lines, *basis.sentences(comparison.rows)]
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=indent, subsequent_indent=indent or "  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def table(sheet: Sheet) -> str:
+    """Aligned text of 100 columns, one paragraph a case; commands stay on one line."""
+    lines = [*sheet.heads, *(line for text in _preamble(sheet) for line in _wrapped(text))]
+    heading = ""
+    several = len({row.question.b for row in sheet.comparison.rows}) > 1
+    width = max([_LABEL_WIDTH, *(len(_label(row)) for row in sheet.comparison.rows)])
+    for row in sheet.comparison.rows:
+        question = row.question
+        cases = question.case in (question.b, ALL_CASES)
+        sides = f" against {question.a}" if cases else f" ({question.b} against {question.a})" if several else ""
+        head = f"{question.workload}, {question.case}{sides}"
+        if head != heading:
+            heading = head
+            lines += ["", head]
+        estimate = row.judgement.estimate
+        values = [_figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b)]
+        lines.append(
+            f"  {_label(row):<{width}} {values[0]:>12} -> {values[1]:<12} {_change(row):>7}  ({interval_words(row)})"
+        )
+        lines += _wrapped("; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))), _VERDICT_INDENT)
+    if sheet.comparison.rows:
+        lines += ["", *_wrapped(_legend(sheet.comparison))]
+    if sheet.sentences:
+        lines += ["", *(line for text in sheet.sentences for line in _wrapped(text))]
+    if sheet.to_decide:
+        lines += ["", "To decide:", *(f"  {text}" for text in sheet.to_decide)]
+    return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """The text on one line, with nothing in it that GitHub would take for markup."""
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text).replace("\n", " ")
+
+
+def markdown(sheet: Sheet) -> str:
+    """GitHub-flavoured: what differs as a list, then one table."""
+    lines = [f"## {escape_markdown(sheet.comparison.title)}", ""]
+    lines += [f"- {escape_markdown(text)}" for text in (*sheet.heads, *_preamble(sheet))]
+    lines += ["", "| workload | case | | before | after | change | interval | verdict |"]
+    lines.append("|---|---|---|--:|--:|--:|---|---|")
+    for row in sheet.comparison.rows:
+        question, estimate = row.question, row.judgement.estimate
+        cells = [
+            question.workload,
+            question.case,
+            _label(row),
+            _figure(estimate.a, question.metric, question.quantity),
+            _figure(estimate.b, question.metric, question.quantity),
+            _change(row),
+            interval_words(row),
+            "; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))),
+        ]
+        lines.append("| " + " | ".join(map(escape_markdown, cells)) + " |")
+    lines += ["", _legend(sheet.comparison)] if sheet.comparison.rows else []
+    lines += ["", *(f"- {escape_markdown(text)}" for text in sheet.sentences)] if sheet.sentences else []
+    lines += ["", "To decide:", "", *(f"    {text}" for text in sheet.to_decide)] if sheet.to_decide else []
+    return "\n".join(lines) + "\n"
+
+
+def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
+    """A row as plain fields; NaN as None."""
+    question, judgement = row.question, row.judgement
+    estimate = judgement.estimate
+    fields: dict[str, object] = {
+        "a": question.a,
+        "b": question.b,
+        "workload": question.workload,
+        "case": question.case,
+        "module": question.module,
+        "quantity": question.quantity,
+        "metric": question.metric,
+        "value_a": estimate.a,
+        "value_b": estimate.b,
+        "trials_a": estimate.trials_a,
+        "trials_b": estimate.trials_b,
+        "runs_a": estimate.runs_a,
+        "runs_b": estimate.runs_b,
+        "run_sd": estimate.run_sd,
+        "degrees": estimate.degrees,
+        **cells(judgement),
+        "gate": _gate_words(sheet.of(row)),
+    }
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in fields.items()}
+
+
+def json(sheet: Sheet) -> str:
+    """One object: title, differences, missing, basis, rows, effects, to_decide; all but rows are sentences."""
+    document = {
+        "title": sheet.comparison.title,
+        "differences": sheet.comparison.differences,
+        "missing": sheet.comparison.missing,
+        "basis": basis.sentences(sheet.comparison.rows),
+        "rows": [_flat(sheet, row) for row in sheet.comparison.rows],
+        "effects": sheet.sentences,
+        "to_decide": sheet.to_decide,
+    }
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+
+
+def comma_separated(sheet: Sheet) -> str:
+    """One line a row; what differs is not in it."""
+    rows = [_flat(sheet, row) for row in sheet.comparison.rows]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else ["a", "b"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def junit(sheet: Sheet) -> str:
+    """A test per row: failed where a gate found a regression, skipped where the data do not decide."""
+    comparison = sheet.comparison
+    suite = ET.Element("testsuite", name=_xml("offloadbench compare"), tests=str(len(comparison.rows)))
+    properties = ET.SubElement(suite, "properties")
+    for name, texts in (
+        ("differs", (*comparison.differences, *comparison.missing)),
+        ("basis", basis.sentences(comparison.rows)),
+    ):
+        for text in texts:
+            ET.SubElement(properties, "property", name=name, value=_xml(text))
+    counts = {"failure": 0, "skipped": 0}
+    for row in comparison.rows:
+        question = row.question
+        several = f"{question.b}." if question.a != question.b else ""
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            classname=_xml(f"{several}{question.workload}.{question.case}"),
+            # a name that CI follows from run to run
+            name=_xml(question.module or basis.title(question.metric)),
+        )
+        states = {outcome.state for outcome in sheet.of(row)}
+        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)}"
+        kind = "failure" if REGRESSED in states else "skipped" if OPEN in states else ""
+        if kind:
+            counts[kind] += 1
+            ET.SubElement(case, kind, message=_xml(f"{_gate_words(sheet.of(row))}: {text}"))
+        ET.SubElement(case, "system-out").text = _xml(text)
+    suite.set("failures", str(counts["failure"]))
+    suite.set("skipped", str(counts["skipped"]))
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("?", text)
+
+
+def github(sheet: Sheet) -> str:
+    """Workflow commands: an error per regression, a warning per undecided gate, a notice per other change."""
+    lines = [_command("notice", "differs", text) for text in sheet.comparison.differences]
+    lines += [_command("warning", "missing", text) for text in sheet.comparison.missing]
+    lines += [_command("notice", "basis", text) for text in basis.sentences(sheet.comparison.rows)]
+    for row in sheet.comparison.rows:
+        states = {outcome.state for outcome in sheet.of(row)}
+        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)} {_gate_words(sheet.of(row))}".rstrip()
+        if REGRESSED in states:
+            lines.append(_command("error", str(row.question), text))
+        elif OPEN in states:
+            lines.append(_command("warning", str(row.question), text))
+        elif row.judgement.verdict == CHANGED:
+            lines.append(_command("notice", str(row.question), text))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _command(level: str, title: str, text: str) -> str:
+    """An annotation, escaped as actions/toolkit does (core/src/command.ts)."""
+
+    def data(value: str) -> str:
+        return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    safe_title = data(f"offloadbench: {title}").replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={safe_title}::{data(text)}"
+
+
+FORMATS: dict[str, Callable[[Sheet], str]] = {
+    "table": table,
+    "markdown": markdown,
+    "json": json,
+    "csv": comma_separated,
+    "junit": junit,
+    "github": github,
+}

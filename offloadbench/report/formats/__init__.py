@@ -1,0 +1,1 @@
+"""A report as HTML, Markdown, or files of plots."""
