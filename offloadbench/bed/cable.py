@@ -89,7 +89,7 @@ class Direction:
         }
 
 
-class Cable:
+class EmulatedCable:
     """Both directions, driven by `step`.
 
     Without a queue limit a frame stays in its TAP until the cable is free for it. With one, frames are taken at once

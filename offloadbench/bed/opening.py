@@ -10,7 +10,7 @@ from offloadbench.bed.fleet import fleet_bed as fleet
 from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.host_sysctls import HostSysctls
-from offloadbench.bed.remote.remote_bed import LoadHost, Remote
+from offloadbench.bed.remote.remote_bed import LoadHost, RemoteBed
 from offloadbench.bed.testbed import Bed, Cable, Forget, Remember, Wire
 from offloadbench.kernel.netdev import link, qdisc
 from offloadbench.kernel.system import processes
@@ -121,22 +121,22 @@ def build(
     if nic in lab_bed.NAMES:
         return lab_bed.Lab(nic, cable, run_id, remember)
     if peer.startswith(fleet.PREFIX):
-        return fleet.Fleet(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
+        return fleet.FleetBed(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if peer.startswith(outside.PREFIX):
-        return outside.Outside(nic, peer, cable, remember)
+        return outside.OutsideBed(nic, peer, cable, remember)
     if _is_remote(peer):
         return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, remember, forget, tell))
-    return pair.Pair(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+    return pair.PairBed(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
 
 
-def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysctls) -> Remote:
+def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysctls) -> RemoteBed:
     host: LoadHost
     if peer.startswith(ssh.PREFIX):
         host = ssh.parse(peer)
     else:
         host = wait.WaitingHost(str(addresses.own_networks(nic)[0].ip), wait.parse_port(peer), tell)
     try:
-        return Remote(nic, peer, host, host.connect(), sysctls)
+        return RemoteBed(nic, peer, host, host.connect(), sysctls)
     except TrafficError as error:
         # before the first trial, a host that cannot be reached is the host's fault
         raise HostError(error.message, error.hint) from error

@@ -83,7 +83,7 @@ class OutsideEnd:
         raise HostError(f"{self.address} is an existing target, where nothing of ours runs", "read them there")
 
 
-class Outside:
+class OutsideBed:
     """This machine's NIC and a far end that is not ours, as a `Bed`."""
 
     kind = "outside"

@@ -32,7 +32,7 @@ def _interrupts(ifname: str) -> list[int]:
     return [number for nic in nics for number in irq.of_device(irq.device_of(nic))]
 
 
-class Pair:
+class PairBed:
     """The two NICs as a `Bed`."""
 
     kind = "pair"

@@ -21,7 +21,7 @@ import sys
 import time
 
 from offloadbench.base import comms
-from offloadbench.bed.cable import QUANTUM_NS, Cable
+from offloadbench.bed.cable import QUANTUM_NS, EmulatedCable
 
 TIMER_PRIORITY = 10
 
@@ -60,7 +60,7 @@ def _answer(message: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _report(cable: Cable, asleep_ns: int, now_ns: int) -> None:
+def _report(cable: EmulatedCable, asleep_ns: int, now_ns: int) -> None:
     first, second = cable.directions
     _answer(
         {
@@ -91,7 +91,7 @@ def main() -> None:
     except OSError as error:
         problem = f"the wire runs without real-time priority: {error.strerror}"
     _answer({"event": "ready", "problem": problem})
-    cable = Cable(*taps, **order["cable"])
+    cable = EmulatedCable(*taps, **order["cable"])
     cable.wake(time.monotonic_ns())
     stdin = sys.stdin.fileno()
     asleep_ns, last_look_ns = 0, 0

@@ -14,8 +14,8 @@ from offloadbench.base.errors import REGRESSION, UNDECIDED, UsageError
 if TYPE_CHECKING:
     from offloadbench.analysis.comparison.changes import Comparison
     from offloadbench.analysis.comparison.gate import Gate, Outcome
-    from offloadbench.analysis.comparison.groups import Group
-    from offloadbench.analysis.statistics.run_means import Known
+    from offloadbench.analysis.comparison.groups import RunGroup
+    from offloadbench.analysis.statistics.run_means import KnownScatter
     from offloadbench.model import Profile, Run
 
 FORMAT_NAMES = ("table", "markdown", "json", "csv", "junit", "github")
@@ -63,28 +63,28 @@ def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
     return list(dict.fromkeys([*HEADLINES, *arguments.metric, *(gate.metric for gate in gates)]))
 
 
-def _known(texts: list[str]) -> dict[str, Known]:
+def _known(texts: list[str]) -> dict[str, KnownScatter]:
     """Metric -> scatter between runs, as `--run-scatter` says; a value without a name is of all."""
     from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
-    from offloadbench.analysis.statistics.run_means import EXACT, Known
+    from offloadbench.analysis.statistics.run_means import EXACT, KnownScatter
     from offloadbench.base.units import parse_percent
 
     metrics = LESS_IS_BETTER | MORE_IS_BETTER
-    found: dict[str, Known] = {}
+    found: dict[str, KnownScatter] = {}
     for text in texts:
         match = re.fullmatch(r"(?:(\w+)=)?([^:=]+)(?::(\d+))?", text)
         if not match or (match[1] and match[1] not in metrics) or (match[3] and int(match[3]) < 2):
             raise UsageError(
                 f"--run-scatter {text!r}: not a scatter", "for example: 8%, or cpu_s_per_gb=8%:6 of 6 runs"
             )
-        scatter = Known(math.log1p(parse_percent(match[2])), int(match[3]) - 1 if match[3] else EXACT)
+        scatter = KnownScatter(math.log1p(parse_percent(match[2])), int(match[3]) - 1 if match[3] else EXACT)
         found |= dict.fromkeys([match[1]] if match[1] else sorted(metrics), scatter)
     return found
 
 
-def _groups(arguments: argparse.Namespace) -> list[Group]:
+def _groups(arguments: argparse.Namespace) -> list[RunGroup]:
     """The sides as they were given."""
-    from offloadbench.analysis.comparison.groups import Group
+    from offloadbench.analysis.comparison.groups import RunGroup
     from offloadbench.files import run_file
 
     if bool(arguments.baseline) != bool(arguments.candidate):
@@ -102,7 +102,7 @@ def _groups(arguments: argparse.Namespace) -> list[Group]:
     found = []
     for name, paths in sides.items():
         runs = [run_file.load(path) for path in paths]
-        found.append(Group(str(paths[0]) if len(paths) == 1 else name, runs, [str(path) for path in paths]))
+        found.append(RunGroup(str(paths[0]) if len(paths) == 1 else name, runs, [str(path) for path in paths]))
     return found
 
 
@@ -111,10 +111,10 @@ def _is_inside(arguments: argparse.Namespace) -> bool:
 
 
 def _comparisons(
-    arguments: argparse.Namespace, groups: list[Group], profile: Profile, gates: list[Gate]
+    arguments: argparse.Namespace, groups: list[RunGroup], profile: Profile, gates: list[Gate]
 ) -> list[Comparison]:
     from offloadbench.analysis.comparison import changes
-    from offloadbench.analysis.comparison.groups import Group, Scatter
+    from offloadbench.analysis.comparison.groups import RunGroup, ScatterSource
     from offloadbench.files import run_file
 
     metrics = _metrics(arguments, gates)
@@ -131,8 +131,8 @@ def _comparisons(
     if arguments.run_scatter and arguments.by == "module":
         raise UsageError("--run-scatter is of metrics, not of modules", "use --scatter-from, or several runs a side")
     more = [run_file.load(path) for path in arguments.scatter_from]
-    scatter = Scatter(
-        Group("--scatter-from", more, [str(path) for path in arguments.scatter_from]), _known(arguments.run_scatter)
+    scatter = ScatterSource(
+        RunGroup("--scatter-from", more, [str(path) for path in arguments.scatter_from]), _known(arguments.run_scatter)
     )
     return [
         changes.between_groups(
@@ -162,7 +162,7 @@ def _effects(run: Run, profile: Profile) -> list[str]:
 
 
 def _to_decide(
-    arguments: argparse.Namespace, comparison: Comparison, found: list[Outcome], groups: list[Group]
+    arguments: argparse.Namespace, comparison: Comparison, found: list[Outcome], groups: list[RunGroup]
 ) -> list[str]:
     """What is open, and the commands that would decide it; nothing where all is decided."""
     from offloadbench.analysis.comparison import deciding, gate

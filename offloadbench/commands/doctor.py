@@ -10,7 +10,7 @@ from offloadbench.base.errors import OK, HostError, UsageError
 from offloadbench.commands.tune import path_arguments
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.tcp_tuning.needs import Target
+    from offloadbench.analysis.tcp_tuning.needs import PathTarget
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     return HostError.exit_code if any(check.level == "fail" for check in checks) else OK
 
 
-def _target(arguments: argparse.Namespace) -> Target | None:
+def _target(arguments: argparse.Namespace) -> PathTarget | None:
     from offloadbench.engine.tcp_tuning.apply import target_here
 
     if arguments.bandwidth is None and arguments.rtt is None:

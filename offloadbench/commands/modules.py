@@ -15,7 +15,7 @@ from offloadbench.commands import recorded
 if TYPE_CHECKING:
     import pandas as pd
 
-    from offloadbench.analysis.profile.attribution import Verdict, Verdicts
+    from offloadbench.analysis.profile.attribution import SymbolVerdict, Verdicts
     from offloadbench.model import Profile
 
 RUNNING = Path("/proc/kallsyms")
@@ -112,10 +112,10 @@ def _verdicts(profile: Profile, kallsyms: Path | None) -> Verdicts:
     return verdicts_of(profile, text, path)
 
 
-def _judge(verdicts: Verdicts, item: str) -> Verdict:
+def _judge(verdicts: Verdicts, item: str) -> SymbolVerdict:
     import numpy as np
 
-    from offloadbench.analysis.profile.attribution import GUEST, USER, Verdict
+    from offloadbench.analysis.profile.attribution import GUEST, USER, SymbolVerdict
     from offloadbench.definitions.name_tables import base_name
 
     address = _address(item)
@@ -123,13 +123,13 @@ def _judge(verdicts: Verdicts, item: str) -> Verdict:
         if not len(verdicts.symbols):
             raise ProfilerError(f"{item}: /proc/kallsyms shows no addresses to this user", "run as root, or --kallsyms")
         if address < _KERNEL_HALF <= int(verdicts.symbols.addresses[-1]):
-            return Verdict(USER, USER)
+            return SymbolVerdict(USER, USER)
         return verdicts.of(int(verdicts.symbols.lookup(np.array([address], dtype=np.uint64))[0]))
     # as a terminal shows it: `[k] tcp_ack`, `tcp_ack [kernel.kallsyms]`, `start_xmit [virtio_net]`
     name, _, module = _MODE_MARK.sub("", item).replace("\t", " ").partition(" ")
     module = module.strip(" []")
     if module.startswith("guest"):
-        return Verdict(GUEST, GUEST)
+        return SymbolVerdict(GUEST, GUEST)
     if module.startswith("kernel"):
         module = ""
     index = verdicts.symbols.by_name.get(name, verdicts.symbols.by_name.get(base_name(name), -1))

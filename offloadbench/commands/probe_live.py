@@ -72,14 +72,14 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
 
 
 def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
-    from offloadbench.engine.options import Options
+    from offloadbench.engine.options import RunOptions
     from offloadbench.engine.probe import probe_session
 
     if arguments.server:
         raise UsageError("--server: the lab has a server of its own", "give --nic NIC for another")
     if arguments.nic != "lab" and (arguments.rtt or arguments.line_rate):
         raise UsageError("--rtt and --line-rate: lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab")
-    options = Options(
+    options = RunOptions(
         nic=arguments.nic,
         cases="",
         workloads=[],

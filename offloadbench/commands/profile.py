@@ -122,14 +122,16 @@ def _of_modules(folder: Path, chosen: tuple[str, ...]) -> NameTable:
 
 def _check(arguments: argparse.Namespace) -> int:
     from offloadbench.analysis.profile.attribution import Rules
-    from offloadbench.analysis.profile.attribution.accuracy import Known, check
+    from offloadbench.analysis.profile.attribution.accuracy import KnownFunction, check
     from offloadbench.definitions import catalog, module_names
     from offloadbench.definitions import name_tables as names
     from offloadbench.kernel.trace import debuginfo
 
     rules = Rules(catalog.profile(arguments.profile))
     table = names.load(arguments.table)
-    functions = [Known(one.name, one.address, one.path) for one in _running(debuginfo.functions(arguments.vmlinux))]
+    functions = [
+        KnownFunction(one.name, one.address, one.path) for one in _running(debuginfo.functions(arguments.vmlinux))
+    ]
     modules = module_names.ModuleNames((str(arguments.module_names),) if arguments.module_names else ())
     result = check(functions, table, rules, _weights(arguments.weights, arguments.profile), modules)
     scope = arguments.scope.split(",")

@@ -104,7 +104,7 @@ class _Plain:
         sys.stderr.flush()
 
 
-class _Live:
+class _RunProgress:
     """Bar over trials with the time left; below it this trial's throughput and CPU."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class _Live:
         self._rates: list[float] = []
         self._busy: list[float] = []
 
-    def __enter__(self) -> _Live:
+    def __enter__(self) -> _RunProgress:
         self._live.start()
         return self
 
@@ -182,7 +182,7 @@ class _Live:
 def show() -> Iterator[Emit]:
     """A receiver of events, fit for where standard error goes."""
     if sys.stderr.isatty():
-        with _Live() as live:
+        with _RunProgress() as live:
             yield live
     else:
         yield _Plain()

@@ -17,8 +17,8 @@ from offloadbench.commands.options import cable_options
 from offloadbench.commands.options.run_arguments import add_arguments
 
 if TYPE_CHECKING:
-    from offloadbench.commands.options.nic_options import Target
-    from offloadbench.engine.options import Options
+    from offloadbench.commands.options.nic_options import NicTarget
+    from offloadbench.engine.options import RunOptions
     from offloadbench.model import Run
 
 __all__ = ["add_arguments", "main"]
@@ -102,12 +102,12 @@ def main(arguments: argparse.Namespace) -> int:
     return _in_turn(asked, dry_run=arguments.dry_run)
 
 
-def _targets(arguments: argparse.Namespace) -> list[Target]:
+def _targets(arguments: argparse.Namespace) -> list[NicTarget]:
     from offloadbench.commands.options import nic_options
 
     goes_on = arguments.resume is not None and arguments.runs is None
     if goes_on:
-        found = [nic_options.Target(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
+        found = [nic_options.NicTarget(arguments.nic or "", arguments.peer, arguments.resume.absolute())]
     else:
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         output = str(arguments.resume) if arguments.resume else arguments.output
@@ -121,8 +121,8 @@ def _targets(arguments: argparse.Namespace) -> list[Target]:
     return found
 
 
-def _options(arguments: argparse.Namespace, target: Target) -> Options:
-    from offloadbench.engine.options import Options
+def _options(arguments: argparse.Namespace, target: NicTarget) -> RunOptions:
+    from offloadbench.engine.options import RunOptions
 
     precision_ratio, repeats, max_repeats = _precision(arguments)
     if arguments.fleet and arguments.peer:
@@ -132,7 +132,7 @@ def _options(arguments: argparse.Namespace, target: Target) -> Options:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(1, 2**31)
-    return Options(
+    return RunOptions(
         nic=target.nic,
         peer=f"fleet:{arguments.fleet}" if arguments.fleet else target.peer,
         on_lost_worker=arguments.on_lost_worker,
@@ -159,7 +159,7 @@ def _options(arguments: argparse.Namespace, target: Target) -> Options:
     )
 
 
-def _in_turn(asked: list[Options], *, dry_run: bool) -> int:
+def _in_turn(asked: list[RunOptions], *, dry_run: bool) -> int:
     """Several NICs, one after the other; what fails of one leaves the others to be measured.
 
     Returns:
@@ -179,7 +179,7 @@ def _in_turn(asked: list[Options], *, dry_run: bool) -> int:
     return max(codes)
 
 
-def _measure(options: Options, *, dry_run: bool) -> int:
+def _measure(options: RunOptions, *, dry_run: bool) -> int:
     from offloadbench.analysis.comparison import steadiness
     from offloadbench.commands import progress
     from offloadbench.engine.run import execute as engine

@@ -16,13 +16,13 @@ from offloadbench.base.errors import OK, OffloadbenchError, UsageError
 from offloadbench.commands import show_error
 
 if TYPE_CHECKING:
-    from offloadbench.engine.options import Options
+    from offloadbench.engine.options import RunOptions
     from offloadbench.model import Run
 
 FEWEST = 2
 # of the command line, what may differ between a series and the command that goes on with it
 _FREE = {"output", "resume", "force", "dry-run", "runs", "seed"}
-Measure = Callable[["Options"], int]
+Measure = Callable[["RunOptions"], int]
 
 
 def files(output: Path, count: int) -> list[Path]:
@@ -41,7 +41,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--resume names the files of the series, as --output did", "leave --output out")
 
 
-def measure(arguments: argparse.Namespace, targets: Sequence[Options], measure_one: Measure) -> int:
+def measure(arguments: argparse.Namespace, targets: Sequence[RunOptions], measure_one: Measure) -> int:
     """Make the runs that are missing or unfinished: run 1 of every NIC, then run 2, and so on.
 
     Args:
@@ -79,7 +79,7 @@ def measure(arguments: argparse.Namespace, targets: Sequence[Options], measure_o
     return max(codes)
 
 
-def _state(options: Options, arguments: argparse.Namespace) -> str:
+def _state(options: RunOptions, arguments: argparse.Namespace) -> str:
     """`finished`, `unfinished` or `missing`.
 
     Raises:

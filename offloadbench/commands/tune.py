@@ -15,7 +15,7 @@ from offloadbench.base.units import format_rate, parse_rate_bits_per_s, parse_si
 from offloadbench.commands.typed import refuse_others
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.tcp_tuning.needs import Target
+    from offloadbench.analysis.tcp_tuning.needs import PathTarget
     from offloadbench.engine.tcp_tuning.apply import Change
 
 _LEAST_BITS_PER_S, _LEAST_PROVEN_BITS_PER_S = 10**3, 10**6
@@ -82,14 +82,14 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def path_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """--bandwidth and --rtt as fields of `Target`."""
+    """--bandwidth and --rtt as fields of `PathTarget`."""
     rtt_s = parse_time_s(arguments.rtt)
     if not 0 < rtt_s <= 60:
         raise UsageError(f"--rtt {arguments.rtt}: more than 0 and at most 60s", "for example: --rtt 40ms")
     return {"bandwidth_bits_per_s": parse_rate_bits_per_s(arguments.bandwidth, _LEAST_BITS_PER_S), "rtt_s": rtt_s}
 
 
-def _target(arguments: argparse.Namespace) -> Target:
+def _target(arguments: argparse.Namespace) -> PathTarget:
     from offloadbench.engine.tcp_tuning.apply import target_here
 
     if not arguments.bandwidth or not arguments.rtt:
@@ -118,7 +118,7 @@ def _print_changes(changes: list[Change], form: str) -> None:
         print(f"{change.name}: {change.before} -> {change.after}")
 
 
-def _prove(target: Target, arguments: argparse.Namespace) -> int:
+def _prove(target: PathTarget, arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from offloadbench.commands.options.cable_options import parse_sysctls
@@ -145,7 +145,7 @@ def _prove(target: Target, arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _print(target: Target, arguments: argparse.Namespace) -> None:
+def _print(target: PathTarget, arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from offloadbench.analysis.tcp_tuning import needs, tcp_tuning_page

@@ -15,7 +15,7 @@ from offloadbench.commands import endings
 
 if TYPE_CHECKING:
     from offloadbench.analysis.sender.diagnosis import Diagnosis
-    from offloadbench.engine.sender.sender_watch import Seen
+    from offloadbench.engine.sender.sender_watch import WatchResult
     from offloadbench.model import TcpTrace
 
 _PERIOD_MIN_US = 200
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--duration {arguments.duration:g} is too short", "use at least 1")
     endings.check(arguments.output, _SUFFIXES)
     address, port = _remote(arguments.remote or "")
-    options = engine.Options(
+    options = engine.WatchOptions(
         watched=Watched(local_port=arguments.local_port, remote_address=address, remote_port=port),
         namespace=arguments.namespace,
         period_us=period_us,
@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     )
     from offloadbench.commands import progress
 
-    live = _Live(sys.stderr.isatty())
+    live = _LiveLine(sys.stderr.isatty())
     try:
         seen = engine.watch(options, live.show, lambda trace: queue(trace).change("sent_bytes"))
     finally:
@@ -98,7 +98,7 @@ def _remote(text: str) -> tuple[str, int]:
         raise UsageError(f"--remote {text}: {error}", "write an IP address: 198.18.0.2:3260, [fd00::2]:3260") from error
 
 
-class _Live:
+class _LiveLine:
     """One line that is written again every second, on a terminal only."""
 
     def __init__(self, on: bool) -> None:
@@ -143,7 +143,7 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
+def _report(seen: WatchResult, verdict: Diagnosis) -> list[str]:
     from offloadbench.analysis.sender import missed_ticks
     from offloadbench.analysis.sender.send_queue import queue
 
@@ -168,7 +168,7 @@ def _report(seen: Seen, verdict: Diagnosis) -> list[str]:
     return lines
 
 
-def _waits(seen: Seen) -> list[str]:
+def _waits(seen: WatchResult) -> list[str]:
     from offloadbench.analysis.sender import wait_tables
 
     assert seen.waited is not None
@@ -183,7 +183,7 @@ def _waits(seen: Seen) -> list[str]:
     ]
 
 
-def _write(path: Path, seen: Seen, verdict: Diagnosis) -> None:
+def _write(path: Path, seen: WatchResult, verdict: Diagnosis) -> None:
     try:
         if path.suffix == ".csv":
             path.write_text(_csv(seen.traces))
@@ -205,7 +205,7 @@ def _csv(traces: list[TcpTrace]) -> str:
     return pd.concat(tables).to_csv(index=False)
 
 
-def _document(seen: Seen, verdict: Diagnosis) -> dict[str, Any]:
+def _document(seen: WatchResult, verdict: Diagnosis) -> dict[str, Any]:
     import msgspec
 
     return {

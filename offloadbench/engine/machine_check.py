@@ -12,7 +12,7 @@ import psutil
 
 from offloadbench.analysis.profile.attribution import SymbolTable
 from offloadbench.analysis.tcp_tuning import tcp_advice, tcp_advice_route
-from offloadbench.analysis.tcp_tuning.needs import Target
+from offloadbench.analysis.tcp_tuning.needs import PathTarget
 from offloadbench.base.errors import HostError, OffloadbenchError
 from offloadbench.base.units import format_bytes
 from offloadbench.bed import cpus, lab_bed
@@ -218,7 +218,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
 )
 
 
-def examine(nic_name: str | None = None, target: Target | None = None) -> list[Check]:
+def examine(nic_name: str | None = None, target: PathTarget | None = None) -> list[Check]:
     """Every check, and those of a NIC when one is named; a check that fails does not hide the others.
 
     Args:
@@ -235,7 +235,7 @@ def examine(nic_name: str | None = None, target: Target | None = None) -> list[C
     return checks + _tcp(target)
 
 
-def _tcp(target: Target | None) -> list[Check]:
+def _tcp(target: PathTarget | None) -> list[Check]:
     try:
         found = _tcp_found()
         first = next((one.initcwnd for one in found.routes if one.destination == "default" and one.initcwnd), None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from offloadbench.base.errors import FeatureError
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.testbed import Bed, Remember
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.kernel.netdev import link, rings
 
 NAMES = ("mtu_bytes", "rx_ring", "tx_ring")
 
 
-def apply(bed: Bed, options: Options, remember: Remember) -> None:
+def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
     """Set what the options ask for, and wait for the link, which a driver may have reset for it.
 
     Raises:

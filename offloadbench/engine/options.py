@@ -17,7 +17,7 @@ from offloadbench.kernel.trace import tcpdump as capture
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What `offloadbench run` was asked for.
 
     Attributes:
@@ -71,7 +71,7 @@ class Options:
         )
 
 
-def check_output(options: Options) -> None:
+def check_output(options: RunOptions) -> None:
     folder = options.output.parent
     if options.output.exists() and not options.force and not options.resume:
         raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
@@ -81,7 +81,7 @@ def check_output(options: Options) -> None:
         raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
 
 
-def check_load_side(options: Options) -> None:
+def check_load_side(options: RunOptions) -> None:
     """Raise UsageError for what the kind of load side cannot be asked for."""
     if options.sysctls and options.peer.startswith(fleet.PREFIX):
         raise UsageError(
@@ -90,7 +90,7 @@ def check_load_side(options: Options) -> None:
         )
 
 
-def check_machine(options: Options) -> None:
+def check_machine(options: RunOptions) -> None:
     check_load_side(options)
     rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:

@@ -14,7 +14,7 @@ from offloadbench.base.signals import deferred, uninterrupted
 from offloadbench.bed import lab_bed, opening
 from offloadbench.bed.testbed import Bed, Cable
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.putting_back.guardian import SILENCE_S, Guardian
 from offloadbench.engine.putting_back.undo import Journal, NicLock, restore_left_behind
@@ -31,7 +31,7 @@ class Site:
         folder: of the run, for what it needs while it lasts.
     """
 
-    def __init__(self, options: Options, journal: Journal, folder: Path, emit: Emit) -> None:
+    def __init__(self, options: RunOptions, journal: Journal, folder: Path, emit: Emit) -> None:
         self.run_id = journal.run_id
         self.journal = journal
         self.folder = folder
@@ -140,7 +140,7 @@ def open_journal(owner: str, emit: Emit) -> Iterator[Journal]:
 
 
 @contextlib.contextmanager
-def open_site(options: Options, emit: Emit, owner: str = "") -> Iterator[Site]:
+def open_site(options: RunOptions, emit: Emit, owner: str = "") -> Iterator[Site]:
     """Build the bed under a lock and a journal; take all of it back at the end.
 
     Args:

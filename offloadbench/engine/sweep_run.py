@@ -24,7 +24,7 @@ from offloadbench.bed import lab_bed
 from offloadbench.definitions import catalog
 from offloadbench.definitions.plan import TRIAL_OVERHEAD_S
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import sweep_file
@@ -33,17 +33,17 @@ from offloadbench.kernel.netdev import link, rings
 from offloadbench.kernel.system import sysctl
 from offloadbench.model import Run
 
-Execute = Callable[[Options, Emit], Run]
+Execute = Callable[[RunOptions, Emit], Run]
 # building the bed, reading the kernel's symbols, taking everything back
 POINT_OVERHEAD_S = 4.0
 # what one point may fail of while the others go on; anything else would fail them all
 _POINT_ERRORS = (TrafficError, FeatureError, ProfilerError, RefusedError)
 
 
-def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> Options:
+def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> RunOptions:
     """The options of a point's run."""
     nic = point.bed["nic"]
-    return Options(
+    return RunOptions(
         nic=nic,
         peer=sweep.nics[nic],
         cases=sweep.cases,
@@ -138,7 +138,7 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
     return sweep
 
 
-def _measure(options: Options, emit: Emit, execute_run: Execute) -> Run:
+def _measure(options: RunOptions, emit: Emit, execute_run: Execute) -> Run:
     """The point's run: gone on with where it can be, else from its beginning."""
     try:
         return execute_run(options, emit)

@@ -17,7 +17,7 @@ import msgspec
 from offloadbench.base.errors import RunFileError
 
 
-class Header(msgspec.Struct):
+class FileHeader(msgspec.Struct):
     """By which a file of this house is known."""
 
     format: str = ""
@@ -63,20 +63,20 @@ def read(path: Path) -> bytes:
         raise RunFileError(f"{path}: {cut}: {error}", "copy it again from the machine that made it") from error
 
 
-def header(path: Path, data: bytes) -> Header:
+def header(path: Path, data: bytes) -> FileHeader:
     """What a document says it is; a pass over all of its text.
 
     Raises:
         RunFileError: not JSON, or truncated.
     """
     try:
-        return msgspec.json.decode(data, type=Header)
+        return msgspec.json.decode(data, type=FileHeader)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         cut = "truncated" if "truncated" in str(error) else "not JSON"
         raise RunFileError(f"{path}: {cut} ({error})", "copy it again from the machine that made it") from error
 
 
-def check_version(path: Path, header: Header, newest: int, what: str) -> None:
+def check_version(path: Path, header: FileHeader, newest: int, what: str) -> None:
     """Raise RunFileError for a file that a newer offloadbench wrote."""
     if header.format_version > newest:
         raise RunFileError(

@@ -39,7 +39,7 @@ from offloadbench.report.plots.waterfall_plot import signed
 from offloadbench.report.plots.waterfall_plot import waterfall as draw_waterfall
 from offloadbench.report.plots.write_commands_plot import write_commands as draw_write_commands
 from offloadbench.report.sections.change_views import RunChanges, RunEffects
-from offloadbench.report.sections.limit_views import Account, accounts
+from offloadbench.report.sections.limit_views import TrialSender, accounts
 from offloadbench.report.sections.sweep_views import against_rtt
 
 _INTERVALS = (
@@ -270,7 +270,7 @@ class Pictures:
             plots += self._write_commands(pair)
         return plots
 
-    def _write_commands(self, pair: Sequence[Account]) -> list[Plot]:
+    def _write_commands(self, pair: Sequence[TrialSender]) -> list[Plot]:
         """Packets per write command, of captured trials."""
         traces = [
             (one.title, one.packets, one.mss_bytes)

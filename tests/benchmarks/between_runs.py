@@ -8,7 +8,7 @@ import numpy as np
 
 from offloadbench.analysis.comparison.changes import Comparison, Row
 from offloadbench.analysis.comparison.gate import Gate, exit_code
-from offloadbench.analysis.comparison.pairs import Question
+from offloadbench.analysis.comparison.pairs import PairQuestion
 from offloadbench.analysis.comparison.usable_trials import HEADLINES
 from offloadbench.analysis.statistics.holm import CHANGED, judge
 from offloadbench.base.errors import REGRESSION
@@ -71,7 +71,9 @@ def shown_between(design: Design, simulations: int, seed: int) -> tuple[float, f
 def failed(bound: float, change: float, noise: Noise, design: Design, simulations: int) -> float:
     """Share of comparisons whose gate on CPU per GB fails."""
     gate, random, hits = Gate("cpu_s_per_gb", bound), np.random.default_rng(8), 0
-    questions = [Question("a", "b", "w", f"case{case}", metric) for case in range(design.cases) for metric in HEADLINES]
+    questions = [
+        PairQuestion("a", "b", "w", f"case{case}", metric) for case in range(design.cases) for metric in HEADLINES
+    ]
     for _ in range(simulations):
         judged = judge(estimates(random, noise, design, change=change))
         rows = [Row(question, one) for question, one in zip(questions, judged, strict=True)]

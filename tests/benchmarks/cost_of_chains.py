@@ -40,7 +40,7 @@ def _sampled(state: str, cpu: int, folder: Path, pair: tuple[socket.socket, sock
     if state == "off":
         return _work(pair)
     event = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=_PERIOD_NS)
-    recorder = perf.Recorder([event], frozenset({cpu}), folder, state, chains=state == "chains")
+    recorder = perf.PerfRecorder([event], frozenset({cpu}), folder, state, chains=state == "chains")
     try:
         recorder.enable()
         took_s = _work(pair)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from offloadbench import traffic
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run.sampler import Sampler
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.kernel.counters import network_counters
@@ -51,7 +51,7 @@ def measure(site: Site, pairs: int) -> None:
     ratios = []
     time.sleep(WARM_UP_S)
     for number in range(pairs):
-        recorder = perf.Recorder(perf.available_events(), cpus, site.folder, f"pair{number}")
+        recorder = perf.PerfRecorder(perf.available_events(), cpus, site.folder, f"pair{number}")
         order = ("on", "off") if number % 2 else ("off", "on")
         rates = {}
         for state in order:
@@ -71,6 +71,6 @@ def measure(site: Site, pairs: int) -> None:
 
 if __name__ == "__main__":
     nic_name = sys.argv[2] if len(sys.argv) > 2 else "lab-veth"
-    options = Options(nic=nic_name, cases="tso", workloads=["ftp-get"], output=Path())
+    options = RunOptions(nic=nic_name, cases="tso", workloads=["ftp-get"], output=Path())
     with open_site(options, print) as opened_site:
         measure(opened_site, int(sys.argv[1]) if len(sys.argv) > 1 else 20)

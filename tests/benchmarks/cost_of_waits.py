@@ -36,7 +36,7 @@ def _measure(title: str, case: Case, pairs: int, folder: Path) -> None:
         for number in range(pairs):
             rates = {}
             for on in (bool(number % 2), not number % 2):
-                recorder = scheduler_waits.Recorder([pid], folder, f"pair{number}") if on else None
+                recorder = scheduler_waits.WaitRecorder([pid], folder, f"pair{number}") if on else None
                 if recorder:
                     recorder.enable()
                 opened_ns = monitor.open()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offloadbench.bed.testbed import Bed
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from tests.benchmarks.contest import CONGESTION_CONTROL, contest, started, stopped, workload
 
@@ -94,6 +94,6 @@ RATIOS = [(WRITE, QEMU), (SMALL, QEMU), (READ, PERF)]
 
 
 if __name__ == "__main__":
-    chosen = Options(nic="lab-veth", cases="tso", workloads=["iscsi-write"], output=Path())
+    chosen = RunOptions(nic="lab-veth", cases="tso", workloads=["iscsi-write"], output=Path())
     with open_site(chosen, print) as site:
         contest(site.bed, CONTENDERS, RATIOS, int(sys.argv[1]) if len(sys.argv) > 1 else 5, (READ, PERF))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from offloadbench.bed.testbed import Bed
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.traffic import files
 from offloadbench.traffic.ftp.ftp_kind import FtpTraffic
@@ -87,6 +87,6 @@ RATIOS = [(OURS, FEW), (OURS, MANY), (OURS, VSFTPD), (COPYING, FEW), (COPYING, M
 
 if __name__ == "__main__":
     subprocess.run(["iperf3", "--version"], check=True, stdout=subprocess.DEVNULL)
-    options = Options(nic="lab-veth", cases="tso", workloads=["ftp-get"], output=Path())
+    options = RunOptions(nic="lab-veth", cases="tso", workloads=["ftp-get"], output=Path())
     with open_site(options, print) as site:
         contest(site.bed, CONTENDERS, RATIOS, int(sys.argv[1]) if len(sys.argv) > 1 else 5)

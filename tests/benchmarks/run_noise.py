@@ -17,7 +17,7 @@ import numpy.typing as npt
 from offloadbench.analysis.statistics import run_means
 from offloadbench.analysis.statistics.estimates import Estimate
 from offloadbench.analysis.statistics.holm import CHANGED, Judgement, judge
-from offloadbench.analysis.statistics.run_means import Known
+from offloadbench.analysis.statistics.run_means import KnownScatter
 
 Values = npt.NDArray[np.float64]
 # the benchmark's two headline metrics
@@ -110,7 +110,7 @@ def estimates(
     if by_workload:
         a, b, others = (group.mean(axis=2, keepdims=True) for group in (a, b, others))
     sd = _means_sd(noise, design.trials_a, design.cases if by_workload else 1)
-    known = Known(sd) if design.exact else None
+    known = KnownScatter(sd) if design.exact else None
     found = []
     for case in range(a.shape[2]):
         for metric in range(METRICS):

@@ -22,7 +22,7 @@ from offloadbench import traffic
 from offloadbench.analysis.profile.attribution import AT_REST, Rules, SymbolTable, Verdicts, attribute
 from offloadbench.analysis.statistics import student_t
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import offloads
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.kernel.system import cpu_idle
@@ -53,7 +53,7 @@ class Window:
 def _window(site: Site, verdicts: Verdicts, period_ns: int, name: str) -> Window:
     event = ProfileEvent(name="cpu-clock", quantity="kernel_cpu_time_ns", period=period_ns)
     cpus, clock = site.bed.placement.dut, cpu_idle.best_clock()
-    recorder = perf.Recorder([event], cpus, site.folder, name)
+    recorder = perf.PerfRecorder([event], cpus, site.folder, name)
     try:
         recorder.enable()
         before, began_s = clock.times(cpus), time.monotonic()
@@ -136,5 +136,7 @@ def _leaves(found: dict[int, list[Window]]) -> list[str]:
 if __name__ == "__main__":
     nic_name = sys.argv[2] if len(sys.argv) > 2 else "lab"
     case_name = sys.argv[3] if len(sys.argv) > 3 else "tso"
-    with open_site(Options(nic=nic_name, cases=case_name, workloads=["ftp-get"], output=Path()), print) as opened_site:
+    with open_site(
+        RunOptions(nic=nic_name, cases=case_name, workloads=["ftp-get"], output=Path()), print
+    ) as opened_site:
         measure(opened_site, int(sys.argv[1]) if len(sys.argv) > 1 else 12, case_name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from tests.benchmarks.contest import contest, iperf3, workload
 
@@ -25,6 +25,6 @@ RATIOS = [(OURS, COPYING), (OURS, SENDFILE)]
 
 
 if __name__ == "__main__":
-    options = Options(nic="lab-veth", cases="tso", workloads=["tcp-stream"], output=Path())
+    options = RunOptions(nic="lab-veth", cases="tso", workloads=["tcp-stream"], output=Path())
     with open_site(options, print) as site:
         contest(site.bed, CONTENDERS, RATIOS, int(sys.argv[1]) if len(sys.argv) > 1 else 5)

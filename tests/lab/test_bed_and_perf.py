@@ -17,7 +17,7 @@ import pytest
 from offloadbench.bed.cable import QUANTUM_NS
 from offloadbench.bed.lab_bed import Lab
 from offloadbench.bed.testbed import Cable
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.files.packed_columns import unpack_profile
 from offloadbench.kernel.netdev import nic
@@ -32,7 +32,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _site(nic_name: str, rtt_s: float = 0.0) -> Iterator[Site]:
-    options = Options(nic=nic_name, cases="tso", workloads=[], output=Path(), rtt_s=rtt_s)
+    options = RunOptions(nic=nic_name, cases="tso", workloads=[], output=Path(), rtt_s=rtt_s)
     with open_site(options, lambda _: None) as site:
         yield site
 
@@ -101,7 +101,7 @@ def test_a_bed_that_cannot_be_built_leaves_nothing(state: None) -> None:
 def test_perf_records_only_between_enable_and_disable(tmp_path: Path) -> None:
     cpu = min(os.sched_getaffinity(0))
     events = perf.available_events()
-    recorder = perf.Recorder(events, frozenset({cpu}), tmp_path, "window")
+    recorder = perf.PerfRecorder(events, frozenset({cpu}), tmp_path, "window")
     try:
         _burn(cpu, 0.3)
         recorder.enable()

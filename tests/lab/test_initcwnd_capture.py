@@ -15,7 +15,7 @@ import pytest
 from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.local import LocalEnd
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.kernel.netdev import features
 from offloadbench.kernel.system import netns
@@ -100,7 +100,7 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
     folder = tmp_path_factory.mktemp("initcwnd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", str(folder))
-        options = Options(nic="lab", cases="tso", workloads=[], output=Path(), rtt_s=RTT_S)
+        options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), rtt_s=RTT_S)
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
             assert isinstance(dut, LocalEnd)

@@ -18,7 +18,7 @@ from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd import live, verdict
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.local import LocalEnd
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.probe.probe_lab import ADDRESS, Laboratory, Matrix
 from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.standing_bed import open_site
@@ -47,7 +47,7 @@ class Observed:
 
 
 def _measure(site_folder: Path, matrices: list[Matrix]) -> list[Observed]:
-    options = Options(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+    options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
     found = []
     with open_site(options, lambda _: None) as site:
         dut, peer = site.bed.dut, site.bed.peer
@@ -198,7 +198,7 @@ def test_a_rule_that_a_killed_probe_left_is_removed(
     name = f"ob-rule-{os.getpid()}"
     netns.create(name)
     try:
-        silence = route.Silence("198.51.100.1", 80, 40000)
+        silence = route.SilencedTcp("198.51.100.1", 80, 40000)
         journal = Journal("rule", name)
         journal.add("rule", address=silence.address, port=silence.port, local_port=silence.local_port, namespace=name)
         silence.begin(name)
@@ -216,7 +216,7 @@ def foreign(tmp_path: Path) -> Iterator[tuple[LocalEnd, LocalEnd]]:
     servers = [["http.server", "8080"], ["pyftpdlib", "-p", "2121"]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", str(tmp_path / "state"))
-        options = Options(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+        options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
             assert isinstance(dut, LocalEnd)

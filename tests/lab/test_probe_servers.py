@@ -20,7 +20,7 @@ from offloadbench.analysis.capture.ignored_frames import Ignored
 from offloadbench.analysis.capture.tcp_segment import SYN, segment
 from offloadbench.analysis.initcwnd import verdict
 from offloadbench.bed.local import LocalEnd
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import Site, open_site
 from tests.lab.file_servers import SERVERS, Running, Server
 from tests.lab.test_initcwnd_capture import RTT_S, _tcpdump
@@ -34,7 +34,7 @@ INITCWNDS = (10, 25)
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as state, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", state)
-        options = Options(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+        options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
         with open_site(options, lambda _: None) as found:
             yield found
 

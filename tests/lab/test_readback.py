@@ -15,7 +15,7 @@ import pytest
 
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.testbed import Cable
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Event, Phase, Sampled
 from offloadbench.engine.run import execute as engine
 from offloadbench.engine.run.offloads import Applied
@@ -80,7 +80,7 @@ def test_what_somebody_else_changes_in_the_window_fails_that_trial(
     nic: str, tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
-    options = Options(
+    options = RunOptions(
         nic=nic, cases="tso", workloads=["tcp-stream"], output=tmp_path / "run.json", duration_s=2, warmup_s=1.0,
         repeats=len(DISTURBANCES) + 2, profile=False, sysctls={"net.ipv4.tcp_sack": "0"},
         line_rate_bits_per_s=200_000_000,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.putting_back import undo
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.files import run_file
@@ -30,7 +30,7 @@ def site(
     request: pytest.FixtureRequest, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
-    options = Options(
+    options = RunOptions(
         nic=request.param, cases="tso", workloads=[], output=Path(), profile=False, mtu_bytes=1400, loss_ratio=0.001
     )
     with open_site(options, lambda _: None) as opened:
@@ -92,7 +92,7 @@ def test_nothing_is_left_of_any_of_them(
 ) -> None:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
     cpus = os.sched_getaffinity(0)
-    options = Options(nic="lab", cases="tso", workloads=[], output=Path(), profile=False)
+    options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), profile=False)
     with open_site(options, lambda _: None) as opened:
         opened.rebuild(2)
         opened.rebuild(3)
@@ -184,7 +184,7 @@ def test_a_bench_that_stands_is_left_alone_by_a_run_that_rebuilds(
         steps = {header["nic"]: steps for header, steps in undo.journalled()}["bench-standing"]
         names = [step["namespace"] for step in steps if step["kind"] == "namespace"]
         inodes = [(netns.RUN_NETNS / name).stat().st_ino for name in names]
-        options = Options(nic="lab", cases="tso", workloads=[], output=Path(), profile=False)
+        options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), profile=False)
         with open_site(options, lambda _: None) as site:
             site.rebuild(2)
         assert [(netns.RUN_NETNS / name).stat().st_ino for name in names] == inodes

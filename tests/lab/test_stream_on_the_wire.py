@@ -13,7 +13,7 @@ import pytest
 from offloadbench import traffic
 from offloadbench.bed.testbed import Bed
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.kernel.system import netns, sysctl
 from offloadbench.model import Load, WireReport
@@ -30,7 +30,7 @@ def open_bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenBe
     with contextlib.ExitStack() as stack:
 
         def bed(**link: Any) -> Bed:
-            options = Options(nic="lab", cases="tso", workloads=[], output=Path(), **link)
+            options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), **link)
             return stack.enter_context(open_site(options, lambda _: None)).bed
 
         yield bed

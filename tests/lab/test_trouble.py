@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from offloadbench.bed.local import PEER_ADDRESS
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Event, Phase, Sampled
 from offloadbench.engine.run import execute as engine
 from offloadbench.kernel.system import netns
@@ -79,7 +79,7 @@ def test_a_trial_says_what_went_wrong_in_its_window(
     tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
-    options = Options(
+    options = RunOptions(
         nic="lab-veth", cases="tso", workloads=["tcp-stream"], output=tmp_path / "run.json", duration_s=2, warmup_s=1.0,
         repeats=len(DISTURBANCES) + 1, profile=False,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from offloadbench import traffic
 from offloadbench.analysis.findings import findings
 from offloadbench.analysis.tables.results import gather
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.files import run_file
 from offloadbench.traffic.ftp.ftp_kind import FtpTraffic
@@ -49,7 +49,7 @@ def test_served_files_that_were_evicted_are_read_before_the_trial_and_stay(
     paths = sorted((tmp_path / "cache").rglob("*.bin"))
     require_disk(paths[0])
     evict(paths)
-    options = Options(nic="lab-veth", cases="tso", workloads=["ftp-get"], output=tmp_path / "unused")
+    options = RunOptions(nic="lab-veth", cases="tso", workloads=["ftp-get"], output=tmp_path / "unused")
     with open_site(options, lambda _: None) as site:
         session = kind.start(site.bed.dut, site.bed.peer, 0)
         try:

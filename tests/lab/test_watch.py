@@ -112,7 +112,7 @@ def test_a_connection_that_comes_while_the_window_is_open_is_found(small_buffer:
 
 def test_waits_for_send_memory_have_the_chain_of_the_papers_figure(small_buffer: Lab, tmp_path: Path) -> None:
     with traffic(small_buffer, CASES["send-buffer"]) as (_, pid):
-        recorder = scheduler_waits.Recorder([pid], tmp_path, "sender")
+        recorder = scheduler_waits.WaitRecorder([pid], tmp_path, "sender")
         try:
             time.sleep(1.0)
             recorder.enable()

@@ -6,11 +6,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu
-from offloadbench.traffic.iscsi.iscsi_session import Session
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection, Pdu
+from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
 from offloadbench.traffic.iscsi.login import Negotiated
 from offloadbench.traffic.iscsi.negotiation import decode_text, encode_text
-from offloadbench.traffic.iscsi.pdu import FINAL, RESERVED_TAG, Header, Opcode
+from offloadbench.traffic.iscsi.pdu import FINAL, RESERVED_TAG, Opcode, PduHeader
 
 Script = Callable[["ScriptedTarget"], object]
 INITIATOR_TIMEOUT_S = 0.3
@@ -19,7 +19,7 @@ INITIATOR_TIMEOUT_S = 0.3
 class ScriptedTarget:
     """What a script uses to play the target; its own numbers are always right unless it says otherwise."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: IscsiConnection) -> None:
         self.connection = connection
         self.stat_sn = 1
         self.exp_cmd_sn = 1
@@ -50,7 +50,7 @@ class ScriptedTarget:
         """Send a PDU; `counts` if it uses up a StatSN."""
         numbers = (self.stat_sn, self.exp_cmd_sn, self.exp_cmd_sn + self.window - 1)
         self.stat_sn += counts
-        header = Header(
+        header = PduHeader(
             opcode,
             flags=flags,
             code=code,
@@ -102,15 +102,15 @@ class Stage:
 
     def __init__(self, script: Script, negotiated: Negotiated | None = None) -> None:
         ours, theirs = socket.socketpair()
-        self.connection = Connection(ours, INITIATOR_TIMEOUT_S)
+        self.connection = IscsiConnection(ours, INITIATOR_TIMEOUT_S)
         self.connection.max_receive_bytes = 1 << 20
-        self.target = ScriptedTarget(Connection(theirs, 5.0))
+        self.target = ScriptedTarget(IscsiConnection(theirs, 5.0))
         self.target.connection.max_receive_bytes = 1 << 20
         self.failure: BaseException | None = None
         self.failed = threading.Event()
         self._thread = threading.Thread(target=self._play, args=(script,), daemon=True)
         self._thread.start()
-        self._session = Session(self.connection, negotiated, self.failed.set) if negotiated else None
+        self._session = LoggedInSession(self.connection, negotiated, self.failed.set) if negotiated else None
 
     def _play(self, script: Script) -> None:
         try:
@@ -121,7 +121,7 @@ class Stage:
             self.target.connection.interrupt()
 
     @property
-    def session(self) -> Session:
+    def session(self) -> LoggedInSession:
         assert self._session is not None
         return self._session
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offloadbench.kernel.trace.perfdata.abi import CpuMode, Feature, RecordType, SampleField
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, HeaderFeature, RecordType, SampleField
 
 FREQ, SAMPLE_ID_ALL = 10, 18
 PLAIN = SampleField.IP | SampleField.TID | SampleField.TIME | SampleField.CPU | SampleField.PERIOD
@@ -127,11 +127,11 @@ def pipe(order: str, records: Sequence[bytes], attrs: Sequence[Attr] = (Attr(),)
 
 
 DESCRIPTION = {
-    Feature.HOSTNAME: "box",
-    Feature.OSRELEASE: "6.18.0",
-    Feature.VERSION: "6.1",
-    Feature.ARCH: "s390x",
-    Feature.CPUDESC: "a CPU",
+    HeaderFeature.HOSTNAME: "box",
+    HeaderFeature.OSRELEASE: "6.18.0",
+    HeaderFeature.VERSION: "6.1",
+    HeaderFeature.ARCH: "s390x",
+    HeaderFeature.CPUDESC: "a CPU",
 }
 
 
@@ -143,8 +143,8 @@ def description(order: str, names: Sequence[str] = ("cpu-clock",)) -> dict[int, 
     words = ["perf", "record", "-a"]
     return {
         **{number: text(order, word) for number, word in DESCRIPTION.items()},
-        Feature.NRCPUS: struct.pack(f"{order}II", 8, 6),
-        Feature.CMDLINE: struct.pack(f"{order}I", len(words)) + b"".join(text(order, word) for word in words),
-        Feature.EVENT_DESC: events,
+        HeaderFeature.NRCPUS: struct.pack(f"{order}II", 8, 6),
+        HeaderFeature.CMDLINE: struct.pack(f"{order}I", len(words)) + b"".join(text(order, word) for word in words),
+        HeaderFeature.EVENT_DESC: events,
         200: b"from the future",
     }

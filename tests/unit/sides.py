@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offloadbench.analysis.comparison import changes
 from offloadbench.analysis.comparison.changes import Comparison
-from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.model import Profile, Run
 from tests.unit.repeats import noise, of_costs
 
@@ -29,11 +29,11 @@ def ladder(
 
 def group(
     base: Run, scale: float = 1.0, seed: int = 1, *, runs: int = 3, name: str = "a", sigma: float = 0.01
-) -> Group:
+) -> RunGroup:
     """Runs of one configuration; nothing but their trials scatters."""
     names = [f"{name}{index}" for index in range(1, runs + 1)]
     made = [ladder(base, scale, seed * 10 + index, sigma=sigma, name=run_id) for index, run_id in enumerate(names)]
-    return Group(f"{name}.json", made, [f"{run_id}.json" for run_id in names])
+    return RunGroup(f"{name}.json", made, [f"{run_id}.json" for run_id in names])
 
 
 def between(a: Run, b: Run, profile: Profile, **options: object) -> Comparison:

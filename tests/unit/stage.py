@@ -18,7 +18,7 @@ from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.run import trial_run as trials
 from offloadbench.engine.run.profiler import Wanted
 from offloadbench.engine.run.sampler import Sampler
-from offloadbench.engine.run.window_counts import Counted
+from offloadbench.engine.run.window_counts import CountedWindow
 from offloadbench.kernel.counters import network_counters
 from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.kernel.system import cpu_idle
@@ -92,7 +92,7 @@ class Stage:
         monkeypatch.setattr(network_counters, "NetworkCounters", self._act("open counters", lambda *_: self))
         monkeypatch.setattr(trials, "WindowCounts", self._act("ask the driver", lambda *_: Statistics(self)))
         monkeypatch.setattr(network_counters, "system", self._act("system counters", lambda *_: self._counts()))
-        monkeypatch.setattr(perf, "Recorder", self._act("recorder", lambda *_: Recorder(self)))
+        monkeypatch.setattr(perf, "PerfRecorder", self._act("recorder", lambda *_: Recorder(self)))
         monkeypatch.setattr(perf, "Counter", self._act("counter", lambda *_: Counter(self)))
         profile = builders.profile_counts([(16, "K", 0, 0, 0, 1, 1)], [builders.CLOCK])
         monkeypatch.setattr(perf, "read_counts", self._act("read profile", lambda *_: profile))
@@ -198,7 +198,7 @@ class Stage:
 
     def run(self, case: PlannedCase | None = None, *, profile: bool = True) -> Trial:
         plan = Plan(cases=[], workloads=[], repeats=1, duration_s=2, warmup_s=0.0, seed=1, order=[], profile=profile)
-        setting = trials.Setting(
+        setting = trials.TrialSetting(
             bed=self,
             idle_clock=self,
             counts_super_packets=self.counts_super_packets,
@@ -245,9 +245,9 @@ class Statistics:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def finish(self) -> Counted:
+    def finish(self) -> CountedWindow:
         self._stage.step("ask the driver again")
-        return Counted(statistics=[self._stage.statistics], interruptions=self._stage.interruptions)
+        return CountedWindow(statistics=[self._stage.statistics], interruptions=self._stage.interruptions)
 
     def close(self) -> None:
         self._stage.done.append("close statistics")

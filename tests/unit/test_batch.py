@@ -13,7 +13,7 @@ from offloadbench.bed.local import LocalEnd
 from offloadbench.commands import plan_file
 from offloadbench.engine import mtu_and_rings
 from offloadbench.engine import sweep_run as engine
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.putting_back import undo_steps
 from offloadbench.kernel.netdev import link, rings
 from offloadbench.kernel.system import netns
@@ -173,11 +173,11 @@ class _Nics:
         self.rings = rings.Rings(wanted.get("rx", self.rings.rx), wanted.get("tx", self.rings.tx), 4096, 4096)
 
 
-def _options(**values: Any) -> Options:
-    return Options(nic="eth1", cases="tso", workloads=[], output=Path("x.json"), **values)
+def _options(**values: Any) -> RunOptions:
+    return RunOptions(nic="eth1", cases="tso", workloads=[], output=Path("x.json"), **values)
 
 
-def _apply(bed: _Bed, options: Options) -> list[dict[str, Any]]:
+def _apply(bed: _Bed, options: RunOptions) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
     mtu_and_rings.apply(bed, options, lambda kind, **values: steps.append({"kind": kind, **values}))  # type: ignore[arg-type]
     return steps

@@ -14,7 +14,7 @@ import pytest
 
 from offloadbench.analysis.comparison import changes, gate
 from offloadbench.analysis.comparison.changes import Comparison, Row
-from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.analysis.comparison.pairs import ALL_CASES
 from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED
 from offloadbench.base.errors import RunFileError, StatisticError, UsageError
@@ -124,13 +124,13 @@ def test_copies_of_a_trial_are_an_error_that_names_them(sample_run: Run, linux_p
 def test_over_all_cases_of_a_workload(sample_run: Run, linux_profile: Profile) -> None:
     names = ("tso", "csum", "none")
 
-    def side(level: float, seed: int, name: str) -> Group:
+    def side(level: float, seed: int, name: str) -> RunGroup:
         runs = [
             of_costs(sample_run, {case: costs(level, seed + 9 * r + i) for i, case in enumerate(names)}, seed=seed + r,
                      run_id=f"{name}{r}")
             for r in range(3)
         ]  # fmt: skip
-        return Group(name, runs, [run.run_id for run in runs])
+        return RunGroup(name, runs, [run.run_id for run in runs])
 
     found = changes.between_groups([side(1, 1, "a"), side(1.05, 50, "b")], linux_profile, by="workload")
     row = _row(found, ALL_CASES)
@@ -174,7 +174,7 @@ def test_modules_have_intervals_and_the_largest_change_comes_first(sample_run: R
         return repeated(sample_run, trials, run_id=run_id)
 
     sides = [
-        Group(name, [made(f"{name}{r}", gso, seed + r) for r in range(3)], [f"{name}{r}" for r in range(3)])
+        RunGroup(name, [made(f"{name}{r}", gso, seed + r) for r in range(3)], [f"{name}{r}" for r in range(3)])
         for name, gso, seed in (("a", 0.2, 1), ("b", 0.3, 11))
     ]
     found = changes.between_groups(sides, linux_profile, by="module")
@@ -224,7 +224,7 @@ def test_what_else_differs_is_told_first(sample_run: Run, linux_profile: Profile
 def sheet(sample_run: Run, linux_profile: Profile) -> formats.Sheet:
     a, b = group(sample_run), group(sample_run, 1.2, 2, name="b")
     host = msgspec.structs.replace(sample_run.host, kernel="a|b<c>\n::error::x\x01")
-    b = Group(b.name, [msgspec.structs.replace(run, host=host) for run in b.runs], b.names)
+    b = RunGroup(b.name, [msgspec.structs.replace(run, host=host) for run in b.runs], b.names)
     found = changes.between_groups([a, b], linux_profile)
     return formats.Sheet(found, gate.outcomes([gate.parse("cpu_s_per_gb>+5%")], found))
 

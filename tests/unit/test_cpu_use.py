@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from offloadbench.engine.run.cpu_use import Watch
+from offloadbench.engine.run.cpu_use import ProcessWatch
 from offloadbench.kernel.system import cpu_ticks, processes
 
 _BURN = "import time; print(flush=True)\nwhile time.process_time() < 20: pass"
@@ -32,7 +32,7 @@ def _burning(**environment: str) -> Iterator[int]:
 
 def test_own_processes_are_those_with_the_runs_marker_and_all_others_are_named() -> None:
     with _burning(**{processes.MARKER: "of-this-run"}) as own, _burning() as other:
-        watch = Watch("of-this-run", CPUS)
+        watch = ProcessWatch("of-this-run", CPUS)
         assert own in watch.own
         assert other not in watch.own
         before = {pid: processes.cpu_s(pid) for pid in (own, other)}
@@ -51,7 +51,7 @@ def test_own_processes_are_those_with_the_runs_marker_and_all_others_are_named()
 
 def test_what_may_not_run_on_the_measured_cpus_took_nothing_of_them() -> None:
     with _burning() as other:
-        watch = Watch("none", frozenset({max(CPUS) + 1000}))
+        watch = ProcessWatch("none", frozenset({max(CPUS) + 1000}))
         watch.open()
         time.sleep(0.1)
         use = watch.close()

@@ -12,7 +12,7 @@ import pytest
 
 from offloadbench.analysis.profile import module_tables
 from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts, verdicts_for
-from offloadbench.analysis.profile.attribution.bound_driver import Bound, bound_to
+from offloadbench.analysis.profile.attribution.bound_driver import BoundDriver, bound_to
 from offloadbench.analysis.tables import results
 from offloadbench.base.errors import UsageError
 from offloadbench.definitions import catalog, module_names
@@ -84,7 +84,7 @@ def test_a_bound_driver_that_is_built_in_is_known_by_its_names(sample_run: Run) 
 
 def test_an_old_run_file_names_no_module(sample_run: Run) -> None:
     assert bound_to(_nic(sample_run, "mlx5_core")).modules == {"mlx5_core"}
-    assert bound_to(_nic(sample_run, "")) == Bound()
+    assert bound_to(_nic(sample_run, "")) == BoundDriver()
 
 
 TABLE = NameTable(

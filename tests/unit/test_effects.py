@@ -144,7 +144,7 @@ def test_one_block_is_an_indication_and_few_are_too_few(sample_run: Run) -> None
         assert {e.judgement.verdict for e in found.values() if e.judgement} == {verdict}
 
 
-def _shares(run: Run, profile: Profile) -> list[effect_shares.Share]:
+def _shares(run: Run, profile: Profile) -> list[effect_shares.EffectShare]:
     return effect_shares.shares(observations(run), module_costs([run], profile))
 
 

@@ -22,7 +22,7 @@ from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.outside import OutsideEnd
 from offloadbench.commands.options import run_defaults
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import execute as engine
 from offloadbench.kernel.system import signatures
 from offloadbench.model import Run, WorkloadDefinition
@@ -240,7 +240,7 @@ def test_a_session_of_another_record_is_not_ours(monkeypatch: pytest.MonkeyPatch
 def test_a_password_is_written_into_the_record_that_only_root_reads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    portal = open_iscsi.Portal(IQN, "192.0.2.9", 3260, "offloadbench-x")
+    portal = open_iscsi.LoginPortal(IQN, "192.0.2.9", 3260, "offloadbench-x")
     record = tmp_path / IQN / "192.0.2.9,3260"
     record.parent.mkdir(parents=True)
     ours = "iface.iscsi_ifacename = offloadbench-x"
@@ -543,8 +543,8 @@ def test_a_host_that_is_not_there_is_told() -> None:
         outside.peer_name("no-such-host.invalid", 3260)
 
 
-def _placed(nic: str, peer: str, *settings: str, workloads: tuple[str, ...] = ("iscsi-write",)) -> Options:
-    options = Options(nic=nic, peer=peer, cases="none", workloads=list(workloads), output=Path())
+def _placed(nic: str, peer: str, *settings: str, workloads: tuple[str, ...] = ("iscsi-write",)) -> RunOptions:
+    options = RunOptions(nic=nic, peer=peer, cases="none", workloads=list(workloads), output=Path())
     kinds = {name: traffic.from_definition(catalog.workload(name)) for name in workloads if name != "iscsi-write"}
     if "iscsi-write" in workloads:
         kinds["iscsi-write"] = traffic.from_definition(_definition(*settings))
@@ -645,7 +645,7 @@ def test_a_disk_that_this_machine_uses_is_left_alone(monkeypatch: pytest.MonkeyP
     assert kind.existing is not None
     for told, load in (("lun_start=0", "user"), ("lun_start=free", "kernel")):
         target = _existing("overwrite=yes", told)
-        wanted = granting.Load(load, True, MIB, MIB, MIB, {}, 1.0)
+        wanted = granting.LunLoad(load, True, MIB, MIB, MIB, {}, 1.0)
         with pytest.raises(UsageError, match=r"logged in to .* already \(session3\)"):
             granting._check_this_machine(target, wanted, Told(_device()))  # type: ignore[arg-type]
 

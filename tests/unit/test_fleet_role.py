@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.base.errors import TrafficError
-from offloadbench.bed.fleet.client_role import FleetRole, Share, add_up, divide
+from offloadbench.bed.fleet.client_role import FleetRole, RoleShare, add_up, divide
 
 
 class Answer:
@@ -64,7 +64,7 @@ def _counts(payload_bytes: int, t_ns: int) -> Callable[[dict[str, Any]], dict[st
 
 
 def _role(*actors: Actor, shrink: bool = False, gone: set[str] | None = None) -> FleetRole:
-    shares = [Share(f"w{number}", actor) for number, actor in enumerate(actors)]
+    shares = [RoleShare(f"w{number}", actor) for number, actor in enumerate(actors)]
     lost = gone if gone is not None else set()
     return FleetRole("the clients", shares, lambda worker: worker not in lost, shrink=shrink)
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from offloadbench.analysis.comparison import changes, deciding, gate
-from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.analysis.comparison.usable_trials import LATENCIES, LESS_IS_BETTER
 from offloadbench.analysis.statistics.holm import CHANGED
 from offloadbench.base.errors import OK, REGRESSION, UNDECIDED, UsageError
@@ -25,7 +25,7 @@ COST = "cpu_s_per_gb"
 BOUND = "cpu_s_per_gb>+5%"
 
 
-def save(folder: Path, side: Group) -> list[str]:
+def save(folder: Path, side: RunGroup) -> list[str]:
     """The runs of a side as files."""
     paths = [folder / name for name in side.names]
     for run, path in zip(side.runs, paths, strict=True):
@@ -76,7 +76,7 @@ def test_what_the_data_cannot_decide_fails_only_under_strict(sample_run: Run, li
 def test_a_case_that_could_not_be_compared_is_undecided(sample_run: Run, linux_profile: Profile) -> None:
     a, b = group(sample_run), group(sample_run, seed=2, name="b")
     lacking = [msgspec.structs.replace(r, trials=[t for t in r.trials if t.case != "none"]) for r in b.runs[:1]]
-    found = changes.between_groups([a, Group(b.name, [*lacking, *b.runs[1:]], b.names)], linux_profile)
+    found = changes.between_groups([a, RunGroup(b.name, [*lacking, *b.runs[1:]], b.names)], linux_profile)
     assert found.missing == ["ftp-get none: no usable trial in b1.json"]
     assert gate.exit_code([], found, strict=False) == OK
     assert gate.exit_code([], found, strict=True) == UNDECIDED
@@ -182,7 +182,7 @@ def test_one_run_a_side_decides_where_the_scatter_is_known(
     assert {row["verdict"] for row in document["rows"] if (row["case"], row["metric"]) == ("csum", COST)} == {CHANGED}
 
 
-def _with_latencies(side: Group, scale: float, seed: int) -> Group:
+def _with_latencies(side: RunGroup, scale: float, seed: int) -> RunGroup:
     runs = []
     for index, run in enumerate(side.runs):
         factors = noise(len(run.trials), 0.02, seed + index)
@@ -194,7 +194,7 @@ def _with_latencies(side: Group, scale: float, seed: int) -> Group:
             if trial.load
         ]
         runs.append(msgspec.structs.replace(run, trials=trials))
-    return Group(side.name, runs, side.names)
+    return RunGroup(side.name, runs, side.names)
 
 
 @pytest.mark.parametrize(("scale", "code"), [(1.5, REGRESSION), (1.0, OK), (0.5, OK)])

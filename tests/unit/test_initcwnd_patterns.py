@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from offloadbench.analysis.initcwnd.prediction import Prediction, predict
 from offloadbench.analysis.initcwnd.scenario import Scenario
-from offloadbench.analysis.initcwnd.vectors import Results, broken_laws
+from offloadbench.analysis.initcwnd.vectors import VectorResults, broken_laws
 
 MSS = 1448
 PAGE = 4096
@@ -64,7 +64,7 @@ def test_what_is_sent_was_written_and_fits(scenario: Scenario, fin: bool) -> Non
     assert prediction.first_flight_bytes + prediction.unsent_bytes <= written
     assert prediction.first_flight_bytes <= scenario.rwnd_bytes
     assert prediction.unsent_bytes >= 0
-    seen = Results(**{name: getattr(prediction, name) for name in Results.__struct_fields__})
+    seen = VectorResults(**{name: getattr(prediction, name) for name in VectorResults.__struct_fields__})
     assert broken_laws(closed, seen) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd import evidence, story, verdict
-from offloadbench.analysis.initcwnd.evidence import EL5, LATER, VANILLA, Pair, Row
+from offloadbench.analysis.initcwnd.evidence import EL5, LATER, VANILLA, KernelEvidence, Pair
 from offloadbench.analysis.initcwnd.prediction import predict
 from offloadbench.analysis.initcwnd.scenario import IdleRestart, Scenario
 from offloadbench.analysis.initcwnd.scoring import score_capture
@@ -78,7 +78,7 @@ def test_most_figures_have_a_capture() -> None:
     assert len(_CAPTURED) >= figures // 2
 
 
-def _scenario(row: Row, kernel: str, *, tso: bool) -> Scenario:
+def _scenario(row: KernelEvidence, kernel: str, *, tso: bool) -> Scenario:
     setting = row.setting
     sizes = re.search(r"(two writes of )?(\d+) B", setting.partition("client's window")[0])
     writes = [int(sizes[2])] * (2 if sizes[1] else 1) if sizes else [100_000]
@@ -110,7 +110,7 @@ _MODELLED = [
 
 
 @pytest.mark.parametrize(("row", "kernel", "tso"), _MODELLED)
-def test_a_figure_is_what_the_model_predicts(row: Row, kernel: str, tso: bool) -> None:
+def test_a_figure_is_what_the_model_predicts(row: KernelEvidence, kernel: str, tso: bool) -> None:
     pair = row.seen[kernel]
     given = _scenario(row, kernel, tso=tso)
     prediction = predict(given)

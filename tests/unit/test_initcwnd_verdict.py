@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS, Observation, default_buffer_segments, judge
+from offloadbench.analysis.initcwnd.verdict import CAUSES, VERDICTS, FlightFacts, default_buffer_segments, judge
 
 MSS = 1448
 
 
-def _seen(segments: int, expected: int | None = 10, **known: Any) -> Observation:
-    return Observation(
+def _seen(segments: int, expected: int | None = 10, **known: Any) -> FlightFacts:
+    return FlightFacts(
         segments=segments, **{"bytes": segments * MSS, "mss_bytes": MSS, "expected_segments": expected} | known
     )
 
@@ -88,7 +88,7 @@ BUFFER_OR_LESS = "capped by send buffer or a smaller cwnd"
         (_seen(3, 40, bytes=4096, more_waiting=True, pushed=True, write_ended=True), "inconclusive"),
     ],
 )
-def test_the_questions_are_asked_in_order(seen: Observation, verdict: str) -> None:
+def test_the_questions_are_asked_in_order(seen: FlightFacts, verdict: str) -> None:
     assert judge(seen).verdict == verdict
 
 
@@ -122,7 +122,7 @@ _FEW = st.none() | st.integers(0, 60)
 
 @given(
     st.builds(
-        Observation,
+        FlightFacts,
         segments=st.integers(1, 60),
         bytes=st.integers(1, 90_000),
         mss_bytes=st.integers(48, 9000),
@@ -142,7 +142,7 @@ _FEW = st.none() | st.integers(0, 60)
         synack_retransmitted=st.booleans(),
     )
 )
-def test_every_observation_has_one_of_the_words_and_a_reason(seen: Observation) -> None:
+def test_every_observation_has_one_of_the_words_and_a_reason(seen: FlightFacts) -> None:
     judged = judge(seen)
     causes = judged.verdict.split(" or ")
     assert judged.verdict in VERDICTS or set(causes) <= set(CAUSES)

@@ -19,7 +19,7 @@ from offloadbench.model import WorkloadDefinition
 from offloadbench.traffic.iscsi import existing, tgt
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession, IscsiTraffic
-from offloadbench.traffic.iscsi.load import Load, Shape, pattern, stamp
+from offloadbench.traffic.iscsi.load import QueuedLoad, Shape, pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.target import open_disk
 
@@ -179,10 +179,10 @@ class InstantSession:
         return command
 
 
-def _load(session: Any, transfers: int = 5) -> tuple[Load, list[str]]:
+def _load(session: Any, transfers: int = 5) -> tuple[QueuedLoad, list[str]]:
     shape = Shape(1, write=True, transfer_bytes=8192, queue_depth=2, fua=False, stamped=True)
     told: list[str] = []
-    load = Load(
+    load = QueuedLoad(
         session, shape, first_block=16, block_bytes=512, transfers=transfers, on_change=lambda: told.append("changed")
     )
     load.start()

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.traffic.iscsi import pdu
-from offloadbench.traffic.iscsi.iscsi_connection import Connection, Silence
-from offloadbench.traffic.iscsi.pdu import Header, IscsiError, Opcode
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection, SilentPeer
+from offloadbench.traffic.iscsi.pdu import IscsiError, Opcode, PduHeader
 
 _WORD = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def headers(draw: st.DrawFn) -> Header:
-    return Header(
+def headers(draw: st.DrawFn) -> PduHeader:
+    return PduHeader(
         opcode=draw(st.integers(0, 0x3F)),
         immediate=draw(st.booleans()),
         flags=draw(st.integers(0, 255)),
@@ -32,10 +32,10 @@ def headers(draw: st.DrawFn) -> Header:
 
 
 @given(headers())
-def test_a_header_comes_back_as_it_went(header: Header) -> None:
+def test_a_header_comes_back_as_it_went(header: PduHeader) -> None:
     encoded = header.encode()
     assert len(encoded) == pdu.BHS_BYTES
-    assert Header.decode(encoded) == header
+    assert PduHeader.decode(encoded) == header
 
 
 @given(st.lists(st.tuples(st.integers(0, 255), st.binary(min_size=1, max_size=40)), max_size=4))
@@ -64,7 +64,7 @@ def test_a_scsi_command_has_its_fields_where_the_rfc_puts_them() -> None:
 
 
 def test_a_cdb_of_more_than_16_bytes_goes_on_in_an_additional_header_segment(
-    pair: tuple[Connection, Connection],
+    pair: tuple[IscsiConnection, IscsiConnection],
 ) -> None:
     cdb = bytes(range(32))
     header = pdu.scsi_command(cdb, flags=0, lun=0, task_tag=1, expected_bytes=0, cmd_sn=1, exp_stat_sn=1)
@@ -100,9 +100,9 @@ def test_digests_are_those_of_the_rfc(data: bytes, expected: str) -> None:
 
 def test_residuals_have_a_sign() -> None:
     words = (0, 0, 0, 0, 0, 0, 512)
-    assert Header(Opcode.SCSI_RESPONSE, flags=pdu.UNDERFLOW, words=words).residual == 512
-    assert Header(Opcode.SCSI_RESPONSE, flags=pdu.OVERFLOW, words=words).residual == -512
-    assert Header(Opcode.SCSI_RESPONSE, words=words).residual == 0
+    assert PduHeader(Opcode.SCSI_RESPONSE, flags=pdu.UNDERFLOW, words=words).residual == 512
+    assert PduHeader(Opcode.SCSI_RESPONSE, flags=pdu.OVERFLOW, words=words).residual == -512
+    assert PduHeader(Opcode.SCSI_RESPONSE, words=words).residual == 0
 
 
 def test_names_for_messages() -> None:
@@ -111,8 +111,8 @@ def test_names_for_messages() -> None:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[Connection, Connection]]:
-    ends = tuple(Connection(end, 0.2) for end in socket.socketpair())
+def pair() -> Iterator[tuple[IscsiConnection, IscsiConnection]]:
+    ends = tuple(IscsiConnection(end, 0.2) for end in socket.socketpair())
     yield ends[0], ends[1]
     for end in ends:
         end.close()
@@ -122,26 +122,26 @@ def pair() -> Iterator[tuple[Connection, Connection]]:
 @pytest.mark.parametrize("data_digest", [False, True])
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 4096])
 def test_data_arrives_whole_whatever_its_padding(
-    pair: tuple[Connection, Connection], header_digest: bool, data_digest: bool, size: int
+    pair: tuple[IscsiConnection, IscsiConnection], header_digest: bool, data_digest: bool, size: int
 ) -> None:
     for end in pair:
         end.header_digest, end.data_digest = header_digest, data_digest
     data = bytes(i % 251 for i in range(size))
     for number in range(2):
-        pair[0].send(Header(Opcode.DATA_OUT, data_bytes=size, task_tag=number), memoryview(data))
+        pair[0].send(PduHeader(Opcode.DATA_OUT, data_bytes=size, task_tag=number), memoryview(data))
     for number in range(2):
         received = pair[1].receive()
         assert received.header.task_tag == number
         assert bytes(received.data) == data
 
 
-def test_data_longer_than_the_send_buffer_goes_in_pieces(pair: tuple[Connection, Connection]) -> None:
+def test_data_longer_than_the_send_buffer_goes_in_pieces(pair: tuple[IscsiConnection, IscsiConnection]) -> None:
     import threading
 
     data = bytes(4 << 20)
     pair[1].max_receive_bytes = len(data)
     sending = threading.Thread(
-        target=pair[0].send, args=(Header(Opcode.DATA_OUT, data_bytes=len(data)), memoryview(data))
+        target=pair[0].send, args=(PduHeader(Opcode.DATA_OUT, data_bytes=len(data)), memoryview(data))
     )
     sending.start()
     place = memoryview(bytearray(b"x" * len(data)))
@@ -153,10 +153,10 @@ def test_data_longer_than_the_send_buffer_goes_in_pieces(pair: tuple[Connection,
 @pytest.mark.parametrize(("at", "what"), [(17, "header digest"), (53, "data digest")])
 def test_a_flipped_bit_is_told(at: int, what: str) -> None:
     ours, theirs = socket.socketpair()
-    sender, receiver = Connection(ours, 0.2), Connection(theirs, 0.2)
+    sender, receiver = IscsiConnection(ours, 0.2), IscsiConnection(theirs, 0.2)
     for end in (sender, receiver):
         end.header_digest = end.data_digest = True
-    sender.send(Header(Opcode.DATA_IN, data_bytes=8, task_tag=3), b"abcdefgh")
+    sender.send(PduHeader(Opcode.DATA_IN, data_bytes=8, task_tag=3), b"abcdefgh")
     wire = bytearray(theirs.recv(4096))
     wire[at] ^= 0x10
     ours.sendall(wire)
@@ -166,29 +166,29 @@ def test_a_flipped_bit_is_told(at: int, what: str) -> None:
     receiver.close()
 
 
-def test_a_segment_longer_than_declared_is_told(pair: tuple[Connection, Connection]) -> None:
-    pair[0].send(Header(Opcode.DATA_IN, data_bytes=8196), bytes(8196))
+def test_a_segment_longer_than_declared_is_told(pair: tuple[IscsiConnection, IscsiConnection]) -> None:
+    pair[0].send(PduHeader(Opcode.DATA_IN, data_bytes=8196), bytes(8196))
     with pytest.raises(IscsiError, match="8196 bytes of data; declared were 8192"):
         pair[1].receive()
 
 
-def test_silence_is_no_error_but_a_stall_inside_a_pdu_is(pair: tuple[Connection, Connection]) -> None:
-    with pytest.raises(Silence):
+def test_silence_is_no_error_but_a_stall_inside_a_pdu_is(pair: tuple[IscsiConnection, IscsiConnection]) -> None:
+    with pytest.raises(SilentPeer):
         pair[1].receive()
-    pair[0].send(Header(Opcode.DATA_IN, data_bytes=100))
+    pair[0].send(PduHeader(Opcode.DATA_IN, data_bytes=100))
     with pytest.raises(IscsiError, match="stopped inside a PDU"):
         pair[1].receive()
 
 
-def test_a_receiver_that_takes_nothing_is_told(pair: tuple[Connection, Connection]) -> None:
+def test_a_receiver_that_takes_nothing_is_told(pair: tuple[IscsiConnection, IscsiConnection]) -> None:
     with pytest.raises(IscsiError, match="took no data"):
-        pair[0].send(Header(Opcode.DATA_OUT, data_bytes=8 << 20), memoryview(bytes(8 << 20)))
+        pair[0].send(PduHeader(Opcode.DATA_OUT, data_bytes=8 << 20), memoryview(bytes(8 << 20)))
 
 
-def test_a_closed_connection_is_told(pair: tuple[Connection, Connection]) -> None:
+def test_a_closed_connection_is_told(pair: tuple[IscsiConnection, IscsiConnection]) -> None:
     pair[0].interrupt()
     pair[0].interrupt()
     with pytest.raises(IscsiError, match="closed the connection"):
         pair[1].receive()
     with pytest.raises(IscsiError, match="broke"):
-        pair[1].send(Header(Opcode.NOP_OUT))
+        pair[1].send(PduHeader(Opcode.NOP_OUT))

@@ -175,7 +175,9 @@ def _until_closed(target: ScriptedTarget) -> None:
 # ---------------------------------------------------------------- data from the target
 
 
-def _data_in(target: ScriptedTarget, command: pdu.Header, number: int, offset: int, size: int, *, status: bool) -> None:
+def _data_in(
+    target: ScriptedTarget, command: pdu.PduHeader, number: int, offset: int, size: int, *, status: bool
+) -> None:
     target.say(
         Opcode.DATA_IN,
         task_tag=command.task_tag,

@@ -8,7 +8,7 @@ import pytest
 
 from offloadbench.base.errors import FeatureError, UsageError
 from offloadbench.commands.options import nic_options
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit
 from offloadbench.engine.run import execute as engine
 from offloadbench.model import Run
@@ -50,7 +50,7 @@ def test_what_fails_of_one_leaves_the_others_and_the_worst_code_is_told(
 ) -> None:
     measured = []
 
-    def execute(options: Options, emit: Emit) -> Run:
+    def execute(options: RunOptions, emit: Emit) -> Run:
         del emit
         measured.append(options.nic)
         if options.nic == "eth1":

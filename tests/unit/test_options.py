@@ -16,7 +16,7 @@ import pytest
 
 from offloadbench import cli, commands
 from offloadbench.commands import run_elsewhere, run_resume
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import run_file
 from offloadbench.model.batch_plan import BatchPlan
@@ -105,7 +105,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> Callable[[CommandLine, list[str]
     """Exit code, what was said, and what came to what would measure: its options, or the command line for --dut."""
     seen: list[Any] = []
 
-    def preview(options: Options) -> list[str]:
+    def preview(options: RunOptions) -> list[str]:
         seen.append(dataclasses.replace(options, command=[], seed=options.seed if options.seed == 4711 else 0))
         return []
 

@@ -12,7 +12,7 @@ import pytest
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.engine.probe import probe_session
 from offloadbench.engine.probe.probe_lab import Matrix, writes_bytes
-from offloadbench.engine.probe.remote import Remote, Target, target
+from offloadbench.engine.probe.remote import ProbeTarget, RemoteServer, target
 from offloadbench.kernel.system import capabilities
 from tests.conftest import CommandLine
 
@@ -105,19 +105,19 @@ def test_a_foreign_server_is_offered_twice_what_is_expected(
     offered: list[int] = []
 
     @contextmanager
-    def connection(_: Remote, port: int, window_bytes: int) -> Iterator[None]:
+    def connection(_: RemoteServer, port: int, window_bytes: int) -> Iterator[None]:
         del port
         offered.append(window_bytes)
         raise TrafficError("far enough")
         yield
 
-    def made(self: Remote, *_: object) -> None:
+    def made(self: RemoteServer, *_: object) -> None:
         self._journal, self._offered_mss_bytes = Mock(), 1460
         self._asked = target("http://192.0.2.1/big")
 
-    monkeypatch.setattr(Remote, "__init__", made)
-    monkeypatch.setattr(Remote, "_connection", connection)
-    trial = Remote(Mock(), "eth9", target("http://192.0.2.1/big")).observe(1, expected, asked)
+    monkeypatch.setattr(RemoteServer, "__init__", made)
+    monkeypatch.setattr(RemoteServer, "_connection", connection)
+    trial = RemoteServer(Mock(), "eth9", target("http://192.0.2.1/big")).observe(1, expected, asked)
     assert (offered, trial.problem) == ([window_bytes], "far enough")
 
 
@@ -146,14 +146,14 @@ def test_the_server_writes_as_the_pattern_says(pattern: str, writes: list[int]) 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("192.0.2.1", Target("http", "192.0.2.1", 80, "/")),
-        ("192.0.2.1:8080", Target("http", "192.0.2.1", 8080, "/")),
-        ("http://host/big?x=1", Target("http", "host", 80, "/big?x=1")),
-        ("ftp://host/pub/big", Target("ftp", "host", 21, "/pub/big")),
-        ("ftp://me:secret@host:2121/big", Target("ftp", "host", 2121, "/big", "me", "secret")),
+        ("192.0.2.1", ProbeTarget("http", "192.0.2.1", 80, "/")),
+        ("192.0.2.1:8080", ProbeTarget("http", "192.0.2.1", 8080, "/")),
+        ("http://host/big?x=1", ProbeTarget("http", "host", 80, "/big?x=1")),
+        ("ftp://host/pub/big", ProbeTarget("ftp", "host", 21, "/pub/big")),
+        ("ftp://me:secret@host:2121/big", ProbeTarget("ftp", "host", 2121, "/big", "me", "secret")),
     ],
 )
-def test_a_server_is_read_as_typed(text: str, found: Target) -> None:
+def test_a_server_is_read_as_typed(text: str, found: ProbeTarget) -> None:
     assert target(text) == found
     assert "secret" not in found.name
 

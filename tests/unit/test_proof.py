@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offloadbench.analysis.trial.toggle_proof import QUEUE, TRANSMIT, Proof, judge, toggle_proven
+from offloadbench.analysis.trial.toggle_proof import QUEUE, TRANSMIT, ToggleProof, judge, toggle_proven
 from offloadbench.model import FeatureRecord, Trial
 from tests.unit.builders import evidence, feature, samples, trial
 
@@ -159,7 +159,7 @@ def test_the_windows_own_counters_confirm_where_the_nic_counts_super_packets(mea
 
 
 def test_one_contradiction_is_enough_and_no_effect_alone_is_no_proof() -> None:
-    proven, against = Proof("tso", "proven", ""), Proof("gso", "contradicted", "")
+    proven, against = ToggleProof("tso", "proven", ""), ToggleProof("gso", "contradicted", "")
     assert toggle_proven([proven])
     assert not toggle_proven([proven, against])
-    assert not toggle_proven([Proof("rx-checksum", "no_effect", "")])
+    assert not toggle_proven([ToggleProof("rx-checksum", "no_effect", "")])

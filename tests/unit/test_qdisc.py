@@ -57,8 +57,8 @@ def test_a_refusal_says_what_is_missing(said: str, kind: type[HostError], monkey
 
 def test_what_the_inner_one_drops_is_lost_and_the_rest_found_the_queue_full() -> None:
     found = {
-        1: qdisc.Counts(packets=2375, l2_bytes=3545731, drops=54),
-        2: qdisc.Counts(packets=2375, l2_bytes=3545731, drops=54),
-        3: qdisc.Counts(packets=2372, l2_bytes=3545521, drops=30),
+        1: qdisc.QdiscCounts(packets=2375, l2_bytes=3545731, drops=54),
+        2: qdisc.QdiscCounts(packets=2375, l2_bytes=3545731, drops=54),
+        3: qdisc.QdiscCounts(packets=2372, l2_bytes=3545521, drops=30),
     }
     assert qdisc.totals(found) == qdisc.Totals(2375, 3545731, lost_packets=30, overflow_packets=24)

@@ -11,7 +11,7 @@ import pytest
 from offloadbench.analysis.profile.attribution import SymbolTable
 from offloadbench.definitions.name_tables import NameTable
 from offloadbench.kernel.trace import debuginfo, perfdata
-from offloadbench.kernel.trace.perfdata.abi import CpuMode, Feature, RecordType
+from offloadbench.kernel.trace.perfdata.abi import CpuMode, HeaderFeature, RecordType
 from tests.conftest import CommandLine
 from tests.unit import perfdata_files as build
 from tests.unit.perfdata_files import record, sample, with_trailer
@@ -197,7 +197,7 @@ def test_the_running_kernels_symbols_are_for_its_own_build(
         name = b"[kernel.kallsyms]\0".ljust(24, b"\0")
         body = struct.pack("<i", -1) + build_id.ljust(24, b"\0") + name
         section = struct.pack("<IHH", 0, CpuMode.KERNEL, 8 + len(body)) + body
-        features = build.description("<") | {Feature.BUILD_ID: section}
+        features = build.description("<") | {HeaderFeature.BUILD_ID: section}
         path.write_bytes(build.file("<", [_kernel(0x200000), sample("<", ip=TEXT + 0x201010)], features=features))
         finished = command_line("modules", str(path))
         assert finished.code == 0
@@ -250,7 +250,7 @@ def test_a_bpf_program_without_a_symbol_is_placed_by_its_description(ask: Asked,
     kallsyms.write_text(KALLSYMS)
     samples = [sample("<", ip=program + 0x10), sample("<", ip=program + 0x210), sample("<", ip=program + 0x180)]
     section = _program_info("<", [(program, 0x100), (program + 0x200, 0x100)], tags=[TAG, bytes(range(8))])
-    features = build.description("<") | {Feature.BPF_PROG_INFO: section}
+    features = build.description("<") | {HeaderFeature.BPF_PROG_INFO: section}
     path.write_bytes(build.file("<", [_kernel(), _bpf_event(42), *samples], features=features))
     recording = perfdata.read(path)
     assert [symbol.name for symbol in recording.kernel_symbols] == [
@@ -265,10 +265,10 @@ def test_a_bpf_program_without_a_symbol_is_placed_by_its_description(ask: Asked,
 
 def test_a_symbol_record_goes_before_the_description_of_a_program(tmp_path: Path) -> None:
     path = tmp_path / "perf.data"
-    features = build.description(">") | {Feature.BPF_PROG_INFO: _program_info(">", [(0x1000, 0x100)])}
+    features = build.description(">") | {HeaderFeature.BPF_PROG_INFO: _program_info(">", [(0x1000, 0x100)])}
     path.write_bytes(build.file(">", [sample(">", ip=0x1000)], features=features))
     assert [symbol.name for symbol in perfdata.read(path).kernel_symbols] == ["bpf_prog_992d9ddc835e5629_mine"]
-    features = {Feature.BPF_PROG_INFO: _program_info("<", [(MODULES, 0x100)])}
+    features = {HeaderFeature.BPF_PROG_INFO: _program_info("<", [(MODULES, 0x100)])}
     path.write_bytes(build.file("<", [_ksymbol(MODULES, 0x80, "bpf_prog_1_other")], features=features))
     assert [symbol.name for symbol in perfdata.read(path).kernel_symbols] == ["bpf_prog_1_other"]
 
@@ -288,7 +288,7 @@ def test_a_bpf_program_whose_place_is_not_known_is_named(ask: Asked) -> None:
 def test_a_damaged_description_of_programs_is_told(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "perf.data"
     section = _program_info("<", [(MODULES, 0x100)])[:cut]
-    path.write_bytes(build.file("<", [sample("<")], features={Feature.BPF_PROG_INFO: section}))
+    path.write_bytes(build.file("<", [sample("<")], features={HeaderFeature.BPF_PROG_INFO: section}))
     recording = perfdata.read(path)
     assert recording.samples == (1,)
     assert "description of the recording" in recording.problem

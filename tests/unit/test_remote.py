@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import addresses, clock, seal, sealed_connection, sources, ssh, wait
-from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.bed.remote.sealed_connection import AgentConnection
 
 ROLES = (
     "offloadbench.traffic.ftp.ftp_clients",
@@ -112,7 +112,7 @@ class Pipe:
 
 
 def test_an_agent_answers_and_says_what_it_cannot() -> None:
-    agent = Connection(Pipe(greeting="Welcome to this host!\n{}\n"), "here")
+    agent = AgentConnection(Pipe(greeting="Welcome to this host!\n{}\n"), "here")
     try:
         assert agent.about["cpus"] == os.cpu_count()
         assert ["lo", "127.0.0.1"] in agent.ask("addresses")
@@ -132,7 +132,7 @@ def test_an_agent_answers_and_says_what_it_cannot() -> None:
 
 
 def test_a_role_is_played_from_memory_and_ends_with_its_input() -> None:
-    agent = Connection(Pipe(), "here")
+    agent = AgentConnection(Pipe(), "here")
     try:
         role = agent.launch(ROLES[1], "the sink", "")
         said = role.request(
@@ -152,7 +152,7 @@ def test_a_role_is_played_from_memory_and_ends_with_its_input() -> None:
 
 def test_a_lost_agent_ends_whoever_waits_for_it() -> None:
     stream = Pipe()
-    agent = Connection(stream, "there")
+    agent = AgentConnection(stream, "there")
     role = agent.launch(ROLES[1], "the sink", "")
     stream.process.kill()
     with pytest.raises(TrafficError, match="the sink ended unasked: there: the connection was closed"):
@@ -191,7 +191,7 @@ class Silent:
 def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_connection, "_HEARTBEAT_S", 0.02)
     monkeypatch.setattr(sealed_connection, "SILENCE_S", 0.1)
-    agent = Connection(Silent(), "there")
+    agent = AgentConnection(Silent(), "there")
     with pytest.raises(TrafficError, match="silent for"):
         agent.ask("clock", timeout_s=20.0)
 
@@ -199,7 +199,7 @@ def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_connection, "_HELLO_S", 5.0)
     with pytest.raises(TrafficError, match="here: no agent"):
-        Connection(Pipe(b"print('no agent')"), "here")
+        AgentConnection(Pipe(b"print('no agent')"), "here")
 
 
 # ---------------------------------------------------------------- clocks and addresses

@@ -18,7 +18,7 @@ from offloadbench.base.errors import HostError, RunFileError, UsageError
 from offloadbench.bed.testbed import Cable
 from offloadbench.definitions import catalog
 from offloadbench.definitions.plan import draw_order, make_plan
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Event, PlanExtended, RunStarted, TrialEnded, TrialStarted
 from offloadbench.engine.run import execute as engine
 from offloadbench.engine.run import trial_run as trials
@@ -63,7 +63,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
         del options, emit
         yield Place()
 
-    def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
+    def new_run(options: RunOptions, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
         return msgspec.structs.replace(sample_run, trials=[], finished_utc="")
 
@@ -84,8 +84,8 @@ def ran(monkeypatch: pytest.MonkeyPatch, sample_run: Run) -> Ran:
     return log
 
 
-def _options(output: Path, *, resume: bool = False) -> Options:
-    return Options(nic="lab", cases="tso,none", workloads=["ftp-get"], output=output, resume=resume)
+def _options(output: Path, *, resume: bool = False) -> RunOptions:
+    return RunOptions(nic="lab", cases="tso,none", workloads=["ftp-get"], output=output, resume=resume)
 
 
 def _ignore(event: Event) -> None:
@@ -230,7 +230,7 @@ def precise(ran: Ran, sample_run: Run, monkeypatch: pytest.MonkeyPatch) -> Ran:
     )
     base = repeats.repeated(sample_run, [])
 
-    def new_run(options: Options, place: object, found: object, definitions: object, symbols: object) -> Run:
+    def new_run(options: RunOptions, place: object, found: object, definitions: object, symbols: object) -> Run:
         del options, place, found, definitions
         return msgspec.structs.replace(base, trials=[], plan=plan, finished_utc="")
 

@@ -11,7 +11,7 @@ from scipy import stats
 from offloadbench.analysis.statistics import holm, run_means
 from offloadbench.analysis.statistics.estimates import GIVEN, ONE_RUN, RUNS, welch
 from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED, judge
-from offloadbench.analysis.statistics.run_means import Known, change
+from offloadbench.analysis.statistics.run_means import KnownScatter, change
 from offloadbench.base.errors import StatisticError
 from tests.benchmarks.between_runs import shown_between
 from tests.benchmarks.run_noise import Design, Noise, called, coverage, mixed_model, trials_as_units
@@ -99,19 +99,19 @@ def test_other_runs_tell_the_scatter_of_one_run_a_side() -> None:
 
 def test_a_scatter_that_is_given_decides_with_its_degrees_of_freedom() -> None:
     a, b = _runs(1, 1, run=0.0), _runs(2, 1, level=1.3, run=0.0)
-    exact, of_six = (change(a, b, known=known) for known in (Known(0.08), Known(0.08, 5)))
+    exact, of_six = (change(a, b, known=known) for known in (KnownScatter(0.08), KnownScatter(0.08, 5)))
     assert exact.standard_error == of_six.standard_error == pytest.approx(0.08 * math.sqrt(2))
     assert exact.interval()[1] - exact.interval()[0] == pytest.approx(2 * 1.95996 * 0.08 * math.sqrt(2), rel=1e-4)
     assert of_six.p > exact.p
     assert exact.method == GIVEN
-    assert judge([change(a, a, known=Known(0.08))])[0].verdict == UNDECIDED
+    assert judge([change(a, a, known=KnownScatter(0.08))])[0].verdict == UNDECIDED
 
 
 def test_a_scatter_that_the_data_contradict_is_not_used() -> None:
-    wild = change(_runs(1, 3, run=0.3), _runs(2, 3, run=0.3), known=Known(0.01))
+    wild = change(_runs(1, 3, run=0.3), _runs(2, 3, run=0.3), known=KnownScatter(0.01))
     assert wild.method == RUNS
     assert "more than the 1 % given" in wild.note
-    single = change([[1.0, 1.4, 0.8, 1.3]], [[1.1, 0.7, 1.5, 0.9]], known=Known(0.01))
+    single = change([[1.0, 1.4, 0.8, 1.3]], [[1.1, 0.7, 1.5, 0.9]], known=KnownScatter(0.01))
     assert "the trials alone" in single.note
     assert single.standard_error > 0.1
 

@@ -13,7 +13,7 @@ from offloadbench.base.errors import HostError
 from offloadbench.commands import run as command
 from offloadbench.commands import run_series
 from offloadbench.definitions import catalog
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.unit import repeats
@@ -23,12 +23,12 @@ ASKED = ["run", "--nic", "lab", "--cases", "tso,none", "--runs", "3"]
 
 
 @pytest.fixture
-def made(sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+def made(sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
     """What was asked of the engine, which writes runs at once."""
-    asked: list[Options] = []
+    asked: list[RunOptions] = []
     monkeypatch.chdir(tmp_path)
 
-    def measure(options: Options, *, dry_run: bool) -> int:
+    def measure(options: RunOptions, *, dry_run: bool) -> int:
         asked.append(options)
         if not dry_run:
             costs = (0.60, 0.61, 0.59)
@@ -49,7 +49,7 @@ def _call(monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
 
 
 def test_every_run_has_its_file_and_its_order(
-    made: list[Options], monkeypatch: pytest.MonkeyPatch, capsys: Any
+    made: list[RunOptions], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     assert _call(monkeypatch, "--output", "x.json") == 0
     assert [options.output.name for options in made] == ["x-1.json", "x-2.json", "x-3.json"]
@@ -60,7 +60,7 @@ def test_every_run_has_its_file_and_its_order(
 
 
 def test_it_goes_on_with_what_is_missing_and_what_did_not_end(
-    made: list[Options], monkeypatch: pytest.MonkeyPatch
+    made: list[RunOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _call(monkeypatch, "--output", "x.json")
     Path("x-3.json").unlink()
@@ -70,30 +70,32 @@ def test_it_goes_on_with_what_is_missing_and_what_did_not_end(
     assert [(options.output.name, options.resume) for options in made] == [("x-2.json", True), ("x-3.json", False)]
 
 
-def test_a_series_of_another_command_is_not_gone_on_with(made: list[Options], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_of_another_command_is_not_gone_on_with(
+    made: list[RunOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _call(monkeypatch, "--output", "x.json")
     made.clear()
     assert _call(monkeypatch, "--resume", "x.json", "--duration", "7") == 2
     assert made == []
 
 
-def test_a_file_that_is_there_is_not_overwritten(made: list[Options], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_there_is_not_overwritten(made: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("x-2.json").write_text("mine")
     assert _call(monkeypatch, "--output", "x.json") == 2
     assert made == []
     assert Path("x-2.json").read_text() == "mine"
 
 
-def test_a_dry_run_shows_every_run(made: list[Options], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_dry_run_shows_every_run(made: list[RunOptions], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert _call(monkeypatch, "--output", "x.json", "--dry-run") == 0
     assert len(made) == 3
     assert "scatter" not in capsys.readouterr().out
 
 
-def test_a_run_that_fails_leaves_the_others(made: list[Options], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_leaves_the_others(made: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     good = command._measure
 
-    def measure(options: Options, *, dry_run: bool) -> int:
+    def measure(options: RunOptions, *, dry_run: bool) -> int:
         if options.output.name == "x-2.json":
             raise HostError("no", "no")
         return good(options, dry_run=dry_run)
@@ -104,7 +106,7 @@ def test_a_run_that_fails_leaves_the_others(made: list[Options], monkeypatch: py
 
 
 @pytest.mark.parametrize("more", [["--runs", "1"], ["--dut", "ssh://there"], ["--resume", "x.json", "--output", "y"]])
-def test_what_is_no_series_is_refused(made: list[Options], monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+def test_what_is_no_series_is_refused(made: list[RunOptions], monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
     assert _call(monkeypatch, *more) == 2
     assert made == []
 

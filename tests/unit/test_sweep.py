@@ -11,7 +11,7 @@ import pytest
 from offloadbench.analysis.tables import sweep_tables as analysis
 from offloadbench.base.errors import HostError, RunFileError, TrafficError, UsageError
 from offloadbench.engine import sweep_run as engine
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit, Event
 from offloadbench.files import run_file, sweep_file
 from offloadbench.files.sweep_file import Sweep
@@ -53,10 +53,10 @@ class Bench:
 
     def __init__(self, base: Run) -> None:
         self._base = base
-        self.ran: list[Options] = []
+        self.ran: list[RunOptions] = []
         self.failing: dict[str, Exception] = {}
 
-    def __call__(self, options: Options, emit: Emit) -> Run:
+    def __call__(self, options: RunOptions, emit: Emit) -> Run:
         del emit
         self.ran.append(options)
         if options.output.name in self.failing:
@@ -178,7 +178,7 @@ def test_a_point_that_was_cut_short_goes_on_and_one_that_cannot_begins_anew(benc
     )
     bench.ran.clear()
 
-    def moved(options: Options, emit: Emit) -> Run:
+    def moved(options: RunOptions, emit: Emit) -> Run:
         if options.resume and options.output.name == "001.json":
             raise RunFileError("the kernel's symbols have moved")
         return bench(options, emit)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.tcp_tuning import kernel_defaults, tcp_advice
-from offloadbench.analysis.tcp_tuning.needs import Target
-from offloadbench.analysis.tcp_tuning.tcp_advice import Finding, Found
+from offloadbench.analysis.tcp_tuning.needs import PathTarget
+from offloadbench.analysis.tcp_tuning.tcp_advice import Found, ParameterAdvice
 from offloadbench.analysis.tcp_tuning.tcp_advice_route import advice
 from offloadbench.engine import machine_check
 from offloadbench.kernel.netdev import link, route
@@ -43,7 +43,7 @@ DEFAULT_ROUTE = Route(
     family="inet", destination="default", gateway="192.0.2.1", ifname="eth0", initcwnd=None, initrwnd=None
 )
 FOUND = Found("6.1.0-18-amd64", SYSCTLS, [DEFAULT_ROUTE], {"eth0": "fq_codel"}, 8 * GIB)
-TARGET = Target(10**9, 0.04, (6, 1))
+TARGET = PathTarget(10**9, 0.04, (6, 1))
 
 
 def _found(release: str = FOUND.release, **sysctls: str) -> Found:
@@ -57,7 +57,7 @@ def _routed(initcwnd: int | None = None, initrwnd: int | None = None) -> Found:
     return dataclasses.replace(FOUND, routes=[changed])
 
 
-def _one(found: Found, name: str, target: Target | None = TARGET) -> Finding:
+def _one(found: Found, name: str, target: PathTarget | None = TARGET) -> ParameterAdvice:
     return next(finding for finding in advice(found, target) if finding.name == name)
 
 
@@ -75,7 +75,7 @@ def test_every_note_names_its_source_and_a_command_that_changes_it() -> None:
     ("target", "cost"),
     [(TARGET, "at most 13.1 Mbit/s of 1 Gbit/s on one connection"), (None, "at most 65,535 B a round trip")],
 )
-def test_scaling_that_is_off_costs_what_64_kb_a_round_trip_carry(target: Target | None, cost: str) -> None:
+def test_scaling_that_is_off_costs_what_64_kb_a_round_trip_carry(target: PathTarget | None, cost: str) -> None:
     finding = _one(_found(tcp_window_scaling="0"), "window scaling", target)
     assert cost in finding.cost
     assert finding.command == "sysctl -w net.ipv4.tcp_window_scaling='1'"
@@ -107,7 +107,7 @@ def test_a_send_buffer_of_one_window_is_only_short_in_recovery() -> None:
 BLOG = {"tcp_rmem": "8388608 8388608 8388608", "tcp_wmem": "8388608 8388608 8388608"}
 
 
-@pytest.mark.parametrize("target", [None, TARGET, Target(10**10, 0.05, (6, 6))])
+@pytest.mark.parametrize("target", [None, TARGET, PathTarget(10**10, 0.05, (6, 6))])
 @pytest.mark.parametrize(
     "sysctls",
     [
@@ -119,7 +119,7 @@ BLOG = {"tcp_rmem": "8388608 8388608 8388608", "tcp_wmem": "8388608 8388608 8388
         {"rmem_default": "999999", "wmem_default": "999999"},
     ],
 )
-def test_no_two_notes_undo_each_other(sysctls: dict[str, str], target: Target | None) -> None:
+def test_no_two_notes_undo_each_other(sysctls: dict[str, str], target: PathTarget | None) -> None:
     found = _found("6.6.0", **sysctls)
     told = advice(found, target)
     lines = [finding.command for finding in told if finding.command.startswith("sysctl -w ")]
@@ -136,13 +136,13 @@ def test_no_two_notes_undo_each_other(sysctls: dict[str, str], target: Target | 
 
 
 def test_the_triple_that_blogs_copy_is_put_right_in_one_line() -> None:
-    told = advice(_found("6.6.0", **BLOG), Target(10**10, 0.05, (6, 6)))
+    told = advice(_found("6.6.0", **BLOG), PathTarget(10**10, 0.05, (6, 6)))
     commands = [one.command for one in told if one.name.startswith("tcp_rmem")]
     assert commands == ["sysctl -w net.ipv4.tcp_rmem='4096 131072 125001728'"] + ["the line of: tcp_rmem maximum"] * 2
     assert "granted to every socket" in _one(_found(tcp_rmem="262144 131072 6291456"), "tcp_rmem minimum", None).cost
 
 
-FAR = Target(10**10, 0.05, (6, 6))
+FAR = PathTarget(10**10, 0.05, (6, 6))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_loss_recovery_that_is_switched_off_is_judged_with_what_it_costs(
 
 
 def test_timestamps_are_no_loss_on_a_slow_path() -> None:
-    finding = _one(_found(tcp_timestamps="0"), "timestamps", Target(10**7, 0.05, (6, 6)))
+    finding = _one(_found(tcp_timestamps="0"), "timestamps", PathTarget(10**7, 0.05, (6, 6)))
     assert (finding.level, "0.8%" in finding.found) == ("ok", True)
 
 
@@ -189,7 +189,7 @@ def test_advice_is_finite_and_within_the_kernels_limits_on_any_path(
 ) -> None:
     off = dict.fromkeys(("tcp_sack", "tcp_timestamps", "tcp_dsack", "tcp_recovery"), "0")
     found = _found(f"{kernel[0]}.{kernel[1]}.0", **BLOG, **off, tcp_congestion_control=algorithm)
-    told = advice(found, Target(round(10**rate), 10**rtt, kernel))
+    told = advice(found, PathTarget(round(10**rate), 10**rtt, kernel))
     for finding in told:
         assert not re.search(r"\b(inf|nan)\b|e[+-]\d", finding.cost + finding.found), finding
         for value in re.findall(r"mem[a-z_]*='([0-9 ]+)'", finding.command):
@@ -205,7 +205,7 @@ def test_tcp_mem_in_bytes_is_seen_by_its_size() -> None:
 
 
 def test_tcp_mem_that_one_full_buffer_exhausts_is_told() -> None:
-    assert "pressure already" in _one(FOUND, "tcp_mem", Target(10**11, 0.2, (6, 1))).cost
+    assert "pressure already" in _one(FOUND, "tcp_mem", PathTarget(10**11, 0.2, (6, 1))).cost
 
 
 def test_defaults_and_maxima_that_were_taken_for_each_other() -> None:
@@ -249,7 +249,7 @@ def test_the_line_for_a_route_keeps_its_other_window() -> None:
 
 
 def test_an_initial_window_beyond_the_path_is_a_burst() -> None:
-    small = Target(10_000_000, 0.02, (6, 1))
+    small = PathTarget(10_000_000, 0.02, (6, 1))
     assert (
         "57,920 B leave at once on a path that holds 25,000 B"
         in _one(_routed(initcwnd=40), "route default", small).cost

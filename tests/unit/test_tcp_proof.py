@@ -9,12 +9,12 @@ import pytest
 
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.tcp_tuning import reachable
-from offloadbench.analysis.tcp_tuning.needs import RMEM, WINDOW_SCALING, WMEM, Target
+from offloadbench.analysis.tcp_tuning.needs import RMEM, WINDOW_SCALING, WMEM, PathTarget
 from offloadbench.engine.tcp_tuning import prove as engine
 from offloadbench.engine.tcp_tuning.apply import Change
 from tests.conftest import CommandLine
 
-TARGET = Target(bandwidth_bits_per_s=10**9, rtt_s=0.02, kernel=(6, 18))
+TARGET = PathTarget(bandwidth_bits_per_s=10**9, rtt_s=0.02, kernel=(6, 18))
 LARGE = {RMEM: "4096 131072 6291456", WMEM: "4096 16384 5099520", WINDOW_SCALING: "1"}
 
 
@@ -54,14 +54,14 @@ def test_older_kernels_offer_a_fixed_part_of_the_buffer() -> None:
 def test_before_and_after_stand_beside_theory(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     line = theory.line_rate(theory.Path(10.0**9, 0.02))
     slow = dataclasses.replace(line, bits_per_s=5e7, name="send buffer / RTT")
-    proof = engine.Proof(
+    proof = engine.TuningProof(
         reachable.Stretch(slow, 4.9e7, 5.0),
         reachable.Stretch(line, 9.4e8, 5.0),
         {"device under test": [Change(WMEM, "1 2 3", "1 2 4")], "load side": []},
     )
     begun: list[dict[str, str]] = []
 
-    def prove(target: Target, sysctls: dict[str, str], emit: object) -> engine.Proof:
+    def prove(target: PathTarget, sysctls: dict[str, str], emit: object) -> engine.TuningProof:
         del emit
         assert (target.bandwidth_bits_per_s, target.rtt_s) == (10**9, 0.02)
         begun.append(sysctls)

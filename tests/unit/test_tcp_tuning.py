@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offloadbench.analysis.tcp_tuning import needs, tcp_tuning_page
-from offloadbench.analysis.tcp_tuning.needs import RMEM, RMEM_MAX, WINDOW_SCALING, WMEM, WMEM_MAX, Target
+from offloadbench.analysis.tcp_tuning.needs import RMEM, RMEM_MAX, WINDOW_SCALING, WMEM, WMEM_MAX, PathTarget
 
-TARGET = Target(10 * 10**9, 0.04, (6, 18))
+TARGET = PathTarget(10 * 10**9, 0.04, (6, 18))
 DEFAULTS = {
     WINDOW_SCALING: "1",
     needs.MODERATE_RCVBUF: "1",
@@ -43,7 +43,7 @@ def test_the_bandwidth_delay_product_is_exact(bits_per_s: int, rtt_s: float, siz
 def test_64_kb_at_500_ms_from_initcwnd_1_take_6_round_trips_and_3_seconds(size_bytes: int, mss_bytes: int) -> None:
     assert needs.growth_rounds(size_bytes, 1, mss_bytes) == 6
     assert needs.delivery_rounds(size_bytes, 1, mss_bytes) == 6
-    target = Target(100_000_000, 0.5, (6, 1), initcwnd=1, mss_bytes=mss_bytes, size_bytes=size_bytes)
+    target = PathTarget(100_000_000, 0.5, (6, 1), initcwnd=1, mss_bytes=mss_bytes, size_bytes=size_bytes)
     first = needs.needs(target).slow_start[0]
     assert (first.initcwnd, first.size_rounds, first.size_s) == (1, 6, 3.0)
 
@@ -58,7 +58,7 @@ def test_the_scale_is_the_least_that_is_enough(window_bytes: int, shift: int) ->
 
 def test_no_window_is_larger_than_the_protocol_allows() -> None:
     assert needs.MAX_WINDOW_BYTES == 1_073_725_440
-    needed = needs.needs(Target(400 * 10**9, 0.2, (6, 1)))
+    needed = needs.needs(PathTarget(400 * 10**9, 0.2, (6, 1)))
     assert (needed.window_bytes, needed.window_scale, needed.connections) == (1_073_725_440, 14, 10)
     assert max(needed.tcp_rmem_max_bytes, needed.tcp_wmem_max_bytes) < 2**31
 
@@ -130,12 +130,12 @@ def test_the_page_holds_the_figures_and_the_lines_to_type() -> None:
 def test_initrwnd_is_told_where_the_receiver_would_cap_the_first_flight(
     kernel: tuple[int, int], initcwnd: int, told: bool
 ) -> None:
-    lines = tcp_tuning_page.route_lines(Target(10**9, 0.04, kernel, initcwnd=initcwnd))
+    lines = tcp_tuning_page.route_lines(PathTarget(10**9, 0.04, kernel, initcwnd=initcwnd))
     assert any(f"initrwnd {initcwnd}" in line for line in lines) is told
 
 
 def test_an_initial_window_beyond_64_kb_is_told_to_be_capped() -> None:
-    target = Target(10**9, 0.04, (6, 1), initcwnd=46)
+    target = PathTarget(10**9, 0.04, (6, 1), initcwnd=46)
     assert "more than that first window takes" in tcp_tuning_page.page(target, needs.needs(target), {})
 
 
@@ -148,7 +148,7 @@ def test_any_path_from_56_kbit_to_1_6_tbit_and_10_us_to_1_s_is_filled_within_the
     path: tuple[float, float], kernel: tuple[tuple[int, int], int | None], mss_bytes: int, streams: int
 ) -> None:
     rate, rtt_s = round(10 ** path[0]), 10 ** path[1]
-    target = Target(rate, rtt_s, kernel[0], kernel[1], mss_bytes=mss_bytes, streams=streams)
+    target = PathTarget(rate, rtt_s, kernel[0], kernel[1], mss_bytes=mss_bytes, streams=streams)
     needed = needs.needs(target)
     ratio = needed.window_ratio
     assert abs(needed.bdp_bytes - rate * rtt_s / 8) <= 1
@@ -188,7 +188,7 @@ def test_any_path_from_56_kbit_to_1_6_tbit_and_10_us_to_1_s_is_filled_within_the
     ],
 )
 def test_both_ends_of_the_range_are_told_what_matters_there(rate: int, rtt_s: float, words: list[str]) -> None:
-    target = Target(rate, rtt_s, (6, 18))
+    target = PathTarget(rate, rtt_s, (6, 18))
     page = tcp_tuning_page.page(target, needs.needs(target), {})
     assert [word for word in words if word not in page] == []
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from offloadbench.kernel.tcp import sock_diag
-from offloadbench.kernel.tcp.sock_diag import Connection, decode, matching
+from offloadbench.kernel.tcp.sock_diag import TcpConnection, decode, matching
 
 CAPTURED = json.loads((Path(__file__).resolve().parents[1] / "data" / "tcp" / "replies.json").read_text())
 REPLIES = [bytes.fromhex(reply) for reply in CAPTURED["replies"]]
@@ -94,7 +94,7 @@ def test_a_closed_connection_is_no_reading(state: int, read: bool, monkeypatch: 
     without = reply[: sock_diag._HEADER.size + sock_diag._MESSAGE_BYTES]
     for answer, expected in ((reply, read), (without, state == 1)):
         monkeypatch.setattr(sock_diag, "_socket", lambda answer=answer: _Socket(bytes(answer)))
-        watch = sock_diag.Watch(sock_diag._connection(REPLIES[0]))
+        watch = sock_diag.SocketWatch(sock_diag._connection(REPLIES[0]))
         assert watch.read() is expected
         assert len(watch._replies) == expected
 
@@ -126,8 +126,8 @@ def test_a_socket_of_ipv6_that_speaks_ipv4_is_named_as_such(packed: str, printed
     assert sock_diag._address(bytes.fromhex(packed)) == printed
 
 
-def _connection(port: int, remote: tuple[str, int]) -> Connection:
-    return Connection(socket.AF_INET, ("10.0.0.1", port), remote, "established", 1, "cubic", bytes(48))
+def _connection(port: int, remote: tuple[str, int]) -> TcpConnection:
+    return TcpConnection(socket.AF_INET, ("10.0.0.1", port), remote, "established", 1, "cubic", bytes(48))
 
 
 def test_connections_are_chosen_by_either_end() -> None:

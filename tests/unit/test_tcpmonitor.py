@@ -12,7 +12,7 @@ import pytest
 from offloadbench.analysis.sender import missed_ticks
 from offloadbench.files.packed_columns import TCP_COLUMNS, unpack_tcp
 from offloadbench.kernel.tcp import sock_diag, tcp_monitor
-from offloadbench.kernel.tcp.sock_diag import Connection
+from offloadbench.kernel.tcp.sock_diag import TcpConnection
 from offloadbench.kernel.tcp.tcp_monitor import Window
 
 REPLY = bytes.fromhex(
@@ -28,12 +28,12 @@ class Machine:
         self.now_ns = 10**12
         self.read_ns = 10_000
         self.sleeps_longer_ns: list[int] = []
-        self.connections: list[Connection] = []
+        self.connections: list[TcpConnection] = []
         self.gone: set[int] = set()
 
     def add(self, port: int) -> None:
         identity = port.to_bytes(48, "big")
-        one = Connection(
+        one = TcpConnection(
             socket.AF_INET, ("198.18.0.1", port), ("198.18.0.2", 3260), "established", 1, "cubic", identity
         )
         self.connections.append(one)
@@ -48,7 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     world = Machine()
 
     class Watch:
-        def __init__(self, connection: Connection) -> None:
+        def __init__(self, connection: TcpConnection) -> None:
             self.connection = connection
             self.replies = 0
 
@@ -66,7 +66,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
             pass
 
     monkeypatch.setattr(sock_diag, "connections", lambda: list(world.connections))
-    monkeypatch.setattr(sock_diag, "Watch", Watch)
+    monkeypatch.setattr(sock_diag, "SocketWatch", Watch)
     monkeypatch.setattr(time, "monotonic_ns", lambda: world.now_ns)
     monkeypatch.setattr(time, "sleep", world.sleep)
     return world
@@ -182,7 +182,7 @@ def test_looking_for_connections_takes_a_bounded_share_of_the_time(
 ) -> None:
     looks = []
 
-    def slow() -> list[Connection]:
+    def slow() -> list[TcpConnection]:
         looks.append(machine.now_ns)
         machine.now_ns += MS
         return []

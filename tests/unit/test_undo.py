@@ -220,7 +220,7 @@ def test_what_a_probe_adds_is_removed_where_its_namespace_still_is(
 
     monkeypatch.setattr(route, "remove_host_route", remove)
     monkeypatch.setattr(neighbour, "remove", remove)
-    monkeypatch.setattr(route.Silence, "end", remove)
+    monkeypatch.setattr(route.SilencedTcp, "end", remove)
     machine.namespaces.add("ob-ns")
     for namespace in (None, "ob-ns", "gone"):
         journal.add(kind, **STEPS[kind], namespace=namespace)
@@ -241,7 +241,7 @@ def test_what_could_not_be_removed_comes_with_its_command(
 
     monkeypatch.setattr(route, "remove_host_route", fail)
     monkeypatch.setattr(neighbour, "remove", fail)
-    monkeypatch.setattr(route.Silence, "end", fail)
+    monkeypatch.setattr(route.SilencedTcp, "end", fail)
     for kind, values in STEPS.items():
         journal.add(kind, **values, namespace=None)
     with pytest.raises(RestoreError) as raised:

@@ -114,4 +114,4 @@ def test_what_sleeps_is_not_what_is_waited_for() -> None:
 @pytest.mark.parametrize("threads", [[], list(range(1, 40)), [2**22 + 1]])
 def test_threads_that_cannot_be_watched_are_refused(threads: list[int], tmp_path: Path) -> None:
     with pytest.raises(ProfilerError):
-        scheduler_waits.Recorder(threads, tmp_path, "none")
+        scheduler_waits.WaitRecorder(threads, tmp_path, "none")

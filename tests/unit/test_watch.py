@@ -14,7 +14,7 @@ from offloadbench.base.errors import HostError, Interrupted, UsageError
 from offloadbench.commands import watch
 from offloadbench.engine.sender import sender_watch as engine
 from offloadbench.engine.sender.monitor import Watched
-from offloadbench.engine.sender.sender_watch import Options, Seen
+from offloadbench.engine.sender.sender_watch import WatchOptions, WatchResult
 from offloadbench.files.packed_columns import unpack_tcp
 from offloadbench.kernel.system import processes
 from offloadbench.kernel.tcp import sock_diag
@@ -24,20 +24,20 @@ from tests.unit.test_diagnosis import _waits, recorded
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[WatchOptions]:
     """What the engine was asked; it has seen a sender with a small buffer."""
-    options: list[Options] = []
+    options: list[WatchOptions] = []
 
-    def seen(chosen: Options, *_: object) -> Seen:
+    def seen(chosen: WatchOptions, *_: object) -> WatchResult:
         options.append(chosen)
         waited: Waits | None = _waits(950_000) if chosen.waits else None
-        return Seen([recorded("send-buffer").trace], 2, waited, 0.05, ["no real-time priority"], False)
+        return WatchResult([recorded("send-buffer").trace], 2, waited, 0.05, ["no real-time priority"], False)
 
     monkeypatch.setattr(engine, "watch", seen)
     return options
 
 
-def test_the_verdict_comes_with_its_evidence(command_line: CommandLine, asked: list[Options]) -> None:
+def test_the_verdict_comes_with_its_evidence(command_line: CommandLine, asked: list[WatchOptions]) -> None:
     done = command_line(
         "watch", "--remote", "198.18.0.2:3260", "--period", "2ms", "--duration", "3", "--namespace", "n"
     )
@@ -51,17 +51,17 @@ def test_the_verdict_comes_with_its_evidence(command_line: CommandLine, asked: l
     assert (options.watched.remote_address, options.watched.remote_port) == ("198.18.0.2", 3260)
 
 
-def test_waits_are_shown_as_chains(command_line: CommandLine, asked: list[Options]) -> None:
+def test_waits_are_shown_as_chains(command_line: CommandLine, asked: list[WatchOptions]) -> None:
     done = command_line("watch", "--waits")
     assert "1 x 950.00 ms (median), 0.95 s in all: tcp_sendmsg > sk_stream_wait_memory" in done.out
     assert "stacks: 95 % of the time in sk_stream_wait_memory" in done.out
 
 
-def test_a_known_line_rate_is_used(command_line: CommandLine, asked: list[Options]) -> None:
+def test_a_known_line_rate_is_used(command_line: CommandLine, asked: list[WatchOptions]) -> None:
     assert "Limited by the link at " in command_line("watch", "--line-rate", "140mbit").out
 
 
-def test_readings_are_written_whole(command_line: CommandLine, asked: list[Options], tmp_path: Path) -> None:
+def test_readings_are_written_whole(command_line: CommandLine, asked: list[WatchOptions], tmp_path: Path) -> None:
     assert command_line("watch", "--output", str(tmp_path / "a.json")).code == 0
     document = json.loads((tmp_path / "a.json").read_text())
     assert (document["format"], document["limit"]) == ("offloadbench-watch", "send buffer")
@@ -86,7 +86,7 @@ def test_readings_are_written_whole(command_line: CommandLine, asked: list[Optio
     ],
 )
 def test_wrong_arguments_are_usage_errors(
-    command_line: CommandLine, asked: list[Options], arguments: tuple[str, str]
+    command_line: CommandLine, asked: list[WatchOptions], arguments: tuple[str, str]
 ) -> None:
     assert command_line("watch", *arguments).code == UsageError.exit_code
     assert asked == []
@@ -111,7 +111,7 @@ def test_the_live_line_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> N
     reading = {"connection": "a > b", "acked_bytes": 0, "wmem_queued_bytes": 4096, "sndbuf_bytes": 8192}
     reading |= {"notsent_bytes": 0, "snd_cwnd_segments": 10, "srtt_us": 20_000}
     for on in (True, False):
-        live = watch._Live(on)
+        live = watch._LiveLine(on)
         live.show(1.0, [reading])
         live.show(2.0, [reading | {"acked_bytes": 125_000}])
         live.clear()
@@ -126,10 +126,10 @@ def test_a_namespace_that_is_not_there_is_named() -> None:
 
 
 def test_a_connection_has_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = sock_diag.Connection(2, ("10.0.0.1", 1), ("10.0.0.2", 2), "established", 77, "cubic", bytes(48))
+    one = sock_diag.TcpConnection(2, ("10.0.0.1", 1), ("10.0.0.2", 2), "established", 77, "cubic", bytes(48))
     monkeypatch.setattr(sock_diag, "connections", lambda: [one])
     monkeypatch.setattr(processes, "holding_socket", lambda inode: [inode, 5])
-    assert engine._senders(Options(Watched())) == [5, 77]
+    assert engine._senders(WatchOptions(Watched())) == [5, 77]
 
 
 class _Monitor:
@@ -174,7 +174,7 @@ def test_connections_from_one_address_share_the_link(
     one = recorded("window").trace
     other = msgspec.structs.replace(one, connection="10.0.0.1:40000 > 198.18.0.2:3260")
     traces = [one, one, other]
-    monkeypatch.setattr(engine, "watch", lambda *_: Seen(traces, 0, None, 0.05, [], False))
+    monkeypatch.setattr(engine, "watch", lambda *_: WatchResult(traces, 0, None, 0.05, [], False))
     # 24.7 Mbit/s each: two of the three fill this line
     done = command_line("watch", "--line-rate", "53mbit")
     assert "Limited by the link at 49.4 Mbit/s: it reaches 99 % of what the line carries" in done.out

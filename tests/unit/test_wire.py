@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from offloadbench.bed.cable import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, Cable
+from offloadbench.bed.cable import CATCH_UP_NS, IDLE_NS, QUANTUM_NS, EmulatedCable
 from tests.unit.frames import plain_frame, super_packet
 
 START_NS = 1_000_000_000_000
@@ -29,7 +29,7 @@ class Bench:
             stack.enter_context(end)
             end.setblocking(False)
         (near_first, self.first), (near_second, self.second) = pairs
-        self.cable = Cable(near_first.fileno(), near_second.fileno(), RATE_BITS_PER_S, delay_ns, **options)
+        self.cable = EmulatedCable(near_first.fileno(), near_second.fileno(), RATE_BITS_PER_S, delay_ns, **options)
         self.cable.wake(START_NS)
         self.cable.step(START_NS)
 

@@ -38,7 +38,7 @@ _OTHER_FORMATS = {
 _CHUNK_BYTES = 1 << 16
 
 
-class Frame(NamedTuple):
+class CapturedFrame(NamedTuple):
     """One frame; `original_bytes` is its length on the wire, of which `data` may hold less.
 
     Attributes:
@@ -78,7 +78,7 @@ class CaptureFile:
     _interfaces: list[_Interface] = field(default_factory=list)
     _order: str = "<"
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[CapturedFrame]:
         """Raises UsageError when it is no capture at all."""
         start = self.stream.read(4)
         for order in "<>":
@@ -101,7 +101,7 @@ class CaptureFile:
             self.damage = f"the file ends inside {what}"
         return None
 
-    def _pcap(self, ns_per_tick: int, head_bytes: int) -> Iterator[Frame]:
+    def _pcap(self, ns_per_tick: int, head_bytes: int) -> Iterator[CapturedFrame]:
         header = self._read(20, "its header")
         if header is None:
             self.damage = "the file ends inside its header"
@@ -119,9 +119,9 @@ class CaptureFile:
                 self.damage = "the file ends inside a frame"
                 return
             self.frames += 1
-            yield Frame(seconds * _NS_PER_S + ticks * ns_per_tick, link_type, data, original)
+            yield CapturedFrame(seconds * _NS_PER_S + ticks * ns_per_tick, link_type, data, original)
 
-    def _pcapng(self, start: bytes) -> Iterator[Frame]:
+    def _pcapng(self, start: bytes) -> Iterator[CapturedFrame]:
         head: bytes | None = start + self.stream.read(4)
         while head is not None:
             if len(head) < 8:
@@ -169,7 +169,7 @@ class CaptureFile:
         self.damage = "a section has no byte order"
         return False
 
-    def _block(self, kind: int, body: bytes) -> Frame | None:
+    def _block(self, kind: int, body: bytes) -> CapturedFrame | None:
         order = self._order
         if kind == _INTERFACE:
             self._interfaces.append(self._interface(body))
@@ -184,15 +184,15 @@ class CaptureFile:
             interface = self._interfaces[0]
             captured = min(original, interface.snap_bytes or original, len(body) - 4)
             self.untimed_frames += 1
-            return Frame(0, interface.link_type, body[4 : 4 + captured], original)
+            return CapturedFrame(0, interface.link_type, body[4 : 4 + captured], original)
         return None
 
-    def _timed(self, number: int, ticks: int, data: bytes, captured: int, original: int) -> Frame:
+    def _timed(self, number: int, ticks: int, data: bytes, captured: int, original: int) -> CapturedFrame:
         if len(data) != captured:
             raise IndexError
         interface = self._interfaces[number]
         time_ns = ticks * _NS_PER_S // interface.ticks_per_s + interface.offset_ns
-        return Frame(time_ns, interface.link_type, data, original)
+        return CapturedFrame(time_ns, interface.link_type, data, original)
 
     def _interface(self, body: bytes) -> _Interface:
         link_type, _, snap_bytes = struct.unpack_from(self._order + "HHI", body)

@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
-class Frame:
+class OpenFrame:
     """A frame while it is read.
 
     Attributes:
@@ -56,7 +56,7 @@ class Frame:
 
 
 # None: TCP follows
-Header = Callable[[Frame], "Header | None"]
+Header = Callable[[OpenFrame], "Header | None"]
 
 
 class _Left(Exception):
@@ -83,7 +83,7 @@ def find(link_type: int, data: bytes, original_bytes: int) -> Place | Ignored:
     header: Header | None = _LINKS.get(link_type)
     if header is None:
         return _unread(link_types.name(link_type))
-    frame = Frame(data, 0, max(original_bytes, len(data)))
+    frame = OpenFrame(data, 0, max(original_bytes, len(data)))
     try:
         for _ in range(_MOST_HEADERS):
             header = header(frame)
@@ -113,14 +113,14 @@ def _without_tcp(carries: str) -> NoReturn:
     raise _Left(Ignored("no TCP", carries))
 
 
-def _u16(frame: Frame, at: int) -> int:
+def _u16(frame: OpenFrame, at: int) -> int:
     return int(_U16.unpack_from(frame.data, at)[0])
 
 
 # ---------------------------------------------------------------- links
 
 
-def _ethernet(frame: Frame) -> Header:
+def _ethernet(frame: OpenFrame) -> Header:
     frame.at += 14
     return _by_type(_u16(frame, frame.at - 2))
 
@@ -140,24 +140,24 @@ def _by_ethertype(ethertype: int) -> Header:
     return header
 
 
-def _vlan(frame: Frame) -> Header:
+def _vlan(frame: OpenFrame) -> Header:
     frame.at += 4
     return _by_type(_u16(frame, frame.at - 2))
 
 
-def _provider_bridge(frame: Frame) -> Header:
+def _provider_bridge(frame: OpenFrame) -> Header:
     """802.1ah: a tag, and the customer's whole frame."""
     frame.at += 4
     return _ethernet
 
 
-def _fabric_path(frame: Frame) -> Header:
+def _fabric_path(frame: OpenFrame) -> Header:
     """Cisco: addresses of switches and a tag before the whole frame."""
     frame.at += 2
     return _ethernet
 
 
-def _llc(frame: Frame) -> Header:
+def _llc(frame: OpenFrame) -> Header:
     """802.2 behind a length, or on ATM: SNAP holds an EtherType, SAP 6 is IP."""
     service, control = frame.data[frame.at], frame.data[frame.at + 2]
     if service == _SAP_IP and control == _UNNUMBERED:
@@ -173,15 +173,15 @@ def _llc(frame: Frame) -> Header:
     return _by_ethertype(kind)
 
 
-def _cooked(frame: Frame) -> Header:
+def _cooked(frame: OpenFrame) -> Header:
     return _by_cooked(frame, frame.at + 2, frame.at + 14, 16)
 
 
-def _cooked_2(frame: Frame) -> Header:
+def _cooked_2(frame: OpenFrame) -> Header:
     return _by_cooked(frame, frame.at + 8, frame.at, 20)
 
 
-def _by_cooked(frame: Frame, hardware_at: int, protocol_at: int, size: int) -> Header:
+def _by_cooked(frame: OpenFrame, hardware_at: int, protocol_at: int, size: int) -> Header:
     """The kernel's cooked header: on netlink and 802.11 the protocol is no EtherType."""
     hardware, protocol = _u16(frame, hardware_at), _u16(frame, protocol_at)
     if hardware in _COOKED_UNREAD:
@@ -199,7 +199,7 @@ _COOKED_LLC = 4
 _COOKED_UNREAD = {801: "802.11", 802: "802.11", 803: "802.11 with radiotap header", 824: "netlink"}
 
 
-def _null(frame: Frame) -> Header:
+def _null(frame: OpenFrame) -> Header:
     """BSD loopback: an address family in the byte order of the machine that wrote it."""
     (family,) = struct.unpack_from("<I", frame.data, frame.at)
     if family > 0xFFFF:
@@ -214,25 +214,25 @@ def _null(frame: Frame) -> Header:
 _IP_FAMILIES = frozenset({2, 10, 23, 24, 28, 30})
 
 
-def _enc(frame: Frame) -> Header:
+def _enc(frame: OpenFrame) -> Header:
     """OpenBSD's IPsec interface: family, SPI, flags."""
     header = _null(frame)
     frame.at += 8
     return header
 
 
-def _packet_tap(frame: Frame) -> Header:
+def _packet_tap(frame: OpenFrame) -> Header:
     """macOS: a header that says its length and the link type of what follows."""
     size, _, link_type = struct.unpack_from("<III", frame.data, frame.at)
     return _other_link(frame, size, link_type)
 
 
-def _per_packet(frame: Frame) -> Header:
+def _per_packet(frame: OpenFrame) -> Header:
     _, size, link_type = struct.unpack_from("<HHI", frame.data, frame.at)
     return _other_link(frame, size, link_type)
 
 
-def _other_link(frame: Frame, size: int, link_type: int) -> Header:
+def _other_link(frame: OpenFrame, size: int, link_type: int) -> Header:
     header = _LINKS.get(link_type)
     if header is None:
         _leave(_unread(link_types.name(link_type)))
@@ -240,7 +240,7 @@ def _other_link(frame: Frame, size: int, link_type: int) -> Header:
     return header
 
 
-def _ppp(frame: Frame) -> Header:
+def _ppp(frame: OpenFrame) -> Header:
     """RFC 1661 and 1662, with address and control or without, the protocol in one byte or two."""
     if frame.data[frame.at] == 0xFF and frame.data[frame.at + 1] == 0x03:
         frame.at += 2
@@ -258,33 +258,33 @@ def _ppp(frame: Frame) -> Header:
     return header
 
 
-def _ppp_or_hdlc(frame: Frame) -> Header:
+def _ppp_or_hdlc(frame: OpenFrame) -> Header:
     # Cisco's unicast and multicast addresses
     return _cisco_hdlc if frame.data[frame.at] in (0x0F, 0x8F) else _ppp
 
 
-def _directed_ppp(frame: Frame) -> Header:
+def _directed_ppp(frame: OpenFrame) -> Header:
     frame.at += 1
     return _ppp_or_hdlc
 
 
-def _pppd(frame: Frame) -> Header:
+def _pppd(frame: OpenFrame) -> Header:
     """The direction stands in the place of the address."""
     frame.at += 2 if frame.data[frame.at + 1] == 0x03 else 1
     return _ppp
 
 
-def _cisco_hdlc(frame: Frame) -> Header:
+def _cisco_hdlc(frame: OpenFrame) -> Header:
     frame.at += 4
     return _by_ethertype(_u16(frame, frame.at - 2))
 
 
-def _pppoe(frame: Frame) -> Header:
+def _pppoe(frame: OpenFrame) -> Header:
     frame.at += 6
     return _ppp
 
 
-def _mpls(frame: Frame) -> Header:
+def _mpls(frame: OpenFrame) -> Header:
     """One label; nothing says what follows the last, so its first four bits do (RFC 4928, RFC 4385)."""
     bottom = frame.data[frame.at + 2] & 1
     frame.at += 4
@@ -301,7 +301,7 @@ def _mpls(frame: Frame) -> Header:
     return _ethernet
 
 
-def _looks_like_ethernet(frame: Frame) -> bool:
+def _looks_like_ethernet(frame: OpenFrame) -> bool:
     """By its type, or by the 802.2 header behind a length."""
     kind = _u16(frame, frame.at + 12)
     if kind < _LEAST_ETHERTYPE:
@@ -312,11 +312,11 @@ def _looks_like_ethernet(frame: Frame) -> bool:
 # ---------------------------------------------------------------- IP
 
 
-def _ip(frame: Frame) -> Header | None:
+def _ip(frame: OpenFrame) -> Header | None:
     return _ipv6(frame) if frame.data[frame.at] >> 4 == 6 else _ipv4(frame)
 
 
-def _ipv4(frame: Frame) -> Header | None:
+def _ipv4(frame: OpenFrame) -> Header | None:
     at = frame.at
     version, total, fragment, protocol = _IPV4_HEAD.unpack_from(frame.data, at)
     if version >> 4 != 4 or version & 15 < 5:
@@ -330,7 +330,7 @@ def _ipv4(frame: Frame) -> Header | None:
     return _by_protocol(frame, protocol)
 
 
-def _ipv6(frame: Frame) -> Header | None:
+def _ipv6(frame: OpenFrame) -> Header | None:
     at = frame.at
     version, length, protocol = _IPV6_HEAD.unpack_from(frame.data, at)
     if version >> 4 != 6:
@@ -342,7 +342,7 @@ def _ipv6(frame: Frame) -> Header | None:
     return _by_protocol(frame, protocol)
 
 
-def _end(frame: Frame, claimed: int) -> None:
+def _end(frame: OpenFrame, claimed: int) -> None:
     """Where a packet ends: never behind what it came in, except where that is a fragment.
 
     0 is claimed by a super-packet beyond 64 KB (BIG TCP), and by drivers that leave the length to the NIC.
@@ -351,7 +351,7 @@ def _end(frame: Frame, claimed: int) -> None:
         frame.end = claimed if frame.fragment else min(claimed, frame.end)
 
 
-def _by_protocol(frame: Frame, protocol: int) -> Header | None:
+def _by_protocol(frame: OpenFrame, protocol: int) -> Header | None:
     if protocol == _TCP:
         if frame.fragment:
             _leave(FRAGMENT)
@@ -364,19 +364,19 @@ def _by_protocol(frame: Frame, protocol: int) -> Header | None:
     return header
 
 
-def _extension(frame: Frame) -> Header | None:
+def _extension(frame: OpenFrame) -> Header | None:
     protocol, length = frame.data[frame.at], frame.data[frame.at + 1]
     frame.at += 8 * (length + 1)
     return _by_protocol(frame, protocol)
 
 
-def _authentication(frame: Frame) -> Header | None:
+def _authentication(frame: OpenFrame) -> Header | None:
     protocol, length = frame.data[frame.at], frame.data[frame.at + 1]
     frame.at += 4 * (length + 2)
     return _by_protocol(frame, protocol)
 
 
-def _fragment(frame: Frame) -> Header | None:
+def _fragment(frame: OpenFrame) -> Header | None:
     """IPv6; offset and the bit for more are both 0 in an atomic fragment (RFC 6946)."""
     protocol, place = frame.data[frame.at], _u16(frame, frame.at + 2)
     if place & 0xFFF8:
@@ -389,7 +389,7 @@ def _fragment(frame: Frame) -> Header | None:
 # ---------------------------------------------------------------- tunnels
 
 
-def _gre(frame: Frame) -> Header:
+def _gre(frame: OpenFrame) -> Header:
     """RFC 2784 and 2890, version 1 for PPTP (RFC 2637), ERSPAN by its protocol."""
     flags, protocol = struct.unpack_from(">HH", frame.data, frame.at)
     if flags & 0x4000:
@@ -413,12 +413,12 @@ def _gre(frame: Frame) -> Header:
     return _by_ethertype(protocol)
 
 
-def _ether_ip(frame: Frame) -> Header:
+def _ether_ip(frame: OpenFrame) -> Header:
     frame.at += 2
     return _ethernet
 
 
-def _udp(frame: Frame) -> Header:
+def _udp(frame: OpenFrame) -> Header:
     """A tunnel by the port it goes to, or one that is not read by either port; anything else is no TCP."""
     source, destination = _u16(frame, frame.at), _u16(frame, frame.at + 2)
     header = _PORTS.get(destination)
@@ -431,14 +431,14 @@ def _udp(frame: Frame) -> Header:
     return header
 
 
-def _vxlan(frame: Frame) -> Header:
+def _vxlan(frame: OpenFrame) -> Header:
     if not frame.data[frame.at] & 0x08:
         _without_tcp("UDP")
     frame.at += 8
     return _ethernet
 
 
-def _vxlan_gpe(frame: Frame) -> Header:
+def _vxlan_gpe(frame: OpenFrame) -> Header:
     header = _GPE_PROTOCOLS.get(frame.data[frame.at + 3])
     if header is None:
         _leave(_unread("VXLAN-GPE with another protocol"))
@@ -446,7 +446,7 @@ def _vxlan_gpe(frame: Frame) -> Header:
     return header
 
 
-def _geneve(frame: Frame) -> Header:
+def _geneve(frame: OpenFrame) -> Header:
     first, kind = frame.data[frame.at], _u16(frame, frame.at + 2)
     if first >> 6:
         _without_tcp("UDP")
@@ -454,7 +454,7 @@ def _geneve(frame: Frame) -> Header:
     return _by_ethertype(kind)
 
 
-def _gtp(frame: Frame) -> Header:
+def _gtp(frame: OpenFrame) -> Header:
     """User plane (3GPP TS 29.281): sequence number, N-PDU number and extensions come together or not at all."""
     flags, kind = frame.data[frame.at], frame.data[frame.at + 1]
     if flags >> 5 != 1 or not flags & 0x10:
@@ -470,7 +470,7 @@ def _gtp(frame: Frame) -> Header:
     return _gtp_payload
 
 
-def _gtp_extension(frame: Frame) -> Header:
+def _gtp_extension(frame: OpenFrame) -> Header:
     size = 4 * frame.data[frame.at]
     if not size:
         _leave(CONTRADICTION)
@@ -478,7 +478,7 @@ def _gtp_extension(frame: Frame) -> Header:
     return _gtp_extension if frame.data[frame.at - 1] else _gtp_payload
 
 
-def _gtp_payload(frame: Frame) -> Header:
+def _gtp_payload(frame: OpenFrame) -> Header:
     if frame.data[frame.at] >> 4 not in (4, 6):
         _leave(_unread("GTP without IP"))
     return _ip

@@ -39,7 +39,7 @@ class Segment(NamedTuple):
     cut_bytes: int = 0
 
 
-class Options(NamedTuple):
+class SynOptions(NamedTuple):
     """Of a SYN. None: not offered, or hidden by the snap length.
 
     Attributes:
@@ -82,7 +82,7 @@ def segment(link_type: int, data: bytes, original_bytes: int, notes: Counter[Ign
     )
 
 
-def options(raw: bytes, cut_bytes: int = 0) -> Options:
+def options(raw: bytes, cut_bytes: int = 0) -> SynOptions:
     """Of a SYN (RFC 9293 and 7323); a damaged list is read as far as it makes sense.
 
     Args:
@@ -111,7 +111,7 @@ def options(raw: bytes, cut_bytes: int = 0) -> Options:
         at += length
     # all that is asked for stands before the cut
     whole = mss_bytes is not None and scale is not None and timestamps
-    return Options(mss_bytes, scale, timestamps, 0 if whole else cut_bytes)
+    return SynOptions(mss_bytes, scale, timestamps, 0 if whole else cut_bytes)
 
 
 def _option(raw: bytes, wanted: int) -> bytes | None:

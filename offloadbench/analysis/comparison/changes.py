@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from offloadbench.analysis.comparison import foreign_work, judging
-from offloadbench.analysis.comparison.groups import Group, Scatter, differences, single
-from offloadbench.analysis.comparison.pairs import ALL_CASES, OTHER_CASES, Asked, Pair, Question, Side, named
+from offloadbench.analysis.comparison.groups import RunGroup, ScatterSource, differences, single
+from offloadbench.analysis.comparison.pairs import ALL_CASES, OTHER_CASES, Asked, CasePair, PairQuestion, Side, named
 from offloadbench.analysis.comparison.usable_trials import HEADLINES, Observations, common_blocks, observations
 from offloadbench.analysis.statistics.estimates import Estimate, mean_of, paired
 from offloadbench.analysis.statistics.holm import Judgement, judge
@@ -31,7 +31,7 @@ PER_BYTE = "value_per_byte"
 class Row:
     """A question with its answer."""
 
-    question: Question
+    question: PairQuestion
     judgement: Judgement
 
 
@@ -51,17 +51,17 @@ class Comparison:
     rows: list[Row]
 
 
-def _by_case(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
+def _by_case(pairs: Sequence[CasePair], metrics: Sequence[str]) -> list[Asked]:
     return [pair.ask(metric) for pair in pairs for metric in metrics if pair.has(metric)]
 
 
-def _by_workload(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Asked]:
+def _by_workload(pairs: Sequence[CasePair], metrics: Sequence[str]) -> list[Asked]:
     """The mean change over the cases of a workload, on logarithms."""
     asked = []
     for a, workload, b in dict.fromkeys((p.a, p.workload, "" if p.within else p.b) for p in pairs):
         members = [p for p in pairs if (p.a, p.workload) == (a, workload) and (p.within or p.b == b)]
         for metric in (name for name in metrics if all(pair.has(name) for pair in members)):
-            question = Question(a, b or OTHER_CASES, workload, ALL_CASES, metric)
+            question = PairQuestion(a, b or OTHER_CASES, workload, ALL_CASES, metric)
             with named(question):
                 together = _cases_within if members[0].within else _cases_between
                 asked.append((question, together(members, metric)))
@@ -80,7 +80,7 @@ def _block_means(cases: Sequence[Side], metric: str) -> list[float]:
     return [_geometric_mean([case[block].value(metric) for case in cases]) for block in blocks]
 
 
-def _cases_between(pairs: Sequence[Pair], metric: str) -> Estimate:
+def _cases_between(pairs: Sequence[CasePair], metric: str) -> Estimate:
     """Averaged inside each block of each run."""
     first = pairs[0]
     sides = [[pair.runs_a for pair in pairs], [pair.runs_b for pair in pairs]]
@@ -92,7 +92,7 @@ def _cases_between(pairs: Sequence[Pair], metric: str) -> Estimate:
     return first.weigh(figures, metric)
 
 
-def _cases_within(pairs: Sequence[Pair], metric: str) -> Estimate:
+def _cases_within(pairs: Sequence[CasePair], metric: str) -> Estimate:
     """All cases share the reference: they are averaged inside each block before anything is tested."""
     reference = pairs[0].runs_a[0]
     blocks = common_blocks(reference, *(pair.runs_b[0] for pair in pairs))
@@ -100,7 +100,7 @@ def _cases_within(pairs: Sequence[Pair], metric: str) -> Estimate:
     return paired([reference[block].value(metric) for block in blocks], others)
 
 
-def _by_module(pairs: Sequence[Pair], runs: Sequence[Run], profile: Profile) -> tuple[list[Asked], list[str]]:
+def _by_module(pairs: Sequence[CasePair], runs: Sequence[Run], profile: Profile) -> tuple[list[Asked], list[str]]:
     """The change of every module's cost per byte of payload, largest first; a module never sampled counts as zero."""
     # the tables need pandas, and the attribution of every trial: only who asks pays
     from offloadbench.analysis.comparison.module_costs import module_costs
@@ -115,7 +115,7 @@ def _by_module(pairs: Sequence[Pair], runs: Sequence[Run], profile: Profile) -> 
         modules = sorted({module for runs in found for run in runs for trial in run for module in trial})
         changes = []
         for module in modules:
-            question = Question(pair.a, pair.b, pair.workload, pair.case, PER_BYTE, module, costs.quantity)
+            question = PairQuestion(pair.a, pair.b, pair.workload, pair.case, PER_BYTE, module, costs.quantity)
             figures = [[[trial.get(module, 0.0) for trial in run] for run in runs] for runs in found]
             with named(question):
                 changes.append((question, pair.weigh(figures, PER_BYTE, log=False)))
@@ -124,7 +124,7 @@ def _by_module(pairs: Sequence[Pair], runs: Sequence[Run], profile: Profile) -> 
 
 
 def _ask(
-    pairs: Sequence[Pair], runs: Sequence[Run], by: By, metrics: Sequence[str], profile: Profile
+    pairs: Sequence[CasePair], runs: Sequence[Run], by: By, metrics: Sequence[str], profile: Profile
 ) -> tuple[list[Row], list[str]]:
     if by == "module":
         asked, problems = _by_module(pairs, runs, profile)
@@ -139,7 +139,7 @@ def _ask(
     return [_with_contamination(row, pairs) for row in rows], problems
 
 
-def _with_contamination(row: Row, pairs: Sequence[Pair]) -> Row:
+def _with_contamination(row: Row, pairs: Sequence[CasePair]) -> Row:
     """The row, `contaminated` where other processes could be its difference."""
     question = row.question
     mine = [
@@ -168,10 +168,10 @@ def between(
 
 
 def between_groups(
-    groups: Sequence[Group],
+    groups: Sequence[RunGroup],
     profile: Profile,
     *,
-    scatter: Scatter | None = None,
+    scatter: ScatterSource | None = None,
     by: By = "case",
     metrics: Sequence[str] = HEADLINES,
     force: bool = False,
@@ -185,12 +185,12 @@ def between_groups(
         RunFileError: the runs do not answer the same question, and `force` is not set; or one is given twice.
         StatisticError: a test cannot be made.
     """
-    scatter = scatter or Scatter()
+    scatter = scatter or ScatterSource()
     differs = differences(groups, scatter, force=force)
     seen = [[observations(run) for run in group.runs] for group in groups]
     others = [observations(run) for run in scatter.group.runs]
     missing: list[str] = []
-    pairs: list[Pair] = []
+    pairs: list[CasePair] = []
     for index in range(1, len(groups)):
         both, lacking = _pairs_between((groups[0], seen[0]), (groups[index], seen[index]), others, scatter)
         pairs += both
@@ -202,11 +202,11 @@ def between_groups(
 
 
 def _pairs_between(
-    base: tuple[Group, Sequence[Observations]],
-    other: tuple[Group, Sequence[Observations]],
+    base: tuple[RunGroup, Sequence[Observations]],
+    other: tuple[RunGroup, Sequence[Observations]],
     others: Sequence[Observations],
-    scatter: Scatter,
-) -> tuple[list[Pair], list[str]]:
+    scatter: ScatterSource,
+) -> tuple[list[CasePair], list[str]]:
     pairs, missing = [], []
     sides = (base, other)
     runs = [run for group, _ in reversed(sides) for run in group.runs]
@@ -228,7 +228,7 @@ def _pairs_between(
         more = [run.case(workload, case) for run in others]
         a, b = (group.name for group, _ in sides)
         side_a, side_b = found
-        pairs.append(Pair(a, b, workload, case, side_a, side_b, within=False, others=more, given=scatter.given))
+        pairs.append(CasePair(a, b, workload, case, side_a, side_b, within=False, others=more, given=scatter.given))
     return pairs, missing
 
 
@@ -272,7 +272,7 @@ def within(
             if side is base:
                 continue
             if common_blocks(base, side):
-                pairs.append(Pair(first, case, workload, case, [base], [side], within=True))
+                pairs.append(CasePair(first, case, workload, case, [base], [side], within=True))
             else:
                 missing.append(f"{workload} {case}: no block in common with {first}")
     rows, problems = (_judged(seen, pairs, metrics), []) if by == "case" else _ask(pairs, [run], by, metrics, profile)
@@ -280,12 +280,12 @@ def within(
     return Comparison(title, [], [*missing, *problems], rows)
 
 
-def _judged(seen: Observations, pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Row]:
+def _judged(seen: Observations, pairs: Sequence[CasePair], metrics: Sequence[str]) -> list[Row]:
     questions = [
-        Question(pair.a, pair.b, pair.workload, pair.case, metric)
+        PairQuestion(pair.a, pair.b, pair.workload, pair.case, metric)
         for pair in pairs
         for metric in metrics
         if pair.has(metric)
     ]
-    asked = [judging.Question(q.workload, ((q.a, q.b),), q.metric) for q in questions]
+    asked = [judging.CaseQuestion(q.workload, ((q.a, q.b),), q.metric) for q in questions]
     return [Row(q, judgement) for q, judgement in zip(questions, judging.judged(seen).all_of(asked), strict=True)]

@@ -22,7 +22,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class FactorState:
     """The state of the three factors: segmentation is `tso`, `gso` or `no segmentation offload`."""
 
     segmentation: str
@@ -43,17 +43,17 @@ class Contrast:
     on: str
     off: str
 
-    def cells(self) -> Iterator[tuple[Cell, Cell]]:
+    def cells(self) -> Iterator[tuple[FactorState, FactorState]]:
         """Pairs of states, (on, off), that differ in this factor only and that the kernel can hold."""
         switch = (True, False)
         if self.factor == "segmentation":
-            yield from ((Cell(self.on, True, rx), Cell(self.off, True, rx)) for rx in switch)
+            yield from ((FactorState(self.on, True, rx), FactorState(self.off, True, rx)) for rx in switch)
         elif self.factor == "tx-checksum":
             for segmentation, rx in itertools.product(("gso", NO_SEGMENTATION), switch):
-                yield Cell(segmentation, True, rx), Cell(segmentation, False, rx)
+                yield FactorState(segmentation, True, rx), FactorState(segmentation, False, rx)
         else:
             for segmentation, tx in itertools.product(("tso", "gso", NO_SEGMENTATION), switch):
-                yield Cell(segmentation, tx, True), Cell(segmentation, tx, False)
+                yield FactorState(segmentation, tx, True), FactorState(segmentation, tx, False)
 
 
 CONTRASTS = (
@@ -65,17 +65,17 @@ CONTRASTS = (
 )
 
 
-def cell_of(seen: Observation) -> Cell:
+def cell_of(seen: Observation) -> FactorState:
     """The state that the trial really ran in, as it was read back."""
     active = {record.feature for record in seen.trial.features if record.active}
     segmentation = "tso" if TSO_FEATURE in active else NO_SEGMENTATION if seen.trial.gso_max_segs == 1 else "gso"
-    return Cell(segmentation, any(name in active for name in TX_CHECKSUMS), "rx-checksum" in active)
+    return FactorState(segmentation, any(name in active for name in TX_CHECKSUMS), "rx-checksum" in active)
 
 
-def cells(seen: Observations, workload: str) -> dict[Cell, str]:
+def cells(seen: Observations, workload: str) -> dict[FactorState, str]:
     """The factorial's states in this run, each with the first case on the ladder that ran in it."""
     groups = {case.definition.name: set(case.definition.groups) for case in seen.run.plan.cases}
-    found: dict[Cell, str] = {}
+    found: dict[FactorState, str] = {}
     for case in seen.cases(workload):
         if groups.get(case, set()) & _GROUPS:
             found.setdefault(cell_of(next(iter(seen.case(workload, case).values()))), case)

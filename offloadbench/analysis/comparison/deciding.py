@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from offloadbench.analysis.comparison.changes import Comparison
 from offloadbench.analysis.comparison.gate import OPEN, Outcome
-from offloadbench.analysis.comparison.groups import Group
+from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.analysis.statistics.holm import trials_needed
 from offloadbench.model import Run
 
@@ -67,7 +67,7 @@ def _more(name: str) -> str:
     return f"{PurePath(name).name.split('.')[0]}-runs"
 
 
-def between(groups: Sequence[Group], runs: int, options: Sequence[str]) -> list[str]:
+def between(groups: Sequence[RunGroup], runs: int, options: Sequence[str]) -> list[str]:
     """The commands, a line each, that measure enough runs of two sides, and compare them.
 
     Args:

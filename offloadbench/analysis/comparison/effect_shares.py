@@ -16,7 +16,7 @@ from offloadbench.analysis.statistics.estimates import ALPHA, Values
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class EffectShare:
     """A module's part in what a factor saves.
 
     Attributes:
@@ -77,9 +77,9 @@ def _jackknife(savings: Values) -> Values:
     return np.array(count * whole / whole.sum() - (count - 1) * shares)
 
 
-def shares(seen: Observations, costs: ModuleCosts) -> list[Share]:
+def shares(seen: Observations, costs: ModuleCosts) -> list[EffectShare]:
     """Every module's share in every contrast that the run holds, the largest saving first."""
-    found: list[Share] = []
+    found: list[EffectShare] = []
     for workload in seen.workloads():
         for contrast in CONTRASTS:
             pairs = pairs_of(seen, workload, contrast)
@@ -93,7 +93,7 @@ def shares(seen: Observations, costs: ModuleCosts) -> list[Share]:
                 share = saved / saved.sum()
                 pseudo = _reach(_jackknife(savings)) if len(savings) > 2 else np.full(len(modules), math.nan)
             found += [
-                Share(
+                EffectShare(
                     run=seen.run_ids,
                     nic=seen.run.nic.name,
                     workload=workload,

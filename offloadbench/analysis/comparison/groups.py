@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from offloadbench.analysis.comparison.compatibility import metadata_differences, obstacles
-from offloadbench.analysis.statistics.run_means import Known
+from offloadbench.analysis.statistics.run_means import KnownScatter
 from offloadbench.base.errors import RunFileError
 from offloadbench.model import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunGroup:
     """Runs of one configuration.
 
     Attributes:
@@ -25,13 +25,13 @@ class Group:
     names: Sequence[str]
 
 
-def single(run: Run, name: str) -> Group:
+def single(run: Run, name: str) -> RunGroup:
     """A side of one run."""
-    return Group(name, [run], [name])
+    return RunGroup(name, [run], [name])
 
 
 @dataclass(frozen=True, slots=True)
-class Scatter:
+class ScatterSource:
     """What is known of the scatter between runs besides the runs that are compared.
 
     Attributes:
@@ -39,11 +39,11 @@ class Scatter:
         given: metric -> its scatter, as the user knows it.
     """
 
-    group: Group = field(default_factory=lambda: Group("--scatter-from", [], []))
-    given: Mapping[str, Known] = field(default_factory=dict)
+    group: RunGroup = field(default_factory=lambda: RunGroup("--scatter-from", [], []))
+    given: Mapping[str, KnownScatter] = field(default_factory=dict)
 
 
-def _refuse_copies(groups: Sequence[Group]) -> None:
+def _refuse_copies(groups: Sequence[RunGroup]) -> None:
     """A run counted twice would make the scatter look small."""
     seen: dict[str, str] = {}
     for group in groups:
@@ -53,7 +53,7 @@ def _refuse_copies(groups: Sequence[Group]) -> None:
             seen[run.run_id] = name
 
 
-def differences(groups: Sequence[Group], scatter: Scatter, *, force: bool) -> list[str]:
+def differences(groups: Sequence[RunGroup], scatter: ScatterSource, *, force: bool) -> list[str]:
     """What differs between the first side and the others, inside a side, and in time, as sentences.
 
     Raises:
@@ -82,7 +82,7 @@ def differences(groups: Sequence[Group], scatter: Scatter, *, force: bool) -> li
     return [*found, *_in_time(groups)]
 
 
-def _in_time(groups: Sequence[Group]) -> Iterator[str]:
+def _in_time(groups: Sequence[RunGroup]) -> Iterator[str]:
     base, *others = groups
     for other in others:
         if len(base.runs) + len(other.runs) < 3:

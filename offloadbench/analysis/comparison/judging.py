@@ -36,16 +36,16 @@ _Block = list[tuple[Observation, Observation]]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CaseQuestion:
     """How a metric changes within blocks from the first to the second case of each pair."""
 
     workload: str
     pairs: Pairs
     metric: str
 
-    def reversed(self) -> Question:
+    def reversed(self) -> CaseQuestion:
         """The question the other way round."""
-        return Question(self.workload, tuple((b, a) for a, b in self.pairs), self.metric)
+        return CaseQuestion(self.workload, tuple((b, a) for a, b in self.pairs), self.metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,17 @@ class Answers:
     """What the judge says of a run, or of runs that were measured alike."""
 
     seen: Observations
-    judgements: dict[Question, Judgement]
+    judgements: dict[CaseQuestion, Judgement]
 
     def of(self, workload: str, pairs: Pairs, metric: str) -> Judgement | None:
         """The answer, from the first case of each pair to the second; None where it was not asked."""
-        question = Question(workload, pairs, metric)
+        question = CaseQuestion(workload, pairs, metric)
         if question in self.judgements:
             return self.judgements[question]
         other = self.judgements.get(question.reversed())
         return other.reversed() if other else None
 
-    def all_of(self, questions: Sequence[Question]) -> list[Judgement]:
+    def all_of(self, questions: Sequence[CaseQuestion]) -> list[Judgement]:
         """The answers; what was asked besides the judge's own questions is one more family."""
         own = [self.of(q.workload, q.pairs, q.metric) for q in questions]
         besides = [question for question, answer in zip(questions, own, strict=True) if answer is None]
@@ -126,7 +126,7 @@ def estimate(found: Sequence[_Block], metric: str) -> Estimate:
     return single[0] if len(single) == 1 else mean_of(single)
 
 
-def _judged(seen: Observations, family: Sequence[Question], alpha: float) -> list[Judgement]:
+def _judged(seen: Observations, family: Sequence[CaseQuestion], alpha: float) -> list[Judgement]:
     """The answers to the questions of one family."""
     found = [blocks(seen, question.workload, question.pairs) for question in family]
     estimates = []
@@ -168,11 +168,11 @@ def judged(seen: Observations) -> Answers:
     Raises:
         StatisticError: a test cannot be made.
     """
-    orders: list[Question] = []
-    families: list[list[Question]] = []
+    orders: list[CaseQuestion] = []
+    families: list[list[CaseQuestion]] = []
     for workload in seen.workloads():
         start = pivot(seen, workload).case
-        every = [Question(workload, pairs, metric) for pairs in _asked(seen, workload) for metric in HEADLINES]
+        every = [CaseQuestion(workload, pairs, metric) for pairs in _asked(seen, workload) for metric in HEADLINES]
         carrying = [q for q in every if q.metric == COST and len(q.pairs) == 1 and start in q.pairs[0]]
         orders += carrying
         families.append([question for question in every if question not in carrying])

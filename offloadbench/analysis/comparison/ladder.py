@@ -34,7 +34,7 @@ SUBJECTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LadderStep:
     """A subject with the cases that stand for it in a run, which may bear another name of the same state."""
 
     subject: Subject
@@ -52,10 +52,10 @@ def _names(seen: Observations, workload: str) -> dict[str, str]:
     return found
 
 
-def steps(seen: Observations, workload: str) -> list[Step]:
+def steps(seen: Observations, workload: str) -> list[LadderStep]:
     """The pairs that the run holds, each pair of cases once."""
     ran = _names(seen, workload)
-    found: dict[tuple[str, str], Step] = {}
+    found: dict[tuple[str, str], LadderStep] = {}
     for subject in SUBJECTS:
         on, off = ran.get(subject.on, ""), ran.get(subject.off, "")
         # cases that came to the same state on this NIC ran once, under both names
@@ -63,5 +63,5 @@ def steps(seen: Observations, workload: str) -> list[Step]:
             continue
         # where cases came to the same state, the narrower subject is what really differed
         if (on, off) in found or not (subject.unless and subject.unless in ran):
-            found[on, off] = Step(subject, on, off)
+            found[on, off] = LadderStep(subject, on, off)
     return list(found.values())

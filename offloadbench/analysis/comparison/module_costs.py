@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offloadbench.analysis.comparison.usable_trials import Observation
-from offloadbench.analysis.profile.attributed_samples import QUANTITIES, Batch, batches, summed
+from offloadbench.analysis.profile.attributed_samples import QUANTITIES, TrialBatch, batches, summed
 from offloadbench.analysis.profile.attribution import AT_REST
 from offloadbench.analysis.trial import metrics
 from offloadbench.model import Profile, Run, Trial
@@ -81,7 +81,7 @@ def module_costs(runs: Sequence[Run], profile: Profile) -> ModuleCosts:
     return ModuleCosts(quantity, problems, by_trial)
 
 
-def _costs(batch: Batch, quantity: str) -> dict[_Key, dict[str, float]]:
+def _costs(batch: TrialBatch, quantity: str) -> dict[_Key, dict[str, float]]:
     """Of the trials that moved data and have samples of the quantity."""
     sums = summed(batch.rows, ["trial", "module"], batch.busy & (batch.rows["quantity"] == quantity).to_numpy())
     found: dict[_Key, dict[str, float]] = {}

@@ -17,7 +17,7 @@ ALL_CASES, OTHER_CASES = "all cases", "the other cases"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PairQuestion:
     """What is compared.
 
     Attributes:
@@ -44,11 +44,11 @@ class Question:
         return self.b not in (self.case, OTHER_CASES)
 
 
-Asked = tuple[Question, Estimate]
+Asked = tuple[PairQuestion, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CasePair:
     """Two sides of one case, repeat -> trial, for each run.
 
     Attributes:
@@ -65,7 +65,7 @@ class Pair:
     runs_b: Sequence[Side]
     within: bool
     others: Sequence[Side] = ()
-    given: Mapping[str, run_means.Known] = field(default_factory=dict)
+    given: Mapping[str, run_means.KnownScatter] = field(default_factory=dict)
 
     def groups(self) -> tuple[list[list[Observation]], ...]:
         """The trials to compare, by side and run, and those of other runs; inside a run those of the common blocks."""
@@ -76,7 +76,7 @@ class Pair:
         blocks = common_blocks(side_a, side_b)
         return [[side_a[block] for block in blocks]], [[side_b[block] for block in blocks]], []
 
-    def only(self, wanted: Callable[[Observation], bool]) -> Pair:
+    def only(self, wanted: Callable[[Observation], bool]) -> CasePair:
         """The pair with those trials only; a run without any is left out."""
         kept = [
             [side for run in runs if (side := {block: seen for block, seen in run.items() if wanted(seen)})]
@@ -111,7 +111,7 @@ class Pair:
 
     def ask(self, metric: str) -> Asked:
         """The question about a metric, with its estimate."""
-        question = Question(self.a, self.b, self.workload, self.case, metric)
+        question = PairQuestion(self.a, self.b, self.workload, self.case, metric)
         with named(question):
             return question, self.estimate(metric)
 
@@ -121,7 +121,7 @@ def _indicated(a: Observation, b: Observation, metric: str) -> Estimate:
 
 
 @contextlib.contextmanager
-def named(question: Question) -> Iterator[None]:
+def named(question: PairQuestion) -> Iterator[None]:
     """A statistic that fails says of what."""
     try:
         yield

@@ -19,7 +19,7 @@ def title(found: Advice, answers: Answers) -> str:
     return f"{step.subject.name} ({cases})" if step else cases
 
 
-def _step(found: Advice, answers: Answers) -> ladder.Step | None:
+def _step(found: Advice, answers: Answers) -> ladder.LadderStep | None:
     """The step of the ladder between the two cases, if there is one."""
     steps = ladder.steps(answers.seen, found.workload)
     return next((step for step in steps if (step.on, step.off) == (found.state, found.against)), None)

@@ -32,7 +32,7 @@ class Caveat:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _NamedTrial:
     """A trial with the words that name it, and its row of `quality.quality`."""
 
     run: Run
@@ -45,7 +45,7 @@ def _names(found: list[str]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def _outcomes(results: Results, seen: list[_Seen]) -> Iterator[str]:
+def _outcomes(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
     for item in seen:
         if item.trial.outcome != "ok":
             reason = item.trial.reason or "no reason recorded"
@@ -75,7 +75,7 @@ def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
             yield f"{subject} is {detail} ({nic}); the cases do not differ in it."
 
 
-def _losses(seen: list[_Seen]) -> Iterator[str]:
+def _losses(seen: list[_NamedTrial]) -> Iterator[str]:
     # nothing is above a bound where it was not measured: NaN compares as false
     for item in seen:
         again, dropped, damaged, used = (
@@ -97,7 +97,7 @@ def _counts_drops(trial: Trial) -> bool:
     return any(name in device.growth for device in trial.statistics for name in ("link.tx_dropped",))
 
 
-def _warnings(seen: list[_Seen]) -> Iterator[str]:
+def _warnings(seen: list[_NamedTrial]) -> Iterator[str]:
     """What the engine said of each trial; contamination is judged anew."""
     for item in seen:
         judged = item.trial.outcome == "ok"
@@ -115,7 +115,7 @@ def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterato
         )
 
 
-def _profiles(results: Results, seen: list[_Seen]) -> Iterator[str]:
+def _profiles(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
     for item in seen:
         counts = item.trial.profile
         if counts is not None and (counts.lost_samples or counts.throttled):
@@ -166,7 +166,7 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
     return found
 
 
-def _clocks(seen: list[_Seen]) -> Iterator[str]:
+def _clocks(seen: list[_NamedTrial]) -> Iterator[str]:
     """The profiler's busy time against the idle clock's, and the wake-up latency that is in neither."""
     waking = []
     apart = []
@@ -189,7 +189,7 @@ def _clocks(seen: list[_Seen]) -> Iterator[str]:
         )
 
 
-def _full_load_side(item: _Seen) -> str:
+def _full_load_side(item: _NamedTrial) -> str:
     """Which end was full, where it was not the one under test, and not the link."""
     figures = metrics.of_trial(item.run, item.trial) if item.trial.outcome == "ok" else None
     if figures is None or link_emulator.full(item.trial.wire, item.run.bed.line_rate_bits_per_s):
@@ -215,7 +215,7 @@ def _usable(results: Results, run: Run) -> dict[str, list[Trial]]:
     return found
 
 
-def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
+def _beds(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
     for item in seen:
         idle, behind_s, frames, dropped = (
             item.quality[f"wire_{name}"] for name in ("idle_ratio", "behind_s", "frames", "dropped_frames")
@@ -246,7 +246,7 @@ def _beds(results: Results, seen: list[_Seen]) -> Iterator[str]:
         yield from (f"{nic}: {text}" for text in run.warnings)
 
 
-def _methods(results: Results, seen: list[_Seen]) -> Iterator[str]:
+def _methods(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
     windows = {item.trial.window_s for item in seen if item.trial.outcome == "ok"}
     if windows and min(windows) < _ORIGIN_WINDOW_S - 1:
         yield f"Windows of {min(windows):.0f} s are short: the origin experiment averages 60 s."
@@ -266,7 +266,7 @@ def collect(results: Results, others: Mapping[tuple[str, str], str]) -> list[Cav
     """
     trials = [(run, trial) for run in results.runs for trial in run.trials]
     seen = [
-        _Seen(
+        _NamedTrial(
             run,
             trial,
             f"{results.benches[run.run_id]}, {trial.workload}, case {trial.case}, repeat {trial.repeat}",

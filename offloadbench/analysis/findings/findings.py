@@ -90,7 +90,7 @@ class _Bench:
         return clock.estimate.change * (profile[1] - profile[0]) < 0
 
 
-def _subject(step: ladder.Step, proofs: pd.DataFrame) -> str:
+def _subject(step: ladder.LadderStep, proofs: pd.DataFrame) -> str:
     """RX checksum is named only where both sides show that it acted."""
     receive = proofs[(proofs["subject"] == "rx-checksum") & proofs["case"].isin([step.on, step.off])]
     acted = len(receive) > 0 and bool((receive["verdict"] == toggle_proof.PROVEN).all())

@@ -90,7 +90,7 @@ def _tenths(ratio: float) -> str:
 def counted(runs: Sequence[Run]) -> str:
     """How far the samples and a plain count of the same windows are apart; "" where nothing was counted."""
     profiles = [trial.profile for run in runs for trial in run.trials if trial.profile and trial.outcome == "ok"]
-    largest: dict[str, plain_count.Gap] = {}
+    largest: dict[str, plain_count.CountGap] = {}
     for gap in (gap for profile in profiles for gap in plain_count.gaps(profile)):
         if gap.event not in largest or abs(gap.ratio) > abs(largest[gap.event].ratio):
             largest[gap.event] = gap

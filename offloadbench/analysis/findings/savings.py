@@ -18,7 +18,7 @@ SAME_TOTAL_RATIO = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SavingStep:
     """What one module adds on the way; `module` is "" for the rest as one."""
 
     module: str
@@ -40,7 +40,7 @@ class Fall:
     quantity: str
     start: float
     end: float
-    steps: list[Step]
+    steps: list[SavingStep]
     modules: list[tuple[str, float, float]]
 
 
@@ -78,9 +78,9 @@ def fall(modules: pd.DataFrame, one: str, other: str) -> Fall | None:
     changes = wide[cheaper] - wide[dearer]
     biggest = changes.reindex(changes.abs().sort_values(ascending=False, kind="stable").index)
     named = biggest[biggest.abs() > _WORTH_NAMING * start].head(_NAMED)
-    steps = [Step(str(module), float(change)) for module, change in named.sort_values(kind="stable").items()]
+    steps = [SavingStep(str(module), float(change)) for module, change in named.sort_values(kind="stable").items()]
     if len(named) < len(changes):
-        steps.append(Step("", float(changes.drop(named.index).sum())))
+        steps.append(SavingStep("", float(changes.drop(named.index).sum())))
     every = [
         (str(module), float(wide.loc[module, dearer]), float(wide.loc[module, cheaper]))
         for module in changes.sort_values(kind="stable").index

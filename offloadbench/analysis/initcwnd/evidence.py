@@ -28,7 +28,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KernelEvidence:
     """One setting.
 
     Attributes:
@@ -48,25 +48,29 @@ class Row:
 
 
 AS_SHIPPED = (
-    Row("M2", "10 s of silence, then 100000 B", 10, {VANILLA: Pair(10, 10), EL5: Pair(45, 10), LATER: Pair(45, 45)}),
-    Row("M0", "first connection to the host", 10, {VANILLA: Pair(2, 2), EL5: Pair(2, 2), LATER: Pair(2, 2)}),
-    Row("M3", "RTT cached, 100000 B", 10, {VANILLA: Pair(10, 9), EL5: Pair(10, 9), LATER: Pair(10, 10)}),
-    Row("M3", "RTT cached, 100000 B, initcwnd 40", 40, {VANILLA: Pair(23, 9), EL5: Pair(22, 9)}),
-    Row("M1", "RTT cached, 14480 B, stays open", 10, {VANILLA: Pair(8, 9), EL5: Pair(10, 9), LATER: Pair(10, None)}),
-    Row("M1", "RTT cached, two writes of 10136 B", 10, {VANILLA: Pair(10, 9), EL5: Pair(7, 9)}),
-    Row("", "RTT cached, 14480 B, closed at once", 10, {VANILLA: Pair(10, 9)}),
-    Row("M4", "RTT cached, client's window 5840 B", 10, {VANILLA: Pair(4, 4)}),
+    KernelEvidence(
+        "M2", "10 s of silence, then 100000 B", 10, {VANILLA: Pair(10, 10), EL5: Pair(45, 10), LATER: Pair(45, 45)}
+    ),
+    KernelEvidence("M0", "first connection to the host", 10, {VANILLA: Pair(2, 2), EL5: Pair(2, 2), LATER: Pair(2, 2)}),
+    KernelEvidence("M3", "RTT cached, 100000 B", 10, {VANILLA: Pair(10, 9), EL5: Pair(10, 9), LATER: Pair(10, 10)}),
+    KernelEvidence("M3", "RTT cached, 100000 B, initcwnd 40", 40, {VANILLA: Pair(23, 9), EL5: Pair(22, 9)}),
+    KernelEvidence(
+        "M1", "RTT cached, 14480 B, stays open", 10, {VANILLA: Pair(8, 9), EL5: Pair(10, 9), LATER: Pair(10, None)}
+    ),
+    KernelEvidence("M1", "RTT cached, two writes of 10136 B", 10, {VANILLA: Pair(10, 9), EL5: Pair(7, 9)}),
+    KernelEvidence("", "RTT cached, 14480 B, closed at once", 10, {VANILLA: Pair(10, 9)}),
+    KernelEvidence("M4", "RTT cached, client's window 5840 B", 10, {VANILLA: Pair(4, 4)}),
 )
 CURED = (
-    Row("M0", "first connection, `rtt 20ms` on the route", 10, {VANILLA: Pair(10, 9)}),
-    Row("M1", "14480 B, `tcp_tso_win_divisor` 10, buffer 128 KiB", 10, {VANILLA: Pair(10, 10)}),
-    Row("M3", "100000 B, send buffer 128 KiB", 10, {VANILLA: Pair(10, 10)}),
-    Row("M3", "100000 B, initcwnd 40, send buffer 128 KiB", 40, {VANILLA: Pair(40, 40)}),
+    KernelEvidence("M0", "first connection, `rtt 20ms` on the route", 10, {VANILLA: Pair(10, 9)}),
+    KernelEvidence("M1", "14480 B, `tcp_tso_win_divisor` 10, buffer 128 KiB", 10, {VANILLA: Pair(10, 10)}),
+    KernelEvidence("M3", "100000 B, send buffer 128 KiB", 10, {VANILLA: Pair(10, 10)}),
+    KernelEvidence("M3", "100000 B, initcwnd 40, send buffer 128 KiB", 40, {VANILLA: Pair(40, 40)}),
 )
 _HEADS = ("", "what the server did", *KERNELS)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: KernelEvidence) -> list[str]:
     return [row.mark, row.setting, *(row.cell(kernel) for kernel in KERNELS)]
 
 

@@ -24,7 +24,7 @@ _WRAP, _HALF = 1 << 32, 1 << 31
 
 
 @dataclass(slots=True)
-class Flight:
+class CapturedFlight:
     """Collects frames in the order of the capture.
 
     Attributes:

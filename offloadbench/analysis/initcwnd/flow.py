@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, Options, Segment, options, sacks, timestamps
-from offloadbench.analysis.initcwnd.flight import COPY_NS, Flight
+from offloadbench.analysis.capture.tcp_segment import ACK, FIN, PSH, Segment, SynOptions, options, sacks, timestamps
+from offloadbench.analysis.initcwnd.flight import COPY_NS, CapturedFlight
 from offloadbench.analysis.initcwnd.segment_size import SegmentSize
 
 CLIENT, SERVER, BETWEEN, UNKNOWN = "client", "server", "between", "unknown"
@@ -31,7 +31,7 @@ class _Offer(NamedTuple):
     start: int
     ack: int
     time_ns: int
-    options: Options
+    options: SynOptions
 
 
 @dataclass(slots=True)
@@ -55,15 +55,15 @@ class Flow:
     server: bytes
     syn_seq: int | None = None
     syn_ns: int = 0
-    syn_options: Options | None = None
-    synack_options: Options | None = None
+    syn_options: SynOptions | None = None
+    synack_options: SynOptions | None = None
     synacks: int = 0
     disordered: bool = False
     to_server_ns: int | None = None
     to_client_ns: int | None = None
     size: SegmentSize = field(default_factory=SegmentSize)
-    first: Flight | None = None
-    bursts: list[tuple[Flight, int]] = field(default_factory=list)
+    first: CapturedFlight | None = None
+    bursts: list[tuple[CapturedFlight, int]] = field(default_factory=list)
     fin_offset: int | None = None
     reset_ns: int | None = None
     _offers: list[_Offer] = field(default_factory=list)
@@ -73,8 +73,8 @@ class Flow:
     _client_end: int | None = None
     _client_ns: int = 0
     _syn_payload_bytes: int = 0
-    _open: Flight | None = None
-    _followed: Flight | None = None
+    _open: CapturedFlight | None = None
+    _followed: CapturedFlight | None = None
     _start: int = 0
     _sent: int = 0
     _acked: int = 0
@@ -315,11 +315,11 @@ class Flow:
             return True
         return self._acked >= self._sent and time_ns - self._last_data_ns > self.rto_ns
 
-    def _begin(self, time_ns: int) -> Flight | None:
+    def _begin(self, time_ns: int) -> CapturedFlight | None:
         idle_ns = time_ns - self._last_data_ns if self.first else 0
         # what was offered is not taken back (RFC 9293, 3.8.6), and that of the SYN is exact, as it is not scaled
         window = self._window if self.first else max(self._window, self._syn_window)
-        flight = Flight(self._sent, self.size, window, time_ns, idle_ns)
+        flight = CapturedFlight(self._sent, self.size, window, time_ns, idle_ns)
         if self.first is None:
             self.first = flight
         elif len(self.bursts) < _MOST_BURSTS:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis.initcwnd import verdict
-from offloadbench.analysis.initcwnd.verdict import Judgement, Observation
+from offloadbench.analysis.initcwnd.verdict import FlightFacts, FlightJudgement
 from offloadbench.model import FlightTrial
 
 # on a link without delay: what a busy machine may put between two frames of one flight
@@ -24,7 +24,7 @@ IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flight:
+class CountedFlight:
     """A flight, counted.
 
     Attributes:
@@ -49,7 +49,7 @@ class Flight:
     hole: bool
 
 
-def count(trial: FlightTrial) -> Flight:
+def count(trial: FlightTrial) -> CountedFlight:
     """Count a trial's frames."""
     frames = trial.frames
     start_us = frames.t_us[0] if frames.t_us else 0
@@ -76,7 +76,7 @@ def count(trial: FlightTrial) -> Flight:
         steps.append((t_us - start_us, total))
     covered.sort()
     hole = any(first[1] != second[0] for first, second in zip([(0, 0), *covered], covered, strict=False))
-    return Flight(
+    return CountedFlight(
         segments=within,
         bytes=within_bytes,
         all_segments=total,
@@ -91,7 +91,7 @@ def count(trial: FlightTrial) -> Flight:
     )
 
 
-def _problem(trial: FlightTrial, flight: Flight) -> str:
+def _problem(trial: FlightTrial, flight: CountedFlight) -> str:
     if trial.problem:
         return trial.problem
     if trial.lost_frames:
@@ -103,7 +103,7 @@ def _problem(trial: FlightTrial, flight: Flight) -> str:
     return ""
 
 
-def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observation:
+def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> FlightFacts:
     """What is known of a trial's flight, for `verdict.judge`.
 
     Args:
@@ -113,7 +113,7 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
     expected = trial.initcwnd
     spent = expected is not None and flight.all_segments >= expected
     unsent_bytes = trial.after.notsent_bytes if trial.after else trial.released_bytes
-    return Observation(
+    return FlightFacts(
         segments=flight.all_segments if spent else flight.segments,
         bytes=flight.all_bytes if spent else flight.bytes,
         mss_bytes=trial.mss_bytes,
@@ -134,7 +134,7 @@ def observe(trial: FlightTrial, segments_tso_off: int | None = None) -> Observat
     )
 
 
-def judge(trials: Sequence[FlightTrial]) -> list[Judgement]:
+def judge(trials: Sequence[FlightTrial]) -> list[FlightJudgement]:
     """A verdict for each trial, with those beside it as the on/off pair that tells deferral from the rest."""
     without: dict[tuple[object, ...], Counter[int]] = defaultdict(Counter)
     for trial in trials:
@@ -145,7 +145,7 @@ def judge(trials: Sequence[FlightTrial]) -> list[Judgement]:
         pairs = without[_setting(trial)].most_common(1) if trial.case != _NO_SUPER_PACKETS else []
         found = verdict.judge(observe(trial, pairs[0][0] if pairs else None))
         if found.verdict == verdict.EXCEEDED and trial.pattern == IDLE:
-            found = Judgement(found.verdict, f"{found.reason}; {_idle_reason(trial)}")
+            found = FlightJudgement(found.verdict, f"{found.reason}; {_idle_reason(trial)}")
         judged.append(found)
     return judged
 

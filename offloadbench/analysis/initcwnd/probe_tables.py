@@ -94,7 +94,7 @@ TABLES = {"flights": flights, "flight_frames": flight_frames}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class RepeatVerdicts:
     """The repeats of one setting under one case.
 
     Attributes:
@@ -125,7 +125,7 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ProbeSetting:
     """What the trials of one row of the table have in common."""
 
     initcwnd: int | None
@@ -140,20 +140,20 @@ class Setting:
         return words if self.pattern in ("idle", "given") else words + memory
 
 
-def verdicts(probe: Probe) -> dict[Setting, dict[str, Verdicts]]:
+def verdicts(probe: Probe) -> dict[ProbeSetting, dict[str, RepeatVerdicts]]:
     """Setting -> case -> verdicts, in the order of measuring."""
-    groups: dict[Setting, dict[str, list[int]]] = {}
+    groups: dict[ProbeSetting, dict[str, list[int]]] = {}
     judged = live.judge(probe.trials)
     for number, trial in enumerate(probe.trials):
-        setting = Setting(trial.initcwnd, trial.congestion_control, trial.metrics, trial.pattern)
+        setting = ProbeSetting(trial.initcwnd, trial.congestion_control, trial.metrics, trial.pattern)
         groups.setdefault(setting, {}).setdefault(trial.case, []).append(number)
-    found: dict[Setting, dict[str, Verdicts]] = {}
+    found: dict[ProbeSetting, dict[str, RepeatVerdicts]] = {}
     for setting, cases in groups.items():
         for case, numbers in cases.items():
             words = Counter(judged[number].verdict for number in numbers).most_common()
             first = next(number for number in numbers if judged[number].verdict == words[0][0])
             trials = [probe.trials[number] for number in numbers]
-            found.setdefault(setting, {})[case] = Verdicts(
+            found.setdefault(setting, {})[case] = RepeatVerdicts(
                 trials,
                 words,
                 Counter(live.count(trial).all_segments for trial in trials).most_common(),
@@ -163,7 +163,7 @@ def verdicts(probe: Probe) -> dict[Setting, dict[str, Verdicts]]:
     return found
 
 
-def heading(probe: Probe, setting: Setting) -> str:
+def heading(probe: Probe, setting: ProbeSetting) -> str:
     """What the rows of one table have in common."""
     measured = [trial for trial in probe.trials if trial.rtt_us]
     words = [f"initcwnd {setting.initcwnd}" if setting.initcwnd else "no window to compare with"]

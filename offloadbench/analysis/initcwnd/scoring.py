@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from offloadbench.analysis.capture.capture_file import Frame
+from offloadbench.analysis.capture.capture_file import CapturedFrame
 from offloadbench.analysis.capture.ignored_frames import Ignored, sentences
 from offloadbench.analysis.capture.tcp_segment import Segment, segment
 from offloadbench.analysis.initcwnd import verdict
 from offloadbench.analysis.initcwnd.connections import connections, endpoint
-from offloadbench.analysis.initcwnd.flight import Flight
+from offloadbench.analysis.initcwnd.flight import CapturedFlight
 from offloadbench.analysis.initcwnd.flow import Flow
-from offloadbench.analysis.initcwnd.verdict import Judgement, Observation, many
+from offloadbench.analysis.initcwnd.verdict import FlightFacts, FlightJudgement, many
 
 # below this, the answer to an ACK cannot be told from what was under way already
 _SHORTEST_RTT_NS = 1_000_000
@@ -94,7 +94,7 @@ class CaptureScore:
     notes: list[str]
 
 
-def score_capture(frames: Iterable[Frame], expected_segments: int | None) -> CaptureScore:
+def score_capture(frames: Iterable[CapturedFrame], expected_segments: int | None) -> CaptureScore:
     """Read frames once, in order, and judge every TCP connection among them."""
     notes: Counter[Ignored] = Counter()
     found = connections(_segments(frames, notes))
@@ -104,7 +104,7 @@ def score_capture(frames: Iterable[Frame], expected_segments: int | None) -> Cap
     )
 
 
-def _segments(frames: Iterable[Frame], notes: Counter[Ignored]) -> Iterator[tuple[int, Segment, int]]:
+def _segments(frames: Iterable[CapturedFrame], notes: Counter[Ignored]) -> Iterator[tuple[int, Segment, int]]:
     for time_ns, link_type, data, original_bytes in frames:
         found = segment(link_type, data, original_bytes, notes)
         if found is not None:
@@ -123,7 +123,9 @@ def score_flow(flow: Flow, expected_segments: int | None, end_ns: int) -> FlowSc
     exceeding = [burst for burst in bursts if burst.verdict == verdict.EXCEEDED]
     if exceeding:
         worst = max(exceeding, key=lambda burst: burst.segments)
-        judged = Judgement(verdict.EXCEEDED, f"{worst.reason}; the first flight: {judged.verdict}, {judged.reason}")
+        judged = FlightJudgement(
+            verdict.EXCEEDED, f"{worst.reason}; the first flight: {judged.verdict}, {judged.reason}"
+        )
     rtt_ns = flow.rtt_ns
     return FlowScore(
         client=endpoint(flow.client),
@@ -144,14 +146,16 @@ def score_flow(flow: Flow, expected_segments: int | None, end_ns: int) -> FlowSc
     )
 
 
-def _nothing(flow: Flow) -> Judgement:
+def _nothing(flow: Flow) -> FlightJudgement:
     if not flow.synacks:
         missing = "no SYN-ACK" if flow.syn_options else "no handshake"
-        return Judgement(verdict.INCONCLUSIVE, f"{missing} in the capture: MSS, RTT and the first data are unknown")
-    return Judgement(verdict.INCONCLUSIVE, "the server sent no data")
+        return FlightJudgement(
+            verdict.INCONCLUSIVE, f"{missing} in the capture: MSS, RTT and the first data are unknown"
+        )
+    return FlightJudgement(verdict.INCONCLUSIVE, "the server sent no data")
 
 
-def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> str:
+def _problem(flow: Flow, flight: CapturedFlight, expected_segments: int | None, end_ns: int) -> str:
     if flow.cut_bytes:
         return (
             f"the SYN's options are cut off by the snap length ({flow.cut_bytes} bytes): MSS, window scale or time "
@@ -184,7 +188,7 @@ def _problem(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
     return ""
 
 
-def _unfinished(flow: Flow, flight: Flight, end_ns: int) -> str:
+def _unfinished(flow: Flow, flight: CapturedFlight, end_ns: int) -> str:
     """Nothing ended the flight that a server's window could have to do with; why, or empty where silence did."""
     if flow.fin_offset == flight.end:
         return ""
@@ -198,7 +202,7 @@ def _unfinished(flow: Flow, flight: Flight, end_ns: int) -> str:
     return ""
 
 
-def _answer_ns(flow: Flow, flight: Flight) -> int | None:
+def _answer_ns(flow: Flow, flight: CapturedFlight) -> int | None:
     """From when what an ACK releases is captured."""
     return None if flight.ack_ns is None else flight.ack_ns + flow.acts_after_ns
 
@@ -207,7 +211,7 @@ def _within_ns(flow: Flow) -> int:
     return int(_PROMPT * (flow.rtt_ns or 0))
 
 
-def _released_bytes(flow: Flow, flight: Flight) -> int:
+def _released_bytes(flow: Flow, flight: CapturedFlight) -> int:
     """What the server sent as soon as an ACK could make it; 0 where it came later, or may answer the client."""
     answer_ns = _answer_ns(flow, flight)
     if flight.next_ns is None or answer_ns is None or flight.asked:
@@ -218,7 +222,7 @@ def _released_bytes(flow: Flow, flight: Flight) -> int:
     return flight.next_bytes + (flight.after_bytes if together else 0)
 
 
-def _spaced(flow: Flow, flight: Flight) -> bool:
+def _spaced(flow: Flow, flight: CapturedFlight) -> bool:
     """Segments come one by one, before and behind what ended the flight; a window that holds leaves one long gap."""
     if flight.next_ns is None or flight.asked:
         return False
@@ -236,7 +240,7 @@ def _spaced(flow: Flow, flight: Flight) -> bool:
     return flight.after_ns - flight.next_ns > silence_ns / 2
 
 
-def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
+def _ended(flow: Flow, flight: CapturedFlight, end_ns: int) -> bool:
     """Nothing follows the flight, although there was time for it."""
     if flow.fin_offset == flight.end:
         return True
@@ -246,10 +250,10 @@ def _ended(flow: Flow, flight: Flight, end_ns: int) -> bool:
     return answer_ns is None or end_ns > answer_ns + _within_ns(flow)
 
 
-def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: int) -> Observation:
+def _observe(flow: Flow, flight: CapturedFlight, expected_segments: int | None, end_ns: int) -> FlightFacts:
     write_ended = flight.pushed and not flight.ends_full
     released_bytes = 0 if flow.fin_offset == flight.end else _released_bytes(flow, flight)
-    return Observation(
+    return FlightFacts(
         segments=flight.segments,
         bytes=flight.bytes,
         mss_bytes=flight.mss_bytes,
@@ -269,7 +273,9 @@ def _observe(flow: Flow, flight: Flight, expected_segments: int | None, end_ns: 
     )
 
 
-def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: int | None, end_ns: int) -> BurstScore:
+def _score_burst(
+    flow: Flow, burst: CapturedFlight, most_bytes: int, expected_segments: int | None, end_ns: int
+) -> BurstScore:
     rtos = burst.idle_ns // flow.rto_ns
     judged = verdict.judge(_observe(flow, burst, expected_segments, end_ns))
     if judged.verdict in (verdict.EXCEEDED, verdict.EXCEEDED_IN_PACKETS) and expected_segments is not None:
@@ -277,9 +283,11 @@ def _score_burst(flow: Flow, burst: Flight, most_bytes: int, expected_segments: 
         frames = "1 frame" if burst.frames == 1 else f"{burst.frames} frames"
         sent = f"after {burst.idle_ns / 1e9:.1f} s of silence {burst.segments} segments left at once in {frames}"
         if burst.segments <= max(decayed, expected_segments):
-            judged = Judgement(verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet")
+            judged = FlightJudgement(
+                verdict.INCONCLUSIVE, f"{sent}; cwnd may not have come down to {expected_segments} yet"
+            )
         elif judged.verdict == verdict.EXCEEDED:
-            judged = Judgement(
+            judged = FlightJudgement(
                 verdict.EXCEEDED,
                 f"{sent}, although cwnd must be back at {expected_segments} by then: a first GSO packet on the old "
                 "window, or net.ipv4.tcp_slow_start_after_idle is 0",

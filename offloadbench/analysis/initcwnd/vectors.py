@@ -12,7 +12,7 @@ from offloadbench.analysis.initcwnd.scenario import Scenario
 from offloadbench.base.errors import UsageError
 
 
-class Results(msgspec.Struct, frozen=True, kw_only=True):
+class VectorResults(msgspec.Struct, frozen=True, kw_only=True):
     """What a vector says that a kernel did, as far as it says so: never an input, but it must be possible.
 
     Attributes:
@@ -32,11 +32,11 @@ class _Given(msgspec.Struct):
 
 
 class _Seen(msgspec.Struct):
-    vectors: list[Results]
+    vectors: list[VectorResults]
 
 
 _SCENARIOS = msgspec.json.Decoder(_Given | list[Scenario])
-_RESULTS = msgspec.json.Decoder(_Seen | list[Results])
+_RESULTS = msgspec.json.Decoder(_Seen | list[VectorResults])
 _MOST_TOLD = 5
 
 
@@ -66,7 +66,7 @@ def scenarios(text: bytes) -> list[Scenario]:
     return given
 
 
-def broken_laws(given: Scenario, seen: Results) -> list[str]:
+def broken_laws(given: Scenario, seen: VectorResults) -> list[str]:
     """Which conservation laws the results of a vector break, a sentence each; what is absent breaks none."""
     skbs, segments, sent = seen.skb_segments, seen.first_flight_segments, seen.first_flight_bytes
     written = sum(given.writes_bytes)

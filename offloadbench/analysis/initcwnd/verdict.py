@@ -35,7 +35,7 @@ RFC_6928_SEGMENTS, _RFC_6928_BYTES = 10, 14600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class FlightFacts:
     """What is known of one flight. None means: not known.
 
     Attributes:
@@ -80,7 +80,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class FlightJudgement:
     """A word of `VERDICTS`, or several of `CAUSES` joined by "or", the likelier first; and why."""
 
     verdict: str
@@ -93,12 +93,12 @@ def default_buffer_segments(mss_bytes: int) -> int:
     return -(-_DEFAULT_SNDBUF_BYTES // truesize)
 
 
-def judge(seen: Observation) -> Judgement:
+def judge(seen: FlightFacts) -> FlightJudgement:
     """The verdict on one flight; pure, and the same for live probe and capture."""
     if seen.problem:
-        return Judgement(INCONCLUSIVE, seen.problem)
+        return FlightJudgement(INCONCLUSIVE, seen.problem)
     if seen.expected_segments is None:
-        return Judgement(
+        return FlightJudgement(
             INCONCLUSIVE,
             f"{many(seen.segments)} seen, nothing to compare with: give --initcwnd "
             f"({RFC_6928_SEGMENTS} is the default since Linux 2.6.39, RFC 6928)",
@@ -109,34 +109,34 @@ def judge(seen: Observation) -> Judgement:
     if sent == expected:
         what = "the response" if seen.short else "a write" if seen.write_ended else ""
         ended = f"; {what} ended with them, so the window may be larger" if what else ""
-        return Judgement(HONOURED, f"exactly {many(sent)} left before an ACK could act{ended}{_in_bytes(seen)}")
+        return FlightJudgement(HONOURED, f"exactly {many(sent)} left before an ACK could act{ended}{_in_bytes(seen)}")
     if seen.short:
-        return Judgement(
+        return FlightJudgement(
             INCONCLUSIVE, f"the response is too short: {many(sent)}, {seen.bytes} bytes, cannot fill {expected}"
         )
     return _below(seen, sent, expected)
 
 
-def _window_in_bytes(seen: Observation, expected: int) -> int:
+def _window_in_bytes(seen: FlightFacts, expected: int) -> int:
     """What a stack that counts bytes may send where one that counts packets may send `expected` (RFC 6928)."""
     if expected == RFC_6928_SEGMENTS:
         return min(expected * seen.mss_bytes, max(2 * seen.mss_bytes, _RFC_6928_BYTES))
     return expected * seen.mss_bytes
 
 
-def _beyond(seen: Observation, sent: int, expected: int) -> Judgement:
+def _beyond(seen: FlightFacts, sent: int, expected: int) -> FlightJudgement:
     told = f"{many(sent)} left before an ACK could act, {expected} were expected"
     allowed = _window_in_bytes(seen, expected)
     if seen.bytes > allowed:
-        return Judgement(EXCEEDED, told)
-    return Judgement(
+        return FlightJudgement(EXCEEDED, told)
+    return FlightJudgement(
         EXCEEDED_IN_PACKETS,
         f"{told}: too many for a stack that counts packets, as Linux does; but they are {seen.bytes} bytes, and one "
         f"that counts bytes (RFC 6928: {allowed} of them) stays within the window",
     )
 
 
-def _in_bytes(seen: Observation) -> str:
+def _in_bytes(seen: FlightFacts) -> str:
     allowed = _window_in_bytes(seen, seen.expected_segments or 0)
     if seen.bytes + seen.mss_bytes > allowed:
         return ""
@@ -146,75 +146,79 @@ def _in_bytes(seen: Observation) -> str:
     )
 
 
-def _below(seen: Observation, sent: int, expected: int) -> Judgement:
+def _below(seen: FlightFacts, sent: int, expected: int) -> FlightJudgement:
     if seen.cwnd_segments is not None and seen.cwnd_segments < expected:
-        return Judgement(IGNORED, f"the server's cwnd was {seen.cwnd_segments}, not {expected}")
+        return FlightJudgement(IGNORED, f"the server's cwnd was {seen.cwnd_segments}, not {expected}")
     if seen.window_bytes is not None and _fills(seen, seen.window_bytes):
-        return Judgement(
+        return FlightJudgement(
             CAPPED_BY_WINDOW,
             f"{seen.bytes} bytes of the client's window of {seen.window_bytes} are spent: {many(sent)}, {expected} "
             "expected",
         )
     if seen.write_blocked and seen.more_waiting is False and not seen.nagle:
-        return Judgement(CAPPED_BY_SEND_BUFFER, f"the server's write sleeps after {many(sent)}, nothing waits in TCP")
+        return FlightJudgement(
+            CAPPED_BY_SEND_BUFFER, f"the server's write sleeps after {many(sent)}, nothing waits in TCP"
+        )
     if seen.more_waiting and seen.segments_tso_off is not None and seen.segments_tso_off >= expected:
-        return Judgement(
+        return FlightJudgement(
             DELAYED_BY_DEFERRAL, f"{many(sent)} with TSO, {seen.segments_tso_off} without; data was waiting"
         )
     if seen.write_ended and not _ends_with_a_page(seen):
-        return Judgement(
+        return FlightJudgement(
             INCONCLUSIVE,
             f"{many(sent)}, {seen.bytes} bytes: the last is partial and has PSH, so the application ended its write "
             f"there, too short to fill {expected}",
         )
     if seen.nagle:
-        return Judgement(
+        return FlightJudgement(
             INCONCLUSIVE,
             f"{many(sent)}, and less than a full segment was left, which waits for an ACK whatever the window (Nagle)",
         )
     if seen.unprompted:
-        return Judgement(
+        return FlightJudgement(
             PACED,
             f"{many(sent)} before the first ACK could act, and segments kept coming without a pause of a round trip: "
             "the sender paces, or a slow link spreads them; the window itself does not show",
         )
     if seen.synack_retransmitted:
-        return Judgement(INCONCLUSIVE, f"{many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one")
+        return FlightJudgement(
+            INCONCLUSIVE, f"{many(sent)}: the SYN-ACK was sent twice, after which Linux starts with one"
+        )
     if not seen.more_waiting:
         why = ": the client had sent more before the server went on, which may have been the answer to it"
-        return Judgement(
+        return FlightJudgement(
             INCONCLUSIVE,
             f"{many(sent)}, and nothing shows that the server had more to send at once{why if seen.asked else ''}",
         )
     return _excluded(seen, sent, expected)
 
 
-def _fills(seen: Observation, window_bytes: int) -> bool:
+def _fills(seen: FlightFacts, window_bytes: int) -> bool:
     """No further segment fits; a sender cuts them to half of a small window (RFC 9293, 3.8.6.2.1)."""
     if seen.write_ended and seen.bytes < window_bytes:
         return False
     return seen.bytes <= window_bytes < seen.bytes + min(seen.mss_bytes, max(1, window_bytes // 2))
 
 
-def _memory_bytes(seen: Observation) -> int:
+def _memory_bytes(seen: FlightFacts) -> int:
     """The most send buffer that a flight can have taken in Linux: with TSO payload and headers of each sk_buff."""
     skbs = seen.segments if seen.frames is None or not seen.tso else min(seen.segments, seen.frames)
     return seen.bytes + skbs * _SKB_OVERHEAD_BYTES
 
 
-def _buffer_may_be_full(seen: Observation, sent: int) -> bool:
+def _buffer_may_be_full(seen: FlightFacts, sent: int) -> bool:
     if seen.write_blocked is False:
         return False
     without_tso = seen.tso is not True and sent >= default_buffer_segments(seen.mss_bytes)
     return without_tso or (seen.tso is not False and _memory_bytes(seen) >= _DEFAULT_SNDBUF_BYTES)
 
 
-def _ends_with_a_page(seen: Observation) -> bool:
+def _ends_with_a_page(seen: FlightFacts) -> bool:
     """A write that fell asleep with TSO pushes what it copied, which goes to whole pages: partial, with PSH."""
     return bool(seen.more_waiting) and not seen.bytes % _PAGE_BYTES and _buffer_may_be_full(seen, seen.segments)
 
 
-def _excluded(seen: Observation, sent: int, expected: int) -> Judgement:
+def _excluded(seen: FlightFacts, sent: int, expected: int) -> FlightJudgement:
     """No limit is known: what do the count and the shape of the flight leave?"""
     told = f"{many(sent)} of {expected} although data was waiting"
     buffer_segments = default_buffer_segments(seen.mss_bytes)
@@ -238,15 +242,15 @@ def _excluded(seen: Observation, sent: int, expected: int) -> Judgement:
     if set(possible) <= {SMALLER_CWND, ENDED_BY_APPLICATION}:
         also = "; ".join(possible.values()) or "no limit that is known explains it"
         known = "" if seen.cwnd_segments is None else f", and cwnd was {seen.cwnd_segments}"
-        return Judgement(INCONCLUSIVE, f"{told}{known}: {also}")
-    return Judgement(" or ".join(possible), f"{told}: {'; '.join(possible.values())}")
+        return FlightJudgement(INCONCLUSIVE, f"{told}{known}: {also}")
+    return FlightJudgement(" or ".join(possible), f"{told}: {'; '.join(possible.values())}")
 
 
-def _smaller(seen: Observation, sent: int, told: str) -> Judgement:
+def _smaller(seen: FlightFacts, sent: int, told: str) -> FlightJudgement:
     if seen.tso is False:
-        return Judgement(IGNORED, f"{told}, and TSO is off: cwnd was {sent}")
+        return FlightJudgement(IGNORED, f"{told}, and TSO is off: cwnd was {sent}")
     below = -(-sent * TSO_WIN_DIVISOR // (TSO_WIN_DIVISOR - 1))
-    return Judgement(
+    return FlightJudgement(
         IGNORED,
         f"{told}: TSO deferral leaves less than a third of cwnd, and the smallest default send buffer takes "
         f"{default_buffer_segments(seen.mss_bytes)}, so cwnd was below {below}",

@@ -73,7 +73,7 @@ class Attributed:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrialBatch:
     """Trials of one run that are attributed and summed together.
 
     Attributes:
@@ -110,14 +110,14 @@ def is_busy(rows: pd.DataFrame) -> Mask:
     return ~rows["leaf"].isin(AT_REST).to_numpy()
 
 
-def batches(run: Run, profile: Profile) -> Iterator[Batch]:
+def batches(run: Run, profile: Profile) -> Iterator[TrialBatch]:
     """The trials of the run that have a profile, attributed."""
     verdicts = verdicts_for(run, profile)
     profiled = [(trial, trial.profile) for trial in run.trials if trial.profile is not None]
     for first in range(0, len(profiled), _TOGETHER):
         chosen = profiled[first : first + _TOGETHER]
         trials = [trial for trial, _ in chosen]
-        yield Batch(run, trials, profile, attributed_rows(run, trials, [counts for _, counts in chosen], verdicts))
+        yield TrialBatch(run, trials, profile, attributed_rows(run, trials, [counts for _, counts in chosen], verdicts))
 
 
 def attributed_rows(

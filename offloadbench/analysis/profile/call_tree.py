@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.analysis.profile.attributed_samples import QUANTITIES, Attributed
-from offloadbench.analysis.profile.attribution import USER, Verdict
+from offloadbench.analysis.profile.attribution import USER, SymbolVerdict
 from offloadbench.analysis.trial import metrics
 from offloadbench.model import Run
 
@@ -144,7 +144,7 @@ class Forest:
 def _module(item: Attributed, name: str) -> str:
     """The module of a function by its name, whoever was sampled in it."""
     verdicts = item.verdicts
-    found = Verdict(USER, USER) if name == USER else verdicts.of(verdicts.symbols.by_name.get(name, -1))
+    found = SymbolVerdict(USER, USER) if name == USER else verdicts.of(verdicts.symbols.by_name.get(name, -1))
     return verdicts.shown(found)
 
 

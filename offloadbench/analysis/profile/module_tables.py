@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from offloadbench.analysis.profile.attributed_samples import Attributed, Batch, batches, is_busy, summed
+from offloadbench.analysis.profile.attributed_samples import Attributed, TrialBatch, batches, is_busy, summed
 from offloadbench.analysis.profile.attribution import AT_REST, METHODS, OTHER, SHADOW, USER
 from offloadbench.analysis.trial import metrics
 from offloadbench.model import Profile, Run
@@ -79,7 +79,7 @@ def modules(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return build(runs, profile, ["modules"])["modules"]
 
 
-def _module_rows(batch: Batch) -> pd.DataFrame:
+def _module_rows(batch: TrialBatch) -> pd.DataFrame:
     chained = np.bincount(batch.rows["trial"], batch.rows["chain"] >= 0, minlength=len(batch.trials)) > 0
     table = by_module(batch.rows, _caller_sums(batch) if chained.any() else None)
     table["caller_value"] = table["caller_value"].where(chained[table["trial"]])
@@ -134,7 +134,7 @@ def _instructions_per_cycle(table: pd.DataFrame) -> pd.Series:
     return table[by].join(ratio, on=by)["ratio"]
 
 
-def _caller_sums(batch: Batch) -> pd.DataFrame:
+def _caller_sums(batch: TrialBatch) -> pd.DataFrame:
     """The sums by module, generic work charged to the module that called it."""
     floors = batch.verdicts.rules.floors
     callers = batch.rows["caller"]
@@ -178,7 +178,7 @@ def seconds(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return build(runs, profile, ["seconds"])["seconds"]
 
 
-def _second_rows(batch: Batch) -> pd.DataFrame:
+def _second_rows(batch: TrialBatch) -> pd.DataFrame:
     table = summed(batch.rows, ["trial", *_EVENT, "second", "module"], batch.busy)
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event", "second"])["value"].transform("sum")
     return table
@@ -194,7 +194,7 @@ def processes(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return build(runs, profile, ["processes"])["processes"]
 
 
-def _process_rows(batch: Batch) -> pd.DataFrame:
+def _process_rows(batch: TrialBatch) -> pd.DataFrame:
     rows = batch.rows.rename(columns={"comm": "process"})
     by = ["trial", *_EVENT, "process", "own"]
     table = summed(rows, by, batch.busy)
@@ -214,7 +214,7 @@ def cpus(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return build(runs, profile, ["cpus"])["cpus"]
 
 
-def _cpu_rows(batch: Batch) -> pd.DataFrame:
+def _cpu_rows(batch: TrialBatch) -> pd.DataFrame:
     table = summed(batch.rows, ["trial", *_EVENT, "cpu", "module"], batch.busy)
     table["share_ratio"] = table["value"] / table.groupby(["trial", "event", "cpu"])["value"].transform("sum")
     return table
@@ -229,7 +229,7 @@ def stacks(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return build(runs, profile, ["stacks"])["stacks"]
 
 
-def _stack_rows(batch: Batch) -> pd.DataFrame:
+def _stack_rows(batch: TrialBatch) -> pd.DataFrame:
     return pd.concat(
         [_stacks_of(item).assign(trial=trial) for trial, item in enumerate(batch.items)], ignore_index=True
     )
@@ -252,7 +252,7 @@ def _frame(comm: str) -> str:
     return comm.translate({ord(";"): ":", ord("\n"): " ", ord("\r"): " "}) or "?"
 
 
-_TABLES: dict[str, tuple[Callable[[Batch], pd.DataFrame], list[str]]] = {
+_TABLES: dict[str, tuple[Callable[[TrialBatch], pd.DataFrame], list[str]]] = {
     "modules": (
         _module_rows,
         [

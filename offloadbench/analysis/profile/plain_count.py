@@ -18,7 +18,7 @@ NOTED_RATIO = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class CountGap:
     """One event, sampled and counted; both in the event's unit, idle included."""
 
     event: str
@@ -36,7 +36,7 @@ class Gap:
         return abs(self.ratio) > NOTED_RATIO
 
 
-def gaps(counts: ProfileCounts) -> list[Gap]:
+def gaps(counts: ProfileCounts) -> list[CountGap]:
     """One for each event of a profile that was counted too; empty where nothing was counted."""
     if not any(counts.counted.get(event.name, 0) > 0 for event in counts.events):
         return []
@@ -45,7 +45,7 @@ def gaps(counts: ProfileCounts) -> list[Gap]:
         columns["event"].astype(np.int64), weights=columns["weight"].astype(float), minlength=len(counts.events)
     )
     return [
-        Gap(event.name, event.quantity, float(sampled), counts.counted[event.name])
+        CountGap(event.name, event.quantity, float(sampled), counts.counted[event.name])
         for event, sampled in zip(counts.events, sums, strict=True)
         if counts.counted.get(event.name, 0) > 0
     ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.sender.send_queue import Queue, State
-from offloadbench.analysis.sender.suspect import STATE_RATIO, Known, Limit, Suspect, percent
+from offloadbench.analysis.sender.suspect import STATE_RATIO, KnownConnection, Limit, Suspect, percent
 from offloadbench.analysis.sender.told_figures import Figures, whole
 from offloadbench.base.units import format_bytes, format_rate
 
@@ -67,7 +67,7 @@ def plateau_ratio(queues: Sequence[Queue]) -> float:
     return float(rates.mean()) / best if best > 0 else 0.0
 
 
-def line_is_full(known: Known, around: Surroundings, told: Figures) -> str:
+def line_is_full(known: KnownConnection, around: Surroundings, told: Figures) -> str:
     """How full the line is, where its rate is known and nearly reached; "" otherwise."""
     rate = known.path.line_rate_bits_per_s
     if not rate:
@@ -82,7 +82,7 @@ def line_is_full(known: Known, around: Surroundings, told: Figures) -> str:
     return ""
 
 
-def _reaches(known: Known, around: Surroundings, told: Figures) -> str:
+def _reaches(known: KnownConnection, around: Surroundings, told: Figures) -> str:
     line = theory.line_rate(known.path)
     return (
         f"it reaches {told.tell('of_line_ratio', of_line_ratio(known, around), percent)} of what the line carries, "
@@ -90,18 +90,18 @@ def _reaches(known: Known, around: Surroundings, told: Figures) -> str:
     )
 
 
-def of_line_ratio(known: Known, around: Surroundings) -> float:
+def of_line_ratio(known: KnownConnection, around: Surroundings) -> float:
     """Goodput to what the line carries of it; 0 where its rate is unknown."""
     line = theory.line_rate(known.path).bits_per_s
     return around.goodput_bits_per_s / line if line else 0.0
 
 
-def may_be_link(known: Known, around: Surroundings) -> bool:
+def may_be_link(known: KnownConnection, around: Surroundings) -> bool:
     """Whether the link can be the answer: not below 90 % of a known rate."""
     return not known.path.line_rate_bits_per_s or of_line_ratio(known, around) >= _LINK_RATIO
 
 
-def nearly_full(known: Known, around: Surroundings) -> Suspect | None:
+def nearly_full(known: KnownConnection, around: Surroundings) -> Suspect | None:
     """A known line that is filled to between 90 and 95 %, as a suspect among others."""
     ratio = of_line_ratio(known, around)
     if ratio < _LINK_RATIO:
@@ -110,7 +110,7 @@ def nearly_full(known: Known, around: Surroundings) -> Suspect | None:
     return Suspect(Limit.LINK, ratio, _reaches(known, around, told), told)
 
 
-def standing_queue(known: Known, around: Surroundings, best: Suspect | None) -> Suspect | None:
+def standing_queue(known: KnownConnection, around: Surroundings, best: Suspect | None) -> Suspect | None:
     """A queue on the path, unless something else explains the rate better: the link's where that may be."""
     if best and best.score >= _ENOUGH and best.limit in _ENDS:
         return None
@@ -133,7 +133,7 @@ def standing_queue(known: Known, around: Surroundings, best: Suspect | None) -> 
     )
 
 
-def _indifferent(known: Known, around: Surroundings) -> Suspect | None:
+def _indifferent(known: KnownConnection, around: Surroundings) -> Suspect | None:
     """A rate that stays while the congestion window moves: more window brings no more."""
     one = known.queue
     low, high = np.percentile(one["snd_cwnd_segments"], (10, 90))
@@ -151,11 +151,11 @@ def _indifferent(known: Known, around: Surroundings) -> Suspect | None:
     )
 
 
-def _bdp_bytes(known: Known) -> float:
+def _bdp_bytes(known: KnownConnection) -> float:
     return known.queue.goodput_bits_per_s / 8 * known.path.rtt_s
 
 
-def _queue_stands(known: Known) -> bool:
+def _queue_stands(known: KnownConnection) -> bool:
     one = known.queue
     on_path, needed = one.network_bytes, _bdp_bytes(known)
     filled = float((on_path >= _FILLED_FACTOR * needed).mean()) >= _FILLED_TICKS_RATIO
@@ -164,7 +164,7 @@ def _queue_stands(known: Known) -> bool:
     return needed > 0 and filled and longer and float(on_path.mean()) >= enough
 
 
-def own_estimate(known: Known, around: Surroundings, best: Suspect | None) -> Suspect | None:
+def own_estimate(known: KnownConnection, around: Surroundings, best: Suspect | None) -> Suspect | None:
     """A sender that BBR paces: at its estimate of the bottleneck, which may be the link.
 
     Losses explain what is missing to that estimate, or to the line; nothing where nothing is missing.

@@ -16,8 +16,8 @@ import numpy as np
 
 from offloadbench.analysis.sender import bottleneck, theory, wait_tables
 from offloadbench.analysis.sender.bottleneck import Surroundings
-from offloadbench.analysis.sender.send_queue import Gap, Queue, State, gap_ratio, queue
-from offloadbench.analysis.sender.suspect import Known, Limit, Suspect, milliseconds, percent
+from offloadbench.analysis.sender.send_queue import Queue, SendGap, State, gap_ratio, queue
+from offloadbench.analysis.sender.suspect import KnownConnection, Limit, Suspect, milliseconds, percent
 from offloadbench.analysis.sender.suspects import suspects
 from offloadbench.analysis.sender.told_figures import Figures, whole
 from offloadbench.analysis.trial import headers
@@ -61,7 +61,7 @@ class Diagnosis:
     figures: Figures
     shares: dict[State, float]
     bounds: list[theory.Bound]
-    gaps: list[Gap]
+    gaps: list[SendGap]
     gap_ratio: float
 
     @property
@@ -124,7 +124,7 @@ def diagnose(
     )
 
 
-def _known(busiest: Queue, trace: TcpTrace, facts: Mapping[str, Any], waited: Waits | None) -> Known:
+def _known(busiest: Queue, trace: TcpTrace, facts: Mapping[str, Any], waited: Waits | None) -> KnownConnection:
     network_bytes = headers.of_connection(trace, facts.get("mtu_bytes", 0))
     seen = {
         "rtt_s": busiest.min_rtt_s,
@@ -132,10 +132,10 @@ def _known(busiest: Queue, trace: TcpTrace, facts: Mapping[str, Any], waited: Wa
         "header_bytes": headers.with_network(network_bytes, facts.get("vlan_bytes", 0)).layer1_bytes,
     }
     path = theory.path_of(seen | {name: value for name, value in facts.items() if value})
-    return Known(busiest, path, theory.exchange_of(facts), wait_tables.share(waited) if waited else None)
+    return KnownConnection(busiest, path, theory.exchange_of(facts), wait_tables.share(waited) if waited else None)
 
 
-def _bounds(known: Known, around: Surroundings) -> list[theory.Bound]:
+def _bounds(known: KnownConnection, around: Surroundings) -> list[theory.Bound]:
     """The theory beside what was reached; those that were exceeded come last."""
     one = known.queue
     found = theory.bounds(
@@ -152,7 +152,7 @@ def _bounds(known: Known, around: Surroundings) -> list[theory.Bound]:
     return sorted(marked, key=lambda bound: bound.exceeded)
 
 
-def _judge(known: Known, around: Surroundings, told: Figures) -> tuple[Limit, str]:
+def _judge(known: KnownConnection, around: Surroundings, told: Figures) -> tuple[Limit, str]:
     if around.goodput_bits_per_s < _SILENT_BITS_PER_S:
         return Limit.NOTHING_FOUND, "it sent next to nothing"
     full = bottleneck.line_is_full(known, around, told)
@@ -177,7 +177,7 @@ def _judge(known: Known, around: Surroundings, told: Figures) -> tuple[Limit, st
     return best.limit, best.reason
 
 
-def _best(known: Known, around: Surroundings) -> Suspect | None:
+def _best(known: KnownConnection, around: Surroundings) -> Suspect | None:
     """What explains the rate best, the link only where it can."""
     found = suspects(known)
     if not bottleneck.may_be_link(known, around):
@@ -187,7 +187,7 @@ def _best(known: Known, around: Surroundings) -> Suspect | None:
 
 
 def _evidence(
-    known: Known, around: Surroundings, gaps: Sequence[Gap], bounds: Sequence[theory.Bound], told: Figures
+    known: KnownConnection, around: Surroundings, gaps: Sequence[SendGap], bounds: Sequence[theory.Bound], told: Figures
 ) -> list[str]:
     one = known.queue
     fill = np.median(one["wmem_queued_bytes"] / np.maximum(one["sndbuf_bytes"], 1))

@@ -278,7 +278,7 @@ class Queue:
         level: Mask = (charged > WAKE_RATIO * limit) & reached_limit
         return np.where(coarse, level, held)
 
-    def gaps(self, line_payload_bits_per_s: float = 0.0) -> list[Gap]:
+    def gaps(self, line_payload_bits_per_s: float = 0.0) -> list[SendGap]:
         """Times in which nothing was sent for a quarter of the round trip and at least three ticks, by start.
 
         Args:
@@ -301,12 +301,12 @@ class Queue:
             if end_us - free_us >= longer_us:
                 inside = self.states[np.searchsorted(t_us, free_us) : following]
                 state = State(int(np.bincount(inside).argmax()))
-                found.append(Gap(free_us * 1e-6, (end_us - free_us) * 1e-6, self.min_rtt_s, state))
+                found.append(SendGap(free_us * 1e-6, (end_us - free_us) * 1e-6, self.min_rtt_s, state))
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class SendGap:
     """A time in which nothing was sent.
 
     Attributes:
@@ -324,7 +324,7 @@ class Gap:
         return self.length_s / self.rtt_s if self.rtt_s else 0.0
 
 
-def gap_ratio(gaps: Sequence[Gap], duration_s: float) -> float:
+def gap_ratio(gaps: Sequence[SendGap], duration_s: float) -> float:
     """Share of the time that lies in gaps."""
     return sum(gap.length_s for gap in gaps) / duration_s if duration_s else 0.0
 

@@ -34,7 +34,7 @@ class Limit(StrEnum):
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownConnection:
     """A connection and what is known about it.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from offloadbench.analysis.sender import theory, writers
 from offloadbench.analysis.sender.send_queue import Queue, State
-from offloadbench.analysis.sender.suspect import STATE_RATIO, Known, Limit, Suspect, fine_percent, percent
+from offloadbench.analysis.sender.suspect import STATE_RATIO, KnownConnection, Limit, Suspect, fine_percent, percent
 from offloadbench.analysis.sender.told_figures import Figures, whole
 from offloadbench.base.units import format_bytes, format_rate
 
@@ -28,7 +28,7 @@ _PACED_RATIO = 0.8
 _SMALL_QUEUE_SHIFT, _QUEUED_BELOW_RATIO, _WEAK = 10, 0.5, 0.25
 
 
-def suspects(known: Known) -> list[Suspect]:
+def suspects(known: KnownConnection) -> list[Suspect]:
     """Everything that the sender waited for, the most explaining first."""
     judges = (
         _send_buffer, _receive_window, _congestion_window, _recovery, _set_rate, _lower_layers,
@@ -38,7 +38,7 @@ def suspects(known: Known) -> list[Suspect]:
     return sorted(found, key=lambda suspect: -suspect.score)
 
 
-def _send_buffer(known: Known) -> Suspect | None:
+def _send_buffer(known: KnownConnection) -> Suspect | None:
     """The writer waits for memory while neither window holds the data back; a paced sender may have some unsent."""
     one = known.queue
     free = np.isin(one.states, (State.SEND_BUFFER, State.PACING, State.LOWER_LAYERS))
@@ -65,7 +65,7 @@ def _send_buffer(known: Known) -> Suspect | None:
     return Suspect(Limit.SEND_BUFFER, share * known.near(bound), reason + known.allows(bound), told)
 
 
-def _receive_window(known: Known) -> Suspect | None:
+def _receive_window(known: KnownConnection) -> Suspect | None:
     one, state = known.queue, State.RECEIVE_WINDOW
     share = one.share(state)
     if not share:
@@ -101,7 +101,7 @@ def _fallen_ratio(one: Queue) -> float:
     return float((1 - one["snd_wnd_bytes"] / largest).mean())
 
 
-def _congestion_window(known: Known) -> Suspect | None:
+def _congestion_window(known: KnownConnection) -> Suspect | None:
     one, state = known.queue, State.CONGESTION_WINDOW
     share = one.share(state)
     if not share:
@@ -127,12 +127,12 @@ def _congestion_window(known: Known) -> Suspect | None:
     return Suspect(limit, share * known.near(bound), reason + known.allows(bound), told)
 
 
-def _lost(known: Known, told: Figures) -> str:
+def _lost(known: KnownConnection, told: Figures) -> str:
     again = told.tell("retrans_segments", known.queue.change("total_retrans_segments"), whole)
     return f"{again} segments retransmitted, {told.tell('retrans_ratio', known.losses, fine_percent)}"
 
 
-def _recovery(known: Known) -> Suspect | None:
+def _recovery(known: KnownConnection) -> Suspect | None:
     """Losses are being repaired: what was lost must be sent once more, and what followed it fills the send buffer."""
     one = known.queue
     if known.losses < _MANY_LOSSES_RATIO:
@@ -148,7 +148,7 @@ def _recovery(known: Known) -> Suspect | None:
     return Suspect(Limit.LOSS, share, reason, told, firm=False) if share else None
 
 
-def _set_rate(known: Known) -> Suspect | None:
+def _set_rate(known: KnownConnection) -> Suspect | None:
     """SO_MAX_PACING_RATE, where it is what is reached."""
     one = known.queue
     most = float(one["max_pacing_rate_bytes_per_s"].min()) * 8
@@ -163,7 +163,7 @@ def _set_rate(known: Known) -> Suspect | None:
     return Suspect(Limit.PACING, share, reason, told)
 
 
-def _lower_layers(known: Known) -> Suspect | None:
+def _lower_layers(known: KnownConnection) -> Suspect | None:
     """Packets that wait below TCP are the link's; without them nothing says what the data wait for."""
     one = known.queue
     chosen = one.states == State.LOWER_LAYERS

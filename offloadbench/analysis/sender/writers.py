@@ -8,7 +8,7 @@ import numpy as np
 
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.sender.send_queue import Queue, State
-from offloadbench.analysis.sender.suspect import STATE_RATIO, Known, Limit, Suspect, milliseconds, percent
+from offloadbench.analysis.sender.suspect import STATE_RATIO, KnownConnection, Limit, Suspect, milliseconds, percent
 from offloadbench.analysis.sender.told_figures import Figures, whole
 from offloadbench.base.units import format_bytes
 
@@ -27,7 +27,7 @@ _TOLD_APART_PERIODS = 1.5
 _HELD_RATIO = 0.3
 
 
-def small_writes(known: Known) -> Suspect | None:
+def small_writes(known: KnownConnection) -> Suspect | None:
     one = known.queue
     share = one.share(State.SMALL_WRITES)
     if not share:
@@ -47,7 +47,7 @@ def small_writes(known: Known) -> Suspect | None:
     return Suspect(Limit.SMALL_WRITES, 1.0 if share >= _HELD_RATIO else share, reason, told)
 
 
-def application(known: Known) -> Suspect | None:
+def application(known: KnownConnection) -> Suspect | None:
     share = known.queue.share(State.APPLICATION)
     if not share:
         return None
@@ -90,7 +90,7 @@ def application(known: Known) -> Suspect | None:
     return Suspect(Limit.TARGET, share, f"{idle}, for answers that come late{known.allows(bound)}", told, firm=False)
 
 
-def _by_exchange(known: Known, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
+def _by_exchange(known: KnownConnection, share: float, suspect: Suspect, bound: theory.Bound) -> Suspect:
     """An exchange whose bound is nearly reached explains the rate, even where most of the waiting is for memory.
 
     A block that fills the buffer to the brim waits for memory too, although a larger buffer would gain nothing.

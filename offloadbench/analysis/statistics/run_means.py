@@ -43,7 +43,7 @@ _CONTRADICTED_P = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownScatter:
     """A run scatter that was measured elsewhere.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Pool:
     note: str = ""
 
 
-def change(a: Runs, b: Runs, *, others: Runs = (), known: Known | None = None, log: bool = True) -> Estimate:
+def change(a: Runs, b: Runs, *, others: Runs = (), known: KnownScatter | None = None, log: bool = True) -> Estimate:
     """The change from the runs of one side to those of the other.
 
     Args:
@@ -117,7 +117,7 @@ def change(a: Runs, b: Runs, *, others: Runs = (), known: Known | None = None, l
     )
 
 
-def _pool(groups: Sequence[Sequence[Values]], known: Known | None) -> _Pool | None:
+def _pool(groups: Sequence[Sequence[Values]], known: KnownScatter | None) -> _Pool | None:
     """The scatter of the means of runs inside the groups, and what is known besides; None where neither is there."""
     means = [np.array([run.mean() for run in group]) for group in groups if len(group) > 1]
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in means)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from offloadbench.analysis.comparison import change_words
-from offloadbench.analysis.comparison.effect_shares import Share, shares
+from offloadbench.analysis.comparison.effect_shares import EffectShare, shares
 from offloadbench.analysis.comparison.factor_effects import Effect, effects
 from offloadbench.analysis.comparison.judging import COST, Answers, judged
 from offloadbench.analysis.comparison.module_costs import module_costs
@@ -120,7 +120,7 @@ def share_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SHARE_COLUMNS)
 
 
-def sentences(found: Sequence[Effect], parts: Sequence[Share]) -> list[str]:
+def sentences(found: Sequence[Effect], parts: Sequence[EffectShare]) -> list[str]:
     """One sentence per contrast: CPU per GB with its interval, throughput, and the modules that it comes from."""
     lines = []
     for effect in found:
@@ -140,7 +140,7 @@ def sentences(found: Sequence[Effect], parts: Sequence[Share]) -> list[str]:
     return lines
 
 
-def _modules(effect: Effect, parts: Sequence[Share]) -> str:
+def _modules(effect: Effect, parts: Sequence[EffectShare]) -> str:
     assert effect.judgement is not None
     saving = sum(part.saved_per_byte for part in parts)
     # shares of what is not there, or of the opposite of what the trials showed, say nothing

@@ -14,7 +14,7 @@ _ALWAYS = (999, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KernelMechanism:
     """A mechanism, marked as `probe initcwnd --explain` does, in kernels from `since` until before `fixed`."""
 
     mark: str
@@ -25,35 +25,35 @@ class Rule:
 
 
 RULES = (
-    Rule(
+    KernelMechanism(
         "M0",
         (2, 6, 0),
         (2, 6, 30),
         "until the route caches an RTT initcwnd is ignored: the first connection to a host starts with 2 segments",
         "commit 86bcebafc5e7, 2.6.30",
     ),
-    Rule(
+    KernelMechanism(
         "M1",
         (2, 6, 0),
         (2, 6, 25),
         "TSO holds the end of a first flight back while less than a third of the window is left, until an ACK or a FIN",
         "commits ae8064ac32d0, 2.6.19, and bd515c3e, 2.6.25",
     ),
-    Rule(
+    KernelMechanism(
         "M1",
         (3, 12, 0),
         (4, 0, 0),
         "TSO autosizing splits a first flight of ten segments",
         "commit 50c8339e9299, 2015",
     ),
-    Rule(
+    KernelMechanism(
         "M2",
         (2, 6, 25),
         (4, 3, 0),
         "with TSO, or GSO alone, the first packet after an idle time leaves on the old window, beyond initcwnd",
         "commit 6f021c62, 4.3",
     ),
-    Rule(
+    KernelMechanism(
         "M3",
         (2, 6, 0),
         (3, 13, 0),
@@ -61,14 +61,14 @@ RULES = (
         "with it",
         "commit 6ae705323b71, 2013",
     ),
-    Rule(
+    KernelMechanism(
         "default",
         (2, 6, 0),
         (2, 6, 39),
         "a route without initcwnd starts with 3 segments (RFC 3390), not with 10",
         "RFC 6928; Linux 2.6.39",
     ),
-    Rule(
+    KernelMechanism(
         "today",
         (4, 3, 0),
         _ALWAYS,
@@ -84,7 +84,7 @@ def version(release: str) -> Version:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
 
 
-def rules(release: str) -> list[Rule]:
+def rules(release: str) -> list[KernelMechanism]:
     """The rules that hold for a release, as `uname -r` prints it."""
     kernel = version(release)
     el5 = re.match(r"2\.6\.18-(\d+)\..*el5", release)

@@ -131,7 +131,7 @@ def delivery_rounds(size_bytes: int, initcwnd: int, mss_bytes: int, window_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PathTarget:
     """The path to fill, and where from.
 
     Attributes:
@@ -195,7 +195,7 @@ class Needs:
     slow_start: tuple[SlowStart, ...]
 
 
-def needs(target: Target) -> Needs:
+def needs(target: PathTarget) -> Needs:
     """Everything that the path asks for; `slow_start` holds the initcwnd asked for and, beside it, 1, 10, 20 and 40."""
     product = bdp_bytes(target.bandwidth_bits_per_s, target.rtt_s)
     ratio = window_ratio(target.kernel, target.adv_win_scale)
@@ -257,7 +257,7 @@ def repaired(name: str, triple: str, maximum_bytes: int = 0) -> str:
     return f"{least} {default} {highest}"
 
 
-def _slow_start(target: Target, window_bytes: int, initcwnd: int) -> SlowStart:
+def _slow_start(target: PathTarget, window_bytes: int, initcwnd: int) -> SlowStart:
     window_rounds = growth_rounds(window_bytes, initcwnd, target.mss_bytes)
     size_rounds = delivery_rounds(target.size_bytes, initcwnd, target.mss_bytes, window_bytes)
     return SlowStart(

@@ -25,7 +25,7 @@ class Stretch:
     interval_s: float
 
 
-def bound(target: needs.Target, sender: Mapping[str, str], receiver: Mapping[str, str]) -> Bound:
+def bound(target: needs.PathTarget, sender: Mapping[str, str], receiver: Mapping[str, str]) -> Bound:
     """The tightest bound on one stream.
 
     A kernel since 6.6 learns how much of a receive buffer is payload; in super-packets nearly all of it, so this bound
@@ -48,7 +48,7 @@ def bound(target: needs.Target, sender: Mapping[str, str], receiver: Mapping[str
     return min(bounds, key=lambda one: one.bits_per_s)
 
 
-def _path(target: needs.Target, *, stamped: bool) -> theory.Path:
+def _path(target: needs.PathTarget, *, stamped: bool) -> theory.Path:
     """What the target's segments carry: without timestamps in them (both ends must want them), 12 bytes more."""
     usual = Headers()
     option = 0 if stamped else TIMESTAMP_BYTES

@@ -16,7 +16,15 @@ from typing import Literal, TypedDict
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.tcp_tuning import needs
 from offloadbench.analysis.tcp_tuning.kernel_defaults import version
-from offloadbench.analysis.tcp_tuning.needs import RMEM, RMEM_MAX, UNSCALED_WINDOW_BYTES, WMEM, WMEM_MAX, Needs, Target
+from offloadbench.analysis.tcp_tuning.needs import (
+    RMEM,
+    RMEM_MAX,
+    UNSCALED_WINDOW_BYTES,
+    WMEM,
+    WMEM_MAX,
+    Needs,
+    PathTarget,
+)
 from offloadbench.base.units import format_bytes, format_rate, format_seconds
 from offloadbench.model import Route
 
@@ -64,7 +72,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ParameterAdvice:
     """One parameter.
 
     Attributes:
@@ -82,10 +90,10 @@ class Finding:
     command: str = ""
 
 
-Judge = Callable[[Found, Target | None], Iterator[Finding]]
+Judge = Callable[[Found, PathTarget | None], Iterator[ParameterAdvice]]
 
 
-def one_connection(window_bytes: float, target: Target | None) -> str:
+def one_connection(window_bytes: float, target: PathTarget | None) -> str:
     """What a window allows: a rate on a known path, else bytes a round trip."""
     if target is None:
         return f"at most {window_bytes:,.0f} B a round trip on one connection"
@@ -98,7 +106,7 @@ def set_line(name: str, value: object) -> str:
     return f"sysctl -w {name}='{value}'"
 
 
-def settings(found: Found, target: Target | None) -> dict[str, str]:
+def settings(found: Found, target: PathTarget | None) -> dict[str, str]:
     """Sysctl -> the one value that every advice on it together comes to; what may stay is absent."""
     wanted = {
         name: repaired
@@ -117,33 +125,33 @@ def _ratio(found: Found) -> float:
     return needs.window_ratio(version(found.release)[:2], int(scale) if scale is not None else None)
 
 
-def _window_scaling(found: Found, target: Target | None) -> Iterator[Finding]:
+def _window_scaling(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     name, source = "window scaling", "RFC 7323, 2; tcp_window_scaling"
     if found.sysctls.get(needs.WINDOW_SCALING) != "0":
         shift = needs.announced_window_scale(_triple(found, RMEM)[2], int(found.sysctls.get(RMEM_MAX, 0)))
-        yield Finding(name, "ok", f"on; this host announces 2^{shift} (both ends must have it on)", source)
+        yield ParameterAdvice(name, "ok", f"on; this host announces 2^{shift} (both ends must have it on)", source)
         return
     cost = one_connection(UNSCALED_WINDOW_BYTES, target)
-    yield Finding(name, "note", "off", source, cost, set_line(needs.WINDOW_SCALING, 1))
+    yield ParameterAdvice(name, "note", "off", source, cost, set_line(needs.WINDOW_SCALING, 1))
 
 
-def _autotuning(found: Found, target: Target | None) -> Iterator[Finding]:
+def _autotuning(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     name, source = "receive autotuning", f"{_IP_SYSCTL}, tcp_moderate_rcvbuf"
     if found.sysctls.get(needs.MODERATE_RCVBUF) != "0":
-        yield Finding(name, "ok", "on", source)
+        yield ParameterAdvice(name, "ok", "on", source)
         return
     default_bytes = _triple(found, RMEM)[1]
     cost = f"the window stays at tcp_rmem's second value: {one_connection(default_bytes * _ratio(found), target)}"
-    yield Finding(name, "note", "off", source, cost, set_line(needs.MODERATE_RCVBUF, 1))
+    yield ParameterAdvice(name, "note", "off", source, cost, set_line(needs.MODERATE_RCVBUF, 1))
 
 
 class _Path(TypedDict):
     needed: Needs
-    target: Target
+    target: PathTarget
     wanted: Mapping[str, str]
 
 
-def _buffers(found: Found, target: Target | None) -> Iterator[Finding]:
+def _buffers(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     """The largest buffers against the path; nothing to say without one."""
     if target is None:
         return
@@ -167,9 +175,9 @@ def _buffer(
     window_bytes: float,
     *,
     needed: Needs,
-    target: Target,
+    target: PathTarget,
     wanted: Mapping[str, str],
-) -> Finding:
+) -> ParameterAdvice:
     core = name in (RMEM_MAX, WMEM_MAX)
     source = "net/core/sock.c, sk_setsockopt()" if core else f"{_IP_SYSCTL}; net/ipv4/tcp_input.c"
     text = f"{limit_bytes:,} B, good for {window_bytes:,.0f} B of the path's {needed.bdp_bytes:,} B"
@@ -177,17 +185,17 @@ def _buffer(
     if parallel > 1:
         text += f"; {parallel:,} connections in parallel fill it"
     if name not in wanted:
-        return Finding(title, "ok", text, source)
+        return ParameterAdvice(title, "ok", text, source)
     if window_bytes < needed.window_bytes:
         cost = one_connection(window_bytes, target)
     else:
         cost = "nothing without loss; recovery, which may hold 1.7 windows, waits for buffer space"
     if core:
         cost += "; concerns only programs that set their buffers"
-    return Finding(title, "note", text, source, cost, set_line(name, wanted[name]))
+    return ParameterAdvice(title, "note", text, source, cost, set_line(name, wanted[name]))
 
 
-def _defaults(found: Found, target: Target | None) -> Iterator[Finding]:
+def _defaults(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     """Minima and defaults; the line that puts one right is the one that the path asks for."""
     wanted = settings(found, target)
     for name in (RMEM, WMEM):
@@ -201,18 +209,18 @@ def _defaults(found: Found, target: Target | None) -> Iterator[Finding]:
         else:
             cost = ""
         command = set_line(name, wanted[name]) if cost else ""
-        yield Finding(f"{title} default", "note" if cost else "ok", text, source, cost, command)
+        yield ParameterAdvice(f"{title} default", "note" if cost else "ok", text, source, cost, command)
         if least > needs.HUGE_BYTES or least > default:
             text = f"{least:,} B, and the default is {default:,} B"
             cost = f"{least:,} B are granted to every socket even under memory pressure, which then saves nothing"
-            yield Finding(f"{title} minimum", "note", text, source, cost, set_line(name, wanted[name]))
+            yield ParameterAdvice(f"{title} minimum", "note", text, source, cost, set_line(name, wanted[name]))
     for default_name, max_name in ((RMEM_DEFAULT, RMEM_MAX), (WMEM_DEFAULT, WMEM_MAX)):
         most = int(wanted.get(max_name, found.sysctls.get(max_name, 0)))
         if int(found.sysctls.get(default_name, 0)) > most > 0:
             text = f"{found.sysctls[default_name]} B is more than {max_name} = {most} B"
             cost = "a program that asks for a larger buffer gets a smaller one"
             command = set_line(default_name, str(most))
-            yield Finding(default_name, "note", text, "net/core/sock.c, sk_setsockopt()", cost, command)
+            yield ParameterAdvice(default_name, "note", text, "net/core/sock.c, sk_setsockopt()", cost, command)
 
 
 def _cost_of_default(found: Found, default_bytes: int) -> str:
@@ -225,7 +233,7 @@ def _cost_of_default(found: Found, default_bytes: int) -> str:
     )
 
 
-def _tcp_mem(found: Found, target: Target | None) -> Iterator[Finding]:
+def _tcp_mem(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     if TCP_MEM not in found.sysctls:
         return
     name, source = "tcp_mem", f"{_IP_SYSCTL}, tcp_mem: pages"
@@ -237,7 +245,7 @@ def _tcp_mem(found: Found, target: Target | None) -> Iterator[Finding]:
         limit = max(128, found.memory_bytes // found.page_bytes // 16)
         command = set_line(TCP_MEM, f"{limit // 4 * 3} {limit} {limit // 4 * 6}")
         cost = "more than the machine has, so TCP is never told to save: were bytes written where pages are counted?"
-        yield Finding(name, "note", text, source, cost, command)
+        yield ParameterAdvice(name, "note", text, source, cost, command)
         return
     if target is not None:
         needed = needs.needs(target)
@@ -246,22 +254,24 @@ def _tcp_mem(found: Found, target: Target | None) -> Iterator[Finding]:
         text += f"; pressure begins when {full:,} connections of this path fill a buffer"
         if not full:
             cost = f"one full buffer of {format_bytes(each_bytes)} is pressure already, and windows shrink"
-            yield Finding(name, "note", text, source, cost, "more memory: tcp_mem is a share of it")
+            yield ParameterAdvice(name, "note", text, source, cost, "more memory: tcp_mem is a share of it")
             return
-    yield Finding(name, "ok", text, source)
+    yield ParameterAdvice(name, "ok", text, source)
 
 
-def _idle_restart(found: Found, target: Target | None) -> Iterator[Finding]:
+def _idle_restart(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     name, source = "slow start after idle", f"RFC 5681, 4.1; {_IP_SYSCTL}, tcp_slow_start_after_idle"
     if found.sysctls.get(IDLE_RESTART) != "1":
-        yield Finding(name, "ok", "off: an idle connection keeps its window", source)
+        yield ParameterAdvice(name, "ok", "off: an idle connection keeps its window", source)
     elif target is None:
-        yield Finding(name, "ok", "on: a connection that was idle starts again from initcwnd", source)
+        yield ParameterAdvice(name, "ok", "on: a connection that was idle starts again from initcwnd", source)
     else:
         start = next(start for start in needs.needs(target).slow_start if start.initcwnd == target.initcwnd)
         again = f"{start.window_rounds} RTT = {format_seconds(start.window_s)}"
         cost = f"after a long pause {again} until the window is full again"
-        yield Finding(name, "note" if start.window_rounds else "ok", "on", source, cost, set_line(IDLE_RESTART, 0))
+        yield ParameterAdvice(
+            name, "note" if start.window_rounds else "ok", "on", source, cost, set_line(IDLE_RESTART, 0)
+        )
 
 
 JUDGES: tuple[Judge, ...] = (_window_scaling, _autotuning, _buffers, _defaults, _tcp_mem, _idle_restart)

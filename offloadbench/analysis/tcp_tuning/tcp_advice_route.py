@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.tcp_tuning import kernel_defaults, needs, tcp_advice_loss
-from offloadbench.analysis.tcp_tuning.needs import DEFAULT_INITCWND, Target
+from offloadbench.analysis.tcp_tuning.needs import DEFAULT_INITCWND, PathTarget
 from offloadbench.analysis.tcp_tuning.tcp_advice import (
     CONGESTION_CONTROL,
     JUDGES,
     QDISC,
-    Finding,
     Found,
     Judge,
+    ParameterAdvice,
     set_line,
 )
 from offloadbench.base.units import format_rate, format_seconds
@@ -26,7 +26,7 @@ _TCP_PACES_ITSELF, _TCP_PACES_WELL = (4, 13, 0), (4, 20, 0)
 _PACING_SHIFT = 10
 
 
-def advice(found: Found, target: Target | None = None) -> list[Finding]:
+def advice(found: Found, target: PathTarget | None = None) -> list[ParameterAdvice]:
     """Every parameter that exists here, judged.
 
     Args:
@@ -36,10 +36,10 @@ def advice(found: Found, target: Target | None = None) -> list[Finding]:
     return _each_once(finding for judge in judges for finding in judge(found, target))
 
 
-def _each_once(findings: Iterable[Finding]) -> list[Finding]:
+def _each_once(findings: Iterable[ParameterAdvice]) -> list[ParameterAdvice]:
     """A command that serves several findings stands with the first of them."""
     first: dict[str, str] = {}
-    told: list[Finding] = []
+    told: list[ParameterAdvice] = []
     for finding in findings:
         if finding.command in first:
             told.append(replace(finding, command=f"the line of: {first[finding.command]}"))
@@ -50,10 +50,10 @@ def _each_once(findings: Iterable[Finding]) -> list[Finding]:
     return told
 
 
-def _versions(found: Found, target: Target | None) -> Iterator[Finding]:
+def _versions(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     del target
     for rule in kernel_defaults.rules(found.release):
-        yield Finding(
+        yield ParameterAdvice(
             f"initcwnd on this kernel ({rule.mark})",
             "ok" if rule.mark == "today" else "note",
             f"{rule.effect}; by version {found.release}, and distributions backport",
@@ -62,9 +62,11 @@ def _versions(found: Found, target: Target | None) -> Iterator[Finding]:
         )
 
 
-def _routes(found: Found, target: Target | None) -> Iterator[Finding]:
+def _routes(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     if not any(route.initcwnd or route.initrwnd for route in found.routes):
-        yield Finding("route initcwnd", "ok", "no route sets initcwnd or initrwnd: the kernel's defaults", _IPROUTE)
+        yield ParameterAdvice(
+            "route initcwnd", "ok", "no route sets initcwnd or initrwnd: the kernel's defaults", _IPROUTE
+        )
     for route in found.routes:
         found_here = [
             *([_initcwnd(route, route.initcwnd, target)] if route.initcwnd else []),
@@ -79,30 +81,30 @@ def _routes(found: Found, target: Target | None) -> Iterator[Finding]:
         yield from (replace(one, command=command) if one.level == "note" else one for one in found_here)
 
 
-def _initcwnd(route: Route, initcwnd: int, target: Target | None) -> Finding:
+def _initcwnd(route: Route, initcwnd: int, target: PathTarget | None) -> ParameterAdvice:
     name, text = f"route {route.destination}", f"initcwnd {initcwnd}"
     if initcwnd < DEFAULT_INITCWND:
-        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", _later(initcwnd, target))
+        return ParameterAdvice(name, "note", text, f"{_IPROUTE}; RFC 6928", _later(initcwnd, target))
     if target is None:
-        return Finding(name, "ok", text, _IPROUTE)
+        return ParameterAdvice(name, "ok", text, _IPROUTE)
     burst_bytes = initcwnd * target.mss_bytes
     product = needs.bdp_bytes(target.bandwidth_bits_per_s, target.rtt_s)
     if burst_bytes > max(product, DEFAULT_INITCWND * target.mss_bytes):
         cost = f"{burst_bytes:,} B leave at once on a path that holds {product:,} B: the bottleneck queues the rest or "
-        return Finding(name, "note", text, f"{_IPROUTE}; RFC 6928", cost + "drops it")
-    return Finding(name, "ok", text, _IPROUTE)
+        return ParameterAdvice(name, "note", text, f"{_IPROUTE}; RFC 6928", cost + "drops it")
+    return ParameterAdvice(name, "ok", text, _IPROUTE)
 
 
-def _initrwnd(route: Route, initrwnd: int, target: Target | None) -> Finding:
+def _initrwnd(route: Route, initrwnd: int, target: PathTarget | None) -> ParameterAdvice:
     name, text = f"route {route.destination}", f"initrwnd {initrwnd}"
     source = "ip-route(8); net/ipv4/tcp_output.c, tcp_select_initial_window()"
     if initrwnd >= DEFAULT_INITCWND:
-        return Finding(name, "ok", text, source)
+        return ParameterAdvice(name, "ok", text, source)
     cost = f"peers may start with {initrwnd} segments at most; for what they send, {_later(initrwnd, target)}"
-    return Finding(name, "note", text, source, cost)
+    return ParameterAdvice(name, "note", text, source, cost)
 
 
-def _later(initcwnd: int, target: Target | None) -> str:
+def _later(initcwnd: int, target: PathTarget | None) -> str:
     """What starting below the default costs."""
     mss_bytes = target.mss_bytes if target else theory.MSS_BYTES
     size_bytes = target.size_bytes if target else 65_536
@@ -126,11 +128,11 @@ def _change(route: Route, initcwnd: int | None, initrwnd: int | None) -> str:
     return f"{' '.join(words)}, and what else `ip route show` has of it"
 
 
-def _congestion_control(found: Found, target: Target | None) -> Iterator[Finding]:
+def _congestion_control(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     algorithm = found.sysctls.get(CONGESTION_CONTROL, "")
     name = "default congestion control"
     if target is None or algorithm not in ("reno", "cubic"):
-        yield Finding(name, "ok", algorithm or "not told here", "Documentation/networking/ip-sysctl.rst")
+        yield ParameterAdvice(name, "ok", algorithm or "not told here", "Documentation/networking/ip-sysctl.rst")
         return
     segments = needs.needs(target).window_bytes / target.mss_bytes
     reno_s = needs.reno_recovery_s(segments, target.rtt_s)
@@ -138,14 +140,14 @@ def _congestion_control(found: Found, target: Target | None) -> Iterator[Finding
         cost = f"{format_seconds(reno_s)} from one loss to the full window ({segments:,.0f} segments)"
         slow = reno_s > 1
         command = set_line(CONGESTION_CONTROL, "cubic") if slow else ""
-        yield Finding(name, "note" if slow else "ok", algorithm, "RFC 5681, 3.1", cost, command)
+        yield ParameterAdvice(name, "note" if slow else "ok", algorithm, "RFC 5681, 3.1", cost, command)
         return
     cubic_s = needs.cubic_recovery_s(segments, target.rtt_s)
     cost = f"{format_seconds(cubic_s)} from one loss to the full window ({segments:,.0f} segments)"
-    yield Finding(name, "ok", algorithm, "RFC 9438, 4.2", cost)
+    yield ParameterAdvice(name, "ok", algorithm, "RFC 9438, 4.2", cost)
 
 
-def _qdisc(found: Found, target: Target | None) -> Iterator[Finding]:
+def _qdisc(found: Found, target: PathTarget | None) -> Iterator[ParameterAdvice]:
     """BBR needs pacing: by fq, or by TCP itself since 4.13 (commit 218af599fa63), well since 4.20."""
     bbr = found.sysctls.get(CONGESTION_CONTROL, "") == "bbr"
     for ifname, root in found.qdiscs.items():
@@ -153,12 +155,14 @@ def _qdisc(found: Found, target: Target | None) -> Iterator[Finding]:
         qdisc = found.sysctls.get(QDISC, root) if root == "mq" else root
         name, source = f"{ifname} qdisc", "tcp_bbr.c; commit 218af599fa63, 4.13; BBR quick start; tc-fq(8)"
         if not bbr or qdisc == "fq":
-            yield Finding(name, "ok", qdisc, source)
+            yield ParameterAdvice(name, "ok", qdisc, source)
             continue
-        yield Finding(name, "note", qdisc, source, _unpaced(found, target), f"tc qdisc replace dev {ifname} root fq")
+        yield ParameterAdvice(
+            name, "note", qdisc, source, _unpaced(found, target), f"tc qdisc replace dev {ifname} root fq"
+        )
 
 
-def _unpaced(found: Found, target: Target | None) -> str:
+def _unpaced(found: Found, target: PathTarget | None) -> str:
     """What BBR costs without fq."""
     kernel = kernel_defaults.version(found.release)
     if kernel < _TCP_PACES_ITSELF:

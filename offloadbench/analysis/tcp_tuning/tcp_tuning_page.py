@@ -12,7 +12,7 @@ from offloadbench.analysis.tcp_tuning.needs import (
     MAX_WINDOW_BYTES,
     UNSCALED_WINDOW_BYTES,
     Needs,
-    Target,
+    PathTarget,
 )
 from offloadbench.base.units import format_rate, format_seconds
 
@@ -21,7 +21,7 @@ _FULL_FIRST_WINDOW = (4, 20)
 _PARALLEL = (4, 8)
 
 
-def route_lines(target: Target) -> list[str]:
+def route_lines(target: PathTarget) -> list[str]:
     """The `ip route` lines for the initial windows of a path: at the sender, and at a receiver that would cap it.
 
     A receiver since 4.20 offers 64 KB at first whatever initrwnd says; before, ten segments and more only if told.
@@ -38,7 +38,7 @@ def sysctl_lines(wanted: Mapping[str, str]) -> list[str]:
     return [f"sysctl -w {name}='{value}'" for name, value in wanted.items()]
 
 
-def page(target: Target, needed: Needs, wanted: Mapping[str, str]) -> str:
+def page(target: PathTarget, needed: Needs, wanted: Mapping[str, str]) -> str:
     """The whole page.
 
     Args:
@@ -109,7 +109,7 @@ def page(target: Target, needed: Needs, wanted: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _window_reason(target: Target, needed: Needs) -> str:
+def _window_reason(target: PathTarget, needed: Needs) -> str:
     share = -(-needed.bdp_bytes // target.streams)
     if needed.window_bytes > share:
         return "two segments, since delayed ACKs answer every second one; the path holds less"
@@ -122,7 +122,7 @@ def _capped(needed: Needs) -> str:
     return ", but the kernel ends there" if needed.tcp_wmem_max_bytes == MAX_BUFFER_BYTES else ""
 
 
-def _parallel(target: Target) -> list[str]:
+def _parallel(target: PathTarget) -> list[str]:
     """What several connections would need each, where one needs more than a window without scaling."""
     if target.streams > 1 or needs.needs(target).window_bytes <= UNSCALED_WINDOW_BYTES:
         return []
@@ -141,7 +141,7 @@ def _parallel(target: Target) -> list[str]:
     return ["", title, *lines, "  One lost packet then reduces one stream's window, not all that is on the way."]
 
 
-def _burst(target: Target, needed: Needs) -> list[str]:
+def _burst(target: PathTarget, needed: Needs) -> list[str]:
     """What the first flight does to a path that holds less."""
     burst_bytes = target.initcwnd * target.mss_bytes
     if burst_bytes <= max(needed.bdp_bytes, 1):
@@ -153,7 +153,7 @@ def _burst(target: Target, needed: Needs) -> list[str]:
     ]
 
 
-def _ratio_reason(target: Target) -> str:
+def _ratio_reason(target: PathTarget) -> str:
     if target.kernel >= (6, 6):
         return "sockets measure it since 6.6 (scaling_ratio)"
     return "the rest pays for truesize (tcp_adv_win_scale)"

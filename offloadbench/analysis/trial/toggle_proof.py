@@ -39,7 +39,7 @@ QUEUE, TRANSMIT = "net:net_dev_queue", "net:net_dev_start_xmit"
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ToggleProof:
     """A judged subject: `tso`, `gso`, `tx-checksum`, `rx-checksum`, `lro`, `hw-gro`, `window` (the link's counters)."""
 
     subject: str
@@ -48,7 +48,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ByteShares:
     """Shares of bytes among the packets that carry data."""
 
     bytes: int
@@ -57,7 +57,7 @@ class _Seen:
     checksum_partial_ratio: float
 
 
-def _seen(evidence: Evidence, tracepoints: tuple[str, ...], smallest_bytes: int) -> _Seen | None:
+def _seen(evidence: Evidence, tracepoints: tuple[str, ...], smallest_bytes: int) -> _ByteShares | None:
     rows = [
         shape
         for packets in evidence.packets
@@ -73,7 +73,7 @@ def _seen(evidence: Evidence, tracepoints: tuple[str, ...], smallest_bytes: int)
     def ratio(chosen: list[list[int]]) -> float:
         return sum(length * count for length, _, _, count in chosen) / total
 
-    return _Seen(
+    return _ByteShares(
         bytes=total,
         super_ratio=ratio([row for row in rows if row[0] > limit]),
         checksum_none_ratio=ratio([row for row in rows if row[2] == _CHECKSUM_NONE]),
@@ -81,24 +81,24 @@ def _seen(evidence: Evidence, tracepoints: tuple[str, ...], smallest_bytes: int)
     )
 
 
-def _by_share(subject: str, share: float, expected: bool, what: str) -> Proof:
+def _by_share(subject: str, share: float, expected: bool, what: str) -> ToggleProof:
     """The share must be nearly all when expected, nearly nothing when not."""
     detail = f"{share:.1%} of data bytes {what}"
     if (share >= _ENOUGH) if expected else (share <= _TRACE):
-        return Proof(subject, PROVEN, detail)
+        return ToggleProof(subject, PROVEN, detail)
     contradicted = share <= _TRACE if expected else share >= _ENOUGH
-    return Proof(subject, CONTRADICTED if contradicted else NOT_SHOWN, detail)
+    return ToggleProof(subject, CONTRADICTED if contradicted else NOT_SHOWN, detail)
 
 
-def _receive(record: FeatureRecord, evidence: Evidence) -> Proof:
+def _receive(record: FeatureRecord, evidence: Evidence) -> ToggleProof:
     if record.fixed:
-        return Proof("rx-checksum", FIXED, f"fixed {'on' if record.active else 'off'} on this NIC")
+        return ToggleProof("rx-checksum", FIXED, f"fixed {'on' if record.active else 'off'} on this NIC")
     names = tuple(p.tracepoint for p in evidence.packets if p.tracepoint not in (QUEUE, TRANSMIT))
     seen = _seen(evidence, names, smallest_bytes=0)
     if seen is None:
-        return Proof("rx-checksum", NOT_SHOWN, "no received packets seen")
+        return ToggleProof("rx-checksum", NOT_SHOWN, "no received packets seen")
     if seen.checksum_partial_ratio > _TRACE:
-        return Proof(
+        return ToggleProof(
             "rx-checksum",
             NO_EFFECT,
             "received packets never crossed a cable: they keep the sender's checksum state",
@@ -106,52 +106,52 @@ def _receive(record: FeatureRecord, evidence: Evidence) -> Proof:
     if record.active:
         return _by_share("rx-checksum", 1 - seen.checksum_none_ratio, True, "arrived with their checksum verified")
     if seen.checksum_none_ratio <= _TRACE:
-        return Proof("rx-checksum", NO_EFFECT, "off, and packets still arrive with their checksum verified")
+        return ToggleProof("rx-checksum", NO_EFFECT, "off, and packets still arrive with their checksum verified")
     return _by_share("rx-checksum", seen.checksum_none_ratio, True, "arrived unverified")
 
 
-def _window(trial: Trial, tso: bool, mtu_bytes: int) -> Proof | None:
+def _window(trial: Trial, tso: bool, mtu_bytes: int) -> ToggleProof | None:
     """Mean bytes per packet as handed to the driver, over the measured window."""
     if trial.samples is None:
         return None
     packets = sum(trial.samples.counters["tx_packets"])
     if not packets:
-        return Proof("window", NOT_SHOWN, "no packets counted in the window")
+        return ToggleProof("window", NOT_SHOWN, "no packets counted in the window")
     mean = sum(trial.samples.counters["tx_bytes"]) / packets
     agrees = (mean > mtu_bytes + _LINK_HEADER_BYTES) == tso
-    return Proof("window", PROVEN if agrees else CONTRADICTED, f"{mean:.0f} bytes per packet inside the window")
+    return ToggleProof("window", PROVEN if agrees else CONTRADICTED, f"{mean:.0f} bytes per packet inside the window")
 
 
 # of two findings on one subject, the one that stands
 _PRECEDENCE = (CONTRADICTED, FIXED, NO_EFFECT, PROVEN, NOT_SHOWN)
 
 
-def _joined(by_packets: Proof, by_driver: Proof | None) -> Proof:
+def _joined(by_packets: ToggleProof, by_driver: ToggleProof | None) -> ToggleProof:
     """What the packets show and what the driver counted, as one; either may contradict."""
     if by_driver is None:
         return by_packets
     verdict = min(by_packets.verdict, by_driver.verdict, key=_PRECEDENCE.index)
     differ = {by_packets.verdict, by_driver.verdict} == {PROVEN, CONTRADICTED}
     detail = f"{by_packets.detail}{', but the driver says' if differ else ';'} {by_driver.detail}"
-    return Proof(by_packets.subject, verdict, detail)
+    return ToggleProof(by_packets.subject, verdict, detail)
 
 
-def _by_counter(subject: str, found: Counted | None, on: bool, packets: float) -> Proof | None:
+def _by_counter(subject: str, found: Counted | None, on: bool, packets: float) -> ToggleProof | None:
     """A counter that grows while the offload acts; `packets`: of how many, so that a trace is not taken for more."""
     if found is None:
         return None
     if not packets:
-        return Proof(subject, NOT_SHOWN, "no packets counted in the window")
+        return ToggleProof(subject, NOT_SHOWN, "no packets counted in the window")
     if on:
-        return Proof(subject, PROVEN if found.growth > 0 else CONTRADICTED, str(found))
-    return Proof(subject, PROVEN if found.growth <= _TRACE * packets else CONTRADICTED, str(found))
+        return ToggleProof(subject, PROVEN if found.growth > 0 else CONTRADICTED, str(found))
+    return ToggleProof(subject, PROVEN if found.growth <= _TRACE * packets else CONTRADICTED, str(found))
 
 
 def _window_sum(trial: Trial, name: str) -> float:
     return sum(trial.samples.counters[name]) if trial.samples else 0.0
 
 
-def _driver_tso(trial: Trial, tso: bool) -> Proof | None:
+def _driver_tso(trial: Trial, tso: bool) -> ToggleProof | None:
     grown = counted(trial.statistics, lambda counters: counters.tso)
     found = _by_counter("tso", grown, tso, _window_sum(trial, "tx_packets"))
     ratio = driver_counters.segmentation_ratio(trial)
@@ -159,17 +159,17 @@ def _driver_tso(trial: Trial, tso: bool) -> Proof | None:
         return found
     agrees = (ratio > _SEGMENTED) == tso
     text = f"{ratio:.1f} frames on the wire per packet handed to it"
-    return Proof("tso", PROVEN if agrees else CONTRADICTED, text)
+    return ToggleProof("tso", PROVEN if agrees else CONTRADICTED, text)
 
 
-def _driver_tx_checksum(trial: Trial, on: bool, tso: bool) -> Proof | None:
+def _driver_tx_checksum(trial: Trial, on: bool, tso: bool) -> ToggleProof | None:
     if tso and any(known and known.counters.tx_checksum_excludes_tso for _, known in driver_counters.drivers(trial)):
         return None
     grown = counted(trial.statistics, lambda counters: counters.tx_checksum)
     return _by_counter("tx-checksum", grown, on, _window_sum(trial, "tx_packets"))
 
 
-def _driver_rx_checksum(trial: Trial, on: bool) -> Proof | None:
+def _driver_rx_checksum(trial: Trial, on: bool) -> ToggleProof | None:
     packets = _window_sum(trial, "rx_packets")
     verified = counted(trial.statistics, lambda counters: counters.rx_checksum)
     if verified is not None:
@@ -177,7 +177,7 @@ def _driver_rx_checksum(trial: Trial, on: bool) -> Proof | None:
     return _by_counter("rx-checksum", counted(trial.statistics, lambda c: c.rx_checksum_none), not on, packets)
 
 
-def _merging(trial: Trial, active: dict[str, FeatureRecord]) -> list[Proof]:
+def _merging(trial: Trial, active: dict[str, FeatureRecord]) -> list[ToggleProof]:
     """LRO and hardware GRO, which only counters show: nothing to merge is no contradiction."""
     proofs = []
     for subject, feature, grown in (
@@ -187,9 +187,9 @@ def _merging(trial: Trial, active: dict[str, FeatureRecord]) -> list[Proof]:
         if grown is None or feature not in active:
             continue
         if not active[feature].active and grown.growth > _TRACE * _window_sum(trial, "rx_packets"):
-            proofs.append(Proof(subject, CONTRADICTED, f"off, and {grown}"))
+            proofs.append(ToggleProof(subject, CONTRADICTED, f"off, and {grown}"))
         elif active[feature].active:
-            proofs.append(Proof(subject, PROVEN if grown.growth else NO_EFFECT, str(grown)))
+            proofs.append(ToggleProof(subject, PROVEN if grown.growth else NO_EFFECT, str(grown)))
     return proofs
 
 
@@ -217,7 +217,7 @@ def _reception(trial: Trial) -> dict[str, FeatureRecord]:
     return records
 
 
-def judge(trial: Trial, *, counts_super_packets: bool) -> list[Proof]:
+def judge(trial: Trial, *, counts_super_packets: bool) -> list[ToggleProof]:
     """Every subject of a trial.
 
     Args:
@@ -243,13 +243,13 @@ def judge(trial: Trial, *, counts_super_packets: bool) -> list[Proof]:
 
 def _by_packets(
     trial: Trial, evidence: Evidence, active: dict[str, FeatureRecord], tso: bool, checksum: bool
-) -> list[Proof]:
+) -> list[ToggleProof]:
     """What the tracepoints show, TSO first."""
     large = evidence.mtu_bytes // 2
     queued, sent = (_seen(evidence, (name,), large) for name in (QUEUE, TRANSMIT))
     if queued is None or sent is None:
         reason = evidence.problem or "no data packets seen"
-        return [Proof(subject, NOT_SHOWN, reason) for subject in ("tso", "gso", "tx-checksum", "rx-checksum")]
+        return [ToggleProof(subject, NOT_SHOWN, reason) for subject in ("tso", "gso", "tx-checksum", "rx-checksum")]
     proofs = [_by_share("tso", sent.super_ratio, tso, "reached the driver as super-packets")]
     if not tso:
         software = trial.gso_max_segs != 1
@@ -262,7 +262,7 @@ def _by_packets(
     return proofs
 
 
-def toggle_proven(proofs: list[Proof]) -> bool:
+def toggle_proven(proofs: list[ToggleProof]) -> bool:
     """Whether all that the case set, and this NIC can show, was seen to act. No effect and fixed do not count."""
     decisive = [proof for proof in proofs if proof.verdict not in (NO_EFFECT, FIXED)]
     return bool(decisive) and all(proof.verdict == PROVEN for proof in decisive)

@@ -20,7 +20,7 @@ _KERNELS = tuple(f"{name}." for name in catalog.KERNEL_STATISTICS)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DeviceTrouble:
     """One kind of trouble of one device.
 
     Attributes:
@@ -38,7 +38,7 @@ class _Meaning:
 
     Attributes:
         by_words: a name also stands for the same words of any queue.
-        interrupts: see `Trouble`.
+        interrupts: see `DeviceTrouble`.
     """
 
     names: Names
@@ -94,21 +94,21 @@ def sounds_like_trouble(name: str) -> bool:
     return any(map(_TROUBLE.fullmatch, found)) or bool(_NONE_LEFT.search(" ".join(found)))
 
 
-def troubles(statistics: Iterable[DriverStatistics], of: str = "") -> list[Trouble]:
+def troubles(statistics: Iterable[DriverStatistics], of: str = "") -> list[DeviceTrouble]:
     """What a reader of the trial must know of these devices, the gravest kind first within each.
 
     Args:
         of: whose devices they are, as the beginning of every sentence.
     """
-    found: list[Trouble] = []
+    found: list[DeviceTrouble] = []
     for device in statistics:
         name = f"{of}{device.ifname}"
-        found += [Trouble(f"{of}{device.problem}")] if device.problem else []
-        found += [Trouble(f"{name}: {trouble.text}", trouble.interrupts) for trouble in _of_device(device)]
+        found += [DeviceTrouble(f"{of}{device.problem}")] if device.problem else []
+        found += [DeviceTrouble(f"{name}: {trouble.text}", trouble.interrupts) for trouble in _of_device(device)]
     return found
 
 
-def _of_device(device: DriverStatistics) -> Iterator[Trouble]:
+def _of_device(device: DriverStatistics) -> Iterator[DeviceTrouble]:
     own = catalog.driver(device.driver)
     kernel = [catalog.drivers()[name] for name in catalog.KERNEL_STATISTICS]
     explained: set[str] = set()
@@ -120,7 +120,7 @@ def _of_device(device: DriverStatistics) -> Iterator[Trouble]:
         # what the driver counts under names of its own, the kernel mostly counts again
         shown = by_driver | {name: value for name, value in by_kernel.items() if value > counted}
         if shown:
-            yield Trouble(f"{meaning.what} ({_listed(shown)})", meaning.interrupts)
+            yield DeviceTrouble(f"{meaning.what} ({_listed(shown)})", meaning.interrupts)
     yield from _unexplained(device, own, explained)
     yield from _gone_back(device)
 
@@ -136,7 +136,7 @@ def _grown(device: DriverStatistics, driver: Driver, meaning: _Meaning) -> dict[
     }
 
 
-def _unexplained(device: DriverStatistics, own: Driver | None, explained: set[str]) -> Iterator[Trouble]:
+def _unexplained(device: DriverStatistics, own: Driver | None, explained: set[str]) -> Iterator[DeviceTrouble]:
     known = _known_words(own)
     grown = {
         name: value
@@ -151,7 +151,7 @@ def _unexplained(device: DriverStatistics, own: Driver | None, explained: set[st
     if grown:
         driver = f"driver {device.driver or '(none)'}"
         what = "grew; what exactly they count is not known here" if own else f"grew; {driver} is not known here"
-        yield Trouble(f"counters whose names speak of trouble {what} ({_listed(grown)})")
+        yield DeviceTrouble(f"counters whose names speak of trouble {what} ({_listed(grown)})")
 
 
 def _known_words(own: Driver | None) -> set[tuple[str, ...]]:
@@ -162,12 +162,12 @@ def _known_words(own: Driver | None) -> set[tuple[str, ...]]:
     return {words(name) for names in every if isinstance(names, list) for name in names}
 
 
-def _gone_back(device: DriverStatistics) -> Iterator[Trouble]:
+def _gone_back(device: DriverStatistics) -> Iterator[DeviceTrouble]:
     back = {
         name: value for name, value in device.growth.items() if value < 0 and _COUNTS.intersection(words(name)[-1:])
     }
     if back:
-        yield Trouble(
+        yield DeviceTrouble(
             f"counters that only grow went back ({_listed(back)}): the device was reset or its driver loaded again, or "
             "they wrapped"
         )

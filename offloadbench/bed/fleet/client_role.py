@@ -24,7 +24,7 @@ _CLOCK = "t_ns"
 
 
 @dataclass(slots=True)
-class Share:
+class RoleShare:
     """One worker's share of a role.
 
     Attributes:
@@ -64,7 +64,7 @@ class FleetRole(Role):
         shrink: go on without a worker that is lost; else that ends the role.
     """
 
-    def __init__(self, title: str, shares: list[Share], is_there: Callable[[str], bool], *, shrink: bool) -> None:
+    def __init__(self, title: str, shares: list[RoleShare], is_there: Callable[[str], bool], *, shrink: bool) -> None:
         super().__init__(title)
         self._shares = shares
         self._is_there = is_there
@@ -77,10 +77,10 @@ class FleetRole(Role):
         """What was lost so far, as sentences."""
         return [share.lost for share in self._shares if share.lost]
 
-    def _living(self) -> list[Share]:
+    def _living(self) -> list[RoleShare]:
         return [share for share in self._shares if not share.lost]
 
-    def _lose(self, share: Share, why: str) -> None:
+    def _lose(self, share: RoleShare, why: str) -> None:
         share.lost = f"worker {share.worker} was lost with its {share.clients} clients ({why})"
         if not self._shrink or not self._living():
             raise TrafficError(f"{self.title}: {share.lost}", "--on-lost-worker shrink goes on with the others")
@@ -109,7 +109,7 @@ class FleetRole(Role):
         for share, call in calls:
             self._result(share, call)
 
-    def _result(self, share: Share, call: Any) -> Any:
+    def _result(self, share: RoleShare, call: Any) -> Any:
         """What an actor answers; None from one that is lost."""
         try:
             if isinstance(call, Exception):
@@ -173,7 +173,7 @@ class FleetRole(Role):
                 call.result(timeout=grace_s + _ANSWER_S)
 
 
-def _call(share: Share, method: str, *arguments: Any) -> Any:
+def _call(share: RoleShare, method: str, *arguments: Any) -> Any:
     """A call of an actor on its way, or what the calling itself met."""
     try:
         return getattr(share.actor, method)(*arguments)

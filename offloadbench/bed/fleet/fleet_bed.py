@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from offloadbench.base.errors import HostError, TrafficError
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.fleet import shard
-from offloadbench.bed.fleet.client_role import FleetRole, Share
+from offloadbench.bed.fleet.client_role import FleetRole, RoleShare
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.remote import addresses, child, host_facts, sources
 from offloadbench.bed.remote.counted import of_several
@@ -58,7 +58,7 @@ def require() -> None:
 class FleetEnd:
     """The `End` whose roles are divided among the workers."""
 
-    bed: Fleet
+    bed: FleetBed
     name: str = "load side"
     address: str = ""
     ifname: str = ""
@@ -88,7 +88,7 @@ class FleetEnd:
         return of_several(self.bed.of_hosts(host_facts.counted, "").values())
 
 
-class Fleet:
+class FleetBed:
     """This machine's NIC and a Dask cluster, as a `Bed`.
 
     Args:
@@ -238,13 +238,13 @@ class Fleet:
         self._client.close()
 
 
-def _share(worker: str, future: Any) -> Share:
+def _share(worker: str, future: Any) -> RoleShare:
     """A worker's share of a role, or word of its loss."""
     try:
-        return Share(worker, future.result(timeout=_CALL_S))
+        return RoleShare(worker, future.result(timeout=_CALL_S))
     # Dask and its transports raise what they like when a worker goes
     except Exception as error:
-        return Share(worker, None, lost=f"worker {worker} was lost before it began ({error})")
+        return RoleShare(worker, None, lost=f"worker {worker} was lost before it began ({error})")
 
 
 def _connect(scheduler: str) -> Client:

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from offloadbench.base.errors import HostError
-from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.bed.remote.sealed_connection import AgentConnection
 from offloadbench.kernel.netdev import link, route
 
 
@@ -74,7 +74,7 @@ def choose(
     return shared[0]
 
 
-def find(nic: str, connection: Connection, their_nic: str, address: str) -> TestLink:
+def find(nic: str, connection: AgentConnection, their_nic: str, address: str) -> TestLink:
     """The test link between a NIC of this machine and a load host.
 
     Raises:

@@ -18,7 +18,7 @@ from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.remote import addresses, clock
 from offloadbench.bed.remote.counted import reading
 from offloadbench.bed.remote.host_sysctls import HostSysctls
-from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.bed.remote.sealed_connection import AgentConnection
 from offloadbench.bed.testbed import Cable
 from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.kernel.netdev import link
@@ -45,7 +45,7 @@ class LoadHost(Protocol):
     @property
     def address(self) -> str: ...
 
-    def connect(self) -> Connection:
+    def connect(self) -> AgentConnection:
         """Reach an agent there, the first time or again.
 
         Raises:
@@ -63,7 +63,7 @@ class RemoteEnd:
     name: str
     address: str
     ifname: str
-    bed: Remote
+    bed: RemoteBed
     namespace: str | None = None
     server_cpus: frozenset[int] = frozenset()
 
@@ -87,7 +87,7 @@ class RemoteEnd:
         return reading(self.ifname, self.bed.connection.ask("counted", self.ifname))
 
 
-class Remote:
+class RemoteBed:
     """This machine's NIC and a load host, as a `Bed`.
 
     Args:
@@ -98,7 +98,7 @@ class Remote:
     kind = "remote"
 
     def __init__(
-        self, nic_name: str, peer_name: str, host: LoadHost, connection: Connection, sysctls: HostSysctls
+        self, nic_name: str, peer_name: str, host: LoadHost, connection: AgentConnection, sysctls: HostSysctls
     ) -> None:
         self.nic_name, self.peer_name = nic_name, peer_name
         self.placement = cpus.whole()

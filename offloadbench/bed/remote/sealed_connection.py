@@ -26,7 +26,7 @@ _GREETING_LINES = 200
 _SHOWN = 200
 
 
-class Stream(Protocol):
+class HostStream(Protocol):
     """A byte stream to a process of the load host."""
 
     def read(self) -> bytes:
@@ -48,7 +48,7 @@ class Stream(Protocol):
         """End it. Safe to call twice, and from another thread."""
 
 
-class Connection:
+class AgentConnection:
     """An agent that answers.
 
     Args:
@@ -59,7 +59,7 @@ class Connection:
         TrafficError: no agent speaks at the other end.
     """
 
-    def __init__(self, stream: Stream, where: str, key: bytes = b"") -> None:
+    def __init__(self, stream: HostStream, where: str, key: bytes = b"") -> None:
         self.where = where
         self.about: dict[str, Any] = {}
         self._stream = stream
@@ -211,7 +211,7 @@ class Connection:
 class AgentRole(Role):
     """A role that an agent has started."""
 
-    def __init__(self, title: str, number: int, connection: Connection) -> None:
+    def __init__(self, title: str, number: int, connection: AgentConnection) -> None:
         super().__init__(title)
         self.number = number
         self._connection = connection

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import sources
-from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.bed.remote.sealed_connection import AgentConnection
 from offloadbench.kernel.system import processes
 
 PREFIX = "ssh://"
@@ -49,7 +49,7 @@ class SshHost:
     def where(self) -> str:
         return f"{PREFIX}{self.destination}" + (f":{self.port}" if self.port else "")
 
-    def connect(self) -> Connection:
+    def connect(self) -> AgentConnection:
         """Start an agent there.
 
         Raises:
@@ -57,7 +57,7 @@ class SshHost:
             TrafficError: the host cannot be reached, or lets nobody in, or has no python3.
         """
         try:
-            return Connection(
+            return AgentConnection(
                 _Ssh(command(self, [self.python, "-I", "-c", _START]), sources.agent("agent.serve(0, 1)")), self.where
             )
         except TrafficError as error:

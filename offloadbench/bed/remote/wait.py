@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import sources
 from offloadbench.bed.remote.seal import session_key
-from offloadbench.bed.remote.sealed_connection import Connection
+from offloadbench.bed.remote.sealed_connection import AgentConnection
 
 PREFIX = "wait"
 DEFAULT_PORT = 7878
@@ -98,7 +98,7 @@ class WaitingHost:
         self._listener.listen()
         self.line = line(address, self._listener.getsockname()[1], self._token)
 
-    def connect(self) -> Connection:
+    def connect(self) -> AgentConnection:
         """Wait until the line is started, for the first time or again.
 
         Raises:
@@ -122,7 +122,7 @@ class WaitingHost:
             return found
         raise TrafficError("nobody started the line on the load host", "does a firewall stand between the two?")
 
-    def _greet(self, caller: socket.socket, address: str) -> Connection:
+    def _greet(self, caller: socket.socket, address: str) -> AgentConnection:
         nonce = secrets.token_hex(16)
         caller.settimeout(_HANDSHAKE_S)
         caller.sendall(b"%d\n" % len(self._program) + self._program + nonce.encode() + b"\n")
@@ -134,7 +134,7 @@ class WaitingHost:
             theirs += data
         caller.settimeout(None)
         key = session_key(self._token, nonce, theirs.decode().strip())
-        return Connection(_Socket(caller), f"load host {address}", key)
+        return AgentConnection(_Socket(caller), f"load host {address}", key)
 
     def close(self) -> None:
         self._listener.close()

@@ -11,7 +11,7 @@ from offloadbench.commands import endings
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class NicTarget:
     """A NIC, its load side as `--peer` names it ("" where the NIC is both), and where its run goes."""
 
     nic: str
@@ -19,7 +19,7 @@ class Target:
     output: Path
 
 
-def targets(nics: str, peers: str, output: str, stamp: str) -> list[Target]:
+def targets(nics: str, peers: str, output: str, stamp: str) -> list[NicTarget]:
     """The NICs of a comma list, in its order.
 
     Args:
@@ -34,7 +34,7 @@ def targets(nics: str, peers: str, output: str, stamp: str) -> list[Target]:
     if "" in names or len(set(names)) != len(names):
         raise UsageError(f"--nic {nics}: a NIC is missing or twice there", "write --nic eth1,eth2")
     return [
-        Target(name, peer, _output(name, output, stamp, several=len(names) > 1).absolute())
+        NicTarget(name, peer, _output(name, output, stamp, several=len(names) > 1).absolute())
         for name, peer in zip(names, _load_sides(names, peers), strict=True)
     ]
 

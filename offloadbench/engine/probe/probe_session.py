@@ -8,9 +8,9 @@ from collections.abc import Callable
 from offloadbench.base.errors import TrafficError
 from offloadbench.bed import lab_bed
 from offloadbench.engine import rights
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.probe.probe_lab import Laboratory, Matrix
-from offloadbench.engine.probe.remote import Remote, Target
+from offloadbench.engine.probe.remote import ProbeTarget, RemoteServer
 from offloadbench.engine.progress_events import Emit
 from offloadbench.engine.standing_bed import open_journal, open_site
 from offloadbench.kernel.netdev import link, nic
@@ -52,7 +52,7 @@ def _probe(
     )
 
 
-def in_the_lab(options: Options, matrix: Matrix, seen: Seen, emit: Emit) -> Probe:
+def in_the_lab(options: RunOptions, matrix: Matrix, seen: Seen, emit: Emit) -> Probe:
     """Both ends are ours.
 
     Raises:
@@ -81,7 +81,7 @@ def in_the_lab(options: Options, matrix: Matrix, seen: Seen, emit: Emit) -> Prob
 
 def from_outside(
     ifname: str,
-    asked: Target,
+    asked: ProbeTarget,
     *,
     initcwnd: int | None,
     repeats: int,
@@ -101,7 +101,7 @@ def from_outside(
     link.read(ifname)
     trials = []
     with open_journal(ifname, emit) as journal:
-        remote = Remote(journal, ifname, asked)
+        remote = RemoteServer(journal, ifname, asked)
         for repeat in range(1, repeats + 1):
             trials.append(remote.observe(repeat, initcwnd, window_bytes))
             seen(trials[-1], repeat, repeats)

@@ -23,7 +23,7 @@ from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.run import offloads
 from offloadbench.kernel.netdev import link, neighbour, route
 from offloadbench.kernel.netdev.packet_socket import PacketSocket
-from offloadbench.kernel.netdev.route import Silence
+from offloadbench.kernel.netdev.route import SilencedTcp
 from offloadbench.model import FlightTrial
 
 _PORTS = {"http": 80, "ftp": 21}
@@ -33,7 +33,7 @@ _HINT = "HOST[:PORT], http://HOST[:PORT]/FILE or ftp://[USER:PASSWORD@]HOST[:POR
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProbeTarget:
     """What is asked for, and where."""
 
     scheme: str
@@ -49,7 +49,7 @@ class Target:
         return f"{self.scheme}://{self.host}:{self.port}{self.path}"
 
 
-def target(text: str) -> Target:
+def target(text: str) -> ProbeTarget:
     """`--server` as it was typed; port 21 is FTP's, every other HTTP's.
 
     Raises:
@@ -66,15 +66,15 @@ def target(text: str) -> Target:
     if scheme == "ftp" and parts.path in ("", "/"):
         raise UsageError(f"--server {text}: FTP needs a file to ask for", "for example: ftp://HOST/pub/FILE")
     query = f"?{parts.query}" if parts.query else ""
-    found = Target(scheme, parts.hostname, port or _PORTS[scheme], (parts.path or "/") + query)
+    found = ProbeTarget(scheme, parts.hostname, port or _PORTS[scheme], (parts.path or "/") + query)
     if parts.username:
-        found = Target(found.scheme, found.host, found.port, found.path, parts.username, parts.password or "")
+        found = ProbeTarget(found.scheme, found.host, found.port, found.path, parts.username, parts.password or "")
     if any(character.isspace() for character in found.path):
         raise UsageError(f"--server {text!r}: white space in the path", "write %20")
     return found
 
 
-class Remote:
+class RemoteServer:
     """A server that is not ours, as this NIC reaches it.
 
     Raises:
@@ -83,7 +83,7 @@ class Remote:
         TrafficError: no such host.
     """
 
-    def __init__(self, journal: Journal, ifname: str, asked: Target) -> None:
+    def __init__(self, journal: Journal, ifname: str, asked: ProbeTarget) -> None:
         self._journal, self._ifname, self._asked = journal, ifname, asked
         try:
             found = socket.getaddrinfo(asked.host, asked.port, socket.AF_INET, socket.SOCK_STREAM)
@@ -159,7 +159,7 @@ class Remote:
         with socket.socket() as keeping:
             keeping.bind((self._own_address, 0))
             local_port = keeping.getsockname()[1]
-            silence = Silence(self.address, port, local_port)
+            silence = SilencedTcp(self.address, port, local_port)
             self._journal.add("rule", address=self.address, port=port, local_port=local_port, namespace=None)
             silence.begin(None)
             wire = PacketSocket(self._ifname, None, (self.address, port), local_port)

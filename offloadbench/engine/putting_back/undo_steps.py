@@ -11,7 +11,7 @@ from typing import Any
 from offloadbench.base.errors import HostError, RestoreError
 from offloadbench.bed.remote import ssh
 from offloadbench.kernel.netdev import features, irq, lending, link, neighbour, rings, route
-from offloadbench.kernel.netdev.route import Silence
+from offloadbench.kernel.netdev.route import SilencedTcp
 from offloadbench.kernel.system import netns, sysctl
 from offloadbench.kernel.trace import tracefs
 from offloadbench.traffic.iscsi import open_iscsi
@@ -139,8 +139,8 @@ def _undo_neighbour(step: Step, tell: Tell) -> None:
         tell(f"{step['ifname']}: neighbour {step['address']} removed")
 
 
-def _silence(step: Step) -> Silence:
-    return Silence(step["address"], step["port"], step["local_port"])
+def _silence(step: Step) -> SilencedTcp:
+    return SilencedTcp(step["address"], step["port"], step["local_port"])
 
 
 def _undo_rule(step: Step, tell: Tell) -> None:

@@ -31,7 +31,7 @@ Save = Callable[[Run], None]
 Rebuild = Callable[[int], tuple[Bed, str]]
 
 
-def measure(run: Run, setting: trials.Setting, kinds: Mapping[str, Traffic], save: Save, rebuild: Rebuild) -> Run:
+def measure(run: Run, setting: trials.TrialSetting, kinds: Mapping[str, Traffic], save: Save, rebuild: Rebuild) -> Run:
     """Run what the plan has and the run lacks, then block after block while `precision` asks for more.
 
     Args:
@@ -85,7 +85,7 @@ def _begun(repeat: int, bed: Bed, rebuild: Rebuild | None) -> tuple[Block, Bed]:
     return block, bed
 
 
-def _with_surprises(run: Run, block: Block, setting: trials.Setting, bed: Bed) -> Run:
+def _with_surprises(run: Run, block: Block, setting: trials.TrialSetting, bed: Bed) -> Run:
     """The run with a warning where a bed that was built again is not what it was."""
     was = setting.bed
     if (was.settings, was.problems) == (bed.settings, bed.problems):
@@ -102,7 +102,7 @@ def _with_surprises(run: Run, block: Block, setting: trials.Setting, bed: Bed) -
 
 def _measured(
     run: Run,
-    setting: trials.Setting,
+    setting: trials.TrialSetting,
     kinds: Mapping[str, Traffic],
     save: Save,
     missing: Sequence[tuple[int, PlannedTrial]],

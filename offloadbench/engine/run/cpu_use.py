@@ -13,7 +13,7 @@ from offloadbench.model import CpuUse
 _NOTED_S = 0.001
 
 
-class Watch:
+class ProcessWatch:
     """Reads what every process took, before and after; which are the run's own is found out when it is made.
 
     Two readings take about a millisecond each for 200 processes, both outside the window's seconds.

@@ -21,7 +21,7 @@ from offloadbench.definitions import catalog, plan
 from offloadbench.definitions import name_tables as names
 from offloadbench.definitions import nic_ability as ability
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import Options, check_machine, check_output
+from offloadbench.engine.options import RunOptions, check_machine, check_output
 from offloadbench.engine.progress_events import Emit, Note, Question, RunStarted
 from offloadbench.engine.run import blocks, nic_record, raised_send_buffer
 from offloadbench.engine.run import trial_run as trials
@@ -37,7 +37,7 @@ from offloadbench.traffic.kind_of_traffic import ToOutside, Traffic
 from offloadbench.version import __version__
 
 
-def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
+def prepare_workloads(options: RunOptions) -> dict[str, tuple[WorkloadDefinition, Traffic]]:
     """Definitions with their `--set` overrides, tuned twins where asked for, and their parameters checked."""
     named = [catalog.workload(name) for name in options.workloads]
     definitions = catalog.override_parameters(named, options.settings)
@@ -52,7 +52,7 @@ def prepare_workloads(options: Options) -> dict[str, tuple[WorkloadDefinition, T
     return {definition.name: (definition, traffic.from_definition(definition)) for definition in definitions}
 
 
-def _with_outside(options: Options, kinds: Mapping[str, Traffic]) -> Options:
+def _with_outside(options: RunOptions, kinds: Mapping[str, Traffic]) -> RunOptions:
     """The options with the far end that a workload has by itself, where nothing else is the load side of a real NIC.
 
     Raises:
@@ -104,7 +104,7 @@ def _consented(site: Site, kinds: Mapping[str, Traffic], emit: Emit) -> list[str
     return list(dict.fromkeys(told))
 
 
-def _plan(options: Options, able: ability.Ability, definitions: list[WorkloadDefinition]) -> Plan:
+def _plan(options: RunOptions, able: ability.Ability, definitions: list[WorkloadDefinition]) -> Plan:
     planned = plan.make_plan(
         catalog.select_cases(options.cases),
         definitions,
@@ -129,7 +129,9 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _new_run(options: Options, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms) -> Run:
+def _new_run(
+    options: RunOptions, site: Site, found: Nic, definitions: list[WorkloadDefinition], symbols: Kallsyms
+) -> Run:
     able = ability.of_nic(found)
     planned = _plan(options, able, definitions)
     return Run(
@@ -164,7 +166,7 @@ def _definition_hashes(planned: Plan) -> dict[str, str]:
     return hashes
 
 
-def _symbols(options: Options, emit: Emit) -> Kallsyms:
+def _symbols(options: RunOptions, emit: Emit) -> Kallsyms:
     """What a profile needs to be read anywhere: the kernel's symbols, and their sources where they are known here."""
     if not options.profile:
         return Kallsyms(text="", ko_paths={})
@@ -177,7 +179,7 @@ def _symbols(options: Options, emit: Emit) -> Kallsyms:
     )
 
 
-def _wanted_profile(options: Options, run: Run) -> Wanted:
+def _wanted_profile(options: RunOptions, run: Run) -> Wanted:
     if not run.plan.profile:
         return Wanted([])
     symbols = SymbolTable(packed_columns.unpack_text(run.kallsyms.text), names.EMPTY) if run.plan.call_graph else None
@@ -188,7 +190,7 @@ def _wanted_profile(options: Options, run: Run) -> Wanted:
     )
 
 
-def _resumed(options: Options, prior: Run) -> Options:
+def _resumed(options: RunOptions, prior: Run) -> RunOptions:
     """The options with the NIC and the link of the run that goes on."""
     if options.nic and options.nic != prior.nic.name:
         raise UsageError(f"{options.output} is a run on {prior.nic.name}, not on {options.nic}", "leave --nic out")
@@ -239,7 +241,7 @@ def _journal_leftovers(site: Site, kinds: Mapping[str, Traffic]) -> None:
         site.journal.add(step, **values)
 
 
-def execute(options: Options, emit: Emit) -> Run:
+def execute(options: RunOptions, emit: Emit) -> Run:
     """Run all trials and return the run, which also stands in `options.output`.
 
     Raises:
@@ -271,7 +273,7 @@ def execute(options: Options, emit: Emit) -> Run:
             # a trial that failed is tried again
             run = msgspec.structs.replace(prior, trials=[t for t in prior.trials if t.outcome != "failed"])
         run_file.save(run, options.output)
-        setting = trials.Setting(
+        setting = trials.TrialSetting(
             bed=site.bed,
             plan=run.plan,
             journal=site.journal,
@@ -305,13 +307,13 @@ def nic_ability(nic_name: str) -> ability.Ability:
     """What a NIC can, as found. A lab NIC is built and taken down again."""
     if nic_name not in lab_bed.NAMES:
         return ability.of_nic(nic_record.read(nic_name), platform.release())
-    options = Options(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
+    options = RunOptions(nic=nic_name, cases="all", workloads=[], output=Path(), profile=False)
     check_machine(options)
     with open_site(options, lambda _: None) as site:
         return ability.of_nic(describe_nic(site.bed), platform.release())
 
 
-def touched(options: Options) -> list[str]:
+def touched(options: RunOptions) -> list[str]:
     """Every setting that the cases of a run would touch, with its present value, as lines."""
     workloads = prepare_workloads(options)
     options = _with_outside(options, {name: kind for name, (_, kind) in workloads.items()})
@@ -323,7 +325,7 @@ def touched(options: Options) -> list[str]:
     return [*plan.describe(planned, options.nic, able.states, everything, able.couplings)[1:-1], *able.limits]
 
 
-def preview(options: Options) -> list[str]:
+def preview(options: RunOptions) -> list[str]:
     """What a run would do, as lines: order, duration, and every setting that would be touched."""
     check_output(options)
     if options.resume:

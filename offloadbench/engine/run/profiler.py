@@ -38,12 +38,12 @@ class Profiler:
     def __init__(self, wanted: Wanted, cpus: frozenset[int], folder: Path, name: str) -> None:
         self._wanted = wanted
         self._cpus = len(cpus)
-        self._recorder: perf.Recorder | None = None
+        self._recorder: perf.PerfRecorder | None = None
         self._counter: perf.Counter | None = None
         self._cpu_s = 0.0
         if wanted.events:
             chains = wanted.functions is not None
-            self._recorder = perf.Recorder(wanted.events, cpus, folder, name, chains=chains)
+            self._recorder = perf.PerfRecorder(wanted.events, cpus, folder, name, chains=chains)
             try:
                 self._counter = perf.Counter(wanted.events, cpus, folder, name)
             except BaseException:

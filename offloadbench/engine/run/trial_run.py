@@ -22,12 +22,12 @@ from offloadbench.engine.progress_events import Emit, Note, Phase, Sampled
 from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.putting_back.undo_others import overwritten
 from offloadbench.engine.run import offloads
-from offloadbench.engine.run.cpu_use import Watch
+from offloadbench.engine.run.cpu_use import ProcessWatch
 from offloadbench.engine.run.profiler import Profiler, Wanted
 from offloadbench.engine.run.readback import ReadBack, check_as_found
 from offloadbench.engine.run.sampler import Reading, Sampler
-from offloadbench.engine.run.window_counts import Counted, WindowCounts
-from offloadbench.engine.sender.account import Account, Told
+from offloadbench.engine.run.window_counts import CountedWindow, WindowCounts
+from offloadbench.engine.sender.account import SenderAccount, Told
 from offloadbench.kernel.counters import network_counters
 from offloadbench.kernel.netdev import link
 from offloadbench.kernel.system import cpu_idle, processes
@@ -64,7 +64,7 @@ _REMEDY = "use a lower --line-rate, or a quieter machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TrialSetting:
     """What stays the same for all trials of a run.
 
     Attributes:
@@ -93,7 +93,7 @@ class _Capture:
     """What a trial has so far; a failure later on does not lose it."""
 
     applied: offloads.Applied = field(default_factory=offloads.Applied)
-    counted: Counted = field(default_factory=Counted)
+    counted: CountedWindow = field(default_factory=CountedWindow)
     recorded: Path | None = None
     evidence: Evidence | None = None
     samples: Samples | None = None
@@ -125,7 +125,7 @@ class _Capture:
         return held + [f"traffic stood still in the window: {text}" for text in self.counted.interruptions]
 
 
-def run_trial(setting: Setting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
+def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
     """Run one trial to its end, whatever happens; only an interrupt leaves early, after putting back.
 
     Returns:
@@ -234,7 +234,7 @@ def _in_flight_bytes(bed: Bed) -> int:
     return int(bed.cable.line_rate_bits_per_s / 8 * bed.cable.rtt_s) + QUEUE_BYTES
 
 
-def _warm_up(setting: Setting, capture: _Capture) -> None:
+def _warm_up(setting: TrialSetting, capture: _Capture) -> None:
     """Let the connections reach their pace; meanwhile look at a moment's packets for the proof of the toggle."""
     warmup_s = setting.plan.warmup_s
     setting.emit(Phase("warm-up", warmup_s))
@@ -270,7 +270,7 @@ def _attend(sampler: Sampler, bed: Bed) -> None:
         bed.check()
 
 
-def _read(setting: Setting, network: network_counters.NetworkCounters) -> Reading:
+def _read(setting: TrialSetting, network: network_counters.NetworkCounters) -> Reading:
     """All counters now."""
     cpus = setting.bed.placement.dut
     idle_time = setting.idle_clock.times(cpus)
@@ -282,7 +282,7 @@ def _read(setting: Setting, network: network_counters.NetworkCounters) -> Readin
     )
 
 
-def _show(setting: Setting, t_s: float, difference: Reading, interval_s: float) -> None:
+def _show(setting: TrialSetting, t_s: float, difference: Reading, interval_s: float) -> None:
     """A sample, for whoever looks on."""
     available_s = interval_s * len(setting.bed.placement.dut)
     busy_s = metrics.busy(available_s, difference["cpu_idle_exact_s"], difference["cpu_steal_s"])
@@ -297,7 +297,9 @@ def _show(setting: Setting, t_s: float, difference: Reading, interval_s: float) 
     setting.emit(Sampled(t_s, on_cable * 8 / interval_s, float(busy_s) / available_s))
 
 
-def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]) -> None:
+def _measure(
+    setting: TrialSetting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]
+) -> None:
     """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
     bed, seconds = setting.bed, setting.plan.duration_s
     cpus = bed.placement.dut
@@ -305,10 +307,10 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
 
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
-    account: Account | None = None
+    account: SenderAccount | None = None
     counts: WindowCounts | None = None
     try:
-        account = Account(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
+        account = SenderAccount(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
@@ -316,7 +318,7 @@ def _measure(setting: Setting, session: Session, planned: PlannedTrial, capture:
         tool_cpu_s = processes.cpu_s()
         account.open()
         capture.open()
-        use = Watch(setting.journal.run_id, cpus)
+        use = ProcessWatch(setting.journal.run_id, cpus)
         profiler.enable()
         bed.mark()
         opened = session.mark()

@@ -20,7 +20,7 @@ _LINES, _LINE_LETTERS = 3, 160
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedWindow:
     """What was counted.
 
     Attributes:
@@ -69,7 +69,7 @@ class WindowCounts:
             self._problems.append(f"{first.ifname}: its counters could not be read again: {error.message}")
             return None
 
-    def finish(self) -> Counted:
+    def finish(self) -> CountedWindow:
         """Read again, and judge the difference."""
         pairs = [(first, last) for first in self._first if (last := self._of_dut(first))]
         statistics = [device_statistics.between(first, last) for first, last in pairs]
@@ -84,7 +84,7 @@ class WindowCounts:
         warnings = [one.text for one in found if not one.interrupts]
         warnings += tcp_trouble.warnings(tcp | {_SAMPLED: 0}, self._dut.name)
         warnings += tcp_trouble.warnings(peer_tcp, self._peer.name)
-        return Counted(
+        return CountedWindow(
             statistics=statistics,
             tcp=tcp,
             peer_statistics=peer_statistics,

@@ -34,7 +34,7 @@ def trace_rows(plan: Plan) -> int:
     return _TRACE_ROWS // max(1, len(plan.cases) * max(plan.repeats, plan.max_repeats))
 
 
-class Account:
+class SenderAccount:
     """A monitor beside the device under test; with no connections to follow it does nothing.
 
     Args:
@@ -52,7 +52,7 @@ class Account:
         self, dut: End, watched: Sequence[tuple[str, int]], cpus: frozenset[int], folder: Path, wanted: Plan
     ) -> None:
         self._monitor: Monitor | None = None
-        self._waits: waits.Recorder | None = None
+        self._waits: waits.WaitRecorder | None = None
         self._capture: Capture | None = None
         self._port = 0
         self._opened_ns = self._opened_realtime_ns = 0
@@ -64,7 +64,7 @@ class Account:
         try:
             self._port = port
             if wanted.waits:
-                self._waits = waits.Recorder(_threads(dut, address, port), folder, "sender")
+                self._waits = waits.WaitRecorder(_threads(dut, address, port), folder, "sender")
             if wanted.capture:
                 self._capture = Capture(dut.ifname, dut.namespace, address, port, folder)
         except BaseException:

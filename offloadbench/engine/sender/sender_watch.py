@@ -28,7 +28,7 @@ Show = Callable[[float, Glances], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class WatchOptions:
     """What to watch.
 
     Attributes:
@@ -43,7 +43,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WatchResult:
     """What a watch found.
 
     Attributes:
@@ -61,7 +61,7 @@ class Seen:
     interrupted: bool
 
 
-def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -> Seen:
+def watch(options: WatchOptions, show: Show, sent_bytes: Callable[[TcpTrace], int]) -> WatchResult:
     """Watch for the duration or until interrupted.
 
     Args:
@@ -101,7 +101,7 @@ def watch(options: Options, show: Show, sent_bytes: Callable[[TcpTrace], int]) -
             "`ss -tn` lists connections; --namespace looks into another network namespace",
         )
     problems = [monitor.problem] if monitor.problem else []
-    return Seen(sending, len(traces) - len(sending), waited, busy_ratio, problems, interrupted)
+    return WatchResult(sending, len(traces) - len(sending), waited, busy_ratio, problems, interrupted)
 
 
 class _Used:
@@ -167,7 +167,7 @@ def _inside(namespace: str | None) -> Iterator[None]:
         ) from error
 
 
-def _senders(options: Options) -> list[int]:
+def _senders(options: WatchOptions) -> list[int]:
     """Processes that hold the connections that are there now."""
     chosen = options.watched
     remote = (chosen.remote_address, chosen.remote_port) if chosen.remote_address else None
@@ -177,14 +177,14 @@ def _senders(options: Options) -> list[int]:
 
 
 @contextlib.contextmanager
-def _recorder(pids: list[int]) -> Iterator[waits.Recorder]:
+def _recorder(pids: list[int]) -> Iterator[waits.WaitRecorder]:
     """A recorder on the senders' threads; tracefs is left as it was found."""
     perf.require()
     threads = [thread for pid in pids for thread in processes.threads(pid)]
     mounted = tracefs.tracefs_mounted()
     try:
         with tempfile.TemporaryDirectory(prefix="offloadbench-") as folder:
-            recorder = waits.Recorder(threads[: waits.THREADS_MAX], Path(folder), "watch")
+            recorder = waits.WaitRecorder(threads[: waits.THREADS_MAX], Path(folder), "watch")
             try:
                 yield recorder
             finally:

@@ -16,7 +16,7 @@ import msgspec
 from offloadbench.base.errors import Interrupted, OffloadbenchError
 from offloadbench.bed import lab_bed
 from offloadbench.bed.testbed import Bed
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Event, Note
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply, owner_of
@@ -92,7 +92,7 @@ def main() -> None:
     """Keep one bench until it is asked to go, or gets SIGTERM."""
     order = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGTERM, _leave)
-    options = Options(cases="", workloads=[], output=Path(), nic=lab_bed.LAB, profile=False, **order["settings"])
+    options = RunOptions(cases="", workloads=[], output=Path(), nic=lab_bed.LAB, profile=False, **order["settings"])
     notes: list[str] = []
 
     def note(event: Event) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from offloadbench.analysis.tcp_tuning import needs
 from offloadbench.analysis.tcp_tuning.kernel_defaults import version
-from offloadbench.analysis.tcp_tuning.needs import Target
+from offloadbench.analysis.tcp_tuning.needs import PathTarget
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.base.signals import uninterrupted
 from offloadbench.engine import rights
@@ -34,11 +34,11 @@ class Change:
     after: str
 
 
-def target_here(namespace: str | None, **path: Any) -> Target:
+def target_here(namespace: str | None, **path: Any) -> PathTarget:
     """A path, seen from this machine's kernel.
 
     Args:
-        path: the other fields of `Target`.
+        path: the other fields of `PathTarget`.
 
     Raises:
         UsageError: no such namespace.
@@ -46,7 +46,7 @@ def target_here(namespace: str | None, **path: Any) -> Target:
     """
     _check(namespace)
     adv_win_scale = sysctl.read(needs.ADV_WIN_SCALE, namespace)
-    return Target(
+    return PathTarget(
         kernel=version(platform.release())[:2],
         adv_win_scale=int(adv_win_scale) if adv_win_scale is not None else None,
         **path,
@@ -59,7 +59,7 @@ def present(namespace: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def apply(target: Target, namespace: str | None) -> list[Change]:
+def apply(target: PathTarget, namespace: str | None) -> list[Change]:
     """Raise what is too small, journal first. Nothing is lowered; whatever fails, everything set is taken back.
 
     Raises:

@@ -17,7 +17,7 @@ from offloadbench.bed import lab_bed
 from offloadbench.bed.testbed import Bed
 from offloadbench.definitions import catalog
 from offloadbench.engine import rights
-from offloadbench.engine.options import Options
+from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.run.trial_run import WIRE_VOID_RATIO
 from offloadbench.engine.standing_bed import open_site
@@ -36,7 +36,7 @@ _DEFAULT_WMEM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class TuningProof:
     """What the change was worth.
 
     Attributes:
@@ -48,7 +48,7 @@ class Proof:
     changes: dict[str, list[Change]]
 
 
-def prove(target: needs.Target, sysctls: Mapping[str, str], emit: Emit) -> Proof:
+def prove(target: needs.PathTarget, sysctls: Mapping[str, str], emit: Emit) -> TuningProof:
     """Measure, set, measure again; the lab's namespaces vanish with what was set.
 
     Args:
@@ -61,7 +61,7 @@ def prove(target: needs.Target, sysctls: Mapping[str, str], emit: Emit) -> Proof
     rights.for_namespaces("tune --prove")
     lab_bed.require_tun()
     needed = needs.needs(target)
-    options = Options(
+    options = RunOptions(
         nic=lab_bed.LAB,
         cases="",
         workloads=[],
@@ -85,10 +85,10 @@ def prove(target: needs.Target, sysctls: Mapping[str, str], emit: Emit) -> Proof
                 set_value(site.journal, name, found[name], value, end.namespace) for name, value in wanted.items()
             ]
         emit(Note("measuring with what is advised"))
-        return Proof(before, _stretch(bed, kind, target), changes)
+        return TuningProof(before, _stretch(bed, kind, target), changes)
 
 
-def _stretch(bed: Bed, kind: Traffic, target: needs.Target) -> Stretch:
+def _stretch(bed: Bed, kind: Traffic, target: needs.PathTarget) -> Stretch:
     session = kind.start(bed.dut, bed.peer, 0)
     try:
         time.sleep(_SETTLE_S + _SETTLE_RTTS * target.rtt_s)

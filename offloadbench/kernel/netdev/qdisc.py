@@ -95,7 +95,7 @@ def _tc(words: list[str], namespace: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class QdiscCounts:
     """What one queueing discipline counted."""
 
     packets: int
@@ -112,17 +112,17 @@ def read(ifnames: Sequence[str], namespace: str | None) -> list[Totals]:
     with netns.entered(namespace), IPRoute() as ipr:
         places = {message["index"]: message.get_attr("IFLA_IFNAME") for message in ipr.link("dump")}
         messages = list(ipr.get_qdiscs())
-    found: dict[str, dict[int, Counts]] = {}
+    found: dict[str, dict[int, QdiscCounts]] = {}
     for message in messages:
         stats = message.get_attr("TCA_STATS2")
         basic, queue = stats.get_attr("TCA_STATS_BASIC"), stats.get_attr("TCA_STATS_QUEUE")
-        found.setdefault(places[message["index"]], {})[message["handle"] >> 16] = Counts(
+        found.setdefault(places[message["index"]], {})[message["handle"] >> 16] = QdiscCounts(
             basic["packets"], basic["bytes"], queue["drops"]
         )
     return [totals(found[ifname]) for ifname in ifnames]
 
 
-def totals(found: Mapping[int, Counts]) -> Totals:
+def totals(found: Mapping[int, QdiscCounts]) -> Totals:
     """Of one line: what the inner one drops, its parents count too.
 
     Args:

@@ -98,7 +98,7 @@ def remove_host_route(address: str, namespace: str | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class SilencedTcp:
     """A connection to which this machine's own TCP says nothing: what it would send finds no route.
 
     Its resets of what another program on this machine speaks are what must not leave. Packet sockets need no route.

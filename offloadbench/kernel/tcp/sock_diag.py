@@ -66,7 +66,7 @@ Column = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class TcpConnection:
     """A TCP socket as sock_diag names it.
 
     Attributes:
@@ -107,7 +107,7 @@ def _request(family: int, identity: bytes, states: int, flags: int) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + body
 
 
-def connections() -> list[Connection]:
+def connections() -> list[TcpConnection]:
     """The connected TCP sockets of this thread's network namespace, IPv4 and IPv6.
 
     Raises:
@@ -116,8 +116,8 @@ def connections() -> list[Connection]:
     return _connections(socket.AF_INET) + _connections(socket.AF_INET6)
 
 
-def _connections(family: int) -> list[Connection]:
-    found: list[Connection] = []
+def _connections(family: int) -> list[TcpConnection]:
+    found: list[TcpConnection] = []
     with _socket() as link:
         link.sendall(_request(family, bytes(48), _CONNECTED_STATES, _NLM_F_REQUEST | _NLM_F_DUMP))
         while True:
@@ -137,14 +137,14 @@ def _error(message: bytes) -> str:
     return os.strerror(-struct.unpack_from("<i", message, _HEADER.size)[0])
 
 
-def _connection(message: bytes) -> Connection:
+def _connection(message: bytes) -> TcpConnection:
     family, state = message[16], message[17]
     identity = message[20:68]
     ports = struct.unpack_from(">HH", identity)
     size = 16 if family == socket.AF_INET6 else 4
     local, remote = (_address(identity[at : at + size]) for at in (4, 20))
     at, length = _layout(message).get(_CONGESTION, (0, 0))
-    return Connection(
+    return TcpConnection(
         family=family,
         local=(local, ports[0]),
         remote=(remote, ports[1]),
@@ -175,14 +175,14 @@ def _layout(message: bytes) -> dict[int, tuple[int, int]]:
     return found
 
 
-class Watch:
+class SocketWatch:
     """Reads one connection again and again, keeping raw replies.
 
     Args:
         connection: of this thread's network namespace.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: TcpConnection) -> None:
         self.connection = connection
         self._socket = _socket()
         self._request = _request(connection.family, connection.identity, 0xFFFFFFFF, _NLM_F_REQUEST)
@@ -263,8 +263,8 @@ def _records(table: Column, at: int, length: int, dtype: np.dtype[Any]) -> Colum
 
 
 def matching(
-    found: Iterable[Connection], local_port: int = 0, remote: tuple[str, int] | None = None
-) -> list[Connection]:
+    found: Iterable[TcpConnection], local_port: int = 0, remote: tuple[str, int] | None = None
+) -> list[TcpConnection]:
     """Those with this local port and this remote end, where they are given; the port 0 of a remote end means any."""
     return [
         one

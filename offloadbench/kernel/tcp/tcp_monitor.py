@@ -46,7 +46,7 @@ _DUMP_RATIO = 0.004
 class _Watched:
     """A connection, the times of its replies, and the ticks between which it was there."""
 
-    watch: sock_diag.Watch
+    watch: sock_diag.SocketWatch
     first_tick: int
     times_ns: array[int] = field(default_factory=lambda: array("q"))
     last_tick: int = -1
@@ -89,7 +89,7 @@ class Window:
             return
         for one in sock_diag.matching(sock_diag.connections(), self._local_port, self._remote):
             if one.identity not in self._watched and len(self._watched) < self._connections_max:
-                watched = _Watched(sock_diag.Watch(one), self.ticks_due)
+                watched = _Watched(sock_diag.SocketWatch(one), self.ticks_due)
                 self._watched[one.identity] = watched
                 self._alive.append(watched)
         took_ns = time.monotonic_ns() - now_ns

@@ -142,7 +142,7 @@ class Controlled:
             fifo.unlink(missing_ok=True)
 
 
-class Recorder(Controlled):
+class PerfRecorder(Controlled):
     """`perf record`: samples of all events, with the calling kernel functions on request."""
 
     def __init__(

@@ -33,7 +33,7 @@ THREADS_MAX = 16
 _CHAIN_MAX = 48
 
 
-class Recorder(Controlled):
+class WaitRecorder(Controlled):
     """Switches of some threads between `enable` and `disable`.
 
     Args:

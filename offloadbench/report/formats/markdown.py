@@ -9,7 +9,7 @@ from offloadbench.report.compare_text import escape_markdown
 from offloadbench.report.contents import ROWS, Contents, Material
 from offloadbench.report.sections import machine, table_views
 from offloadbench.report.sections.limit_views import CaseVerdict
-from offloadbench.report.sections.machine import Group
+from offloadbench.report.sections.machine import TermGroup
 from offloadbench.report.sections.table_views import Cell, Table
 from offloadbench.report.svg import printable
 
@@ -76,7 +76,7 @@ def _tables(title: str, found: Sequence[Table], section: str, sentences: Sequenc
     return [f"## {title}", "", *_rows(section), *(line for text in sentences for line in (_prose(text), "")), *shown]
 
 
-def _groups(groups: Sequence[Group]) -> Iterator[str]:
+def _groups(groups: Sequence[TermGroup]) -> Iterator[str]:
     """Terms and texts, each group under its title."""
     for group in groups:
         if group.items:

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from offloadbench.analysis.initcwnd import live, probe_tables, verdict
-from offloadbench.analysis.initcwnd.probe_tables import CASE_TITLES, Setting, Verdicts
+from offloadbench.analysis.initcwnd.probe_tables import CASE_TITLES, ProbeSetting, RepeatVerdicts
 from offloadbench.model import Probe
 from offloadbench.report.compare_text import escape_markdown
 from offloadbench.report.plot import Plot
@@ -54,7 +54,7 @@ def idle_sentence(probes: Sequence[Probe]) -> str:
     return f"After silence {len(exceeding)} of {len(idle)} bursts exceeded it, all under {algorithms}."
 
 
-def _verdict_cell(found: Verdicts | None) -> Cell:
+def _verdict_cell(found: RepeatVerdicts | None) -> Cell:
     if found is None:
         return Cell("")
     total = len(found.trials)
@@ -90,7 +90,7 @@ def plots(probes: Sequence[Probe]) -> list[Plot]:
     made: list[Plot] = []
     for probe in probes:
         groups: dict[tuple[str, str], dict[str, list[Steps]]] = {}
-        titles: dict[tuple[str, str], Setting] = {}
+        titles: dict[tuple[str, str], ProbeSetting] = {}
         memories = dict.fromkeys(trial.metrics for trial in probe.trials)
         for trial in probe.trials:
             if trial.metrics != next(iter(memories)) or not trial.frames.t_us:
@@ -98,7 +98,7 @@ def plots(probes: Sequence[Probe]) -> list[Plot]:
             key = trial.congestion_control, trial.pattern
             steps = Steps(trial.initcwnd, live.count(trial).steps)
             groups.setdefault(key, {}).setdefault(trial.case, []).append(steps)
-            titles.setdefault(key, Setting(None, trial.congestion_control, trial.metrics, trial.pattern))
+            titles.setdefault(key, ProbeSetting(None, trial.congestion_control, trial.metrics, trial.pattern))
         for key, cases in groups.items():
             shown = [(CASE_TITLES.get(case, case), flights) for case, flights in cases.items()]
             where = ", ".join(filter(None, (probe.server, key[0], titles[key].title)))
@@ -142,7 +142,7 @@ def _flights(table: pd.DataFrame) -> Table:
         cells = [
             Cell(CASE_TITLES.get(str(row["case"]), str(row["case"]))),
             Cell(str(row["congestion_control"])),
-            Cell(Setting(None, "", str(row["metrics"]), str(row["pattern"])).title),
+            Cell(ProbeSetting(None, "", str(row["metrics"]), str(row["pattern"])).title),
             Cell("", judged, (Badge(judged, _KINDS.get(judged, "plain")),)),
         ]
         for name in _COLUMNS:

@@ -7,19 +7,19 @@ from functools import partial
 from markupsafe import Markup
 
 from offloadbench.analysis.initcwnd import evidence, story
-from offloadbench.analysis.initcwnd.evidence import Row
+from offloadbench.analysis.initcwnd.evidence import KernelEvidence
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
-from offloadbench.report.plots.kernel_flights_plot import Seen, kernel_flights
+from offloadbench.report.plots.kernel_flights_plot import FlightSetting, kernel_flights
 from offloadbench.report.sections.table_views import Cell, Head, Table
 from offloadbench.report.templates import content_hash, environment, own, script
 from offloadbench.version import __version__
 
 
-def _seen(row: Row) -> Seen:
+def _seen(row: KernelEvidence) -> FlightSetting:
     pairs = [row.seen.get(kernel) for kernel in evidence.KERNELS]
     title = " · ".join(filter(None, (row.mark, row.setting.replace("`", ""))))
-    return Seen(title, row.initcwnd, [(pair.on, pair.off) if pair else (None, None) for pair in pairs])
+    return FlightSetting(title, row.initcwnd, [(pair.on, pair.off) if pair else (None, None) for pair in pairs])
 
 
 def plot() -> Plot:
@@ -40,7 +40,7 @@ def plot() -> Plot:
     )
 
 
-def table(rows: tuple[Row, ...], caption: str) -> Table:
+def table(rows: tuple[KernelEvidence, ...], caption: str) -> Table:
     """Segments with TSO on / off, one column a kernel."""
     heads = [Head("What the server did", words=True), *(Head(kernel, True) for kernel in evidence.KERNELS)]
     heads.append(Head("Mechanism"))

@@ -21,7 +21,7 @@ _TICKS = (0, 2, 4, 10, 20, 30, 40)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FlightSetting:
     """One setting.
 
     Attributes:
@@ -35,7 +35,7 @@ class Seen:
     segments: Sequence[tuple[int | None, int | None]]
 
 
-def _row(axes: Axes, at: int, seen: Seen, apart: float, lower: float) -> None:
+def _row(axes: Axes, at: int, seen: FlightSetting, apart: float, lower: float) -> None:
     axes.plot(
         [seen.expected_segments] * 2, [at - 0.42 + 1.6 * lower, at + 0.42], color=style.INK, linewidth=1.6, alpha=0.55,
         solid_capstyle="butt", zorder=1.5,
@@ -55,7 +55,7 @@ def _row(axes: Axes, at: int, seen: Seen, apart: float, lower: float) -> None:
                 )
 
 
-def kernel_flights(kernels: Sequence[str], rows: Sequence[Seen], *, narrow: bool = False) -> Figure:
+def kernel_flights(kernels: Sequence[str], rows: Sequence[FlightSetting], *, narrow: bool = False) -> Figure:
     """A row a setting, a colour a kernel: a dot with TSO on, a ring with TSO off, a bar for what was asked for.
 
     Args:

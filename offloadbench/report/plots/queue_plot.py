@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from offloadbench.analysis.sender.send_queue import Gap, Queue
+from offloadbench.analysis.sender.send_queue import Queue, SendGap
 from offloadbench.report.plots import style
 
 QUEUE_COLOUR, CWND_COLOUR, BUFFER_COLOUR, SENT_COLOUR = "#0072b2", "#009e73", "#d55e00", "#882255"
@@ -30,7 +30,7 @@ _HEADROOM = 1.35
 F8 = npt.NDArray[np.floating[Any]]
 
 
-def magnified(one: Queue, gaps: Sequence[Gap] = ()) -> tuple[float, float]:
+def magnified(one: Queue, gaps: Sequence[SendGap] = ()) -> tuple[float, float]:
     """(start, length) in seconds of a stretch worth magnifying: around a gap of middle length, else in the middle."""
     length_s = max(_MAGNIFIED_RTTS * one.min_rtt_s, 20e-6 * one.period_us)
     t_s = one["t_us"] * 1e-6

@@ -21,7 +21,7 @@ _PICTURES_MAX = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LimitVerdict:
     """One watched trial, in words."""
 
     title: str
@@ -38,8 +38,8 @@ class CaseVerdict:
         again: that the others came to the same limit, "" without any.
     """
 
-    first: Verdict
-    others: list[Verdict]
+    first: LimitVerdict
+    others: list[LimitVerdict]
     again: str
 
 
@@ -55,7 +55,9 @@ def watched(runs: Sequence[Run]) -> tuple[list[CaseVerdict], Table]:
 
 
 def _verdict(rows: Sequence[Mapping[Hashable, object]], *, several: bool) -> CaseVerdict:
-    first, *others = [Verdict(_title(row, several=several), str(row["sentence"]), str(row["evidence"])) for row in rows]
+    first, *others = [
+        LimitVerdict(_title(row, several=several), str(row["sentence"]), str(row["evidence"])) for row in rows
+    ]
     repeats = ", ".join(str(row["repeat"]) for row in rows[1:])
     again = f"the same limit in repeat{'s' if len(others) > 1 else ''} {repeats}" if others else ""
     return CaseVerdict(first, others, again)
@@ -98,7 +100,7 @@ def _of_bound(row: Mapping[Hashable, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class TrialSender:
     """What the sender of one trial told.
 
     Attributes:
@@ -115,9 +117,9 @@ class Account:
     has_commands: bool = False
 
 
-def accounts(results: Results) -> list[Account]:
+def accounts(results: Results) -> list[TrialSender]:
     """Of the first watched trial of each workload and case."""
-    found: dict[tuple[str, str, str], Account] = {}
+    found: dict[tuple[str, str, str], TrialSender] = {}
     for run in results.runs:
         for trial in run.trials:
             key = (run.run_id, trial.workload, trial.case)
@@ -127,7 +129,7 @@ def accounts(results: Results) -> list[Account]:
             if traces:
                 busiest = max(traces, key=lambda one: one.change("sent_bytes"))
                 captured = packets(trial.packets) if trial.packets else None
-                found[key] = Account(
+                found[key] = TrialSender(
                     f"{trial.workload}, case {trial.case}",
                     busiest,
                     captured,

@@ -19,7 +19,7 @@ _SLOW_START = {"0": "off: a connection goes on as it stopped", "1": "on"}
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TermGroup:
     """Terms and texts under a heading; folded: hidden until asked for."""
 
     title: str
@@ -66,7 +66,7 @@ def _drops(bed: BedRecord) -> str:
     return loss + (f"; queue of {format_bytes(bed.queue_bytes)} before the cable" if bed.queue_bytes else "")
 
 
-def methods(run: Run) -> Group:
+def methods(run: Run) -> TermGroup:
     """Window, order, events and clocks that the run really used."""
     plan, bed, host = run.plan, run.bed, run.host
     workloads = "; ".join(f"{workload.name}: {workload.title}" for workload in plan.workloads)
@@ -89,11 +89,11 @@ def methods(run: Run) -> Group:
                  f"offloadbench {_cpus(bed.tool_cpus)}"),
         *_cable(run),
     ]  # fmt: skip
-    return Group("How it was measured", items)
+    return TermGroup("How it was measured", items)
 
 
-def _host(host: Host) -> Group:
-    return Group(
+def _host(host: Host) -> TermGroup:
+    return TermGroup(
         "Host",
         [
             ("Kernel", host.kernel),
@@ -108,14 +108,14 @@ def _host(host: Host) -> Group:
     )
 
 
-def _route(run: Run) -> list[Group]:
+def _route(run: Run) -> list[TermGroup]:
     """How TCP starts on the tested route; nothing in files of before it was recorded."""
     route = run.route
     if route is None:
         return []
     default = "the kernel's default"
     return [
-        Group(
+        TermGroup(
             "Tested route",
             [
                 ("Destination", f"{route.destination}{f' via {route.gateway}' if route.gateway else ''}"),
@@ -128,7 +128,7 @@ def _route(run: Run) -> list[Group]:
     ]
 
 
-def of_probe(probe: Probe) -> list[Group]:
+def of_probe(probe: Probe) -> list[TermGroup]:
     """How a probe was made, and on what."""
     rate = format_rate(probe.line_rate_bits_per_s) if probe.line_rate_bits_per_s else "not known"
     items = [
@@ -143,14 +143,14 @@ def of_probe(probe: Probe) -> list[Group]:
         ("Proof", "then everything is acknowledged with room for two segments: what comes shows that more was waiting"),
     ]
     return [
-        Group("How it was measured", items),
+        TermGroup("How it was measured", items),
         _host(probe.host),
-        Group("Sysctls", list(probe.host.sysctls.items()), True),
-        Group("Tools", [("offloadbench", probe.tool_version), *probe.host.tools.items()]),
+        TermGroup("Sysctls", list(probe.host.sysctls.items()), True),
+        TermGroup("Tools", [("offloadbench", probe.tool_version), *probe.host.tools.items()]),
     ]
 
 
-def _load_side(run: Run) -> list[Group]:
+def _load_side(run: Run) -> list[TermGroup]:
     """The other host, or the workers of a fleet; nothing where both ends are this machine."""
     settings = run.bed.settings
     hosts = settings.get("workers") or ({run.bed.peer: settings["load_host"]} if "load_host" in settings else {})
@@ -171,10 +171,10 @@ def _load_side(run: Run) -> list[Group]:
             and not math.isnan(one := figures.peer_cpu_ratio)]  # fmt: skip
     if busy:
         items.append(("CPU busy", f"{percent(min(busy))} to {percent(max(busy))} of all its CPUs, by trial"))
-    return [Group("Load side", items)]
+    return [TermGroup("Load side", items)]
 
 
-def _existing_target(run: Run) -> list[Group]:
+def _existing_target(run: Run) -> list[TermGroup]:
     """A target that the run has not started; nothing where there is none."""
     loads = (trial.load.settings for trial in run.trials if trial.load)
     found = next((one["existing_target"] for one in loads if "existing_target" in one), None)
@@ -189,22 +189,22 @@ def _existing_target(run: Run) -> list[Group]:
         ("Used by the run", f"bytes {found['start_bytes']} to {end - 1}"),
         ("CPU, cache, disks, receive buffer", "not known: it is not this run's"),
     ]
-    return [Group("iSCSI target", items)]
+    return [TermGroup("iSCSI target", items)]
 
 
-def machine(run: Run) -> list[Group]:
+def machine(run: Run) -> list[TermGroup]:
     """Host, NIC, sysctls, tools."""
     host = run.host
     told = [(name, str(value)) for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE]
     settings = [*told, *nic_views.settings(run.nic)]
     return [
         _host(host),
-        Group("NIC", nic_views.nic(run.nic, run.host.kernel)),
+        TermGroup("NIC", nic_views.nic(run.nic, run.host.kernel)),
         *_route(run),
         *_load_side(run),
         *_existing_target(run),
-        Group("Settings of the bed and the NIC", settings, True),
-        Group("Sysctls", list(host.sysctls.items()), True),
-        Group("Mitigations", list(host.mitigations.items()), True),
-        Group("Tools", [("offloadbench", run.tool_version), *host.tools.items()]),
+        TermGroup("Settings of the bed and the NIC", settings, True),
+        TermGroup("Sysctls", list(host.sysctls.items()), True),
+        TermGroup("Mitigations", list(host.mitigations.items()), True),
+        TermGroup("Tools", [("offloadbench", run.tool_version), *host.tools.items()]),
     ]

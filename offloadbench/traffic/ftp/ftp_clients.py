@@ -26,7 +26,7 @@ class ClientError(Exception):
     """A virtual client cannot go on."""
 
 
-class Counts:
+class ReceivedCounts:
     """What all clients of this process have received."""
 
     def __init__(self) -> None:
@@ -42,7 +42,9 @@ class VirtualClient:
     the others.
     """
 
-    def __init__(self, number: int, config: dict[str, Any], selector: selectors.BaseSelector, counts: Counts) -> None:
+    def __init__(
+        self, number: int, config: dict[str, Any], selector: selectors.BaseSelector, counts: ReceivedCounts
+    ) -> None:
         self._number = number
         self._config = config
         self._selector = selector
@@ -196,13 +198,13 @@ class VirtualClient:
                 connection.close()
 
 
-class Fleet:
+class VirtualClients:
     """All virtual clients of this process."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         config["buffer"] = bytearray(READ_BYTES)
         config["flags"] = 0 if config["discard"] == "copy" else socket.MSG_TRUNC
-        self._counts = Counts()
+        self._counts = ReceivedCounts()
         self._selector = selectors.DefaultSelector()
         self._clients = [
             VirtualClient(number, config, self._selector, self._counts) for number in range(config["clients"])
@@ -264,7 +266,7 @@ class Fleet:
 def main() -> None:
     comms.take(comms.FTP_CLIENTS)
     try:
-        fleet = Fleet(read_configuration())
+        fleet = VirtualClients(read_configuration())
         fleet.run()
         fleet.close()
     except (ClientError, OSError) as error:

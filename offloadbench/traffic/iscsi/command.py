@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from offloadbench.traffic.iscsi import pdu, scsi
 from offloadbench.traffic.iscsi.login import Negotiated
-from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, Header, IscsiError, Opcode, opcode_name
+from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, IscsiError, Opcode, PduHeader, opcode_name
 
 _UINT32 = 0xFFFFFFFF
 
@@ -93,13 +93,13 @@ class Tasks:
         self.cmd_sn = (cmd_sn + 1) & _UINT32
         return cmd_sn
 
-    def find(self, header: Header) -> Command:
+    def find(self, header: PduHeader) -> Command:
         command = self.outstanding.get(header.task_tag)
         if command is None:
             raise IscsiError(f"a {opcode_name(header.opcode)} is for task {header.task_tag:#x}, which does not run")
         return command
 
-    def take_numbers(self, header: Header) -> None:
+    def take_numbers(self, header: PduHeader) -> None:
         """Take in the numbers of a PDU from the target.
 
         Raises:
@@ -122,7 +122,7 @@ class Tasks:
                 self.changed.notify()
 
 
-def _has_stat_sn_of_its_own(header: Header) -> bool:
+def _has_stat_sn_of_its_own(header: PduHeader) -> bool:
     """Other PDUs repeat the next StatSN without using it up (4.2.2.2)."""
     if header.opcode == Opcode.DATA_IN:
         return bool(header.flags & pdu.STATUS)

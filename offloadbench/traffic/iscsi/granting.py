@@ -21,7 +21,7 @@ _ANSWER_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LunLoad:
     """What a workload would do to a LUN.
 
     Attributes:
@@ -62,7 +62,7 @@ class Grant:
         }
 
 
-def grant(existing: Existing, load: Load, dut: End, peer: End, *, ask: Ask, tell: Callable[[str], None]) -> Grant:
+def grant(existing: Existing, load: LunLoad, dut: End, peer: End, *, ask: Ask, tell: Callable[[str], None]) -> Grant:
     """Look, and have it confirmed.
 
     Raises:
@@ -101,7 +101,7 @@ def _check_address(existing: Existing, peer: End) -> None:
         )
 
 
-def _check_this_machine(existing: Existing, load: Load, dut: End) -> None:
+def _check_this_machine(existing: Existing, load: LunLoad, dut: End) -> None:
     """This machine may have the disk in use."""
     if load.initiator == "kernel" and dut.namespace is not None:
         raise HostError(
@@ -116,7 +116,7 @@ def _check_this_machine(existing: Existing, load: Load, dut: End) -> None:
         )
 
 
-def _look(existing: Existing, load: Load, dut: End, peer: End, tell: Callable[[str], None]) -> Device:
+def _look(existing: Existing, load: LunLoad, dut: End, peer: End, tell: Callable[[str], None]) -> Device:
     wait_s = 0.0
     if peer.namespace is not None:
         wait_s = _WAIT_S

@@ -16,8 +16,8 @@ from offloadbench.base import comms
 from offloadbench.roles.orders import answer
 from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.initiator_role import InitiatorRole, in_force
-from offloadbench.traffic.iscsi.iscsi_session import Session
-from offloadbench.traffic.iscsi.load import Load, Shape
+from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
+from offloadbench.traffic.iscsi.load import QueuedLoad, Shape
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.unit import Unit, open_session
 
@@ -25,18 +25,18 @@ from offloadbench.traffic.iscsi.unit import Unit, open_session
 _DRAIN_S, _LOGOUT_S = 2.5, 1.0
 
 
-class Initiator(InitiatorRole):
+class UserInitiator(InitiatorRole):
     """Sessions of our own."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self._sessions: list[Session] = []
-        self._session_loads: list[Load] = []
+        self._sessions: list[LoggedInSession] = []
+        self._session_loads: list[QueuedLoad] = []
         self._product = ""
         self._set_up_bytes = 0
 
     @property
-    def _loads(self) -> list[Load]:
+    def _loads(self) -> list[QueuedLoad]:
         return self._session_loads
 
     def open(self) -> None:
@@ -63,7 +63,7 @@ class Initiator(InitiatorRole):
             raise IscsiError(f"LUN {unit.lun} is not the one that was looked at before", "nothing was written to it")
         self._session_loads.append(self._load_of(session, number, blocks, block_bytes))
 
-    def _load_of(self, session: Session, number: int, blocks: int, block_bytes: int) -> Load:
+    def _load_of(self, session: LoggedInSession, number: int, blocks: int, block_bytes: int) -> QueuedLoad:
         """Each session has a part of the LUN of its own."""
         config = self._config
         shape = Shape(
@@ -86,7 +86,7 @@ class Initiator(InitiatorRole):
                 "use a larger lun_size",
             )
         first_block = (config["start_bytes"] + number * transfers * shape.transfer_bytes) // block_bytes
-        return Load(
+        return QueuedLoad(
             session,
             shape,
             first_block=first_block,
@@ -158,7 +158,7 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
-    initiator = Initiator(json.loads(line))
+    initiator = UserInitiator(json.loads(line))
     try:
         initiator.open()
         initiator.run()

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from offloadbench.traffic.iscsi.pdu import (
     BHS_BYTES,
     DIGEST_BYTES,
-    Header,
     IscsiError,
+    PduHeader,
     decode_ahs,
     digest,
     opcode_name,
@@ -26,19 +26,19 @@ from offloadbench.traffic.iscsi.pdu import (
 
 # include/uapi/asm-generic/socket.h: beyond net.core.{w,r}mem_max, with CAP_NET_ADMIN
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-Place = Callable[[Header], memoryview | None]
+Place = Callable[[PduHeader], memoryview | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Pdu:
     """A received PDU; `ahs` as `pdu.decode_ahs` returns it, `data` without its padding."""
 
-    header: Header
+    header: PduHeader
     ahs: list[tuple[int, bytes]]
     data: memoryview
 
 
-class Silence(Exception):
+class SilentPeer(Exception):
     """Nothing came for the time limit, and no PDU has begun."""
 
 
@@ -95,7 +95,7 @@ def _limit_waiting(connection: socket.socket, timeout_s: float) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
-class Connection:
+class IscsiConnection:
     """PDUs over a connected, blocking stream socket. One thread may send while another receives.
 
     Attributes:
@@ -112,7 +112,7 @@ class Connection:
         self._bhs = bytearray(BHS_BYTES)
         _limit_waiting(connected, timeout_s)
 
-    def send(self, header: Header, data: memoryview | bytes = b"", ahs: bytes = b"") -> None:
+    def send(self, header: PduHeader, data: memoryview | bytes = b"", ahs: bytes = b"") -> None:
         """Send one PDU in one sendmsg(2); the payload is not copied here.
 
         Raises:
@@ -149,7 +149,7 @@ class Connection:
             IscsiError: the connection ended, stalled inside a PDU, or a digest or a length is wrong.
         """
         self._fill(memoryview(self._bhs), may_be_silent=True)
-        header = Header.decode(self._bhs)
+        header = PduHeader.decode(self._bhs)
         if header.data_bytes > self.max_receive_bytes:
             raise IscsiError(
                 f"a {opcode_name(header.opcode)} has {header.data_bytes} bytes of data; "
@@ -168,7 +168,7 @@ class Connection:
                 self._check(digest(data, pad), "data", header)
         return Pdu(header, decode_ahs(bytes(ahs)), data)
 
-    def _check(self, expected: bytes, what: str, header: Header) -> None:
+    def _check(self, expected: bytes, what: str, header: PduHeader) -> None:
         found = bytearray(DIGEST_BYTES)
         self._fill(memoryview(found))
         if found != expected:
@@ -184,7 +184,7 @@ class Connection:
                 count = self._socket.recv_into(buffer[at:], 0, socket.MSG_WAITALL)
             except BlockingIOError as error:
                 if may_be_silent and not at:
-                    raise Silence from error
+                    raise SilentPeer from error
                 raise IscsiError(f"the target stopped inside a PDU for {self.timeout_s:.0f} s") from error
             except OSError as error:
                 raise IscsiError(f"the connection broke: {error.strerror}") from error

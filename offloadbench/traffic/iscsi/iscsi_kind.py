@@ -112,7 +112,7 @@ class IscsiTraffic:
         target = self.existing
         if target is None:
             return []
-        load = granting.Load(
+        load = granting.LunLoad(
             initiator=self.initiator,
             write=self.operation == "write",
             transfer_bytes=self.transfer_bytes,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from offloadbench.base import comms
 from offloadbench.traffic.iscsi import pdu, scsi
 from offloadbench.traffic.iscsi.command import Command, Tasks
-from offloadbench.traffic.iscsi.iscsi_connection import Connection
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection
 from offloadbench.traffic.iscsi.login import Negotiated
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.pdu_sender import Sender
@@ -17,7 +17,7 @@ from offloadbench.traffic.iscsi.receiver import Receiver
 _MAX_UNIT_ATTENTIONS = 10
 
 
-class Session:
+class LoggedInSession:
     """A logged-in session: one thread sends, one receives.
 
     Args:
@@ -25,7 +25,7 @@ class Session:
     """
 
     def __init__(
-        self, connection: Connection, negotiated: Negotiated, on_failure: Callable[[], None] = lambda: None
+        self, connection: IscsiConnection, negotiated: Negotiated, on_failure: Callable[[], None] = lambda: None
     ) -> None:
         self.connection = connection
         self.negotiated = negotiated

@@ -60,10 +60,10 @@ class KernelInitiator(InitiatorRole):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self._portal = open_iscsi.Portal(
+        self._portal = open_iscsi.LoginPortal(
             config["target_name"], config["address"], config["port"], open_iscsi.interface(config["session_name"])
         )
-        self._open_iscsi: open_iscsi.Initiator | None = None
+        self._open_iscsi: open_iscsi.OpenIscsi | None = None
         self._sockets: list[socket.socket] = []
         self._disk_loads: list[BlockLoad] = []
         self._largest_command_bytes = 0
@@ -74,7 +74,7 @@ class KernelInitiator(InitiatorRole):
 
     def open(self) -> None:
         config = self._config
-        self._open_iscsi = open_iscsi.Initiator()
+        self._open_iscsi = open_iscsi.OpenIscsi()
         self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config), account(config))
         self._sockets = self._open_iscsi.connections(self._portal)
         for connection in self._sockets:

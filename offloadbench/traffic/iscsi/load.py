@@ -14,7 +14,7 @@ import numpy.typing as npt
 from offloadbench.traffic.iscsi import scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.counts import Completions
-from offloadbench.traffic.iscsi.iscsi_session import Session
+from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
 from offloadbench.traffic.iscsi.pdu import IscsiError
 
 # with verification every page bears a number that no other page ever written has
@@ -55,7 +55,7 @@ def _page_numbers(buffer: bytearray | mmap) -> npt.NDArray[np.uint64]:
     return np.frombuffer(buffer, dtype=np.uint64)[::_WORDS_PER_PAGE]
 
 
-class Load:
+class QueuedLoad:
     """Keeps `queue_depth` commands of a session on their way from `start` until `stop`.
 
     Args:
@@ -68,7 +68,7 @@ class Load:
 
     def __init__(
         self,
-        session: Session,
+        session: LoggedInSession,
         shape: Shape,
         *,
         first_block: int,

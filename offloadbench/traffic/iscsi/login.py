@@ -7,9 +7,9 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 
-from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu, Silence
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection, Pdu, SilentPeer
 from offloadbench.traffic.iscsi.negotiation import NOT_UNDERSTOOD, REJECT, Negotiation, decode_text, encode_text
-from offloadbench.traffic.iscsi.pdu import CONTINUE, TRANSIT, Header, IscsiError, Opcode, opcode_name
+from offloadbench.traffic.iscsi.pdu import CONTINUE, TRANSIT, IscsiError, Opcode, PduHeader, opcode_name
 
 _SECURITY, _OPERATIONAL, _FULL_FEATURE = 0, 1, 3
 # RFC 1994: the only algorithm that every CHAP peer has
@@ -97,7 +97,7 @@ def _binary(text: str) -> bytes:
 class _Exchange:
     """Login requests and their answers, in order."""
 
-    def __init__(self, connection: Connection, identity: Identity) -> None:
+    def __init__(self, connection: IscsiConnection, identity: Identity) -> None:
         self._connection = connection
         self._isid = identity.isid
         self._tsih = 0
@@ -127,7 +127,7 @@ class _Exchange:
         if self._exchanges > _MAX_EXCHANGES:
             raise IscsiError(f"the login did not end within {_MAX_EXCHANGES} exchanges")
         flags = stage << 2 | (TRANSIT | next_stage if transit else 0)
-        header = Header(
+        header = PduHeader(
             Opcode.LOGIN_REQUEST,
             immediate=True,
             flags=flags,
@@ -139,7 +139,7 @@ class _Exchange:
         self._connection.send(header, text)
         try:
             answer = self._connection.receive()
-        except Silence as error:
+        except SilentPeer as error:
             raise IscsiError(f"no answer to the login within {self._connection.timeout_s:.0f} s") from error
         self._check(answer)
         return answer
@@ -192,7 +192,7 @@ def _security(exchange: _Exchange, identity: Identity) -> None:
         moved, _ = exchange.ask(_SECURITY, _OPERATIONAL, [], transit=True)
 
 
-def login(connection: Connection, identity: Identity, offers: dict[str, str]) -> Negotiated:
+def login(connection: IscsiConnection, identity: Identity, offers: dict[str, str]) -> Negotiated:
     """Log in; digests are in force on the connection afterwards.
 
     Args:

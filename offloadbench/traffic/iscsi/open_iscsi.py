@@ -50,7 +50,7 @@ _NOTHING_FOUND = 21
 
 
 @dataclass(frozen=True, slots=True)
-class Portal:
+class LoginPortal:
     """Where a target is, its name, and the interface record of whoever logs in (`interface`)."""
 
     target_name: str
@@ -79,7 +79,7 @@ def require() -> None:
         ) from error
 
 
-class Initiator:
+class OpenIscsi:
     """The machine's iscsid, started unless it runs.
 
     One that we start is in the foreground, as our child, and is killed by the kernel when we die.
@@ -129,7 +129,7 @@ class Initiator:
         raise TrafficError(f"iscsid does not answer: {words[-1] if words else 'it says nothing'}", "see iscsid(8)")
 
     def log_in(
-        self, portal: Portal, initiator_name: str, settings: Mapping[str, str], account: Mapping[str, str]
+        self, portal: LoginPortal, initiator_name: str, settings: Mapping[str, str], account: Mapping[str, str]
     ) -> None:
         """Make records of an interface and a node, set them, and log in.
 
@@ -152,7 +152,7 @@ class Initiator:
             _write_into_record(portal, account)
         _admin("node", *node, "--login")
 
-    def connections(self, portal: Portal) -> list[socket.socket]:
+    def connections(self, portal: LoginPortal) -> list[socket.socket]:
         """Duplicates of the sockets to a portal, which iscsid keeps open for the kernel; the caller closes them."""
         return [one for pid in self.pids for one in borrowed_sockets.connected(pid, (portal.address, portal.port))]
 
@@ -190,19 +190,19 @@ def interface(name: str) -> str:
     return f"offloadbench-{name.rpartition(':')[2]}"
 
 
-def _records_of(portal: Portal) -> list[Path]:
+def _records_of(portal: LoginPortal) -> list[Path]:
     """The file that iscsiadm makes for a portal whose group is not known (idbm_rec_write in its usr/idbm.c)."""
     return [folder / portal.target_name / f"{portal.address},{portal.port}" for folder in _NODES]
 
 
-def _check_records(portal: Portal) -> None:
+def _check_records(portal: LoginPortal) -> None:
     """Raise TrafficError where the machine has such a record itself, which iscsiadm would replace."""
     found = [path for path in _records_of(portal) if path.is_file()]
     if found:
         raise TrafficError(f"{found[0]} is a record of this machine's own", "--set initiator=user leaves it alone")
 
 
-def _write_into_record(portal: Portal, settings: Mapping[str, str]) -> None:
+def _write_into_record(portal: LoginPortal, settings: Mapping[str, str]) -> None:
     """Add settings to our record of a portal: `name = value`, one a line (idbm_print in open-iscsi's usr/idbm.c)."""
     ours = f"iface.iscsi_ifacename = {portal.interface}"
     found = [path for path in _records_of(portal) if path.is_file() and ours in path.read_text().splitlines()]
@@ -220,7 +220,7 @@ def others(target_name: str) -> list[str]:
     return [one for one in _sessions() if _of(one, "targetname") == target_name and not _is_ours(one, "")]
 
 
-def disks(portal: Portal, lun: int) -> list[Path]:
+def disks(portal: LoginPortal, lun: int) -> list[Path]:
     """The disk of one LUN in each of our sessions with a target, as /dev/sdX, once the kernel has found it.
 
     Raises:
@@ -284,7 +284,7 @@ def _records(prefix: str) -> list[tuple[str, str, str]]:
         key, _, value = line.strip().partition(":")
         if key == "Target":
             target = value.strip()
-        elif key == "Portal":
+        elif key == "LoginPortal":
             portal = value.strip().partition(",")[0]
         elif key == "Iface Name" and value.strip().startswith(prefix):
             found.append((target, portal, value.strip()))
@@ -329,14 +329,14 @@ def leave_behind_nothing(prefix: str) -> list[str]:
     own = interface(prefix)
     if shutil.which("iscsiadm") is None or not (_records(own) or any(_is_ours(one, own) for one in _sessions())):
         return []
-    initiator = Initiator()
+    initiator = OpenIscsi()
     try:
         return log_out(own)
     finally:
         initiator.close()
 
 
-def negotiated(portal: Portal) -> dict[str, int | bool]:
+def negotiated(portal: LoginPortal) -> dict[str, int | bool]:
     """What our sessions with a target have agreed on, from the kernel's sysfs (scsi_transport_iscsi.c)."""
     found: dict[str, int | bool] = {}
     for session in (one for one in _sessions() if _is_ours(one, portal.interface)):

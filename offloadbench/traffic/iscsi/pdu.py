@@ -64,7 +64,7 @@ def opcode_name(opcode: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class PduHeader:
     """A basic header segment.
 
     Attributes:
@@ -97,7 +97,7 @@ class Header:
         )
 
     @classmethod
-    def decode(cls, data: bytes | bytearray | memoryview) -> Header:
+    def decode(cls, data: bytes | bytearray | memoryview) -> PduHeader:
         first, flags, code, lengths, lun, task_tag, *words = _BHS.unpack(data)
         return cls(
             opcode=first & 0x3F,
@@ -174,10 +174,10 @@ def scsi_command(
     cmd_sn: int,
     exp_stat_sn: int,
     data_bytes: int = 0,
-) -> Header:
+) -> PduHeader:
     """A SCSI command with immediate data of `data_bytes` (11.3); what is beyond 16 bytes of CDB is its AHS."""
     words = struct.unpack(">4I", cdb[:16].ljust(16, b"\0"))
-    return Header(
+    return PduHeader(
         Opcode.SCSI_COMMAND,
         flags=flags,
         ahs_bytes=len(extended_cdb(cdb)),
@@ -198,9 +198,9 @@ def data_out(
     offset: int,
     size: int,
     final: bool,
-) -> Header:
+) -> PduHeader:
     """Data for a command; unsolicited data bears the reserved transfer tag (11.7)."""
-    return Header(
+    return PduHeader(
         Opcode.DATA_OUT,
         flags=FINAL if final else 0,
         data_bytes=size,
@@ -210,9 +210,9 @@ def data_out(
     )
 
 
-def nop_out(task_tag: int, transfer_tag: int, lun: int, cmd_sn: int, exp_stat_sn: int) -> Header:
+def nop_out(task_tag: int, transfer_tag: int, lun: int, cmd_sn: int, exp_stat_sn: int) -> PduHeader:
     """A ping (with a task tag) or the answer to the target's (with its transfer tag); immediate (11.18)."""
-    return Header(
+    return PduHeader(
         Opcode.NOP_OUT,
         immediate=True,
         flags=FINAL,
@@ -222,9 +222,9 @@ def nop_out(task_tag: int, transfer_tag: int, lun: int, cmd_sn: int, exp_stat_sn
     )
 
 
-def logout_request(task_tag: int, cmd_sn: int, exp_stat_sn: int) -> Header:
+def logout_request(task_tag: int, cmd_sn: int, exp_stat_sn: int) -> PduHeader:
     """Close the session; immediate (11.14)."""
-    return Header(
+    return PduHeader(
         Opcode.LOGOUT_REQUEST,
         immediate=True,
         flags=FINAL,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from offloadbench.traffic.iscsi import pdu, scsi
 from offloadbench.traffic.iscsi.command import Command, Tasks
-from offloadbench.traffic.iscsi.iscsi_connection import Connection
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection
 from offloadbench.traffic.iscsi.login import Negotiated
-from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, Header
+from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, PduHeader
 
 
 class Sender:
@@ -19,12 +19,12 @@ class Sender:
         sent_bytes: payload handed to the socket.
     """
 
-    def __init__(self, connection: Connection, negotiated: Negotiated, tasks: Tasks) -> None:
+    def __init__(self, connection: IscsiConnection, negotiated: Negotiated, tasks: Tasks) -> None:
         self._connection = connection
         self._negotiated = negotiated
         self._tasks = tasks
-        self._replies: deque[Header] = deque()
-        self._solicited: deque[tuple[Command, Header]] = deque()
+        self._replies: deque[PduHeader] = deque()
+        self._solicited: deque[tuple[Command, PduHeader]] = deque()
         self._waiting: deque[Command] = deque()
         self.sent_bytes = 0
 
@@ -37,13 +37,13 @@ class Sender:
             self._waiting.append(command)
             self._tasks.changed.notify()
 
-    def reply(self, header: Header) -> None:
+    def reply(self, header: PduHeader) -> None:
         """Queue a PDU without data that goes before everything else."""
         with self._tasks.changed:
             self._replies.append(header)
             self._tasks.changed.notify()
 
-    def solicit(self, command: Command, r2t: Header) -> None:
+    def solicit(self, command: Command, r2t: PduHeader) -> None:
         """Queue the data that an R2T asks for."""
         with self._tasks.changed:
             self._solicited.append((command, r2t))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from offloadbench.traffic.iscsi import pdu
 from offloadbench.traffic.iscsi.command import Command, Tasks
-from offloadbench.traffic.iscsi.iscsi_connection import Connection, Pdu, Silence
+from offloadbench.traffic.iscsi.iscsi_connection import IscsiConnection, Pdu, SilentPeer
 from offloadbench.traffic.iscsi.login import Negotiated
-from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, Header, IscsiError, Opcode, opcode_name
+from offloadbench.traffic.iscsi.pdu import RESERVED_TAG, IscsiError, Opcode, PduHeader, opcode_name
 from offloadbench.traffic.iscsi.pdu_sender import Sender
 
 # RFC 7143, 11.17.1
@@ -44,7 +44,7 @@ class Receiver:
         logged_out: set once the target has answered the logout.
     """
 
-    def __init__(self, connection: Connection, negotiated: Negotiated, tasks: Tasks, sender: Sender) -> None:
+    def __init__(self, connection: IscsiConnection, negotiated: Negotiated, tasks: Tasks, sender: Sender) -> None:
         self._connection = connection
         self._negotiated = negotiated
         self._tasks = tasks
@@ -71,7 +71,7 @@ class Receiver:
         while not (self._tasks.over or self.logged_out.is_set()):
             try:
                 received = self._connection.receive(self._place)
-            except Silence:
+            except SilentPeer:
                 self._on_silence()
                 continue
             handler = self._handlers.get(received.header.opcode)
@@ -95,7 +95,7 @@ class Receiver:
             self._ping_tag = tasks.take_tag()
         self._sender.reply(pdu.nop_out(self._ping_tag, RESERVED_TAG, 0, tasks.cmd_sn, tasks.exp_stat_sn))
 
-    def _place(self, header: Header) -> memoryview | None:
+    def _place(self, header: PduHeader) -> memoryview | None:
         """Data-In goes straight to where it belongs."""
         if header.opcode != Opcode.DATA_IN:
             return None
@@ -125,7 +125,7 @@ class Receiver:
         command.sense = bytes(received.data)
         self._complete(command, header)
 
-    def _complete(self, command: Command, header: Header) -> None:
+    def _complete(self, command: Command, header: PduHeader) -> None:
         command.status, command.residual = header.status, header.residual
         with self._tasks.changed:
             del self._tasks.outstanding[command.task_tag]

@@ -42,7 +42,7 @@ def open_disk(backing: str, lun_bytes: int) -> IO[bytes] | None:
 
 def _serve(config: dict[str, Any], daemon: tgt.Daemon, disk: IO[bytes] | None) -> None:
     inforce = daemon.tune_listener(config["receive_window_bytes"], config["congestion_control"])
-    account = tgt.Account(config["initiator_name"], config["user"], config["password"])
+    account = tgt.ChapAccount(config["initiator_name"], config["user"], config["password"])
     path = f"/proc/{os.getpid()}/fd/{disk.fileno()}" if disk else None
     daemon.serve(config["target_name"], path, config["parameters"], account)
     _answer(

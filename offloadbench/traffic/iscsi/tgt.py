@@ -50,7 +50,7 @@ _USUAL_WORDS = (
 
 # slots came with Python 3.10
 @dataclass(frozen=True)
-class Account:
+class ChapAccount:
     """Who may use the target."""
 
     initiator_name: str
@@ -190,7 +190,7 @@ class Daemon:
                     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
         return inforce
 
-    def serve(self, name: str, backing_store: str | None, parameters: dict[str, str], account: Account) -> None:
+    def serve(self, name: str, backing_store: str | None, parameters: dict[str, str], account: ChapAccount) -> None:
         """Make the target: its LUN 1, its limits, and the one who may use it.
 
         Args:

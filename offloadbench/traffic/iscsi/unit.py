@@ -7,14 +7,14 @@ from typing import Any
 
 from offloadbench.traffic.iscsi import iscsi_connection, scsi
 from offloadbench.traffic.iscsi.command import Command
-from offloadbench.traffic.iscsi.iscsi_session import Session
+from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
 from offloadbench.traffic.iscsi.login import Identity, login
 from offloadbench.traffic.iscsi.pdu import IscsiError
 
 _READ_BYTES = 256 << 10
 
 
-def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], None] = lambda: None) -> Session:
+def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], None] = lambda: None) -> LoggedInSession:
     """Connect and log in as a role's configuration says.
 
     Raises:
@@ -29,10 +29,10 @@ def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], Non
         send_buffer_bytes=config["send_buffer_bytes"],
         receive_window_bytes=config["receive_window_bytes"],
     )
-    link = iscsi_connection.Connection(connected, timeout_s)
+    link = iscsi_connection.IscsiConnection(connected, timeout_s)
     try:
         identity = Identity(config["initiator_name"], config["target_name"], isid, config["user"], config["password"])
-        return Session(link, login(link, identity, config["offers"]), on_failure)
+        return LoggedInSession(link, login(link, identity, config["offers"]), on_failure)
     except BaseException:
         link.close()
         raise
@@ -41,7 +41,7 @@ def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], Non
 class Unit:
     """One LUN of a session. Every method but `serial` and `longest_transfer_blocks` raises IscsiError on failure."""
 
-    def __init__(self, session: Session, lun: int) -> None:
+    def __init__(self, session: LoggedInSession, lun: int) -> None:
         self._session = session
         self.lun = lun
 

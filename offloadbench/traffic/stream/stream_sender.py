@@ -20,7 +20,7 @@ CONNECT_S = 30.0
 _SO_SNDBUFFORCE = 32
 
 
-class Stream:
+class SendingStream:
     """One connection and the thread that sends on it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class Stream:
         self._thread.join()
 
 
-def _drain(streams: list[Stream]) -> None:
+def _drain(streams: list[SendingStream]) -> None:
     for stream in streams:
         stream.stop()
     for stream in streams:
@@ -84,7 +84,7 @@ def main() -> None:
     comms.take(comms.STREAM_SENDER)
     config = read_configuration()
     try:
-        streams = [Stream(config) for _ in range(config["connections"])]
+        streams = [SendingStream(config) for _ in range(config["connections"])]
     except OSError as error:
         answer(
             {

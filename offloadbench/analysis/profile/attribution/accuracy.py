@@ -15,7 +15,7 @@ from offloadbench.definitions.name_tables import NameTable, base_name
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFunction:
     """A function of the kernel, with its true source file ("" where the debug information names none)."""
 
     name: str
@@ -24,7 +24,7 @@ class Known:
 
 
 def check(
-    functions: Sequence[Known],
+    functions: Sequence[KnownFunction],
     names: NameTable,
     rules: Rules,
     weights: Mapping[str, float],

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from offloadbench.analysis.profile.attribution.bound_driver import Bound, bound_to
+from offloadbench.analysis.profile.attribution.bound_driver import BoundDriver, bound_to
 from offloadbench.analysis.profile.attribution.contexts import foreign_rows, own_processes
 from offloadbench.analysis.profile.attribution.event_skid import skidding
 from offloadbench.analysis.profile.attribution.rules import GUEST, IDLE, OTHER, SHADOW, USER, Rules
 from offloadbench.analysis.profile.attribution.symbols import SymbolTable
-from offloadbench.analysis.profile.attribution.verdicts import FUNCTION, Verdict, Verdicts
+from offloadbench.analysis.profile.attribution.verdicts import FUNCTION, SymbolVerdict, Verdicts
 from offloadbench.definitions import catalog
 from offloadbench.files.packed_columns import Columns, unpack_chains, unpack_profile, unpack_text
 from offloadbench.model import Profile, ProfileCounts, Run
@@ -43,7 +43,7 @@ def _frozen(profile: Profile) -> bytes:
 
 @lru_cache(maxsize=8)
 def _verdicts(
-    text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], profile_json: bytes, bound: Bound
+    text: str, sources: str, ko_paths: tuple[tuple[str, str], ...], profile_json: bytes, bound: BoundDriver
 ) -> Verdicts:
     profile = msgspec.json.decode(profile_json, type=Profile)
     names = catalog.name_table(profile)
@@ -60,14 +60,14 @@ class _Judge:
         self._chains = chains
         self._generic = frozenset(verdicts.rules.profile.generic)
 
-    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[Verdict, Verdict]:
+    def judge(self, index: int, chain: int, *, skids: bool) -> tuple[SymbolVerdict, SymbolVerdict]:
         """The verdict on a sample, and that on whom its work is charged to in the second view."""
         callers = self._chains[chain] if chain >= 0 else ()
         verdict = self._verdicts.of(index)
         if skids and self._verdicts.shadowed(index):
             found = self._first(callers, _NO_CALLER)
             leaf, share = (found.leaf, found.share) if found else (SHADOW, "")
-            verdict = Verdict(leaf, SHADOW, verdict.module, share)
+            verdict = SymbolVerdict(leaf, SHADOW, verdict.module, share)
         elif skids and self._verdicts.ends_interrupt(index):
             # what the interrupt came upon is no caller of its handler
             return replace(verdict, method=FUNCTION), verdict
@@ -77,7 +77,7 @@ class _Judge:
         # work done from the idle loop is still work
         return verdict, caller if caller and caller.leaf != IDLE else verdict
 
-    def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> Verdict | None:
+    def _first(self, callers: Indexes | tuple[()], beyond: frozenset[str]) -> SymbolVerdict | None:
         """The verdict on the first caller that is in none of these leaves; None for none."""
         for index in callers:
             verdict = self._verdicts.of(int(index))
@@ -155,7 +155,10 @@ def attribute(profiles: Sequence[ProfileCounts], verdicts: Verdicts) -> pd.DataF
         (distinct % 2 == 1).tolist(),
         strict=True,
     )
-    fixed = {at: (Verdict(leaf, leaf), Verdict(leaf, leaf), symbol) for at, (_, leaf, symbol) in _NO_KERNEL.items()}
+    fixed = {
+        at: (SymbolVerdict(leaf, leaf), SymbolVerdict(leaf, leaf), symbol)
+        for at, (_, leaf, symbol) in _NO_KERNEL.items()
+    }
     judged = [
         fixed[at] if at in fixed else (*judge.judge(at, of, skids=skid), _name(table, at)) for at, of, skid in kinds
     ]

@@ -30,7 +30,7 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class BoundDriver:
     """What is bound to the NIC under test and to the devices below it.
 
     Attributes:
@@ -53,17 +53,17 @@ class Bound:
         return None
 
 
-UNBOUND = Bound()
+UNBOUND = BoundDriver()
 
 
-def bound_to(nic: Nic) -> Bound:
+def bound_to(nic: Nic) -> BoundDriver:
     """The drivers of a NIC, by what sysfs and the driver itself told when the run was made."""
     devices = [(nic.module, nic.driver), *((device.module, device.driver) for device in nic.lowers)]
     known = [found for _, name in devices if (found := catalog.driver(name))]
     told = [module for module, _ in devices if module]
     # a driver of which nothing is known calls itself by its module's name (KBUILD_MODNAME), unless sysfs knew better
     told += [name for module, name in devices if not (module or catalog.driver(name))]
-    return Bound(
+    return BoundDriver(
         modules=frozenset(map(_module_name, filter(None, (*told, *_all(driver.modules for driver in known))))),
         families=tuple(Family(tuple(driver.modules), tuple(driver.files), tuple(driver.prefixes)) for driver in known),
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from offloadbench.analysis.profile.attribution.bound_driver import UNBOUND, Bound
+from offloadbench.analysis.profile.attribution.bound_driver import UNBOUND, BoundDriver
 from offloadbench.analysis.profile.attribution.driver_parts import Parts
 from offloadbench.analysis.profile.attribution.families import Families
 from offloadbench.analysis.profile.attribution.rules import DRIVER, GUEST, IDLE, OTHER, SHADOW, USER, WAKE, Rules
@@ -22,7 +22,7 @@ where there is an idle clock too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SymbolVerdict:
     """Where a symbol's samples go.
 
     Attributes:
@@ -51,7 +51,7 @@ class Verdicts:
         rules: Rules,
         names: NameTable,
         ko_paths: Mapping[str, str],
-        bound: Bound = UNBOUND,
+        bound: BoundDriver = UNBOUND,
     ) -> None:
         self.symbols = symbols
         self.rules = rules
@@ -66,13 +66,13 @@ class Verdicts:
         self._parts = Parts(rules.profile)
         self._families = Families(symbols, rules, names, symbols.modules)
         self._groups = {leaf: group for group, leaves in rules.profile.groups.items() for leaf in leaves}
-        self._known: dict[int, Verdict] = {}
+        self._known: dict[int, SymbolVerdict] = {}
 
-    def shown(self, verdict: Verdict) -> str:
+    def shown(self, verdict: SymbolVerdict) -> str:
         """What a verdict is shown under: its share of a leaf that is split, or the profile's group of its leaf."""
         return verdict.share or self._groups.get(verdict.leaf, verdict.leaf)
 
-    def of(self, index: int) -> Verdict:
+    def of(self, index: int) -> SymbolVerdict:
         """The verdict on a symbol, whatever kind of event sampled it."""
         verdict = self._known.get(index)
         if verdict is None:
@@ -89,7 +89,7 @@ class Verdicts:
         """Whether clock samples on this symbol fell due in the handler of the interrupt that it ends."""
         return index >= 0 and self.symbols.symbol(index).name in self.rules.softirq_entry
 
-    def judge(self, symbol: Symbol) -> Verdict:
+    def judge(self, symbol: Symbol) -> SymbolVerdict:
         """The verdict on a symbol that need not be in the table."""
         verdict, module, paths = self._place(symbol)
         if not self._parts.needed or verdict.method == IDLE:
@@ -116,37 +116,37 @@ class Verdicts:
         agrees = bool(path) and self._families.like(name)[0] == self.rules.by_source(name, path)
         return paths if agrees else ()
 
-    def _place(self, symbol: Symbol) -> tuple[Verdict, str, tuple[str, ...]]:
+    def _place(self, symbol: Symbol) -> tuple[SymbolVerdict, str, tuple[str, ...]]:
         """The verdict but for parts and shares; the module and the files that it may be from, the likeliest first."""
         rules = self.rules
         if rules.idle_names(symbol.name):
-            return Verdict(IDLE, IDLE, symbol.module), "", ()
+            return SymbolVerdict(IDLE, IDLE, symbol.module), "", ()
         if symbol.module:
             path = self._ko_paths.get(symbol.module) or self.symbols.modules.ko_path(symbol.module)
             leaf = self._of_module(symbol.module, path)
             if leaf:
                 # one from nowhere is taken apart as the modules of the tree that have the same function
                 paths = (path,) if path else self.symbols.module_paths(symbol.name)
-                return Verdict(leaf, MODULE, symbol.module), symbol.module, paths
+                return SymbolVerdict(leaf, MODULE, symbol.module), symbol.module, paths
         known = symbol.paths if symbol.method != NEIGHBOURS else self._unmistakable(symbol.name)
         method = TABLE if symbol.method == NEIGHBOURS else symbol.method
         likeliest = rules.likeliest(symbol.name, known)
         family = None if symbol.module else self._bound.built_in(symbol.name, [likeliest] if likeliest else known)
         if family and self._has_driver:
-            return Verdict(DRIVER, method if known else PREFIX), next(iter(family.modules), ""), known
+            return SymbolVerdict(DRIVER, method if known else PREFIX), next(iter(family.modules), ""), known
         if likeliest:
             method = HELPER if rules.is_helper(symbol.name, likeliest) else method
-            return Verdict(rules.by_source(symbol.name, likeliest), method), "", (likeliest, *known)
+            return SymbolVerdict(rules.by_source(symbol.name, likeliest), method), "", (likeliest, *known)
         by_function = rules.by_function(symbol.name)
         leaves = {rules.by_source(symbol.name, path) for path in symbol.paths} if not known else set()
         if len(leaves) == 1:
             (leaf,) = leaves
-            return Verdict(leaf, FUNCTION if leaf == by_function else NEIGHBOURS), "", symbol.paths
+            return SymbolVerdict(leaf, FUNCTION if leaf == by_function else NEIGHBOURS), "", symbol.paths
         if by_function:
-            return Verdict(by_function, FUNCTION, symbol.module), symbol.module, ()
+            return SymbolVerdict(by_function, FUNCTION, symbol.module), symbol.module, ()
         leaf, path = self._families.like(symbol.name)
         leaf = leaf or rules.by_prefix(symbol.name)
-        verdict = Verdict(leaf, PREFIX, symbol.module) if leaf else Verdict(OTHER, OTHER, symbol.module)
+        verdict = SymbolVerdict(leaf, PREFIX, symbol.module) if leaf else SymbolVerdict(OTHER, OTHER, symbol.module)
         return verdict, symbol.module, (path,)
 
 
@@ -165,4 +165,4 @@ def _inside_tree(ko_path: str) -> str:
     return f"{found[1]}.ko" if found else ""
 
 
-__all__ = ["METHODS", "NOT_FOUND", "Verdict", "Verdicts"]
+__all__ = ["METHODS", "NOT_FOUND", "SymbolVerdict", "Verdicts"]

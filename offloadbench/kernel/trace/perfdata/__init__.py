@@ -9,22 +9,22 @@ from __future__ import annotations
 from offloadbench.kernel.trace.perfdata.abi import MODE_LETTERS, CpuMode, SampleField
 from offloadbench.kernel.trace.perfdata.chains import Chains
 from offloadbench.kernel.trace.perfdata.folding import fold, fold_all
-from offloadbench.kernel.trace.perfdata.header import Header
+from offloadbench.kernel.trace.perfdata.header import RecordingHeader
 from offloadbench.kernel.trace.perfdata.mappings import NOT_MAPPED, KernelMapping, locate
 from offloadbench.kernel.trace.perfdata.recording import Recording, read
 from offloadbench.kernel.trace.perfdata.sampled_events import Event
-from offloadbench.kernel.trace.perfdata.samples import Batch
+from offloadbench.kernel.trace.perfdata.samples import SampleBatch
 
 __all__ = [
     "MODE_LETTERS",
     "NOT_MAPPED",
-    "Batch",
     "Chains",
     "CpuMode",
     "Event",
-    "Header",
     "KernelMapping",
     "Recording",
+    "RecordingHeader",
+    "SampleBatch",
     "SampleField",
     "fold",
     "fold_all",

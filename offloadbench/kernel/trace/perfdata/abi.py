@@ -168,7 +168,7 @@ CONTEXT_MODES: Final = {
 }
 
 
-class Feature(IntEnum):
+class HeaderFeature(IntEnum):
     """HEADER_*: bits of the file header, and numbers of FEATURE records, as far as they are read."""
 
     TRACING_DATA = 1

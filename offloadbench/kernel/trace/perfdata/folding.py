@@ -14,7 +14,7 @@ from offloadbench.files.packed_columns import NO_CPU, Columns, pack_chains, pack
 from offloadbench.kernel.trace.perfdata.abi import MODE_LETTERS, CpuMode, RecordType
 from offloadbench.kernel.trace.perfdata.byteorder import I4, I8, U8
 from offloadbench.kernel.trace.perfdata.recording import Recording
-from offloadbench.kernel.trace.perfdata.samples import Batch
+from offloadbench.kernel.trace.perfdata.samples import SampleBatch
 from offloadbench.model import ProfileCounts, ProfileEvent
 
 # rows of batches are put together once there are this many, or as many as there are rows already
@@ -166,7 +166,7 @@ class _Callers:
         """Start addresses of the functions of each chain, the nearest caller first."""
         return [np.frombuffer(chain, dtype=np.uint64).tolist() for chain in self._numbers]
 
-    def number(self, batch: Batch) -> U8:
+    def number(self, batch: SampleBatch) -> U8:
         """The number of each sample's chain, shape (samples,)."""
         chains = batch.chains
         assert chains is not None
@@ -212,7 +212,7 @@ class _Labels:
     own: npt.NDArray[np.bool_] | None
 
 
-def _fold_batch(batch: Batch, kept: npt.NDArray[np.bool_], labels: _Labels) -> _Rows:
+def _fold_batch(batch: SampleBatch, kept: npt.NDArray[np.bool_], labels: _Labels) -> _Rows:
     """The samples that are kept, equal ones put together as far as `_scattered` brings them together."""
     rest = batch.comm.astype(np.uint64)
     for column, bits in (

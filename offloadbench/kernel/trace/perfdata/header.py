@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from offloadbench.base.errors import ProfilerError
-from offloadbench.kernel.trace.perfdata.abi import CPU_MODE_MASK, MISC_BUILD_ID_SIZE, CpuMode, Feature
+from offloadbench.kernel.trace.perfdata.abi import CPU_MODE_MASK, MISC_BUILD_ID_SIZE, CpuMode, HeaderFeature
 from offloadbench.kernel.trace.perfdata.bpf_programs import program_symbols
 from offloadbench.kernel.trace.perfdata.byteorder import BIG, LITTLE, ByteOrder
 from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol
@@ -31,7 +31,7 @@ _COPY_AGAIN = "copy the file again from the machine that made it"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class RecordingHeader:
     """What the file says of its making; a text is None where the file does not say it.
 
     Attributes:
@@ -62,15 +62,15 @@ class Header:
 
 
 _TEXTS = {
-    Feature.HOSTNAME: "hostname",
-    Feature.OSRELEASE: "os_release",
-    Feature.VERSION: "perf_version",
-    Feature.ARCH: "arch",
-    Feature.CPUDESC: "cpu_description",
+    HeaderFeature.HOSTNAME: "hostname",
+    HeaderFeature.OSRELEASE: "os_release",
+    HeaderFeature.VERSION: "perf_version",
+    HeaderFeature.ARCH: "arch",
+    HeaderFeature.CPUDESC: "cpu_description",
 }
 
 
-def read_header(stream: BinaryIO) -> tuple[Header, str]:
+def read_header(stream: BinaryIO) -> tuple[RecordingHeader, str]:
     """The header of an open perf.data file, and what is wrong with the file so far (empty if nothing).
 
     Raises:
@@ -86,13 +86,13 @@ def read_header(stream: BinaryIO) -> tuple[Header, str]:
     try:
         (header_bytes,) = order.unpack("Q", start, 8)
         if header_bytes == _PIPE_HEADER_BYTES:
-            return Header(order, is_pipe=True, data_start_byte=_PIPE_HEADER_BYTES, data_end_byte=None), ""
+            return RecordingHeader(order, is_pipe=True, data_start_byte=_PIPE_HEADER_BYTES, data_end_byte=None), ""
         return _read_file_header(stream, start, order)
     except struct.error as error:
         raise ProfilerError("the perf.data file is cut within its header", _COPY_AGAIN) from error
 
 
-def _read_file_header(stream: BinaryIO, start: bytes, order: ByteOrder) -> tuple[Header, str]:
+def _read_file_header(stream: BinaryIO, start: bytes, order: ByteOrder) -> tuple[RecordingHeader, str]:
     attr_bytes, attrs_at, attrs_bytes, data_at, data_bytes = order.unpack("QQQQQ", start, 16)
     words = order.unpack("Q" * _FEATURE_WORDS, start, 72)
     if data_at > _size(stream):
@@ -107,7 +107,7 @@ def _read_file_header(stream: BinaryIO, start: bytes, order: ByteOrder) -> tuple
         events.append(parse_attr(attrs[at : at + attr_bytes], order, order.unpack(f"{len(ids) // 8}Q", ids)))
     if not events:
         raise ProfilerError("the perf.data file is damaged: it names no events", _COPY_AGAIN)
-    header = Header(order, is_pipe=False, data_start_byte=data_at, data_end_byte=None, events=tuple(events))
+    header = RecordingHeader(order, is_pipe=False, data_start_byte=data_at, data_end_byte=None, events=tuple(events))
     if not data_bytes:
         return header, "the header gives no size of the data: perf was killed while it recorded"
     header = replace(header, data_end_byte=data_at + data_bytes)
@@ -129,7 +129,7 @@ def _read_section(stream: BinaryIO, offset: int, size: int) -> bytes:
     return stream.read(size)
 
 
-def _read_features(stream: BinaryIO, header: Header, words: tuple[int, ...]) -> Header:
+def _read_features(stream: BinaryIO, header: RecordingHeader, words: tuple[int, ...]) -> RecordingHeader:
     """The features of a file; their sections lie behind the data, in the order of their bits."""
     assert header.data_end_byte is not None
     numbers = _feature_numbers(words, header.order)
@@ -138,7 +138,7 @@ def _read_features(stream: BinaryIO, header: Header, words: tuple[int, ...]) -> 
         offset, size = header.order.unpack("QQ", table, index * _SECTION_BYTES)
         if offset + size > _size(stream):
             raise struct.error("feature beyond the end of the file")
-        if number in set(Feature) and size <= _FEATURE_MAX_BYTES:
+        if number in set(HeaderFeature) and size <= _FEATURE_MAX_BYTES:
             header = with_feature(header, number, _read_section(stream, offset, size))
     return header
 
@@ -146,12 +146,12 @@ def _read_features(stream: BinaryIO, header: Header, words: tuple[int, ...]) -> 
 def _feature_numbers(words: tuple[int, ...], order: ByteOrder) -> list[int]:
     """Bits of an array of `unsigned long`."""
     # 32-bit big-endian machines swap the halves of each 64 bits (perf_file_header__read)
-    if order is BIG and not words[0] >> Feature.HOSTNAME & 1:
+    if order is BIG and not words[0] >> HeaderFeature.HOSTNAME & 1:
         words = tuple((word >> 32 | word << 32) & (1 << 64) - 1 for word in words)
     return [64 * index + bit for index, word in enumerate(words) for bit in range(64) if word >> bit & 1]
 
 
-def with_feature(header: Header, number: int, data: bytes | memoryview) -> Header:
+def with_feature(header: RecordingHeader, number: int, data: bytes | memoryview) -> RecordingHeader:
     """The header with what a feature section or FEATURE record adds; features that are not read change nothing.
 
     Raises:
@@ -159,30 +159,30 @@ def with_feature(header: Header, number: int, data: bytes | memoryview) -> Heade
     """
     order = header.order
     if number in _TEXTS:
-        change: dict[str, Any] = {_TEXTS[Feature(number)]: _text(data, 0, order)[0]}
+        change: dict[str, Any] = {_TEXTS[HeaderFeature(number)]: _text(data, 0, order)[0]}
         return replace(header, **change)
-    if number == Feature.NRCPUS:
+    if number == HeaderFeature.NRCPUS:
         available, online = order.unpack("II", data)
         return replace(header, cpus_available=available, cpus_online=online)
-    if number == Feature.CMDLINE:
+    if number == HeaderFeature.CMDLINE:
         (count,), at = order.unpack("I", data), 4
         words = []
         for _ in range(count):
             word, at = _text(data, at, order)
             words.append(word)
         return replace(header, command_line=tuple(words))
-    if number == Feature.TRACING_DATA:
+    if number == HeaderFeature.TRACING_DATA:
         return replace(header, events=with_tracepoint_names(header.events, tracepoint_names(bytes(data))))
-    if number == Feature.BUILD_ID:
+    if number == HeaderFeature.BUILD_ID:
         return _with_build_ids(header, data)
-    if number == Feature.EVENT_DESC:
+    if number == HeaderFeature.EVENT_DESC:
         return _with_names(header, data)
-    if number == Feature.BPF_PROG_INFO:
+    if number == HeaderFeature.BPF_PROG_INFO:
         return replace(header, program_symbols=program_symbols(data, order))
     return header
 
 
-def _with_build_ids(header: Header, data: bytes | memoryview) -> Header:
+def _with_build_ids(header: RecordingHeader, data: bytes | memoryview) -> RecordingHeader:
     """The header with the build id of the kernel, out of a list of BUILD_ID records."""
     at = 0
     while at + _BUILD_ID_RECORD_BYTES <= len(data):
@@ -194,7 +194,7 @@ def _with_build_ids(header: Header, data: bytes | memoryview) -> Header:
     return header
 
 
-def with_build_id(header: Header, record: bytes | memoryview) -> Header:
+def with_build_id(header: RecordingHeader, record: bytes | memoryview) -> RecordingHeader:
     """The header with what a BUILD_ID record adds (struct perf_record_header_build_id): only that of the kernel.
 
     Raises:
@@ -226,7 +226,7 @@ def c_string(data: bytes | memoryview) -> str:
     return bytes(data).split(b"\0", 1)[0].decode(errors="replace")
 
 
-def _with_names(header: Header, data: bytes | memoryview) -> Header:
+def _with_names(header: RecordingHeader, data: bytes | memoryview) -> RecordingHeader:
     """Events with the names of an EVENT_DESC section, which lists them in the order of the attrs."""
     count, attr_bytes = header.order.unpack("II", data)
     events = list(header.events)

@@ -14,7 +14,7 @@ from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.trace.perfdata.mappings import locate
 from offloadbench.kernel.trace.perfdata.process_names import UNKNOWN
 from offloadbench.kernel.trace.perfdata.recording import Recording
-from offloadbench.kernel.trace.perfdata.samples import Batch
+from offloadbench.kernel.trace.perfdata.samples import SampleBatch
 
 # kernel addresses of a recording that does not say where the kernel and its modules lay
 KERNEL = "[kernel]"
@@ -78,7 +78,7 @@ class _Made:
         return row
 
 
-def _names(recording: Recording, made: _Made, batch: Batch) -> npt.NDArray[np.object_]:
+def _names(recording: Recording, made: _Made, batch: SampleBatch) -> npt.NDArray[np.object_]:
     """The object of each sample of a batch."""
     names = np.full(len(batch.ip), UNKNOWN, dtype=object)
     kernel = np.flatnonzero(batch.mode == CpuMode.KERNEL)

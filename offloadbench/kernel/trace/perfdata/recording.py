@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from offloadbench.base.errors import ProfilerError
-from offloadbench.kernel.trace.perfdata.header import Header, read_header
+from offloadbench.kernel.trace.perfdata.header import RecordingHeader, read_header
 from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.trace.perfdata.mappings import KernelMapping
 from offloadbench.kernel.trace.perfdata.process_names import ProcessMaps
-from offloadbench.kernel.trace.perfdata.samples import Batch, BatchReader
+from offloadbench.kernel.trace.perfdata.samples import BatchReader, SampleBatch
 from offloadbench.kernel.trace.perfdata.scan import Scan
 from offloadbench.kernel.trace.perfdata.stream import RecordReader
 from offloadbench.kernel.trace.perfdata.threads import ThreadNames
@@ -44,7 +44,7 @@ class Recording:
 
     path: Path
     parts: tuple[Path, ...]
-    header: Header
+    header: RecordingHeader
     records: dict[str, int]
     samples: tuple[int, ...]
     lost_records: int
@@ -67,7 +67,7 @@ class Recording:
         """What was lost, each loss counted once."""
         return self.lost_samples + max(self.lost_records, self.unread_samples)
 
-    def batches(self, *, chains: bool = False) -> Iterator[Batch]:
+    def batches(self, *, chains: bool = False) -> Iterator[SampleBatch]:
         """All readable samples, with call chains only if asked; memory is bounded whatever the file's size.
 
         Raises:
@@ -140,7 +140,7 @@ def _parts(path: Path) -> tuple[Path, ...]:
     return (first, *sorted(path.glob("data.[0-9]*"), key=lambda part: (len(part.name), part.name)))
 
 
-def _bare(header: Header) -> Header:
+def _bare(header: RecordingHeader) -> RecordingHeader:
     """The header for a file of records alone."""
     return replace(header, data_start_byte=0, data_end_byte=None)
 

@@ -14,7 +14,7 @@ from offloadbench.kernel.trace.perfdata.layout import sample_layout
 from offloadbench.kernel.trace.perfdata.sampled_events import Event, has_times
 from offloadbench.kernel.trace.perfdata.selection import Selection
 from offloadbench.kernel.trace.perfdata.selector import SampleSelector
-from offloadbench.kernel.trace.perfdata.stream import Block
+from offloadbench.kernel.trace.perfdata.stream import RecordBlock
 from offloadbench.kernel.trace.perfdata.threads import ThreadNames
 
 # both 32-bit fields -1
@@ -23,7 +23,7 @@ _ZERO = np.uint64(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SampleBatch:
     """Samples in the order of the file, which is not the order of their times; columns of shape (samples,).
 
     Attributes:
@@ -69,7 +69,7 @@ class BatchReader:
             for field in (SampleField.IP, SampleField.TID, SampleField.TIME, SampleField.CPU, SampleField.PERIOD)
         }
 
-    def read(self, block: Block) -> Batch:
+    def read(self, block: RecordBlock) -> SampleBatch:
         """The readable samples of a block."""
         chosen = self._selector.select(block)
         words, order = block.words, self._order
@@ -79,7 +79,7 @@ class BatchReader:
         time_ns = self._field(words, chosen, SampleField.TIME, _ZERO)
         clock = time_ns if self._has_times else chosen.ordinals.astype(np.uint64)
         period = self._field(words, chosen, SampleField.PERIOD, self._periods[chosen.layout])
-        return Batch(
+        return SampleBatch(
             ip=self._field(words, chosen, SampleField.IP, _ZERO),
             mode=mode,
             pid=pid,

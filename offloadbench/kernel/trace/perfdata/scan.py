@@ -24,7 +24,7 @@ from offloadbench.kernel.trace.perfdata.abi import (
 )
 from offloadbench.kernel.trace.perfdata.bpf_programs import TAG_BYTES
 from offloadbench.kernel.trace.perfdata.byteorder import U8
-from offloadbench.kernel.trace.perfdata.header import Header, c_string, with_build_id, with_feature
+from offloadbench.kernel.trace.perfdata.header import RecordingHeader, c_string, with_build_id, with_feature
 from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol, kernel_symbol
 from offloadbench.kernel.trace.perfdata.layout import NO_TRAILER, trailer
 from offloadbench.kernel.trace.perfdata.mappings import KernelMapping, kernel_mapping
@@ -39,7 +39,7 @@ from offloadbench.kernel.trace.perfdata.sampled_events import (
 )
 from offloadbench.kernel.trace.perfdata.selection import Selection
 from offloadbench.kernel.trace.perfdata.selector import SampleSelector
-from offloadbench.kernel.trace.perfdata.stream import Block, RecordReader
+from offloadbench.kernel.trace.perfdata.stream import RecordBlock, RecordReader
 from offloadbench.kernel.trace.perfdata.threads import TaskRecord
 from offloadbench.kernel.trace.perfdata.tracing import tracepoint_names
 
@@ -54,7 +54,7 @@ _KSYMBOL_NAME, _UPDATE_NAME, _FEATURE_DATA, _COMM_NAME, _BPF_TAG = 24, 24, 16, 1
 class Scan:
     """What the records of a recording add up to; see `Recording` for the meaning of the figures."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: RecordingHeader) -> None:
         self.header = header
         self.tasks: list[TaskRecord] = []
         self.kernel_mappings: list[KernelMapping] = []
@@ -119,7 +119,7 @@ class Scan:
         names = tracepoint_names(bytes(reader.tracing))
         self.header = replace(self.header, events=with_tracepoint_names(self.header.events, names))
 
-    def _handle(self, block: Block, index: int, kind: int, header: U8) -> None:
+    def _handle(self, block: RecordBlock, index: int, kind: int, header: U8) -> None:
         begin = int(block.starts[index]) * WORD_BYTES
         size = int(self.header.order.record_bytes(header)[0])
         misc = int(self.header.order.record_misc(header)[0])

@@ -12,7 +12,7 @@ from offloadbench.kernel.trace.perfdata.layout import id_word, sample_layout
 from offloadbench.kernel.trace.perfdata.read_values import Readings
 from offloadbench.kernel.trace.perfdata.sampled_events import Event, owners
 from offloadbench.kernel.trace.perfdata.selection import Selection
-from offloadbench.kernel.trace.perfdata.stream import Block
+from offloadbench.kernel.trace.perfdata.stream import RecordBlock
 
 
 class SampleSelector:
@@ -28,7 +28,7 @@ class SampleSelector:
         self._readings = Readings(events, layouts, order)
         self._min_words = np.array([layout.min_words for layout in layouts], dtype=np.int64)
 
-    def select(self, block: Block) -> Selection:
+    def select(self, block: RecordBlock) -> Selection:
         """The samples of a block that can be read."""
         headers = block.words[block.starts]
         chosen = np.flatnonzero(self._order.record_type(headers) == RecordType.SAMPLE)

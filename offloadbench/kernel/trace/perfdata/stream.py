@@ -18,7 +18,7 @@ import numpy as np
 from offloadbench.kernel.trace.perfdata.abi import RECORD_HEADER_BYTES, WORD_BYTES, RecordType
 from offloadbench.kernel.trace.perfdata.byteorder import I8, U8, ByteOrder
 from offloadbench.kernel.trace.perfdata.decompress import DecompressionError, Inflater
-from offloadbench.kernel.trace.perfdata.header import Header
+from offloadbench.kernel.trace.perfdata.header import RecordingHeader
 
 CHUNK_BYTES = 1 << 20
 # as many words as the largest record has (its size is 16 bits wide)
@@ -41,7 +41,7 @@ class _DamagedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RecordBlock:
     """Whole records in memory.
 
     Attributes:
@@ -205,7 +205,7 @@ class RecordReader:
         special: record type -> count, of records that are in no block: compressed ones, and those before a trace.
     """
 
-    def __init__(self, stream: BinaryIO, header: Header) -> None:
+    def __init__(self, stream: BinaryIO, header: RecordingHeader) -> None:
         self.problem = ""
         self.tracing = bytearray()
         self.special: Counter[int] = Counter()
@@ -220,7 +220,7 @@ class RecordReader:
         self._inflated_bytes = 0
         self._count = 0
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[RecordBlock]:
         try:
             for part in self._outer_parts():
                 if isinstance(part, _Records):
@@ -249,8 +249,8 @@ class RecordReader:
             self._position += len(piece)
             yield from self._outer.feed(piece)
 
-    def _block(self, records: _Records) -> Block:
-        block = Block(records.raw, records.words, records.starts, self._count)
+    def _block(self, records: _Records) -> RecordBlock:
+        block = RecordBlock(records.raw, records.words, records.starts, self._count)
         self._count += len(records.starts)
         return block
 
@@ -263,7 +263,7 @@ class RecordReader:
             raise _DamagedError(f"damaged at {special.place}: a record without the length of its trace") from error
         return size + -size % WORD_BYTES if layout == "I" else size
 
-    def _unpack(self, special: _Special) -> Iterator[Block]:
+    def _unpack(self, special: _Special) -> Iterator[RecordBlock]:
         """Records out of compressed ones, whenever there are enough of them."""
         begin, end = RECORD_HEADER_BYTES, len(special.record)
         if special.kind == RecordType.COMPRESSED2:
@@ -278,7 +278,7 @@ class RecordReader:
         except DecompressionError as error:
             raise _DamagedError(f"damaged at {special.place}: {error}") from error
 
-    def _flush(self) -> Iterator[Block]:
+    def _flush(self) -> Iterator[RecordBlock]:
         inflated = b"".join(self._inflated)
         self._inflated, self._inflated_bytes = [], 0
         for part in self._inner.feed(inflated):
