@@ -1,0 +1,1 @@
+"""Testbeds: the two ends of the traffic and what lies between them."""

@@ -1,8 +1,8 @@
 """The lab link with the kernel's own emulator: two namespaces, and a hop between them whose ways out are the cable.
 
 The hop is a namespace of its own with a bridge between two veth pairs, so that no queueing discipline stands on the NIC
-under test, which keeps its super-packets; they are cut at the hop (see kernel/netdev/qdisc.py). GRO is off there: it would
-merge what the cable took apart.
+under test, which keeps its super-packets; they are cut at the hop (see kernel/netdev/qdisc.py). GRO is off there: it
+would merge what the cable took apart.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Cable:
 
 
 class Remember(Protocol):
-    """Write down how to undo a change, before it is made (offloadbench.engine.putting_back.undo_steps knows the kinds)."""
+    """Write down how to undo a change, before it is made; offloadbench.engine.putting_back.undo_steps knows the kinds."""
 
     def __call__(self, kind: str, **values: Any) -> None: ...
 

@@ -1,0 +1,1 @@
+"""What does: runs, sweeps, probes, and the putting back of all that they change."""

@@ -1,4 +1,4 @@
-"""Columns of numbers and long texts as the short texts that stand for them in a run file (`offloadbench.files.run_file`)."""
+"""Columns of numbers and long texts as the short texts that stand for them in a run file."""
 
 from __future__ import annotations
 

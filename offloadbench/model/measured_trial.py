@@ -262,7 +262,8 @@ class Waits(Frozen, frozen=True, kw_only=True):
         window_s: how long switches were recorded.
         threads: the threads that were watched.
         chains: distinct call chains of kernel functions, the outermost (the system call) first.
-        rows, columns: base64 of zlib of the waits, columns in the order of `offloadbench.files.packed_columns.WAIT_COLUMNS`.
+        rows, columns: base64 of zlib of the waits, columns in the order of
+            `offloadbench.files.packed_columns.WAIT_COLUMNS`.
         unfinished: waits that had not ended when the window did; they are in no row.
         lost_switches: that perf could not write down in time.
         perf_cpu_s: CPU time of perf itself in the window.

@@ -1,0 +1,1 @@
+"""What draws: from results to pages, plots and text."""

@@ -1,8 +1,8 @@
 """Cases compared: between runs, or inside one run against its reference case.
 
-Between runs the run is the unit (`offloadbench.analysis.statistics.run_means`); inside a run two cases are paired within blocks.
-The mean over the cases of a workload is taken inside each block before anything is tested: the cases of a block share
-its moment. All rows of one workload, over everything that is compared at once, are one family
+Between runs the run is the unit (`offloadbench.analysis.statistics.run_means`); inside a run two cases are paired
+within blocks. The mean over the cases of a workload is taken inside each block before anything is tested: the cases of
+a block share its moment. All rows of one workload, over everything that is compared at once, are one family
 (`offloadbench.analysis.statistics.holm`).
 """
 
@@ -242,8 +242,8 @@ def within(
 ) -> Comparison:
     """Every case of a run against its reference case, paired within blocks.
 
-    Case by case the answers are the judge's (`offloadbench.analysis.comparison.judging`), as in a report of the run; metrics and
-    pairs of cases that it is not asked about by itself are one more family.
+    Case by case the answers are the judge's (`offloadbench.analysis.comparison.judging`), as in a report of the run;
+    metrics and pairs of cases that it is not asked about by itself are one more family.
 
     Args:
         reference: a case; by default the first on the ladder that has usable trials.

@@ -1,7 +1,7 @@
 """What a run says: for every workload which state of the NIC is advised, and what each offload saves or costs.
 
-Every figure, interval and verdict is the judge's (`offloadbench.analysis.comparison.judging`). The advice comes first, one for
-each NIC and workload; the pairs of cases that explain it state what they show and advise nothing.
+Every figure, interval and verdict is the judge's (`offloadbench.analysis.comparison.judging`). The advice comes first,
+one for each NIC and workload; the pairs of cases that explain it state what they show and advise nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How sure a change is. Inside a run the block is the unit: seconds of one trial are not independent of each other.
 
 Inside a run, two cases are paired within blocks: Student's t on the logarithms of their ratios. Between runs the run is
-the unit (`offloadbench.analysis.statistics.run_means`). Changes of modules, which may be zero, are tested on the raw scale.
+the unit (`offloadbench.analysis.statistics.run_means`). Changes of modules, which may be zero, are tested on the raw
+scale.
 
 The interval of a difference is the ratio's, at the baseline's level: the two never disagree about zero.
 

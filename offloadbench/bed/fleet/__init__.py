@@ -1,0 +1,1 @@
+"""A load side of many hosts, over a Dask cluster."""

@@ -1,0 +1,1 @@
+"""A load side on another host, over ssh or a sealed connection."""

@@ -1,4 +1,4 @@
-"""The server under test, as a role (see offloadbench.roles.ends): one connection at a time, one flight for each request.
+"""The server under test, as a role (see offloadbench.roles.ends): one connection at a time, one flight a request.
 
 Orders: the configuration; then `serve` (take one connection and answer each request with its writes), `look` (the
 socket before the writes and now) and `end` (close it). Reports struct tcp_info as hexadecimal text.

@@ -81,7 +81,7 @@ class Monitor:
         return int(opened["t_ns"])
 
     def glance(self) -> list[dict[str, Any]]:
-        """The last reading of each connection: its name and the fields of `offloadbench.kernel.tcp.sock_diag.decode`."""
+        """The last of each connection: its name and the fields of `offloadbench.kernel.tcp.sock_diag.decode`."""
         connections: list[dict[str, Any]] = self._role.request({"do": "glance"}, "glance")["connections"]
         return connections
 

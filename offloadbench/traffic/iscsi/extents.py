@@ -1,8 +1,8 @@
 """How far the partition table or the file system on a disk reaches, read from the disk's first and last bytes.
 
 Only what says by itself where it ends is understood here. Whatever else lies on the disk is found by its signature
-(offloadbench.kernel.system.signatures), and its extent is not known. Every disk is hostile: a length or a place in it is
-believed only as a bound that keeps writes away.
+(offloadbench.kernel.system.signatures), and its extent is not known. Every disk is hostile: a length or a place in it
+is believed only as a bound that keeps writes away.
 """
 
 from __future__ import annotations
