@@ -11,7 +11,9 @@ import math
 import os
 import random
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from offloadbench.bed.wire_frames import (
     FRAME_OVERHEAD_BYTES,
@@ -127,6 +129,19 @@ class EmulatedCable:
         self.late_histogram = [0] * 21
         self.late_max_ns = 0
         self.last_frame_ns = 0
+
+    @classmethod
+    def of(cls, first: int, second: int, link: Mapping[str, Any]) -> EmulatedCable:
+        """The cable of an emulated link, by the fields of `offloadbench.model.EmulatedLink`."""
+        return cls(
+            first,
+            second,
+            link["line_rate_bits_per_s"],
+            int(link["rtt_s"] * 1e9 / 2),
+            queue_bytes=link["queue_bytes"],
+            loss_ratio=link["loss_ratio"],
+            loss_seed=link["loss_seed"],
+        )
 
     def wake(self, now_ns: int) -> None:
         """The process slept until a frame came: that frame cannot have come before."""

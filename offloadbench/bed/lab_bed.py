@@ -22,6 +22,7 @@ from offloadbench.bed.testbed import Cable, Remember
 from offloadbench.kernel.netdev import features, link, steering
 from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
+from offloadbench.model.emulated_link import link_part
 from offloadbench.roles.ends import Role
 
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
@@ -92,13 +93,7 @@ class Lab:
         self._wire = wire_end.launch("offloadbench.bed.wire", "the wire")
         order = {
             "taps": [[self.dut.namespace, self.dut.ifname], [self.peer.namespace, self.peer.ifname]],
-            "cable": {
-                "rate_bits_per_s": self.cable.line_rate_bits_per_s,
-                "delay_ns": int(self.cable.rtt_s * 1e9 / 2),
-                "queue_bytes": self.cable.queue_bytes,
-                "loss_ratio": self.cable.loss_ratio,
-                "loss_seed": self.cable.loss_seed,
-            },
+            "link": link_part(self.cable),
         }
         problem = self._wire.request(order, "ready")["problem"]
         if problem:

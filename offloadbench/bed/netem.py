@@ -8,8 +8,9 @@ would merge what the cable took apart.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from offloadbench.bed import cpus
 from offloadbench.bed.local import (
@@ -53,7 +54,7 @@ class Netem:
         self.nic_name = nic_name
         self.placement = cpus.place()
         # netem draws its losses by itself
-        self.cable = replace(cable, loss_seed=0)
+        self.cable = msgspec.structs.replace(cable, loss_seed=0)
         self.namespaces = dut, peer, hop = dut_namespace(run_id), peer_namespace(run_id), f"offloadbench-{run_id}-hop"
         self.dut = LocalEnd("device under test", DUT_ADDRESS, f"ob{run_id}d", dut, self.placement.dut)
         self.peer = LocalEnd("load side", PEER_ADDRESS, f"ob{run_id}p", peer, self.placement.peer)

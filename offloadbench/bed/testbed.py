@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
 from offloadbench.bed.cpus import Placement
-from offloadbench.model import PeerReport, WireReport
+from offloadbench.model import EmulatedLink, PeerReport, WireReport
 from offloadbench.roles.ends import End
 
 # a process between two TAPs, the kernel's own emulator on a hop, or the second where the kernel has it
@@ -15,29 +14,20 @@ Wire = Literal["tap", "netem", "auto"]
 WIRES: tuple[Wire, ...] = get_args(Wire)
 
 
-@dataclass(frozen=True, slots=True)
-class Cable:
-    """An emulated cable; all zeros where it is real or unlimited.
+class Cable(EmulatedLink, frozen=True, kw_only=True):
+    """What joins the two ends.
 
     Attributes:
-        loss_ratio, loss_seed: segments lost at random, in each direction by itself.
-        queue_bytes: the cable drops what exceeds this queue in front of it, so that drops tell a sender to slow down;
-            0: it drops nothing.
         sysctls: values of both ends' namespaces.
-        wire: who emulates it: one of `WIRES`.
+        wire: who emulates the link: one of `WIRES`.
     """
 
-    line_rate_bits_per_s: int = 0
-    rtt_s: float = 0.0
-    loss_ratio: float = 0.0
-    loss_seed: int = 0
-    queue_bytes: int = 0
-    sysctls: Mapping[str, str] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = {}
     wire: Wire = "tap"
 
 
 class Remember(Protocol):
-    """Write down how to undo a change, before it is made; offloadbench.engine.putting_back.undo_steps knows the kinds."""
+    """Write down how to undo a change, before it is made; offloadbench.engine.putting_back.undo_steps has the kinds."""
 
     def __call__(self, kind: str, **values: Any) -> None: ...
 

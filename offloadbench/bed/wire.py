@@ -91,7 +91,7 @@ def main() -> None:
     except OSError as error:
         problem = f"the wire runs without real-time priority: {error.strerror}"
     _answer({"event": "ready", "problem": problem})
-    cable = EmulatedCable(*taps, **order["cable"])
+    cable = EmulatedCable.of(taps[0], taps[1], order["link"])
     cable.wake(time.monotonic_ns())
     stdin = sys.stdin.fileno()
     asleep_ns, last_look_ns = 0, 0

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, OffloadbenchError, UsageError
-from offloadbench.base.units import format_bytes, format_rate
+from offloadbench.base.units import format_bytes
 from offloadbench.commands.options import cable_options
 
 if TYPE_CHECKING:
@@ -53,17 +53,27 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    from offloadbench.model.emulated_link import link_part
+
     found = cable_options.settings(arguments)
-    if arguments.seed is not None and not found["loss_ratio"]:
+    if arguments.seed is not None and not found["link"].loss_ratio:
         raise UsageError("--seed draws which segments are lost, and none is", "add --loss, or leave --seed out")
-    return {**found, "seed": _DEFAULT_SEED if arguments.seed is None else arguments.seed}
+    return {
+        **found,
+        "link": link_part(found["link"]),
+        "seed": _DEFAULT_SEED if arguments.seed is None else arguments.seed,
+    }
 
 
 def _description(bench: Bench) -> list[str]:
-    loss = f", loss {bench.loss_ratio * 100:g} %" if bench.loss_ratio else ""
-    queue = f", queue {format_bytes(bench.queue_bytes)}" if bench.queue_bytes else ""
-    link = f"{format_rate(bench.line_rate_bits_per_s)}, RTT {bench.rtt_s * 1e3:g} ms{loss}{queue}"
-    return [f"bench {bench.name}: {link}", _line("dut", bench.dut), _line("peer", bench.peer), *bench.notes]
+    from offloadbench.model.emulated_link import in_words
+
+    return [
+        f"bench {bench.name}: {', '.join(in_words(bench))}",
+        _line("dut", bench.dut),
+        _line("peer", bench.peer),
+        *bench.notes,
+    ]
 
 
 def _line(name: str, end: BenchEnd) -> str:

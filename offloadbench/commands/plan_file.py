@@ -6,15 +6,15 @@ import difflib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from offloadbench.base.errors import UsageError
-from offloadbench.base.units import parse_rate_bits_per_s, parse_time_s
 from offloadbench.commands import shared_grid
 from offloadbench.commands.options import cable_options
-from offloadbench.model.batch_plan import BatchNic, BatchPlan
+from offloadbench.model.batch_plan import BatchNic, BatchPlan, PlanFile
+from offloadbench.model.emulated_link import LINK_SETTINGS
 
 if TYPE_CHECKING:
     from offloadbench.files.sweep_file import Sweep
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _LEAST_MTU_BYTES = 576
 # what a header of IPv4 can say
 _MOST_MTU_BYTES = 65535
-_CABLE_KEYS = ("line_rate", "rtt", "loss", "queue")
-_KEYS = tuple(field.name for field in msgspec.structs.fields(BatchPlan))
+_KEYS = tuple(field.name for field in msgspec.structs.fields(PlanFile))
 
 
 def read(path: Path) -> tuple[Sweep, int | None]:
@@ -42,7 +41,7 @@ def read(path: Path) -> tuple[Sweep, int | None]:
 
 def _decode(path: Path) -> BatchPlan:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=BatchPlan)
+        return cast(BatchPlan, msgspec.toml.decode(path.read_bytes(), type=PlanFile))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "give the path of a plan; README shows one") from error
     except msgspec.ValidationError as error:
@@ -65,7 +64,10 @@ def _sweep(plan: BatchPlan) -> Sweep:
             raise UsageError(f"{key} = {value} is too small", f"use at least {least}")
     if not plan.workloads:
         raise UsageError("workloads names none", 'for example: workloads = ["ftp-get"]')
-    given = [*(key for key in _CABLE_KEYS if getattr(plan, key)), *(["wire"] if plan.wire != "tap" else [])]
+    given = [
+        *(setting.name for setting in LINK_SETTINGS if getattr(plan, setting.name)),
+        *(["wire"] if plan.wire != "tap" else []),
+    ]
     for nic in nics:
         if given and nic != "lab":
             raise UsageError(
@@ -75,10 +77,10 @@ def _sweep(plan: BatchPlan) -> Sweep:
     return shared_grid.make(
         nics=nics,
         bed={
-            "line_rate_bits_per_s": _values("line_rate", plan.line_rate, parse_rate_bits_per_s, "1gbit"),
-            "rtt_s": _values("rtt", plan.rtt, parse_time_s, "0ms"),
-            "loss_ratio": _values("loss", plan.loss, cable_options.parse_loss, "0"),
-            "queue_bytes": _values("queue", plan.queue, cable_options.parse_queue_bytes, "0"),
+            **{
+                setting.field: _values(setting.name, getattr(plan, setting.name), setting.parse, setting.default)
+                for setting in LINK_SETTINGS
+            },
             "mtu_bytes": _values("mtu", plan.mtu, _mtu, 0),
             "rx_ring": _values("rx_ring", plan.rx_ring, _descriptors, 0),
             "tx_ring": _values("tx_ring", plan.tx_ring, _descriptors, 0),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from offloadbench.base.errors import OK, UsageError
-from offloadbench.base.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
+from offloadbench.base.units import parse_size_bytes
 from offloadbench.commands import endings
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
 def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
     from offloadbench.engine.options import RunOptions
     from offloadbench.engine.probe import probe_session
+    from offloadbench.model.emulated_link import typed_link
 
     if arguments.server:
         raise UsageError("--server: the lab has a server of its own", "give --nic NIC for another")
@@ -85,8 +86,7 @@ def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Prob
         workloads=[],
         output=Path(),
         profile=False,
-        line_rate_bits_per_s=parse_rate_bits_per_s(arguments.line_rate or "1gbit"),
-        rtt_s=parse_time_s(arguments.rtt or "20ms"),
+        link=typed_link({"line_rate": arguments.line_rate, "rtt": arguments.rtt or "20ms"}),
         command=["offloadbench", *sys.argv[1:]],
     )
     return probe_session.in_the_lab(options, _matrix(arguments, initcwnds), _show, _note)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from offloadbench.base.errors import UsageError
-from offloadbench.base.units import parse_rate_bits_per_s, parse_time_s
 from offloadbench.bed import netem
 from offloadbench.commands.options import cable_options
 from offloadbench.engine.run.raised_send_buffer import SUFFIX
 from offloadbench.model import Run
+from offloadbench.model.emulated_link import LINK_SETTINGS, LinkSetting
 
 # of the run as it goes on: where it is told, overwriting, what is kept beside it
 FREE = frozenset({"resume", "nic", "force", "dry_run", "keep_perf"})
@@ -21,6 +22,10 @@ REFUSED = frozenset({"cases", "output", "set", "precision", "max_repeats", "dut"
 
 def _words(text: str) -> list[str]:
     return [word.removesuffix(".toml").rpartition("/")[2] for word in text.split(",") if word]
+
+
+def _link_value(setting: LinkSetting, run: Run) -> Any:
+    return setting.value(run.bed)
 
 
 # field -> (what is asked for, what the run recorded)
@@ -33,10 +38,7 @@ RECORDED: dict[str, tuple[Callable[[Any], Any], Callable[[Run], Any]]] = {
     "warmup": (float, lambda run: run.plan.warmup_s),
     "repeats": (int, lambda run: run.plan.repeats),
     "seed": (int, lambda run: run.plan.seed),
-    "line_rate": (parse_rate_bits_per_s, lambda run: run.bed.line_rate_bits_per_s),
-    "rtt": (parse_time_s, lambda run: run.bed.rtt_s),
-    "loss": (cable_options.parse_loss, lambda run: run.bed.loss_ratio),
-    "queue": (cable_options.parse_queue_bytes, lambda run: run.bed.queue_bytes),
+    **{setting.name: (setting.parse, partial(_link_value, setting)) for setting in LINK_SETTINGS},
     "wire": (str, lambda run: "netem" if run.bed.kind == netem.KIND else "tap"),
     "sysctl": (cable_options.parse_sysctls, lambda run: run.bed.settings.get("sysctls", {})),
     "no_profile": (bool, lambda run: not run.plan.profile),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, UsageError
-from offloadbench.base.units import parse_rate_bits_per_s, parse_time_s
 from offloadbench.commands import endings, shared_grid
 from offloadbench.commands.options import cable_options
 from offloadbench.commands.typed import refuse_others
+from offloadbench.model.emulated_link import LINK_SETTINGS
 
 if TYPE_CHECKING:
     from offloadbench.files.sweep_file import Sweep
@@ -87,23 +86,14 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _times_s(text: str) -> list[float]:
-    """`0,10,20ms`: a number without a unit has the unit of the last."""
-    words = _words(text)
-    unit = re.sub(r"[0-9. ]", "", words[-1])
-    return [parse_time_s(word if re.search("[a-z]", word) else word + unit) for word in words]
-
-
 def _wanted(arguments: argparse.Namespace) -> Sweep:
     """The sweep that the command line asks for."""
     cable_options.check_nic(arguments, arguments.nic)
     if arguments.duration < 2 or arguments.warmup < 0 or arguments.repeats < 1:
         raise UsageError("--duration, --warmup or --repeats is too small", "use at least 2, 0 and 1")
     bed: dict[str, list[Any]] = {
-        "line_rate_bits_per_s": [parse_rate_bits_per_s(word) for word in _words(arguments.line_rate or "1gbit")],
-        "rtt_s": _times_s(arguments.rtt or "0ms"),
-        "loss_ratio": [cable_options.parse_loss(word) for word in _words(arguments.loss or "0")],
-        "queue_bytes": [cable_options.parse_queue_bytes(word) for word in _words(arguments.queue or "0")],
+        setting.field: setting.values(_words(getattr(arguments, setting.name) or setting.default))
+        for setting in LINK_SETTINGS
     }
     parameters: dict[str, list[str]] = {}
     for setting in arguments.set:

@@ -14,6 +14,10 @@ from offloadbench.bed.testbed import Cable, Wire
 from offloadbench.engine import rights
 from offloadbench.kernel.trace import perf
 from offloadbench.kernel.trace import tcpdump as capture
+from offloadbench.model import EmulatedLink
+from offloadbench.model.emulated_link import link_part
+
+_GIGABIT = EmulatedLink(line_rate_bits_per_s=10**9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class RunOptions:
     """What `offloadbench run` was asked for.
 
     Attributes:
+        link: of `--nic lab`.
         mtu_bytes: of both ends; rx_ring, tx_ring: descriptors of the NIC under test; 0 is as found.
     """
 
@@ -36,10 +41,7 @@ class RunOptions:
     precision_ratio: float = 0.0
     max_repeats: int = 0
     seed: int = 1
-    line_rate_bits_per_s: int = 10**9
-    rtt_s: float = 0.0
-    loss_ratio: float = 0.0
-    queue_bytes: int = 0
+    link: EmulatedLink = _GIGABIT
     wire: Wire = "tap"
     sysctls: dict[str, str] = field(default_factory=dict)
     mtu_bytes: int = 0
@@ -60,15 +62,8 @@ class RunOptions:
     @property
     def cable(self) -> Cable:
         """The emulated cable of `--nic lab`; of another bed only its sysctls matter."""
-        return Cable(
-            line_rate_bits_per_s=self.line_rate_bits_per_s,
-            rtt_s=self.rtt_s,
-            loss_ratio=self.loss_ratio,
-            loss_seed=self.seed if self.loss_ratio else 0,
-            queue_bytes=self.queue_bytes,
-            sysctls=self.sysctls,
-            wire=self.wire,
-        )
+        drawn = {"loss_seed": self.seed if self.link.loss_ratio else 0}
+        return Cable(**link_part(self.link) | drawn, sysctls=self.sysctls, wire=self.wire)
 
 
 def check_output(options: RunOptions) -> None:

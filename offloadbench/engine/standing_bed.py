@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from offloadbench.base.signals import deferred, uninterrupted
 from offloadbench.bed import lab_bed, opening
@@ -22,6 +23,7 @@ from offloadbench.engine.putting_back.undo_others import overwritten
 from offloadbench.kernel.system import processes
 from offloadbench.kernel.trace import tracefs
 from offloadbench.model import BedRecord
+from offloadbench.model.emulated_link import link_part
 
 
 class Site:
@@ -111,7 +113,7 @@ def _drawn(cable: Cable, draw: int) -> Cable:
     if not cable.loss_seed or not draw:
         return cable
     generator = random.Random(f"{cable.loss_seed} {draw}")  # noqa: S311 - losses that can be repeated, not a secret
-    return dataclasses.replace(cable, loss_seed=generator.randrange(1, 2**31))
+    return msgspec.structs.replace(cable, loss_seed=generator.randrange(1, 2**31))
 
 
 @contextlib.contextmanager
@@ -187,9 +189,8 @@ def open_site(options: RunOptions, emit: Emit, owner: str = "") -> Iterator[Site
 def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
     place = bed.placement
     return BedRecord(
+        **link_part(bed.cable),
         kind=bed.kind,
-        line_rate_bits_per_s=bed.cable.line_rate_bits_per_s,
-        rtt_s=bed.cable.rtt_s,
         dut_cpus=sorted(place.dut),
         wire_cpus=sorted(place.wire),
         peer_cpus=sorted(place.peer),
@@ -197,8 +198,5 @@ def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:
         counts_super_packets=counts_super_packets,
         shared_cpus=place.shared,
         settings=bed.settings,
-        loss_ratio=bed.cable.loss_ratio,
-        loss_seed=bed.cable.loss_seed,
-        queue_bytes=bed.cable.queue_bytes,
         peer=bed.peer_name,
     )

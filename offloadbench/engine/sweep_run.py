@@ -32,6 +32,7 @@ from offloadbench.files.sweep_file import Point, Sweep, describe, format_value, 
 from offloadbench.kernel.netdev import link, rings
 from offloadbench.kernel.system import sysctl
 from offloadbench.model import Run
+from offloadbench.model.emulated_link import link_of
 
 Execute = Callable[[RunOptions, Emit], Run]
 # building the bed, reading the kernel's symbols, taking everything back
@@ -61,7 +62,8 @@ def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> 
         profile=sweep.profile,
         command=command,
         sweep=sweep_file.place_of(point, sweep),
-        **{axis: value for axis, value in point.bed.items() if axis != "nic"},
+        link=link_of(point.bed),
+        **{axis: value for axis, value in point.bed.items() if axis in mtu_and_rings.NAMES},
     )
 
 

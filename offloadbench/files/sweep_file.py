@@ -10,23 +10,21 @@ from typing import Any, Final, Literal
 import msgspec
 
 from offloadbench.base.errors import RunFileError
-from offloadbench.base.units import format_bytes, format_rate
 from offloadbench.definitions import catalog
 from offloadbench.files import documents, run_file
 from offloadbench.model import Frozen, Run, WorkloadDefinition
+from offloadbench.model.emulated_link import LINK_FIELDS, LINK_SETTINGS, link_setting
 
 INDEX_NAME = "sweep.json"
 FORMAT: Final = "offloadbench-sweep"
 # 1: first version.
 FORMAT_VERSION = 1
-# axes of the emulated cable, as `BedRecord` and the engine's options name them
-CABLE_AXES = ("line_rate_bits_per_s", "rtt_s", "loss_ratio", "queue_bytes")
 # all that the engine's options know by name; an axis that begins with `net.` is a sysctl, every other one a
 # workload's parameter
-BED_AXES = ("nic", *CABLE_AXES, "mtu_bytes", "rx_ring", "tx_ring")
+BED_AXES = ("nic", *LINK_FIELDS, "mtu_bytes", "rx_ring", "tx_ring")
 _TITLES = {
-    "nic": "NIC", "line_rate_bits_per_s": "line rate", "rtt_s": "RTT", "loss_ratio": "loss", "queue_bytes": "queue",
-    "mtu_bytes": "MTU", "rx_ring": "rx ring", "tx_ring": "tx ring",
+    "nic": "NIC", "mtu_bytes": "MTU", "rx_ring": "rx ring", "tx_ring": "tx ring",
+    **{setting.field: setting.title for setting in LINK_SETTINGS},
 }  # fmt: skip
 SYSCTL_PREFIX = "net."
 
@@ -130,19 +128,10 @@ def format_value(axis: str, value: float | str | None) -> str:
     """`rtt_s`, 0.02 -> '20 ms'; a parameter as it was written; None (a workload without it) -> '-'."""
     if value is None:
         return "-"
-    match axis:
-        case "rtt_s":
-            return f"{float(value) * 1e3:g} ms"
-        case "line_rate_bits_per_s":
-            return format_rate(float(value))
-        case "loss_ratio":
-            return f"{float(value) * 100:g} %"
-        case "queue_bytes":
-            return format_bytes(float(value)) if value else "no limit"
-        case "mtu_bytes" | "rx_ring" | "tx_ring":
-            return str(value or "as found")
-        case _:
-            return str(value)
+    setting = link_setting(axis)
+    if setting:
+        return setting.form(value)
+    return str(value or "as found") if axis in BED_AXES else str(value)
 
 
 def is_parameter(axis: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from offloadbench.model.definitions import CaseDefinition, Leaf, Profile, Rule, WorkloadDefinition
 from offloadbench.model.device import DriverStatistics, Interrupt, LowerDevice, Queues
 from offloadbench.model.driver import Coupling, Driver, DriverCounters, Quirk, folded, words
+from offloadbench.model.emulated_link import EmulatedLink
 from offloadbench.model.frozen import Frozen, Strict
 from offloadbench.model.measured_probe import (
     PROBE_FORMAT,
@@ -66,6 +67,7 @@ __all__ = [
     "Driver",
     "DriverCounters",
     "DriverStatistics",
+    "EmulatedLink",
     "Evidence",
     "FeatureRecord",
     "FlightFrames",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
+from offloadbench.model.emulated_link import LINK_SETTINGS
 from offloadbench.model.frozen import Strict
 
 # a value, or the values of an axis
@@ -22,9 +25,11 @@ class BatchNic(Strict, frozen=True, kw_only=True):
 class BatchPlan(Strict, frozen=True, kw_only=True):
     """What to measure: every combination of the NICs and of all lists; workloads and cases are measured inside each.
 
+    A plan file has a key for each setting of the emulated link too: see `PlanFile`.
+
     Attributes:
         mtu: bytes, of both ends; rx_ring, tx_ring: descriptors of the NIC under test (`ethtool -G`).
-        line_rate, rtt, loss, queue, wire: of the emulated cable, as `run` takes them; only for NIC `lab`.
+        wire: of the emulated link, as `run` takes it; only for NIC `lab`.
         sysctls: name -> value or values, of both ends; names may be quoted, or the tables that TOML makes of dots.
         parameters: of the workloads, as `--set`.
     """
@@ -40,10 +45,17 @@ class BatchPlan(Strict, frozen=True, kw_only=True):
     mtu: Whole = []
     rx_ring: Whole = []
     tx_ring: Whole = []
-    line_rate: Text = []
-    rtt: Text = []
-    loss: Text = []
-    queue: Text = []
     wire: Literal["tap", "netem", "auto"] = "tap"
     sysctls: dict[str, object] = {}
     parameters: dict[str, Value] = {}
+
+
+PlanFile = msgspec.defstruct(
+    "PlanFile",
+    [(setting.name, Text, []) for setting in LINK_SETTINGS],
+    bases=(BatchPlan,),
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+"""A plan as it is written: with the settings of the emulated link, as `run` takes them; only for NIC `lab`."""

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from offloadbench.model.definitions import CaseDefinition, WorkloadDefinition
 from offloadbench.model.device import LowerDevice, Queues
+from offloadbench.model.emulated_link import EmulatedLink
 from offloadbench.model.frozen import Frozen
 from offloadbench.model.measured_trial import Trial
 
@@ -85,20 +86,16 @@ class Nic(Frozen, frozen=True, kw_only=True):
     module: str = ""
 
 
-class BedRecord(Frozen, frozen=True, kw_only=True):
+class BedRecord(EmulatedLink, frozen=True, kw_only=True):
     """Where the run took place.
 
     Attributes:
         counts_super_packets: the NIC's counters count a super-packet as one packet with one set of headers.
         shared_cpus: parts of the bed that had to share CPUs, as sentences.
-        loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
-        queue_bytes: what may wait in front of the cable before it drops; 0: nothing is dropped.
         peer: the load side as `--peer` named it; empty where the bed is both ends.
     """
 
     kind: str
-    line_rate_bits_per_s: int
-    rtt_s: float
     dut_cpus: list[int]
     wire_cpus: list[int]
     peer_cpus: list[int]
@@ -106,9 +103,6 @@ class BedRecord(Frozen, frozen=True, kw_only=True):
     counts_super_packets: bool
     shared_cpus: list[str]
     settings: dict[str, Any]
-    loss_ratio: float = 0.0
-    loss_seed: int = 0
-    queue_bytes: int = 0
     peer: str = ""
 
 

@@ -13,7 +13,7 @@ import pytest
 from offloadbench.analysis.initcwnd import evidence
 from offloadbench.cli import _parser
 from offloadbench.commands import plan_file
-from offloadbench.model.batch_plan import BatchPlan
+from offloadbench.model.batch_plan import PlanFile
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -66,5 +66,5 @@ def test_the_plan_of_a_batch_is_one_that_it_reads_and_shows_every_key(tmp_path: 
     sweep, _ = plan_file.read(path)
     # iscsi-write knows sndbuf too: no workload has nothing new at a point
     assert len(sweep.points) == math.prod(len(values) for values in sweep.axes.values())
-    for field in msgspec.structs.fields(BatchPlan):
+    for field in msgspec.structs.fields(PlanFile):
         assert re.search(rf"\b{field.name}\b", example[1]), field.name

@@ -66,8 +66,8 @@ class Case:
     def cable(self) -> Cable:
         """The link that it needs."""
         return Cable(
-            self.line_rate_bits_per_s,
-            self.rtt_s,
+            line_rate_bits_per_s=self.line_rate_bits_per_s,
+            rtt_s=self.rtt_s,
             loss_ratio=self.loss_ratio,
             loss_seed=1,
             queue_bytes=self.queue_bytes,

@@ -23,6 +23,7 @@ from offloadbench.files.packed_columns import unpack_profile
 from offloadbench.kernel.netdev import nic
 from offloadbench.kernel.system import cpu_idle, netns
 from offloadbench.kernel.trace import perf
+from offloadbench.model import EmulatedLink
 from tests.lab.beds import forget
 
 
@@ -32,7 +33,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _site(nic_name: str, rtt_s: float = 0.0) -> Iterator[Site]:
-    options = RunOptions(nic=nic_name, cases="tso", workloads=[], output=Path(), rtt_s=rtt_s)
+    options = RunOptions(
+        nic=nic_name,
+        cases="tso",
+        workloads=[],
+        output=Path(),
+        link=EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=rtt_s),
+    )
     with open_site(options, lambda _: None) as site:
         yield site
 

@@ -19,6 +19,7 @@ from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.kernel.netdev import features
 from offloadbench.kernel.system import netns
+from offloadbench.model import EmulatedLink
 
 PORT = 8080
 RTT_S = 0.02
@@ -100,7 +101,13 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
     folder = tmp_path_factory.mktemp("initcwnd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", str(folder))
-        options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), rtt_s=RTT_S)
+        options = RunOptions(
+            nic="lab",
+            cases="tso",
+            workloads=[],
+            output=Path(),
+            link=EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=RTT_S),
+        )
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
             assert isinstance(dut, LocalEnd)

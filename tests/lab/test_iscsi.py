@@ -99,7 +99,7 @@ def _bench(nic: str, rtt_s: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv(processes.MARKER, run_id)
     folder = processes.folder_of_run(run_id)
     folder.mkdir()
-    lab = Lab(nic, Cable(10**9, rtt_s), run_id, forget)
+    lab = Lab(nic, Cable(line_rate_bits_per_s=10**9, rtt_s=rtt_s), run_id, forget)
     bench = Bench(lab, run_id)
     try:
         yield bench

@@ -80,7 +80,7 @@ def _sent(bed: Netem, size: int) -> tuple[WireDirection, WireDirection, float]:
 
 
 def test_no_packet_is_faster_than_the_delay(open_netem: OpenNetem) -> None:
-    bed = open_netem(Cable(10**9, rtt_s=0.02))
+    bed = open_netem(Cable(line_rate_bits_per_s=10**9, rtt_s=0.02))
     with netns.entered(bed.dut.namespace):
         text = subprocess.check_output(["ping", "-c", "6", "-i", "0.2", bed.peer.address], text=True)
     # the first one waits for an address resolution as well
@@ -90,7 +90,7 @@ def test_no_packet_is_faster_than_the_delay(open_netem: OpenNetem) -> None:
 
 
 def test_super_packets_are_cut_before_they_are_lost(open_netem: OpenNetem) -> None:
-    bed = open_netem(Cable(10**8, loss_ratio=0.01))
+    bed = open_netem(Cable(line_rate_bits_per_s=10**8, loss_ratio=0.01))
     size = 20_000_000
     ahead, back, _ = _sent(bed, size)
     # super-packets came in, frames of 1514 bytes at most went out
@@ -104,14 +104,14 @@ def test_super_packets_are_cut_before_they_are_lost(open_netem: OpenNetem) -> No
 
 
 def test_nothing_passes_above_the_line_rate(open_netem: OpenNetem) -> None:
-    bed = open_netem(Cable(10**8))
+    bed = open_netem(Cable(line_rate_bits_per_s=10**8))
     ahead, _, took_s = _sent(bed, 10_000_000)
     assert ahead.lost_segments == ahead.overflow_segments == 0
     assert (ahead.l2_bytes + 24 * ahead.segments) * 8 / took_s <= 10**8
 
 
 def test_what_finds_the_queue_full_is_counted_apart_from_losses(open_netem: OpenNetem) -> None:
-    bed = open_netem(Cable(10**7, rtt_s=0.02, queue_bytes=16384))
+    bed = open_netem(Cable(line_rate_bits_per_s=10**7, rtt_s=0.02, queue_bytes=16384))
     ahead, _, _ = _sent(bed, 3_000_000)
     assert ahead.overflow_segments > 0
     assert ahead.lost_segments == 0

@@ -25,7 +25,7 @@ from offloadbench.engine.standing_bed import open_site
 from offloadbench.files import probe_file
 from offloadbench.kernel.netdev import features, route
 from offloadbench.kernel.system import netns, processes, sysctl
-from offloadbench.model import FlightTrial
+from offloadbench.model import EmulatedLink, FlightTrial
 from tests.lab.conftest import Offloadbench
 from tests.lab.test_initcwnd_capture import RTT_S, _tcpdump
 
@@ -47,7 +47,9 @@ class Observed:
 
 
 def _measure(site_folder: Path, matrices: list[Matrix]) -> list[Observed]:
-    options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+    options = RunOptions(
+        nic="lab", cases="", workloads=[], output=Path(), link=EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=RTT_S)
+    )
     found = []
     with open_site(options, lambda _: None) as site:
         dut, peer = site.bed.dut, site.bed.peer
@@ -216,7 +218,9 @@ def foreign(tmp_path: Path) -> Iterator[tuple[LocalEnd, LocalEnd]]:
     servers = [["http.server", "8080"], ["pyftpdlib", "-p", "2121"]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", str(tmp_path / "state"))
-        options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+        options = RunOptions(
+            nic="lab", cases="", workloads=[], output=Path(), link=EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=RTT_S)
+        )
         with open_site(options, lambda _: None) as site:
             dut, peer = site.bed.dut, site.bed.peer
             assert isinstance(dut, LocalEnd)

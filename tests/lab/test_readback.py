@@ -22,6 +22,7 @@ from offloadbench.engine.run.offloads import Applied
 from offloadbench.engine.run.readback import ReadBack
 from offloadbench.kernel.netdev import features, link
 from offloadbench.kernel.system import netns
+from offloadbench.model import EmulatedLink
 from tests.unit.test_isolation import TRAPS
 
 # by whom, what is done when the first second has been sampled, and what the reason must say; the testbed is built
@@ -83,7 +84,7 @@ def test_what_somebody_else_changes_in_the_window_fails_that_trial(
     options = RunOptions(
         nic=nic, cases="tso", workloads=["tcp-stream"], output=tmp_path / "run.json", duration_s=2, warmup_s=1.0,
         repeats=len(DISTURBANCES) + 2, profile=False, sysctls={"net.ipv4.tcp_sack": "0"},
-        line_rate_bits_per_s=200_000_000,
+        link=EmulatedLink(line_rate_bits_per_s=200_000_000),
     )  # fmt: skip
     trials = engine.execute(options, Somebody().hear).trials
     assert len(trials) == len(DISTURBANCES) + 2

@@ -20,6 +20,7 @@ from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.files import run_file
 from offloadbench.kernel.netdev import link
 from offloadbench.kernel.system import netns
+from offloadbench.model import EmulatedLink
 from tests.lab.conftest import Offloadbench
 
 QUICK = ("--workloads", "ftp-get", "--duration", "2", "--warmup", "0", "--no-profile", "--set", "file_size=16MiB")
@@ -31,7 +32,13 @@ def site(
 ) -> Iterator[Site]:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
     options = RunOptions(
-        nic=request.param, cases="tso", workloads=[], output=Path(), profile=False, mtu_bytes=1400, loss_ratio=0.001
+        nic=request.param,
+        cases="tso",
+        workloads=[],
+        output=Path(),
+        profile=False,
+        mtu_bytes=1400,
+        link=EmulatedLink(line_rate_bits_per_s=10**9, loss_ratio=0.001),
     )
     with open_site(options, lambda _: None) as opened:
         yield opened

@@ -16,7 +16,7 @@ from offloadbench.definitions import catalog
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.kernel.system import netns, sysctl
-from offloadbench.model import Load, WireReport
+from offloadbench.model import EmulatedLink, Load, WireReport
 
 GBIT = 10**9
 # 1448 bytes of payload in 1538 on the cable
@@ -30,7 +30,8 @@ def open_bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenBe
     with contextlib.ExitStack() as stack:
 
         def bed(**link: Any) -> Bed:
-            options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), **link)
+            asked = EmulatedLink(**({"line_rate_bits_per_s": GBIT} | link))
+            options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), link=asked)
             return stack.enter_context(open_site(options, lambda _: None)).bed
 
         yield bed

@@ -18,6 +18,7 @@ from offloadbench.engine.standing_lab import bench
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
 from offloadbench.kernel.system import capabilities
 from offloadbench.model import WireDirection, WireReport
+from offloadbench.model.emulated_link import typed_link
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
 
@@ -91,7 +92,10 @@ def keeper(machine: Machine, tmp_path: Path) -> Iterator[Keeper]:
 def test_status_shows_the_link_and_what_it_dropped_and_why(keeper: Keeper, command_line: CommandLine) -> None:
     finished = command_line("lab", "status")
     assert finished.code == 0, finished.err
-    assert "bench slow: 100 Mbit/s, RTT 20 ms, loss 0.1 %, queue 64 KiB" in finished.out
+    assert (
+        "bench slow: line rate 100 Mbit/s, added RTT 20 ms, loss 0.1 % of segments, queue of 64 KiB before the cable"
+        in finished.out
+    )
     assert "lost 2, queue full 4, no room at the receiver 1" in finished.out
     assert keeper.asked == [b"status\n"]
 
@@ -177,9 +181,8 @@ def test_a_seed_without_losses_to_draw_is_refused(command_line: CommandLine) -> 
 
 
 def test_options_of_the_cable() -> None:
-    assert cable_options.parse_loss("0.1") == cable_options.parse_loss("0.1%") == pytest.approx(0.001)
-    assert cable_options.parse_queue_bytes("0") == 0
-    assert cable_options.parse_queue_bytes("256KiB") == 1 << 18
+    assert [typed_link({"loss": text}).loss_ratio for text in ("0.1", "0.1%")] == [pytest.approx(0.001)] * 2
+    assert [typed_link({"queue": text}).queue_bytes for text in ("0", "256KiB")] == [0, 1 << 18]
     assert cable_options.parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {
         "net.ipv4.tcp_wmem": "4096 16384 67108864"
     }

@@ -19,7 +19,7 @@ from offloadbench.commands import run_elsewhere, run_resume
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import run_file
-from offloadbench.model.batch_plan import BatchPlan
+from offloadbench.model.batch_plan import PlanFile
 from tests.conftest import CommandLine
 
 DONE, REFUSED, NONE = "done", "refused", "-"
@@ -364,4 +364,4 @@ def test_every_key_of_a_plan_is_known() -> None:
     }  # fmt: skip
     import msgspec
 
-    assert {field.name for field in msgspec.structs.fields(BatchPlan)} == cable | everywhere
+    assert {field.name for field in msgspec.structs.fields(PlanFile)} == cable | everywhere

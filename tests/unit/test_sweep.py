@@ -16,6 +16,7 @@ from offloadbench.engine.progress_events import Emit, Event
 from offloadbench.files import run_file, sweep_file
 from offloadbench.files.sweep_file import Sweep
 from offloadbench.model import Run
+from offloadbench.model.emulated_link import link_part
 from offloadbench.report.plots import rtt, style
 from tests.conftest import CommandLine
 from tests.unit import builders
@@ -74,9 +75,7 @@ class Bench:
             builders.run(self._base, trials),
             run_id=options.output.stem,
             sweep=options.sweep,
-            bed=msgspec.structs.replace(
-                self._base.bed, dut_cpus=[0], rtt_s=options.rtt_s, line_rate_bits_per_s=options.line_rate_bits_per_s
-            ),
+            bed=msgspec.structs.replace(self._base.bed, dut_cpus=[0], **link_part(options.link)),
             plan=msgspec.structs.replace(
                 self._base.plan,
                 workloads=[
@@ -133,7 +132,7 @@ def test_every_point_is_a_run_of_its_own_that_bears_its_place(bench: Bench, tmp_
     by_file = {options.output.name: options for options in bench.ran}
     assert len(by_file) == len(bench.ran) == 4
     last = by_file["004.json"]
-    assert (last.rtt_s, last.settings) == (0.02, ["sndbuf=16MiB"])
+    assert (last.link.rtt_s, last.settings) == (0.02, ["sndbuf=16MiB"])
     assert last.sweep == {"rtt_s": 0.02, "sndbuf": "16MiB"}
     assert len({options.seed for options in bench.ran}) == 4
 

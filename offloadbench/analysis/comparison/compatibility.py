@@ -9,6 +9,7 @@ import msgspec
 
 from offloadbench.base.units import format_bytes
 from offloadbench.model import Nic, Queues, Run
+from offloadbench.model.emulated_link import LINK_SETTINGS
 
 
 def obstacles(a: Run, b: Run) -> list[str]:
@@ -16,10 +17,7 @@ def obstacles(a: Run, b: Run) -> list[str]:
     found = []
     if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
         found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
-    link_a, link_b = (
-        (run.bed.kind, run.bed.line_rate_bits_per_s, run.bed.rtt_s, run.bed.loss_ratio, run.bed.queue_bytes)
-        for run in (a, b)
-    )
+    link_a, link_b = ((run.bed.kind, *(setting.value(run.bed) for setting in LINK_SETTINGS)) for run in (a, b))
     if link_a != link_b:
         found.append(f"other link: {link_a} and {link_b}")
     definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from offloadbench.model import Run
+from offloadbench.model.emulated_link import LINK_FIELDS
 
 _NIC = ("driver", "driver_version", "firmware", "bus", "mtu_bytes", "speed_bits_per_s")
 _HOST = ("kernel", "distribution", "cpu_model", "cpus", "memory_bytes", "virtualization", "governor")
-_BED = ("line_rate_bits_per_s", "rtt_s", "loss_ratio", "queue_bytes", "peer")
+_BED = (*LINK_FIELDS, "peer")
 COLUMNS = ["run", "created_utc", "tool_version", "nic", *_NIC, *_HOST, "bed", *_BED, "dut_cpus", "shared_cpus"]
 COLUMNS += ["duration_s", "trials_planned", "trials", "trials_missing", "warnings"]
 

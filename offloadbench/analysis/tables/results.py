@@ -20,6 +20,7 @@ from offloadbench.analysis.tables import trial_tables as tables
 from offloadbench.base.errors import StatisticError
 from offloadbench.files.sweep_file import in_words
 from offloadbench.model import Profile, Run
+from offloadbench.model.emulated_link import LINK_SETTINGS
 
 # a fact that is longer tells runs apart worse than their ids do
 _LONGEST_FACT = 24
@@ -122,10 +123,7 @@ def _circumstances(run: Run) -> dict[str, str]:
         "idle clock": host.idle_source,
         "link": bed.kind,
         "peer": bed.peer,
-        "line rate": bed.line_rate_bits_per_s,
-        "RTT": bed.rtt_s,
-        "loss": bed.loss_ratio,
-        "queue": bed.queue_bytes,
+        **{setting.title: setting.value(bed) for setting in LINK_SETTINGS},
         "CPUs under test": bed.dut_cpus,
         "link's sysctls": bed.settings.get("sysctls"),
         "window": plan.duration_s,

@@ -12,8 +12,9 @@ from offloadbench.analysis.profile import module_tables
 from offloadbench.analysis.sender import limit_tables
 from offloadbench.analysis.sender.theory import CONGESTION_WINDOW
 from offloadbench.analysis.tables import trial_tables
-from offloadbench.files.sweep_file import CABLE_AXES, in_words, is_parameter
+from offloadbench.files.sweep_file import in_words, is_parameter
 from offloadbench.model import Profile, Run, WorkloadDefinition
+from offloadbench.model.emulated_link import LINK_FIELDS
 
 FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
 
@@ -56,11 +57,11 @@ def trials(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
     None where the workload does not know it; setting: the place on every axis but RTT in words, "" without any.
     """
     keys = [axis for axis in sweep.axes if is_parameter(axis)]
-    others = [axis for axis in sweep.axes if not is_parameter(axis) and axis not in ("nic", *CABLE_AXES)]
+    others = [axis for axis in sweep.axes if not is_parameter(axis) and axis not in ("nic", *LINK_FIELDS)]
     parts = []
     for run in runs:
         rows = trial_tables.trials([run])
-        for axis in CABLE_AXES:
+        for axis in LINK_FIELDS:
             rows[axis] = getattr(run.bed, axis)
         for axis in others:
             rows[axis] = run.sweep.get(axis)
@@ -75,7 +76,7 @@ def trials(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
         parts.append(rows)
     if parts:
         return pd.concat(parts, ignore_index=True)
-    columns = [*trial_tables.trials([]).columns, *CABLE_AXES, *others, *(f"set_{key}" for key in keys), "setting"]
+    columns = [*trial_tables.trials([]).columns, *LINK_FIELDS, *others, *(f"set_{key}" for key in keys), "setting"]
     return pd.DataFrame(columns=columns)
 
 

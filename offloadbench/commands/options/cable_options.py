@@ -7,27 +7,20 @@ import re
 from typing import Any
 
 from offloadbench.base.errors import UsageError
-from offloadbench.base.units import parse_rate_bits_per_s, parse_size_bytes, parse_time_s
+from offloadbench.model.emulated_link import LINK_SETTINGS, typed_link
 
-# two full frames as they lie on the cable: with less, none would ever find room behind another
-SMALLEST_QUEUE_BYTES = 2 * 1538
-# beyond this TCP stands still
-_LARGEST_LOSS_RATIO = 0.5
-_DEFAULTS = {"line_rate": "1gbit", "rtt": "0ms", "loss": "0", "queue": "0", "wire": "tap"}
+_WIRE = "tap"
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> None:
-    """`--line-rate`, `--rtt`, `--loss`, `--queue`, which as lists are axes of a sweep; `--wire`, `--sysctl`."""
+    """An option for each setting of the emulated link, which as lists are axes of a sweep; `--wire`, `--sysctl`."""
     many = ", or a comma list" if lists else ""
-    parser.add_argument("--line-rate", metavar="RATE", help=f"of --nic lab{many} (default: 1gbit)")
-    parser.add_argument("--rtt", metavar="TIME", help=f"of --nic lab{many} (default: 0ms)")
-    parser.add_argument(
-        "--loss", metavar="PERCENT", help=f"segments lost at random, in each direction by itself{many} (default: 0)"
-    )
-    parser.add_argument(
-        "--queue", metavar="SIZE", help=f"bytes that may wait before the cable; what exceeds them is dropped{many} "
-        "(default: 0, nothing is dropped)",
-    )  # fmt: skip
+    for setting in LINK_SETTINGS:
+        parser.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            metavar=setting.metavar,
+            help=f"{setting.help}{many} (default: {setting.default})",
+        )
     parser.add_argument(
         "--wire", choices=("tap", "netem", "auto"), help="who emulates the cable: a process between two TAPs, the "
         "kernel's netem on a hop between, or netem where the kernel has it (default: tap)",
@@ -37,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, lists: bool = False) -> No
 
 def check_nic(arguments: argparse.Namespace, nic: str) -> None:
     """Raise UsageError where an emulated link is asked for that the NIC does not have."""
-    asked = [name for name in _DEFAULTS if getattr(arguments, name)]
+    asked = [name for name in (*(setting.name for setting in LINK_SETTINGS), "wire") if getattr(arguments, name)]
     if not asked or nic == "lab":
         return
     option = asked[0].replace("_", "-")
@@ -51,34 +44,11 @@ def check_nic(arguments: argparse.Namespace, nic: str) -> None:
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as fields of `offloadbench.engine.options.Options`."""
-    text = {name: getattr(arguments, name) or default for name, default in _DEFAULTS.items()}
     return {
-        "line_rate_bits_per_s": parse_rate_bits_per_s(text["line_rate"]),
-        "rtt_s": parse_time_s(text["rtt"]),
-        "loss_ratio": parse_loss(text["loss"]),
-        "queue_bytes": parse_queue_bytes(text["queue"]),
-        "wire": text["wire"],
+        "link": typed_link(vars(arguments)),
+        "wire": arguments.wire or _WIRE,
         "sysctls": parse_sysctls(arguments.sysctl),
     }
-
-
-def parse_loss(text: str) -> float:
-    """`0.1` or `0.1%` -> 0.001."""
-    number = text.strip().removesuffix("%").strip()
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
-        raise UsageError(f"--loss {text}: not a percentage", "write a number and %: 2%, 0.5%")
-    ratio = float(number) / 100
-    if ratio > _LARGEST_LOSS_RATIO:
-        raise UsageError(f"--loss {text}: TCP stands still beyond {_LARGEST_LOSS_RATIO:.0%}", "use less")
-    return ratio
-
-
-def parse_queue_bytes(text: str) -> int:
-    """`256KiB` -> 262144; 0 is no queue limit."""
-    size = parse_size_bytes(text)
-    if 0 < size < SMALLEST_QUEUE_BYTES:
-        raise UsageError(f"--queue {text}: less than two full frames", f"use at least {SMALLEST_QUEUE_BYTES}")
-    return size
 
 
 def parse_sysctls(words: list[str]) -> dict[str, str]:

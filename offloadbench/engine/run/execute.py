@@ -32,7 +32,8 @@ from offloadbench.files import packed_columns, run_file
 from offloadbench.kernel.netdev import route
 from offloadbench.kernel.system import cpu_idle, host
 from offloadbench.kernel.trace import debuginfo, kallsyms, perf
-from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
+from offloadbench.model import FORMAT, FORMAT_VERSION, EmulatedLink, Kallsyms, Nic, Plan, Run, WorkloadDefinition
+from offloadbench.model.emulated_link import link_part
 from offloadbench.traffic.kind_of_traffic import ToOutside, Traffic
 from offloadbench.version import __version__
 
@@ -42,8 +43,8 @@ def prepare_workloads(options: RunOptions) -> dict[str, tuple[WorkloadDefinition
     named = [catalog.workload(name) for name in options.workloads]
     definitions = catalog.override_parameters(named, options.settings)
     if options.tune:
-        rate = options.line_rate_bits_per_s if options.nic == lab_bed.LAB else 0
-        definitions = raised_send_buffer.with_tuned(definitions, rate, options.rtt_s)
+        rate = options.link.line_rate_bits_per_s if options.nic == lab_bed.LAB else 0
+        definitions = raised_send_buffer.with_tuned(definitions, rate, options.link.rtt_s)
     if options.waits and any(definition.parameters.get("initiator") == "kernel" for definition in definitions):
         raise UsageError(
             "--waits: the kernel's initiator sends from workers of the kernel, which belong to nobody",
@@ -198,10 +199,7 @@ def _resumed(options: RunOptions, prior: Run) -> RunOptions:
         options,
         nic=prior.nic.name,
         peer=prior.bed.peer,
-        line_rate_bits_per_s=prior.bed.line_rate_bits_per_s or options.line_rate_bits_per_s,
-        rtt_s=prior.bed.rtt_s,
-        loss_ratio=prior.bed.loss_ratio,
-        queue_bytes=prior.bed.queue_bytes,
+        link=EmulatedLink(**link_part(prior.bed)),
         wire="netem" if prior.bed.kind == netem.KIND else "tap",
         sysctls=prior.bed.settings.get("sysctls", {}),
         **{name: prior.bed.settings.get(name, 0) for name in mtu_and_rings.NAMES},

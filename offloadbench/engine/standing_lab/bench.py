@@ -25,7 +25,7 @@ from offloadbench.bed import lab_bed
 from offloadbench.engine import rights
 from offloadbench.engine.putting_back import undo
 from offloadbench.kernel.system import processes
-from offloadbench.model import Frozen, WireReport
+from offloadbench.model import EmulatedLink, Frozen, WireReport
 from offloadbench.roles.ends import python_role
 
 _OWNER_PREFIX = "bench-"
@@ -43,16 +43,12 @@ class BenchEnd(Frozen, frozen=True, kw_only=True):
     cpus: list[int]
 
 
-class Bench(Frozen, frozen=True, kw_only=True):
+class Bench(EmulatedLink, frozen=True, kw_only=True):
     """A bench that stands."""
 
     name: str
     run_id: str
     keeper_pid: int
-    line_rate_bits_per_s: int
-    rtt_s: float
-    loss_ratio: float
-    queue_bytes: int
     dut: BenchEnd
     peer: BenchEnd
     notes: list[str]

@@ -20,6 +20,8 @@ from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Event, Note
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply, owner_of
+from offloadbench.model import EmulatedLink
+from offloadbench.model.emulated_link import link_part
 from offloadbench.roles.ends import End
 
 # how long a caller may take to say what it wants
@@ -34,13 +36,10 @@ def _describe_end(end: End) -> BenchEnd:
 def _describe(name: str, site: Site, notes: list[str]) -> Bench:
     bed = site.bed
     return Bench(
+        **link_part(bed.cable),
         name=name,
         run_id=site.run_id,
         keeper_pid=os.getpid(),
-        line_rate_bits_per_s=bed.cable.line_rate_bits_per_s,
-        rtt_s=bed.cable.rtt_s,
-        loss_ratio=bed.cable.loss_ratio,
-        queue_bytes=bed.cable.queue_bytes,
         dut=_describe_end(bed.dut),
         peer=_describe_end(bed.peer),
         notes=notes,
@@ -92,7 +91,8 @@ def main() -> None:
     """Keep one bench until it is asked to go, or gets SIGTERM."""
     order = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGTERM, _leave)
-    options = RunOptions(cases="", workloads=[], output=Path(), nic=lab_bed.LAB, profile=False, **order["settings"])
+    settings = order["settings"] | {"link": EmulatedLink(**order["settings"]["link"])}
+    options = RunOptions(cases="", workloads=[], output=Path(), nic=lab_bed.LAB, profile=False, **settings)
     notes: list[str] = []
 
     def note(event: Event) -> None:

@@ -23,6 +23,7 @@ from offloadbench.engine.run.trial_run import WIRE_VOID_RATIO
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.engine.tcp_tuning.apply import Change, present, set_value
 from offloadbench.kernel.system import sysctl
+from offloadbench.model import EmulatedLink
 from offloadbench.traffic.kind_of_traffic import Traffic
 
 WORKLOAD = "tcp-stream"
@@ -67,9 +68,11 @@ def prove(target: needs.PathTarget, sysctls: Mapping[str, str], emit: Emit) -> T
         workloads=[],
         output=Path(),
         profile=False,
-        line_rate_bits_per_s=target.bandwidth_bits_per_s,
-        rtt_s=target.rtt_s,
-        queue_bytes=_FRAMING_FACTOR * max(needed.tcp_wmem_max_bytes, _DEFAULT_WMEM_BYTES),
+        link=EmulatedLink(
+            line_rate_bits_per_s=target.bandwidth_bits_per_s,
+            rtt_s=target.rtt_s,
+            queue_bytes=_FRAMING_FACTOR * max(needed.tcp_wmem_max_bytes, _DEFAULT_WMEM_BYTES),
+        ),
         sysctls=dict(sysctls),
     )
     kind = traffic.from_definition(catalog.workload(WORKLOAD))

@@ -10,7 +10,8 @@ from offloadbench.analysis.tcp_tuning.tcp_advice import IDLE_RESTART
 from offloadbench.analysis.trial import metrics
 from offloadbench.base.units import format_bytes, format_rate
 from offloadbench.base.words import percent
-from offloadbench.model import BedRecord, Host, Probe, Run
+from offloadbench.model import Host, Probe, Run
+from offloadbench.model.emulated_link import in_words
 from offloadbench.report.sections import nic_views
 
 _OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
@@ -59,19 +60,11 @@ def _cable(run: Run) -> Items:
     return [("Emulated cable", text)]
 
 
-def _drops(bed: BedRecord) -> str:
-    """What the emulated cable was asked to drop; nothing where it was not."""
-    seed = f" (seed {bed.loss_seed})" if bed.loss_seed else ""
-    loss = f"; loss {bed.loss_ratio * 100:g} % of segments{seed}" if bed.loss_ratio else ""
-    return loss + (f"; queue of {format_bytes(bed.queue_bytes)} before the cable" if bed.queue_bytes else "")
-
-
 def methods(run: Run) -> TermGroup:
     """Window, order, events and clocks that the run really used."""
     plan, bed, host = run.plan, run.bed, run.host
     workloads = "; ".join(f"{workload.name}: {workload.title}" for workload in plan.workloads)
     cases = "; ".join(f"{case.definition.name}: {case.definition.title}" for case in plan.cases)
-    rate = format_rate(bed.line_rate_bits_per_s) if bed.line_rate_bits_per_s else "not limited"
     items = [
         ("Command", shlex.join(run.command)),
         ("Workload", workloads),
@@ -84,7 +77,7 @@ def methods(run: Run) -> TermGroup:
         ("CPU s/GB", "busy CPU seconds per 10^9 bytes of payload that the load side received"),
         ("Throughput", "layer 2: segments with their headers, without FCS, preamble and gap"),
         ("Profile", _events(run)),
-        ("Bed", f"{bed.kind}; line rate {rate}; added RTT {bed.rtt_s * 1e3:g} ms{_drops(bed)}"),
+        ("Bed", "; ".join([bed.kind, *in_words(bed)])),
         ("CPUs", f"under test {_cpus(bed.dut_cpus)}; cable {_cpus(bed.wire_cpus)}; load side {_cpus(bed.peer_cpus)}; "
                  f"offloadbench {_cpus(bed.tool_cpus)}"),
         *_cable(run),
