@@ -38,6 +38,11 @@ class EmulatedLink(Frozen, frozen=True, kw_only=True):
     loss_seed: int = 0
     queue_bytes: int = 0
 
+    @property
+    def capacity_bytes(self) -> int:
+        """What may be on its way, there and back, without waiting anywhere."""
+        return int(self.line_rate_bits_per_s / 8 * self.rtt_s)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkSetting:

@@ -231,7 +231,7 @@ def _in_flight_bytes(bed: Bed) -> int:
     """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
     if bed.push_back or bed.cable.queue_bytes:
         return 0
-    return int(bed.cable.line_rate_bits_per_s / 8 * bed.cable.rtt_s) + QUEUE_BYTES
+    return bed.cable.capacity_bytes + QUEUE_BYTES
 
 
 def _warm_up(setting: TrialSetting, capture: _Capture) -> None:
