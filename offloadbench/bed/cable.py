@@ -104,6 +104,7 @@ class EmulatedCable:
         queue_bytes: what may wait in each direction, as it would be on the cable (headers, FCS, preamble and gap
             included); exact to what the cable carries in one look. 0: no limit.
         loss_ratio, loss_seed: of segments, in each direction by itself.
+        jitter_ns: a frame takes up to so much longer one way, each value as likely, but overtakes none.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class EmulatedCable:
         queue_bytes: int = 0,
         loss_ratio: float = 0.0,
         loss_seed: int = 1,
+        jitter_ns: int = 0,
     ) -> None:
         self.directions = (
             Direction(first, second, Loss(loss_ratio, 2 * loss_seed)),
@@ -123,6 +125,8 @@ class EmulatedCable:
         )
         self._ns_per_byte = 8e9 / rate_bits_per_s
         self._delay_ns = delay_ns
+        self._jitter_ns = jitter_ns
+        self._random = random.Random(loss_seed)  # noqa: S311 - delays that can be repeated, not a secret
         self._queue_ns = int(queue_bytes * self._ns_per_byte)
         self._looked_ns = 0
         # frames late by less than 2^n us, n = 0..20
@@ -141,6 +145,7 @@ class EmulatedCable:
             queue_bytes=link["queue_bytes"],
             loss_ratio=link["loss_ratio"],
             loss_seed=link["loss_seed"],
+            jitter_ns=int(link["jitter_s"] * 1e9),
         )
 
     def wake(self, now_ns: int) -> None:
@@ -223,15 +228,24 @@ class EmulatedCable:
         direction.l2_bytes += l2_bytes
         lost = direction.loss.among(segments)
         if not lost:
-            direction.in_flight.append((end + self._delay_ns, frame))
+            self._send(direction, end, frame)
             return
         direction.lost_segments += len(lost)
         first = 0
         for after in [*lost, segments]:
             if after > first:
                 arrives = begin + (end - begin) * after // segments
-                direction.in_flight.append((arrives + self._delay_ns, cut(frame, first, after)))
+                self._send(direction, arrives, cut(frame, first, after))
             first = after + 1
+
+    def _send(self, direction: Direction, left_ns: int, frame: bytes) -> None:
+        """Let a frame arrive that has left the cable's beginning; none overtakes another."""
+        due_ns = left_ns + self._delay_ns
+        if self._jitter_ns:
+            due_ns += int(self._random.random() * self._jitter_ns)
+            if direction.in_flight:
+                due_ns = max(due_ns, direction.in_flight[-1][0])
+        direction.in_flight.append((due_ns, frame))
 
     def _deliver(self, direction: Direction, now_ns: int) -> None:
         queue, target, write = direction.in_flight, direction.target, os.write

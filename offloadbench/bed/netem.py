@@ -94,6 +94,7 @@ class Netem:
         return qdisc.Line(
             rate_bits_per_s=self.cable.line_rate_bits_per_s,
             delay_s=self.cable.rtt_s / 2,
+            jitter_s=self.cable.jitter_s,
             loss_ratio=self.cable.loss_ratio,
             queue_packets=self.cable.queue_bytes // _FULL_FRAME_BYTES,
             frame_overhead_bytes=FRAME_OVERHEAD_BYTES,

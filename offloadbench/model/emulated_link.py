@@ -27,6 +27,7 @@ class EmulatedLink(Frozen, frozen=True, kw_only=True):
     """What an emulated link does to packets; all zeros where it is real or unlimited.
 
     Attributes:
+        jitter_s: by how much a packet may take longer one way than half of `rtt_s`, at random.
         loss_ratio: of segments, at random, in each direction by itself; loss_seed: of that randomness.
         queue_bytes: what may wait in front of the link before it drops, so that drops tell a sender to slow down; 0:
             nothing is dropped.
@@ -34,6 +35,7 @@ class EmulatedLink(Frozen, frozen=True, kw_only=True):
 
     line_rate_bits_per_s: int = 0
     rtt_s: float = 0.0
+    jitter_s: float = 0.0
     loss_ratio: float = 0.0
     loss_seed: int = 0
     queue_bytes: int = 0
@@ -41,7 +43,7 @@ class EmulatedLink(Frozen, frozen=True, kw_only=True):
     @property
     def capacity_bytes(self) -> int:
         """What may be on its way, there and back, without waiting anywhere."""
-        return int(self.line_rate_bits_per_s / 8 * self.rtt_s)
+        return int(self.line_rate_bits_per_s / 8 * (self.rtt_s + 2 * self.jitter_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ LINK_SETTINGS = (
         name="rtt", field="rtt_s", title="RTT", metavar="TIME", default="0ms",
         help="of --nic lab", parse=parse_time_s, form=_form_time,
         phrase=lambda link: f"added RTT {_form_time(link.rtt_s)}",
+    ),
+    LinkSetting(
+        name="jitter", field="jitter_s", title="jitter", metavar="TIME", default="0ms",
+        help="up to so much more one-way delay, at random; packets stay in order", parse=parse_time_s, form=_form_time,
+        phrase=lambda link: f"jitter up to {_form_time(link.jitter_s)} each way" if link.jitter_s else "",
     ),
     LinkSetting(
         name="loss", field="loss_ratio", title="loss", metavar="PERCENT", default="0",

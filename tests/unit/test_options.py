@@ -60,6 +60,7 @@ RUN: dict[str, list[str]] = {
     "--force": [D, D, D, D, D, D, D, D],
     "--line-rate 100mbit": [D, R, D, R, R, R, R, R],
     "--rtt 20ms": [D, R, D, R, R, R, R, R],
+    "--jitter 5ms": [D, R, D, R, R, R, R, R],
     "--loss 1": [D, R, D, R, R, R, R, R],
     "--queue 64KiB": [D, R, D, R, R, R, R, R],
     "--wire auto": [D, R, D, R, R, R, R, R],
@@ -166,7 +167,8 @@ OTHERWISE = {
     "peer": "--peer wait", "fleet": "--fleet tcp://a:1", "on_lost_worker": "--on-lost-worker shrink",
     "workloads": "--workloads tcp-stream", "duration": "--duration 9", "warmup": "--warmup 99",
     "repeats": "--repeats 9",
-    "seed": "--seed 123456", "line_rate": "--line-rate 7gbit", "rtt": "--rtt 50ms", "loss": "--loss 5",
+    "seed": "--seed 123456", "line_rate": "--line-rate 7gbit", "rtt": "--rtt 50ms", "jitter": "--jitter 3ms",
+    "loss": "--loss 5",
     "queue": "--queue 1MiB", "wire": "--wire netem", "sysctl": "--sysctl net.ipv4.tcp_sack=0",
     "no_profile": "--no-profile", "call_graph": "--call-graph", "waits": "--waits", "capture": "--capture",
     "tune": "--tune sndbuf", "cases": "--cases tso", "output": "--output x.json", "set": "--set clients=9",
@@ -230,7 +232,8 @@ USES: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
         SWEEP_USES,
         {
             "--nic lab": "show resume", "--workloads tcp-stream": "show", "--cases tso": "show resume",
-            "--line-rate 1gbit": "show resume", "--rtt 0,20ms": "show resume", "--loss 1": "show resume",
+            "--line-rate 1gbit": "show resume", "--rtt 0,20ms": "show resume",
+            "--jitter 0,5ms": "show resume", "--loss 1": "show resume",
             "--queue 1MiB": "show resume", "--wire tap": "show resume", "--sysctl net.ipv4.tcp_sack=0": "show resume",
             "--set sndbuf=0": "show resume", "--duration 5": "show resume", "--warmup 1": "show resume",
             "--repeats 2": "show resume", "--seed 5": "show resume", "--no-profile": "show resume",
@@ -287,7 +290,7 @@ ELSEWHERE = {
     "restore": set[str](),
     "schema": {"--of"},
     "lab": {
-        "up --line-rate", "up --rtt", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --seed", "up --name",
+        "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --seed", "up --name",
         "exec --name", "status --name", "down --name",
     },
     "profile": {
@@ -357,7 +360,7 @@ def test_what_a_use_of_a_command_has_no_use_for_is_refused(
 
 def test_every_key_of_a_plan_is_known() -> None:
     """What a batch may set: `cable` on NIC lab only; mtu and rings on both or the one NIC; sysctls on both ends."""
-    cable = {"line_rate", "rtt", "loss", "queue", "wire"}
+    cable = {"line_rate", "rtt", "jitter", "loss", "queue", "wire"}
     everywhere = {
         "nics", "workloads", "cases", "duration_s", "warmup_s", "repeats", "seed", "profile", "parameters", "sysctls",
         "mtu", "rx_ring", "tx_ring",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import sh
 
 from offloadbench.base.errors import HostError
 from offloadbench.kernel.netdev import qdisc
 
-LINE = qdisc.Line(10**9, 0.01, 0.001, 681, 24)
+LINE = qdisc.Line(10**9, 0.01, 0.0, 0.001, 681, 24)
 
 
 class Tc:
@@ -39,6 +41,12 @@ def test_a_line_cuts_first_then_paces_then_delays_and_loses(monkeypatch: pytest.
         "qdisc add dev hop parent 1:1 handle 2: netem rate 1000000000bit 24 limit 681",
         "qdisc add dev hop parent 2:1 handle 3: netem delay 10000us limit 1000000 loss random 0.100000%",
     ]
+
+
+def test_netem_spreads_around_the_delay_so_jitter_moves_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    tc = _tc(monkeypatch)
+    qdisc.emulate("hop", dataclasses.replace(LINE, jitter_s=0.004), None)
+    assert "netem delay 12000us 2000us limit" in tc.told[2]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,25 @@ def test_frames_arrive_in_order_and_at_the_rate_of_the_cable(bench: Bench) -> No
         assert moment - begin_ns == pytest.approx((number + 1) * COST_NS, abs=2 * QUANTUM_NS)
 
 
+def test_jitter_delays_each_frame_by_up_to_so_much_and_keeps_their_order() -> None:
+    delay_ns, jitter_ns = 20_000_000, 8_000_000
+    with contextlib.ExitStack() as stack:
+        bench = Bench(stack, delay_ns=delay_ns, jitter_ns=jitter_ns)
+        later_ns = []
+        for turn in range(60):
+            begin_ns = START_NS + QUANTUM_NS + turn * 40_000_000
+            bench.send(1)
+            ((moment, _),) = bench.run(begin_ns, begin_ns + delay_ns + jitter_ns + 2 * COST_NS)
+            later_ns.append(moment - begin_ns - delay_ns - COST_NS)
+        assert -2 * QUANTUM_NS <= min(later_ns) < jitter_ns / 4
+        assert jitter_ns * 3 / 4 < max(later_ns) <= jitter_ns + 2 * QUANTUM_NS
+        assert sum(later_ns) / len(later_ns) == pytest.approx(jitter_ns / 2, rel=0.3)
+        bench.send(40)
+        begin_ns = START_NS + 3_000_000_000
+        log = bench.run(begin_ns, begin_ns + 42 * COST_NS + delay_ns + jitter_ns)
+        assert [number for _, number in log] == list(range(40))
+
+
 def test_a_super_packet_arrives_when_its_last_segment_would(bench: Bench) -> None:
     packet = super_packet(10 * 1448, 1448)
     bench.first.send(packet)

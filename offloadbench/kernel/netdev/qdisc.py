@@ -35,11 +35,14 @@ class Line:
 
     Attributes:
         frame_overhead_bytes: what every frame takes on the line besides what the kernel counts.
+        jitter_s: up to so much more delay, at random; netem sorts packets by the time at which they are due, so that one
+            may overtake another (sch_netem.c, tfifo_enqueue).
         queue_packets: that may wait before it; 0: no limit.
     """
 
     rate_bits_per_s: int
     delay_s: float
+    jitter_s: float
     loss_ratio: float
     queue_packets: int
     frame_overhead_bytes: int
@@ -71,7 +74,10 @@ def emulate(ifname: str, line: Line, namespace: str | None) -> None:
         HostError: it refuses one, or tc(8) is missing.
     """
     rate = ["netem", "rate", f"{line.rate_bits_per_s}bit", str(line.frame_overhead_bytes)]
-    delay = ["netem", "delay", f"{line.delay_s * 1e6:.0f}us", "limit", str(_NO_LIMIT_PACKETS)]
+    # netem spreads evenly around the delay that it is given (tabledist without a table)
+    delay = ["netem", "delay", f"{(line.delay_s + line.jitter_s / 2) * 1e6:.0f}us"]
+    delay += [f"{line.jitter_s / 2 * 1e6:.0f}us"] if line.jitter_s else []
+    delay += ["limit", str(_NO_LIMIT_PACKETS)]
     loss = ["loss", "random", f"{line.loss_ratio * 100:.6f}%"] if line.loss_ratio else []
     add = ["qdisc", "add", "dev", ifname]
     _tc([*add, "root", "handle", f"{_CUTTER_HANDLE}:", *_CUTTER], namespace)
