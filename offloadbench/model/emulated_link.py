@@ -1,7 +1,7 @@
-"""The emulated link, one row a setting: its option, its key in a plan, its axis, its record and its words all come from here.
+"""The emulated link, one row a setting: its option, key in a plan, axis, record and words all come from here.
 
-A new setting is a field of `EmulatedLink`, a row of `LINK_SETTINGS`, and whatever carries it out: `bed/cable.py` for the
-process between two TAPs, `bed/netem.py` for the kernel's own emulator.
+A new setting is a field of `EmulatedLink`, a row of `LINK_SETTINGS`, and whatever carries it out: `bed/cable.py` for
+the process between two TAPs, `bed/netem.py` for the kernel's own emulator.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from offloadbench.analysis.initcwnd import verdict
 from offloadbench.bed.local import LocalEnd
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import Site, open_site
+from offloadbench.model import EmulatedLink
 from tests.lab.file_servers import SERVERS, Running, Server
 from tests.lab.test_initcwnd_capture import RTT_S, _tcpdump
 
@@ -34,7 +35,8 @@ INITCWNDS = (10, 25)
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as state, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOADBENCH_STATE", state)
-        options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), rtt_s=RTT_S)
+        link = EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=RTT_S)
+        options = RunOptions(nic="lab", cases="", workloads=[], output=Path(), link=link)
         with open_site(options, lambda _: None) as found:
             yield found
 

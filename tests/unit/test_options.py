@@ -290,7 +290,8 @@ ELSEWHERE = {
     "restore": set[str](),
     "schema": {"--of"},
     "lab": {
-        "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --seed", "up --name",
+        "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --seed",
+        "up --name",
         "exec --name", "status --name", "down --name",
     },
     "profile": {

@@ -35,8 +35,8 @@ class Line:
 
     Attributes:
         frame_overhead_bytes: what every frame takes on the line besides what the kernel counts.
-        jitter_s: up to so much more delay, at random; netem sorts packets by the time at which they are due, so that one
-            may overtake another (sch_netem.c, tfifo_enqueue).
+        jitter_s: up to so much more delay, at random; netem sorts packets by the time at which they are due, so that
+            one may overtake another (sch_netem.c, tfifo_enqueue).
         queue_packets: that may wait before it; 0: no limit.
     """
 
