@@ -33,7 +33,6 @@ from offloadbench.model import PeerReport, WireDirection, WireReport
 
 KIND = "lab-netem"
 # a full segment as it lies on the cable
-_FULL_FRAME_BYTES = 1514 + FRAME_OVERHEAD_BYTES
 # of a veth (ETH_MAX_MTU)
 _MOST_MTU_BYTES = 65535
 
@@ -82,23 +81,13 @@ class Netem:
             features.write_wanted(_port(end), {"rx-gro": False}, hop)
             # a veth drops what is larger than the MTU of the one that receives it: the hop takes whatever the ends send
             link.set_mtu(_port(end), _MOST_MTU_BYTES, hop)
-            qdisc.emulate(_port(end), self._line(), hop)
+            qdisc.emulate(_port(end), self.cable, FRAME_OVERHEAD_BYTES, hop)
         link.create_bridge("cable", [_port(self.dut), _port(self.peer)], hop)
         for end in (self.dut, self.peer):
             link.configure(end.ifname, end.address, PREFIX_LENGTH, end.namespace)
             # what an end sends is carried by the cable's CPUs, what it receives is work of its own
             steering.set_rps_cpus(_port(end), self.placement.wire, hop)
             steering.set_rps_cpus(end.ifname, end.server_cpus, end.namespace)
-
-    def _line(self) -> qdisc.Line:
-        return qdisc.Line(
-            rate_bits_per_s=self.cable.line_rate_bits_per_s,
-            delay_s=self.cable.rtt_s / 2,
-            jitter_s=self.cable.jitter_s,
-            loss_ratio=self.cable.loss_ratio,
-            queue_packets=self.cable.queue_bytes // _FULL_FRAME_BYTES,
-            frame_overhead_bytes=FRAME_OVERHEAD_BYTES,
-        )
 
     def settle(self) -> None:
         """A veth pair does not reset its link when a feature changes."""

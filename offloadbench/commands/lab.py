@@ -66,7 +66,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _description(bench: Bench) -> list[str]:
-    from offloadbench.model.emulated_link import in_words
+    from offloadbench.base.link_settings import in_words
 
     return [
         f"bench {bench.name}: {', '.join(in_words(bench))}",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from offloadbench.base.errors import UsageError
+from offloadbench.base.link_settings import LINK_SETTINGS
 from offloadbench.commands import shared_grid
 from offloadbench.commands.options import cable_options
 from offloadbench.model.batch_plan import BatchNic, BatchPlan, PlanFile
-from offloadbench.model.emulated_link import LINK_SETTINGS
 
 if TYPE_CHECKING:
     from offloadbench.files.sweep_file import Sweep

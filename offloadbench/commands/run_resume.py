@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from offloadbench.base.errors import UsageError
+from offloadbench.base.link_settings import LINK_SETTINGS, LinkSetting
 from offloadbench.bed import netem
 from offloadbench.commands.options import cable_options
 from offloadbench.engine.run.raised_send_buffer import SUFFIX
 from offloadbench.model import Run
-from offloadbench.model.emulated_link import LINK_SETTINGS, LinkSetting
 
 # of the run as it goes on: where it is told, overwriting, what is kept beside it
 FREE = frozenset({"resume", "nic", "force", "dry_run", "keep_perf"})

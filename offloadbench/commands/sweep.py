@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.link_settings import LINK_SETTINGS
 from offloadbench.commands import endings, shared_grid
 from offloadbench.commands.options import cable_options
 from offloadbench.commands.typed import refuse_others
-from offloadbench.model.emulated_link import LINK_SETTINGS
 
 if TYPE_CHECKING:
     from offloadbench.files.sweep_file import Sweep

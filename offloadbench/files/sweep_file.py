@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from offloadbench.base.errors import RunFileError
+from offloadbench.base.link_settings import LINK_FIELDS, LINK_SETTINGS, link_setting
 from offloadbench.definitions import catalog
 from offloadbench.files import documents, run_file
 from offloadbench.model import Frozen, Run, WorkloadDefinition
-from offloadbench.model.emulated_link import LINK_FIELDS, LINK_SETTINGS, link_setting
 
 INDEX_NAME = "sweep.json"
 FORMAT: Final = "offloadbench-sweep"

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from offloadbench.model.emulated_link import LINK_SETTINGS
+from offloadbench.base.link_settings import LINK_SETTINGS
 from offloadbench.model.frozen import Strict
 
 # a value, or the values of an axis

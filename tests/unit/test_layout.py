@@ -54,3 +54,11 @@ def test_the_architecture_page_names_no_room_and_no_file_that_is_not_there() -> 
 def test_every_room_says_what_is_in_it(room: str) -> None:
     init = PACKAGE / room / "__init__.py"
     assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))), f"{room}/__init__.py has no docstring"
+
+
+def test_a_setting_of_the_emulated_link_is_named_in_four_files() -> None:
+    """A row, a field, and the two that carry it out: whatever else would name one could lose the next."""
+    naming = [path.relative_to(PACKAGE).as_posix() for path in FILES if "jitter" in path.read_text(encoding="utf-8")]
+    assert naming == [
+        "base/link_settings.py", "bed/cable.py", "kernel/netdev/qdisc.py", "model/emulated_link.py",
+    ]  # fmt: skip

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 import sh
 
 from offloadbench.base.errors import HostError
 from offloadbench.kernel.netdev import qdisc
+from offloadbench.model import EmulatedLink
 
-LINE = qdisc.Line(10**9, 0.01, 0.0, 0.001, 681, 24)
+LINK = EmulatedLink(line_rate_bits_per_s=10**9, rtt_s=0.02, loss_ratio=0.001, queue_bytes=681 * 1538)
 
 
 class Tc:
@@ -35,7 +35,7 @@ def _tc(monkeypatch: pytest.MonkeyPatch, **values: str) -> Tc:
 
 def test_a_line_cuts_first_then_paces_then_delays_and_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     tc = _tc(monkeypatch)
-    qdisc.emulate("hop", LINE, None)
+    qdisc.emulate("hop", LINK, 24, None)
     assert tc.told == [
         "qdisc add dev hop root handle 1: tbf rate 200gbit burst 1540 limit 1gb",
         "qdisc add dev hop parent 1:1 handle 2: netem rate 1000000000bit 24 limit 681",
@@ -45,7 +45,7 @@ def test_a_line_cuts_first_then_paces_then_delays_and_loses(monkeypatch: pytest.
 
 def test_netem_spreads_around_the_delay_so_jitter_moves_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     tc = _tc(monkeypatch)
-    qdisc.emulate("hop", dataclasses.replace(LINE, jitter_s=0.004), None)
+    qdisc.emulate("hop", msgspec.structs.replace(LINK, jitter_s=0.004), 24, None)
     assert "netem delay 12000us 2000us limit" in tc.told[2]
 
 
@@ -59,7 +59,7 @@ def test_netem_spreads_around_the_delay_so_jitter_moves_it_too(monkeypatch: pyte
 def test_a_refusal_says_what_is_missing(said: str, kind: type[HostError], monkeypatch: pytest.MonkeyPatch) -> None:
     _tc(monkeypatch, error=said)
     with pytest.raises(HostError) as caught:
-        qdisc.emulate("hop", LINE, None)
+        qdisc.emulate("hop", LINK, 24, None)
     assert type(caught.value) is kind
 
 

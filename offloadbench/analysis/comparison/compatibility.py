@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from offloadbench.base.link_settings import LINK_SETTINGS
 from offloadbench.base.units import format_bytes
 from offloadbench.model import Nic, Queues, Run
-from offloadbench.model.emulated_link import LINK_SETTINGS
 
 
 def obstacles(a: Run, b: Run) -> list[str]:

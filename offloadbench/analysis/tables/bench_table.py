@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from offloadbench.base.link_settings import LINK_FIELDS
 from offloadbench.model import Run
-from offloadbench.model.emulated_link import LINK_FIELDS
 
 _NIC = ("driver", "driver_version", "firmware", "bus", "mtu_bytes", "speed_bits_per_s")
 _HOST = ("kernel", "distribution", "cpu_model", "cpus", "memory_bytes", "virtualization", "governor")

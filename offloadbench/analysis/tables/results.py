@@ -18,9 +18,9 @@ from offloadbench.analysis.profile.call_tree import Flames, Forest
 from offloadbench.analysis.tables import quality
 from offloadbench.analysis.tables import trial_tables as tables
 from offloadbench.base.errors import StatisticError
+from offloadbench.base.link_settings import LINK_SETTINGS
 from offloadbench.files.sweep_file import in_words
 from offloadbench.model import Profile, Run
-from offloadbench.model.emulated_link import LINK_SETTINGS
 
 # a fact that is longer tells runs apart worse than their ids do
 _LONGEST_FACT = 24

@@ -12,9 +12,9 @@ from offloadbench.analysis.profile import module_tables
 from offloadbench.analysis.sender import limit_tables
 from offloadbench.analysis.sender.theory import CONGESTION_WINDOW
 from offloadbench.analysis.tables import trial_tables
+from offloadbench.base.link_settings import LINK_FIELDS
 from offloadbench.files.sweep_file import in_words, is_parameter
 from offloadbench.model import Profile, Run, WorkloadDefinition
-from offloadbench.model.emulated_link import LINK_FIELDS
 
 FIGURES = ("throughput_bits_per_s", "goodput_bits_per_s", "cpu_busy_ratio", "cpu_s_per_gb", "retrans_segments")
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from offloadbench.base.errors import UsageError
-from offloadbench.model.emulated_link import LINK_SETTINGS, typed_link
+from offloadbench.base.link_settings import LINK_SETTINGS
 
 _WIRE = "tap"
 
@@ -44,6 +44,8 @@ def check_nic(arguments: argparse.Namespace, nic: str) -> None:
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as fields of `offloadbench.engine.options.Options`."""
+    from offloadbench.model.emulated_link import typed_link
+
     return {
         "link": typed_link(vars(arguments)),
         "wire": arguments.wire or _WIRE,

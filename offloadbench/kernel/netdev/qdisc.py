@@ -20,32 +20,15 @@ from pyroute2 import IPRoute
 
 from offloadbench.base.errors import HostError
 from offloadbench.kernel.system import netns
+from offloadbench.model import EmulatedLink
 
 # A bucket that holds a frame of 1514 bytes and no super-packet: the kernel weighs one as its segments, each with its
 # headers, which makes the smallest 1568.
 _CUTTER = ["tbf", "rate", "200gbit", "burst", "1540", "limit", "1gb"]
 _NO_LIMIT_PACKETS = 1_000_000
+_FULL_FRAME_BYTES = 1514
 _CUTTER_HANDLE, _RATE_HANDLE, _DELAY_HANDLE = 1, 2, 3
 _UNKNOWN = "qdisc kind is unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One direction of a line.
-
-    Attributes:
-        frame_overhead_bytes: what every frame takes on the line besides what the kernel counts.
-        jitter_s: up to so much more delay, at random; netem sorts packets by the time at which they are due, so that
-            one may overtake another (sch_netem.c, tfifo_enqueue).
-        queue_packets: that may wait before it; 0: no limit.
-    """
-
-    rate_bits_per_s: int
-    delay_s: float
-    jitter_s: float
-    loss_ratio: float
-    queue_packets: int
-    frame_overhead_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +49,28 @@ class MissingError(HostError):
     """This kernel has no netem, or no token bucket."""
 
 
-def emulate(ifname: str, line: Line, namespace: str | None) -> None:
-    """Make the device's way out the line.
+def emulate(ifname: str, link: EmulatedLink, frame_overhead_bytes: int, namespace: str | None) -> None:
+    """Make the device's way out one direction of the link.
+
+    netem sorts packets by the time at which they are due, so that under jitter one may overtake another (sch_netem.c,
+    tfifo_enqueue). It counts a queue in packets: here those of full size.
+
+    Args:
+        frame_overhead_bytes: what every frame takes on the line besides what the kernel counts.
 
     Raises:
         MissingError: the kernel lacks a queueing discipline.
         HostError: it refuses one, or tc(8) is missing.
     """
-    rate = ["netem", "rate", f"{line.rate_bits_per_s}bit", str(line.frame_overhead_bytes)]
+    rate = ["netem", "rate", f"{link.line_rate_bits_per_s}bit", str(frame_overhead_bytes)]
     # netem spreads evenly around the delay that it is given (tabledist without a table)
-    delay = ["netem", "delay", f"{(line.delay_s + line.jitter_s / 2) * 1e6:.0f}us"]
-    delay += [f"{line.jitter_s / 2 * 1e6:.0f}us"] if line.jitter_s else []
+    delay = ["netem", "delay", f"{(link.rtt_s + link.jitter_s) / 2 * 1e6:.0f}us"]
+    delay += [f"{link.jitter_s / 2 * 1e6:.0f}us"] if link.jitter_s else []
     delay += ["limit", str(_NO_LIMIT_PACKETS)]
-    loss = ["loss", "random", f"{line.loss_ratio * 100:.6f}%"] if line.loss_ratio else []
+    loss = ["loss", "random", f"{link.loss_ratio * 100:.6f}%"] if link.loss_ratio else []
     add = ["qdisc", "add", "dev", ifname]
     _tc([*add, "root", "handle", f"{_CUTTER_HANDLE}:", *_CUTTER], namespace)
-    limit = ["limit", str(line.queue_packets or _NO_LIMIT_PACKETS)]
+    limit = ["limit", str(link.queue_bytes // (_FULL_FRAME_BYTES + frame_overhead_bytes) or _NO_LIMIT_PACKETS)]
     _tc([*add, "parent", f"{_CUTTER_HANDLE}:1", "handle", f"{_RATE_HANDLE}:", *rate, *limit], namespace)
     _tc([*add, "parent", f"{_RATE_HANDLE}:1", "handle", f"{_DELAY_HANDLE}:", *delay, *loss], namespace)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from offloadbench.analysis.tcp_tuning.tcp_advice import IDLE_RESTART
 from offloadbench.analysis.trial import metrics
+from offloadbench.base.link_settings import in_words
 from offloadbench.base.units import format_bytes, format_rate
 from offloadbench.base.words import percent
 from offloadbench.model import Host, Probe, Run
-from offloadbench.model.emulated_link import in_words
 from offloadbench.report.sections import nic_views
 
 _OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
