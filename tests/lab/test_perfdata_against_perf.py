@@ -22,7 +22,7 @@ WORK = """
 import subprocess, threading
 def busy():
     open('/proc/self/task/%d/comm' % threading.get_native_id(), 'w').write('a name: [1] 2')
-    sum(range(3_000_000))
+    sum(range(12_000_000))
 threads = [threading.Thread(target=busy) for _ in range(3)]
 for thread in threads: thread.start()
 for _ in range(8): subprocess.run(['sh', '-c', 'ls -R /usr/share/doc | sort | head -1'], stdout=subprocess.DEVNULL)

@@ -118,11 +118,11 @@ def test_whatever_ends_a_process_in_the_middle_of_rebuilding_it_can_be_put_back(
     program = (
         "import itertools, signal\n"
         "from pathlib import Path\n"
-        "from offloadbench.engine.options import Options\n"
+        "from offloadbench.engine.options import RunOptions\n"
         "from offloadbench.engine.standing_bed import open_site\n"
         "def leave(*_): raise SystemExit(130)\n"
         "signal.signal(signal.SIGTERM, leave)\n"
-        "options = Options(nic='lab', cases='tso', workloads=[], output=Path(), profile=False)\n"
+        "options = RunOptions(nic='lab', cases='tso', workloads=[], output=Path(), profile=False)\n"
         "with open_site(options, lambda _: None) as site:\n"
         "    for draw in itertools.count(2):\n"
         "        site.rebuild(draw)\n"

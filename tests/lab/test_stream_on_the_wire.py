@@ -29,9 +29,9 @@ def open_bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenBe
     monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path))
     with contextlib.ExitStack() as stack:
 
-        def bed(**link: Any) -> Bed:
+        def bed(sysctls: dict[str, str] | None = None, **link: Any) -> Bed:
             asked = EmulatedLink(**({"line_rate_bits_per_s": GBIT} | link))
-            options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), link=asked)
+            options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), link=asked, sysctls=sysctls or {})
             return stack.enter_context(open_site(options, lambda _: None)).bed
 
         yield bed
