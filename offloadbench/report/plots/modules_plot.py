@@ -23,7 +23,7 @@ FLOORS = ("transport", "netdev", "driver", "other")
 _OWN, _CALLERS = "value_per_byte", "caller_value_per_byte"
 VIEWS = {_OWN: "In the module of the function itself", _CALLERS: "Generic work charged to its caller"}
 _BAR_PX, _HEAD_PX, _TITLE_PX, _LEGEND_PX, _AXIS_PX = 38, 8, 28, 19, 44
-_RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 8, 26, 14
+_RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 22, 26, 14
 
 
 @dataclass(frozen=True, slots=True)
