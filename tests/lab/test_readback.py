@@ -16,13 +16,13 @@ import pytest
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.testbed import Cable
 from offloadbench.engine.options import RunOptions
-from offloadbench.engine.progress_events import Event, Phase, Sampled
 from offloadbench.engine.run import execute as engine
 from offloadbench.engine.run.offloads import Applied
 from offloadbench.engine.run.readback import ReadBack
 from offloadbench.kernel.netdev import features, link
 from offloadbench.kernel.system import netns
 from offloadbench.model import EmulatedLink
+from tests.lab.somebody import Act, Somebody
 from tests.unit.test_isolation import TRAPS
 
 # by whom, what is done when the first second has been sampled, and what the reason must say; the testbed is built
@@ -47,33 +47,13 @@ DISTURBANCES: list[tuple[str, str, list[str]]] = [
 ]
 
 
-def _namespaces() -> list[str]:
-    words = subprocess.check_output(["ip", "netns", "list"], text=True).split()
-    return [word for word in words if word.startswith("offloadbench-")]
+def _running(words: str) -> Act:
+    """What runs these words of a shell in the namespace."""
 
-
-class Somebody:
-    """Acts in the namespaces of a run: one disturbance a trial, none in the first and the last."""
-
-    def __init__(self) -> None:
-        self.trial = -1
-        self.acted = False
-        # of other runs
-        self.there = set(_namespaces())
-
-    def hear(self, event: Event) -> None:
-        if isinstance(event, Phase) and event.name == "preparing":
-            self.trial, self.acted = self.trial + 1, False
-        if isinstance(event, Sampled) and not self.acted and 0 < self.trial <= len(DISTURBANCES):
-            self.acted = True
-            self._act(self.trial)
-
-    def _act(self, number: int) -> None:
-        end, words, _ = DISTURBANCES[number - 1]
-        namespace = next(name for name in _namespaces() if name not in self.there and name.endswith(f"-{end}"))
-        links = subprocess.check_output(["ip", "-n", namespace, "-br", "link"], text=True).splitlines()
-        nic = next(line.split()[0].partition("@")[0] for line in links if not line.startswith("lo "))
+    def act(namespace: str, nic: str) -> None:
         subprocess.run(["ip", "netns", "exec", namespace, "sh", "-c", words.format(nic=nic)], check=True)
+
+    return act
 
 
 @pytest.mark.parametrize("nic", ["lab-veth", "lab"])
@@ -86,7 +66,7 @@ def test_what_somebody_else_changes_in_the_window_fails_that_trial(
         repeats=len(DISTURBANCES) + 2, profile=False, sysctls={"net.ipv4.tcp_sack": "0"},
         link=EmulatedLink(line_rate_bits_per_s=200_000_000),
     )  # fmt: skip
-    trials = engine.execute(options, Somebody().hear).trials
+    trials = engine.execute(options, Somebody([(end, _running(words)) for end, words, _ in DISTURBANCES]).hear).trials
     assert len(trials) == len(DISTURBANCES) + 2
     for quiet in (trials[0], trials[-1]):
         assert (quiet.outcome, quiet.reason) == ("ok", "")

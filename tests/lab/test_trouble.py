@@ -5,18 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from offloadbench.bed.local import PEER_ADDRESS
 from offloadbench.engine.options import RunOptions
-from offloadbench.engine.progress_events import Event, Phase, Sampled
 from offloadbench.engine.run import execute as engine
 from offloadbench.kernel.system import netns
-
-Act = Callable[[str, str], None]
+from tests.lab.somebody import Act, Somebody
 
 
 def _flap(namespace: str, nic: str) -> None:
@@ -50,31 +47,6 @@ DISTURBANCES: list[tuple[str, Act, str, str]] = [
 ]
 
 
-def _namespaces() -> list[str]:
-    words = subprocess.check_output(["ip", "netns", "list"], text=True).split()
-    return [word for word in words if word.startswith("offloadbench-")]
-
-
-class Somebody:
-    """One disturbance a trial, none in the first."""
-
-    def __init__(self) -> None:
-        self.trial = -1
-        self.acted = False
-        # of other runs
-        self.there = set(_namespaces())
-
-    def hear(self, event: Event) -> None:
-        if isinstance(event, Phase) and event.name == "preparing":
-            self.trial, self.acted = self.trial + 1, False
-        if isinstance(event, Sampled) and not self.acted and 0 < self.trial <= len(DISTURBANCES):
-            self.acted = True
-            end, act, _, _ = DISTURBANCES[self.trial - 1]
-            found = next(name for name in _namespaces() if name not in self.there and name.endswith(f"-{end}"))
-            links = subprocess.check_output(["ip", "-n", found, "-br", "link"], text=True).splitlines()
-            act(found, next(line.split()[0].partition("@")[0] for line in links if not line.startswith("lo ")))
-
-
 def test_a_trial_says_what_went_wrong_in_its_window(
     tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +55,7 @@ def test_a_trial_says_what_went_wrong_in_its_window(
         nic="lab-veth", cases="tso", workloads=["tcp-stream"], output=tmp_path / "run.json", duration_s=2, warmup_s=1.0,
         repeats=len(DISTURBANCES) + 1, profile=False,
     )  # fmt: skip
-    quiet, *disturbed = engine.execute(options, Somebody().hear).trials
+    quiet, *disturbed = engine.execute(options, Somebody([(end, act) for end, act, _, _ in DISTURBANCES]).hear).trials
     assert (quiet.outcome, quiet.reason) == ("ok", "")
     assert not [text for text in quiet.warnings if "link." in text or "checksum" in text]
     assert quiet.peer_tcp_counters["Tcp.InSegs"] > 0

@@ -410,3 +410,15 @@ def test_a_trial_whose_nic_was_reset_says_so_and_proves_nothing(stage: Stage) ->
     assert trial.reason == ("traffic stood still in the window: eth9: the link was lost (link.carrier_down_count +1)")
     assert trial.samples is not None
     stage.assert_put_back()
+
+
+def test_traffic_that_ends_with_the_link_names_both(stage: Stage) -> None:
+    stage.interruptions = ["eth9: the link was lost (link.carrier_down_count +1)"]
+    stage.failing["wire report"] = TrafficError("the sender gave no 'report' within 90 s", "look at it")
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == (
+        "traffic stood still in the window: eth9: the link was lost (link.carrier_down_count +1); "
+        "the sender gave no 'report' within 90 s"
+    )
+    stage.assert_put_back()

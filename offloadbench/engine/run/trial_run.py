@@ -93,6 +93,7 @@ class _Capture:
     """What a trial has so far; a failure later on does not lose it."""
 
     applied: offloads.Applied = field(default_factory=offloads.Applied)
+    counts: WindowCounts | None = None
     counted: CountedWindow = field(default_factory=CountedWindow)
     recorded: Path | None = None
     evidence: Evidence | None = None
@@ -111,6 +112,17 @@ class _Capture:
         """The window opens."""
         assert self.readback is not None
         self.readback.open()
+
+    def count_out(self) -> list[str]:
+        """Read the counters of both ends again, where that is still to be done; returns what a reader must know."""
+        counts, self.counts = self.counts, None
+        if counts is None:
+            return []
+        try:
+            self.counted = counts.finish()
+        finally:
+            counts.close()
+        return self.counted.warnings
 
     def read_back(self) -> None:
         """What somebody else has changed since the case was applied: asked once, when the window is over."""
@@ -170,7 +182,8 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         with uninterrupted():
             try:
                 capture.read_back()
-                warnings += overwritten(setting.journal.steps_since(mark))
+                # traffic that ends in the window may have ended for what the NIC counted there
+                warnings += [*capture.count_out(), *overwritten(setting.journal.steps_since(mark))]
             finally:
                 problem = _take_back(setting.journal, mark, session)
     _read_evidence(capture, setting.emit)
@@ -308,13 +321,12 @@ def _measure(
     name = f"{planned.repeat}-{planned.workload}-{planned.case}"
     profiler = Profiler(setting.profile, cpus, setting.folder, name)
     account: SenderAccount | None = None
-    counts: WindowCounts | None = None
     try:
         account = SenderAccount(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
-        counts = WindowCounts(bed.dut, bed.peer, capture.applied.devices(bed.dut.ifname))
+        capture.counts = WindowCounts(bed.dut, bed.peer, capture.applied.devices(bed.dut.ifname))
         tool_cpu_s = processes.cpu_s()
         account.open()
         capture.open()
@@ -337,8 +349,7 @@ def _measure(
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
         capture.read_back()
-        capture.counted = counts.finish()
-        warnings += capture.counted.warnings
+        warnings += capture.count_out()
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
         capture.told = account.finish(float(seconds))
         warnings += missed_ticks.warnings(capture.told.tcp)
@@ -350,8 +361,6 @@ def _measure(
     finally:
         network.close()
         profiler.close()
-        if counts:
-            counts.close()
         if account:
             account.close()
 
