@@ -35,6 +35,7 @@ def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, l
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings == [
         "Findings",
+        "Machine and NIC",
         "What each offload does by itself",
         "How sure is this picture",
         "What was proven, and what not",
