@@ -44,6 +44,7 @@ class Source:
         over: another column, by whose cell each cell is divided; "" for none.
         times: another column, by whose cell each cell is multiplied; "" for none.
         minus, plus: a figure that is taken away, or added.
+        whole: what the figure is a share of.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Source:
     times: str = ""
     minus: Source | None = None
     plus: Source | None = None
+    whole: Source | None = None
 
 
 CONSTANT = Source("", "", {})

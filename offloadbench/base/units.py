@@ -88,15 +88,13 @@ def format_change(ratio: float) -> str:
 
 
 def format_ratio(ratio: float) -> str:
-    """A change with its sign, rounded to what its size deserves: 1.032 -> '+3.2 %', 0.59 -> '-41 %', 4.1 -> 'x4.1'.
+    """A change with its sign, in percent, rounded to what its size deserves: 1.032 -> '+3.2 %', 4.1 -> '+310 %'.
 
-    Minus and times are the typographic signs.
+    Minus is the typographic sign.
     """
-    if ratio >= 3:
-        return f"\N{MULTIPLICATION SIGN}{ratio:.2g}" if ratio < 100 else f"\N{MULTIPLICATION SIGN}{ratio:.0f}"
     size = abs(ratio - 1) * 100
     sign = "\N{MINUS SIGN}" if ratio < 1 else "+"
-    return f"{sign}{size:.0f} %" if size >= 9.95 else f"{sign}{size:.1f} %"
+    return f"{sign}{size:,.0f} %" if size >= 9.95 else f"{sign}{size:.1f} %"
 
 
 def format_bytes(size: float) -> str:

@@ -26,6 +26,7 @@ _MAGIC_BYTES = 8
 _PACKERS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 _UNPACK = {"gzip": "gunzip -k", "xz": "unxz -k", "zstd": "unzstd", "bzip2": "bunzip2 -k"}
 # more than this share of the kernel's samples outside of all symbols is told
+_TOLD_RATIO = 0.0005
 _OUTSIDE_RATIO = 0.01
 
 
@@ -173,7 +174,8 @@ def _tell_softirq_entry(rows: pd.DataFrame, rules: Rules) -> None:
 
     entered = rows[wakeups.of_softirq_entry(rows, rules)]["weight"].sum()
     busy = rows[(rows["quantity"] == wakeups.CLOCK_QUANTITY) & is_busy(rows)]["weight"].sum()
-    if entered:
+    # less would be printed as 0.0%
+    if busy and entered / busy >= _TOLD_RATIO:
         _note(
             f"{entered / busy:.1%} of the busy time are samples on the softirq entry in the idle task. No idle clock "
             "was read beside this recording: while a halted virtual CPU was being woken, they were not busy"

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="the file to write (Markdown: default stdout)")
     parser.add_argument("--format", choices=tuple(_ENDINGS), help="default: as --output ends, else html")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="only what fits on a page: the answer, one plot, three caveats (default: md)",
+    )
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write each plot there as SVG and PNG")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
     parser.add_argument(
@@ -39,7 +45,8 @@ def main(arguments: argparse.Namespace) -> int:
     output, folder = arguments.output, arguments.plots
     if output and any(output.exists() and path.exists() and output.samefile(path) for path in arguments.files):
         raise UsageError(f"{output}: is one of the run files", "choose another --output")
-    arguments.format = endings.format_of(output, arguments.format, _ENDINGS, "html")
+    default = "md" if arguments.summary and not output else "html"
+    arguments.format = endings.format_of(output, arguments.format, _ENDINGS, default)
     missing = [path for path in arguments.files if not path.exists()]
     if missing:
         raise RunFileError(f"{missing[0]}: {os.strerror(errno.ENOENT)}", "give the path of a run file")
@@ -92,6 +99,9 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
 
     def plots() -> list[Plot]:
         return contents.plots(contents.written(material))
+
+    if arguments.summary:
+        material = replace(material, summary=True)
 
     return partial(html.page if as_html else markdown.render, material), plots
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from offloadbench.analysis.comparison.change_words import interval, whole
+from offloadbench.analysis.comparison.change_words import hundredfold, interval, whole
 from offloadbench.analysis.comparison.changes import Comparison, Row
 from offloadbench.analysis.comparison.gate import OPEN, REGRESSED, Outcome
 from offloadbench.analysis.comparison.pairs import ALL_CASES
@@ -104,16 +104,12 @@ def interval_words(row: Row) -> Sentence:
     return say(
         "{ends}, {level} % inside the runs" if inside else "{ends}, {level} % interval",
         ends=ends,
-        level=Quantity(judgement.level, _hundredfold),
+        level=Quantity(judgement.level, hundredfold),
     )
 
 
 def _signed(value: float) -> str:
     return f"{value:+.3g}"
-
-
-def _hundredfold(ratio: float) -> str:
-    return f"{100 * ratio:.3g}"
 
 
 def _p(value: float) -> str:

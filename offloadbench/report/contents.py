@@ -14,7 +14,7 @@ from offloadbench.model import Profile, Run
 from offloadbench.report import sections
 from offloadbench.report.material import Material
 from offloadbench.report.plot import Plot, ahead
-from offloadbench.report.section import Block, Section, WrittenSection
+from offloadbench.report.section import Block, Layer, Section, WrittenSection
 
 
 @cache
@@ -42,7 +42,7 @@ def collect(
 
 def written(material: Material) -> list[WrittenSection]:
     """The sections that have something to say, in order."""
-    for section in listed():
+    for section in _asked(material):
         _blocks(material, section)
     return _assembled(material)
 
@@ -50,7 +50,7 @@ def written(material: Material) -> list[WrittenSection]:
 @contextmanager
 def drawn(material: Material) -> Iterator[list[WrittenSection]]:
     """The same, with the plots of what was measured being drawn while the judge works on the others."""
-    early = [block for section in listed() if section.measured for block in _blocks(material, section)]
+    early = [block for section in _asked(material) if section.measured for block in _blocks(material, section)]
     with ahead([block for block in early if isinstance(block, Plot)]):
         yield written(material)
 
@@ -58,6 +58,10 @@ def drawn(material: Material) -> Iterator[list[WrittenSection]]:
 def plots(found: Sequence[WrittenSection]) -> list[Plot]:
     """All of them, in the order of the page."""
     return [block for one in found for block in one.blocks if isinstance(block, Plot)]
+
+
+def _asked(material: Material) -> list[Section]:
+    return [section for section in listed() if section.layer is Layer.TOP or not material.summary]
 
 
 def _blocks(material: Material, section: Section) -> list[Block]:
@@ -70,7 +74,7 @@ def _blocks(material: Material, section: Section) -> list[Block]:
 def _assembled(material: Material) -> list[WrittenSection]:
     """In order; what has no title of its own goes on with what stands before it."""
     found: list[WrittenSection] = []
-    for section in listed():
+    for section in _asked(material):
         blocks = _blocks(material, section)
         if section.title:
             found.append(WrittenSection(section, blocks, section.rows))

@@ -12,12 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from offloadbench.analysis.findings import caveats, findings
+from offloadbench.analysis.findings.caveats import Caveat
 from offloadbench.analysis.findings.findings import Finding
 from offloadbench.analysis.sender.limit_tables import Judged
+from offloadbench.analysis.tables import sweep_tables
 from offloadbench.analysis.tables.results import Results
 from offloadbench.base.sentence import Sentence
 from offloadbench.model import Profile
 from offloadbench.report.plot import Plot
+from offloadbench.report.run_changes import RunChanges, run_changes
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Material:
     Attributes:
         names: of the run files, as they were given; `run_names` those of the runs in `results`.
         watched: the diagnosis of every watched trial.
+        summary: only what fits on a page is asked for.
         written: the blocks of each section, by its key, as they were written first.
     """
 
@@ -35,6 +39,7 @@ class Material:
     names: list[str]
     run_names: list[str]
     watched: list[Judged]
+    summary: bool = False
     written: dict[str, list[Any]] = field(default_factory=dict, repr=False, compare=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False, compare=False)
 
@@ -59,13 +64,31 @@ class Material:
 
     @cached_property
     def headlines(self) -> list[Finding]:
-        """The advice of each bench and workload."""
-        return findings.headlines(self.findings)
+        """The advice of each bench and workload, in the order of all sections."""
+        return sorted(findings.headlines(self.findings), key=self._place)
 
     @property
     def explaining(self) -> list[Finding]:
         """The findings that are no advice."""
-        return [finding for finding in self.findings if not finding.advice]
+        return sorted((finding for finding in self.findings if not finding.advice), key=self._place)
+
+    def _place(self, finding: Finding) -> tuple[int, str]:
+        return list(self.results.benches.values()).index(finding.nic), finding.workload
+
+    @cached_property
+    def grid(self) -> sweep_tables.Grid | None:
+        """The axes of a sweep over RTT, where these runs are its points."""
+        return sweep_tables.grid(self.results.runs)
+
+    @cached_property
+    def changes(self) -> tuple[list[RunChanges], list[Sentence]]:
+        """What changed between the runs, and remarks on what differs and what is not compared."""
+        return run_changes(self.results.runs, self.run_names, self.profile)
+
+    @cached_property
+    def caveats(self) -> list[Caveat]:
+        """What speaks against the rest, the gravest first."""
+        return caveats.collect(self.results, self.foreign)
 
     @cached_property
     def foreign(self) -> dict[tuple[str, str], Sentence]:

@@ -18,3 +18,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// what a link leads to is unfolded
+const unfold = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) {
+    target.open = true;
+    target.scrollIntoView();
+  }
+};
+window.addEventListener("hashchange", unfold);
+unfold();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from offloadbench.analysis.findings.findings import Finding
 from offloadbench.base.sentence import Sentence
@@ -24,10 +25,16 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Bullet:
-    """A sentence in a list; `name`: what it is about, "" where its own words say so."""
+    """A sentence in a list.
+
+    Attributes:
+        name: what it is about, "" where its own words say so.
+        more: sentences that say the same of other trials, folded.
+    """
 
     text: Sentence
     name: str = ""
+    more: Sequence[Sentence] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +52,18 @@ class Bullets:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the report says first; the first sentence is the heading of a page, what it rests on is in `more`."""
+
+    told: Sequence[Bullet]
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """Findings with the commands that follow; `several`: each says of which bench and workload it is."""
 
     found: Sequence[Finding]
     several: bool
-    headline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,8 @@ class FlameGraph:
 
 
 Block = (
-    Paragraph
+    Answer
+    | Paragraph
     | Bullets
     | Findings
     | NoFinding
@@ -125,6 +139,14 @@ Block = (
     | Table
     | TermGroup
 )
+
+
+class Layer(Enum):
+    """For whom a section is: who decides, who works with it, who wants to check it. The last are folded."""
+
+    TOP = "top"
+    MAIN = "main"
+    FOLDED = "folded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +161,7 @@ class Section:
         nav: the words that lead to it, "" for none; `{count}` is the number of its sentences.
         rows: tables of `offloadbench export` that it rests on.
         measured: it shows what was measured, and asks nothing of the judge: its plots are drawn while he works.
-        top: it stands before all that leads to the others.
+        layer: for whom it is.
     """
 
     key: str
@@ -149,7 +171,7 @@ class Section:
     nav: str = ""
     rows: tuple[str, ...] = ()
     measured: bool = False
-    top: bool = False
+    layer: Layer = Layer.MAIN
 
 
 @dataclass(frozen=True, slots=True)

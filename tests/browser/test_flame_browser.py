@@ -40,6 +40,7 @@ def page(chains_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser(chrome: webdriver.Chrome, page: Path, console: Console) -> Iterator[webdriver.Chrome]:
     chrome.set_window_size(1200, 900)
     chrome.get(page.as_uri())
+    chrome.execute_script("document.getElementById('flame').open = true")
     yield chrome
     assert console() == []
     assert chrome.execute_script("return performance.getEntriesByType('resource').length") == 0
@@ -228,6 +229,7 @@ def test_without_scripts_a_line_stands_in_its_place(page: Path, chrome: webdrive
     chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     chrome.get(page.as_uri())
     try:
+        chrome.find_element(By.CSS_SELECTOR, "#flame > summary").click()
         section = chrome.find_element(By.ID, "flame").text
     finally:
         chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from offloadbench.definitions import catalog
 from offloadbench.files import run_file
+from offloadbench.model import Run
 from offloadbench.report.formats import html
 from tests.browser.conftest import Console
 from tests.unit.repeats import noise, of_costs
@@ -44,7 +46,9 @@ def test_console_is_silent_and_nothing_is_fetched(browser: webdriver.Chrome, con
 def test_headline_is_visible_at_once(browser: webdriver.Chrome) -> None:
     heading = browser.find_element(By.TAG_NAME, "h1")
     assert heading.is_displayed()
-    assert heading.text.startswith("An indication, no verdict: case tso (the state as found)")
+    assert heading.text.startswith(
+        "An indication from one trial a side, no verdict: with TSO, GSO and checksum offload"
+    )
     assert heading.rect["y"] + heading.rect["height"] < 400
 
 
@@ -57,8 +61,18 @@ def test_one_drawing_of_each_plot_is_shown(browser: webdriver.Chrome, width: int
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_a_link_unfolds_what_it_leads_to(browser: webdriver.Chrome, console: Console) -> None:
+    folded = browser.find_element(By.ID, "methods")
+    assert folded.get_attribute("open") is None
+    browser.execute_script("arguments[0].click()", browser.find_element(By.CSS_SELECTOR, "nav a[href='#methods']"))
+    WebDriverWait(browser, 5).until(lambda _: folded.get_attribute("open") is not None)
+    browser.execute_script("arguments[0].open = false", folded)
+    assert console() == []
+
+
 def test_click_on_a_column_sorts(browser: webdriver.Chrome, console: Console) -> None:
     browser.set_window_size(1200, 900)
+    browser.execute_script("document.getElementById('trials').open = true")
     table = next(t for t in browser.find_elements(By.CSS_SELECTOR, "table") if "Every trial" in t.text)
     names = [head.text for head in table.find_elements(By.TAG_NAME, "th")]
     column = names.index("CPU s/GB")
@@ -90,9 +104,9 @@ def ordered(chrome: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("width", [1200, 600])
 def test_what_makes_a_switch_last_unfolds_and_fits(ordered: webdriver.Chrome, console: Console, width: int) -> None:
     ordered.set_window_size(width, 900)
-    commands = [line.text for line in ordered.find_elements(By.CSS_SELECTOR, ".headline p.command code")]
+    commands = [line.text for line in ordered.find_elements(By.CSS_SELECTOR, ".findings p.command code")]
     assert commands == ["ethtool -K <ifname> tx off rx off tso off", "ip link set dev <ifname> gso_max_segs 1"]
-    folded = ordered.find_element(By.CSS_SELECTOR, ".headline details.lasting")
+    folded = ordered.find_element(By.CSS_SELECTOR, ".findings details.lasting")
     recipes = folded.find_elements(By.TAG_NAME, "pre")
     assert len(recipes) == 3
     ordered.execute_script("arguments[0].open = false", folded)
@@ -101,3 +115,18 @@ def test_what_makes_a_switch_last_unfolds_and_fits(ordered: webdriver.Chrome, co
     assert "TransmitChecksumOffload=no" in recipes[0].text
     assert ordered.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert console() == []
+
+
+@pytest.mark.parametrize("width", [1300, 400])
+def test_eight_trials_are_short_and_nothing_is_cut(
+    chrome: webdriver.Chrome, tmp_path: Path, sample_run: Run, width: int
+) -> None:
+    costs = {name: [level * one for one in noise(4, 0.02, level)] for name, level in (("tso", 1), ("none", 3))}
+    page = tmp_path / "eight.html"
+    run = of_costs(sample_run, costs)
+    assert len(run.trials) == 8
+    page.write_text(html.render([run], catalog.profile("linux"), ["run.json"]), encoding="utf-8")
+    chrome.set_window_size(width, 900)
+    chrome.get(page.as_uri())
+    assert width < 1300 or chrome.execute_script("return document.documentElement.scrollHeight") <= 6000
+    assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")

@@ -220,8 +220,8 @@ def test_one_total_stands_for_the_saving(sample_run: Run) -> None:
         ]
         return advised(repeated(sample_run, trials)).sources
 
-    assert sources(1.0) == "Saved most in: TCP 1.00 (ns of CPU time per byte, by the profile)."
-    assert "sum to 1.50 of the 1.00 by the idle clock" in sources(1.5)
+    assert sources(1.0) == "Saved most in: TCP 100 % of what the profile saw."
+    assert "That is 150 % of the difference that the idle clock saw" in sources(1.5)
 
 
 def test_every_surface_gives_the_same_answer(sample_run: Run, linux_profile: Profile) -> None:

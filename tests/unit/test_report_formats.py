@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import offloadbench
 from offloadbench.base.errors import UsageError
 from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
+from offloadbench.report import contents
 from offloadbench.report.contents import collect
 from offloadbench.report.formats import markdown
 from tests.conftest import CommandLine
 
 replace = msgspec.structs.replace
+PACKAGE = Path(offloadbench.__file__).parent
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -34,15 +37,16 @@ def test_markdown_opens_with_the_finding_and_ends_with_the_caveats(paper: Run, l
     text = markdown.render(collect([paper], linux_profile, ["paper.json"]))
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings == [
-        "Findings",
+        "In short",
         "Machine and NIC",
+        "Offload by offload",
         "What each offload does by itself",
         "How sure is this picture",
         "What was proven, and what not",
         "Trials",
         "Modules",
         "Processes and CPUs",
-        "Caveats",
+        "All caveats",
         "Methods and machine",
     ]
     assert "An indication, no verdict: case tso (the state as found) against case none: CPU per GB" in text
@@ -90,8 +94,8 @@ def test_plots_are_files_that_stand_alone(command_line: CommandLine, paper_path:
     names = sorted(path.name for path in folder.iterdir())
     assert [name for name in names if name.endswith(".svg")][:3] == [
         "01-throughput-cpu.svg",
-        "02-effects.svg",
-        "03-waterfall.svg",
+        "02-waterfall.svg",
+        "03-effects.svg",
     ]
     assert done.err == f"{len(names)} files in {folder}\n"
     for path in folder.iterdir():
@@ -108,3 +112,24 @@ def test_html_needs_a_place(command_line: CommandLine, paper_path: Path, tmp_pat
     done = command_line("report", str(paper_path), "--plots", str(tmp_path / "file"))
     assert done.code == UsageError.exit_code
     assert "File exists" in done.err
+
+
+def test_a_summary_is_the_first_layer_alone(command_line: CommandLine, paper_path: Path, tmp_path: Path) -> None:
+    printed = command_line("report", str(paper_path), "--summary")
+    assert (printed.code, printed.err) == (0, "")
+    assert re.findall(r"^## (.*)$", printed.out, re.M) == ["In short", "Machine and NIC"]
+    assert len(re.findall(r"^- ", printed.out, re.M)) == 3
+    page = tmp_path / "summary.html"
+    assert command_line("report", str(paper_path), "--summary", "--output", str(page)).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<h1>") == 1 and text.count("<figure>") == 1
+    assert "<details" not in text and "<nav" not in text
+
+
+def test_every_file_of_a_section_is_found() -> None:
+    files = {path.stem for path in (PACKAGE / "report" / "sections").glob("*_section.py")}
+    assert len(contents.listed()) == len(files)
+    keys = [section.key for section in contents.listed()]
+    assert len(keys) == len(set(keys))
+    places = [section.place for section in contents.listed()]
+    assert len(places) == len(set(places))

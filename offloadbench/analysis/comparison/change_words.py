@@ -14,8 +14,6 @@ from offloadbench.base.sentence import Quantity, Sentence, Source, amount, say
 from offloadbench.base.units import format_change, format_rate, format_ratio
 from offloadbench.base.words import figure
 
-# from here a factor is easier to read than percent
-_TIMES_FROM = 3.0
 _COST, _RATE = "cost_", "rate_"
 
 
@@ -34,40 +32,57 @@ def _left(ratio: float) -> str:
     return format_change(1 - ratio)
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.3g}"
-
-
 def whole(value: float) -> str:
     """A count."""
     return f"{value:.0f}"
 
 
+def part(ratio: float) -> str:
+    """The size of a change, in percent of what was there."""
+    return format_change(ratio)
+
+
 def _ends(judgement: Judgement, kind: str, form: Callable[[float], str], *, turned: bool = False) -> Sentence:
-    """Both ends of the interval; `turned`: those of what is saved, the smaller saving first."""
-    _, low, high = judgement.ratios()
-    first, last = (("high", high), ("low", low)) if turned else (("low", low), ("high", high))
-    return say(
-        "{first} to {last}",
-        first=amount(kind + first[0], Quantity(first[1], form)),
-        last=amount(kind + last[0], Quantity(last[1], form)),
-    )
-
-
-def _interval(judgement: Judgement, kind: str) -> Sentence:
+    """Both ends of the interval with its level; `turned`: those of what is saved, the smaller saving first."""
     _, low, high = judgement.ratios()
     if math.isnan(low):
         return say("no interval")
-    return _ends(judgement, kind, _factor if high >= _TIMES_FROM else format_ratio)
+    first, last = (("high", high), ("low", low)) if turned else (("low", low), ("high", high))
+    return say(
+        "{first} to {last}, {level} % interval",
+        first=amount(kind + first[0], Quantity(first[1], form)),
+        last=amount(kind + last[0], Quantity(last[1], form)),
+        level=amount(f"{kind}level", Quantity(judgement.level, hundredfold)),
+    )
+
+
+def hundredfold(ratio: float) -> str:
+    """A confidence as percent, without the sign."""
+    return f"{100 * ratio:.3g}"
+
+
+def _interval(judgement: Judgement, kind: str) -> Sentence:
+    return _ends(judgement, kind, format_ratio)
 
 
 def interval(judgement: Judgement) -> Sentence:
-    """The interval at the confidence of its test: `-41 % to +12 %`, both ends as factors where one is large."""
-    return _interval(judgement, "")
+    """The interval without its level: `-41 % to +12 %`."""
+    _, low, high = judgement.ratios()
+    if math.isnan(low):
+        return say("no interval")
+    return say("{low} to {high}", low=Quantity(low, format_ratio), high=Quantity(high, format_ratio))
 
 
-def _factor(ratio: float) -> str:
-    return f"\N{MULTIPLICATION SIGN}{ratio:.2g}" if ratio < 99.5 else f"\N{MULTIPLICATION SIGN}{ratio:.0f}"
+def size(judgement: Judgement) -> Sentence:
+    """How much less or more CPU per GB it is."""
+    ratio, _, _ = judgement.ratios()
+    return amount("cost_ratio", Quantity(ratio, _left if ratio < 1 else _ratio))
+
+
+def sized_interval(judgement: Judgement) -> Sentence:
+    """The interval of `size`, the smaller end first."""
+    ratio, _, _ = judgement.ratios()
+    return _ends(judgement, _COST, _left, turned=True) if ratio < 1 else _ends(judgement, _COST, _ratio)
 
 
 def _sides(judgement: Judgement) -> dict[str, Quantity]:
@@ -81,7 +96,7 @@ def sides(judgement: Judgement) -> Sentence:
 
 def cost(judgement: Judgement) -> Sentence:
     """A change of CPU per GB: `saves 68 % of CPU per GB (61 % to 74 %): 3.25 → 1.05 CPU s/GB` where it was shown."""
-    ratio, _, high = judgement.ratios()
+    ratio, _, _ = judgement.ratios()
     ends, both = _interval(judgement, _COST), sides(judgement)
     if judgement.verdict != CHANGED:
         change = Quantity(ratio, format_ratio)
@@ -89,9 +104,6 @@ def cost(judgement: Judgement) -> Sentence:
     if ratio < 1:
         saved, ends = Quantity(ratio, _left), _ends(judgement, _COST, _left, turned=True)
         return say("saves {cost_ratio} of CPU per GB ({ends}): {sides}", cost_ratio=saved, ends=ends, sides=both)
-    if high >= _TIMES_FROM:
-        times = Quantity(ratio, _times)
-        return say("costs {cost_ratio} times the CPU per GB ({ends}): {sides}", cost_ratio=times, ends=ends, sides=both)
     more, ends = Quantity(ratio, _ratio), _ends(judgement, _COST, _ratio)
     return say("costs {cost_ratio} more CPU per GB ({ends}): {sides}", cost_ratio=more, ends=ends, sides=both)
 
@@ -104,21 +116,21 @@ def rate(judgement: Judgement) -> Sentence:
         "{rate_a} → {rate_b}", rate_a=Quantity(estimate.a, format_rate), rate_b=Quantity(estimate.b, format_rate)
     )
     if judgement.verdict == CHANGED:
-        size = (
-            say("to {rate_ratio} times", rate_ratio=Quantity(ratio, _times))
-            if ratio >= 2
-            else say("by {rate_ratio}", rate_ratio=Quantity(ratio, _ratio))
-        )
+        size = Quantity(ratio, _ratio)
         ends = _interval(judgement, _RATE)
         if ratio > 1:
-            return say("throughput rises {size} ({ends}): {sides}", size=size, ends=ends, sides=both)
-        return say("throughput falls {size} ({ends}): {sides}", size=size, ends=ends, sides=both)
+            return say(
+                "layer-2 throughput rises by {rate_ratio} ({ends}): {sides}", rate_ratio=size, ends=ends, sides=both
+            )
+        return say("layer-2 throughput falls by {rate_ratio} ({ends}): {sides}", rate_ratio=size, ends=ends, sides=both)
     if judgement.verdict == UNDECIDED:
         would = Quantity(judgement.detectable_change, format_change)
         return say(
-            "throughput {sides}, no change shown ({rate_detectable} would have been)", sides=both, rate_detectable=would
+            "layer-2 throughput {sides}, no change shown ({rate_detectable} would have been)",
+            sides=both,
+            rate_detectable=would,
         )
-    return say("throughput {sides}, no verdict", sides=both)
+    return say("layer-2 throughput {sides}, no verdict", sides=both)
 
 
 def seen(judgement: Judgement) -> Sentence:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.link_settings import in_words
 from offloadbench.base.units import format_bytes
 from offloadbench.model import Nic, Queues, Run
 
@@ -17,9 +17,9 @@ def obstacles(a: Run, b: Run) -> list[str]:
     found = []
     if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
         found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
-    link_a, link_b = ((run.bed.kind, *(setting.value(run.bed) for setting in LINK_SETTINGS)) for run in (a, b))
+    link_a, link_b = ("; ".join([run.bed.kind, *in_words(run.bed)]) for run in (a, b))
     if link_a != link_b:
-        found.append(f"other link: {link_a} and {link_b}")
+        found.append(f"other link: {link_a} against {link_b}")
     definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]
     for name in sorted(definitions[0].keys() & definitions[1].keys()):
         keys = [k for k, v in definitions[0][name].items() if definitions[1][name].get(k) != v]

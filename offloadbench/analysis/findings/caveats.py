@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from offloadbench.analysis.comparison.steadiness import Trouble
 from offloadbench.analysis.profile import contamination, plain_count
 from offloadbench.analysis.tables.results import Results, primary_event
 from offloadbench.analysis.trial import link_emulator, metrics, toggle_proof
-from offloadbench.base.sentence import Quantity, Sentence, Source, join, say
+from offloadbench.base.sentence import COUNTED, Quantity, Quoted, Sentence, Source, join, say
 from offloadbench.base.words import percent
 from offloadbench.model import ProfileCounts, Run, Trial
 
@@ -24,13 +25,29 @@ _FULL_CPU_RATIO = 0.97
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
 _NAMED = 3
+# words that say where, not what
+_PLACES = frozenset({"bench", "nic", "workload", "case", "where", "text", "process", "comm"})
 
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """One thing to know, a sentence or two."""
+    """One thing to know, a sentence or two.
+
+    Attributes:
+        weight: the less, the more it speaks against the rest.
+        more: the same of other trials.
+    """
 
     text: Sentence
+    weight: int
+    more: tuple[Sentence, ...] = ()
+
+    @property
+    def first(self) -> Sentence:
+        """Told once, with how many more there are."""
+        if not self.more:
+            return self.text
+        return say("{text} ({count} more alike)", text=self.text, count=Quantity(len(self.more), _whole, COUNTED))
 
 
 def _whole(value: float) -> str:
@@ -172,9 +189,9 @@ def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterato
     """Doubts about a steady state, each with its remedy; `foreign` says more of the trials that it names."""
     for run in results.runs:
         doubts = steadiness.doubts(run, results.benches[run.run_id])
-        yield from steadiness.told(
-            [d for d in doubts if d.trouble is not Trouble.CONTAMINATION or (run.run_id, d.where) not in named]
-        )
+        for doubt in doubts:
+            if doubt.trouble is not Trouble.CONTAMINATION or (run.run_id, doubt.where) not in named:
+                yield doubt.sentence
 
 
 def _profiles(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
@@ -337,13 +354,6 @@ def _beds(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
     for run in results.runs:
         nic = results.benches[run.run_id]
         if run.bed.kind.startswith("lab"):
-            yield say(
-                "{nic} is an emulated NIC (driver {driver}): the work of the kernel above the driver is real, a real "
-                "driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
-                "`offloadbench run --nic IFNAME`.",
-                nic=nic,
-                driver=run.nic.driver,
-            )
             for workload, chosen in _usable(results, run).items():
                 for text in alike.unlike(chosen):
                     yield say("{nic}, {workload}: {text}", nic=nic, workload=workload, text=text)
@@ -351,20 +361,36 @@ def _beds(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
         yield from (say("{nic}: {text}", nic=nic, text=text) for text in run.warnings)
 
 
+def _emulated(results: Results) -> Iterator[Sentence]:
+    for run in results.runs:
+        nic = results.benches[run.run_id]
+        if run.bed.kind.startswith("lab"):
+            yield say(
+                "{nic} is an emulated NIC (driver {driver}): the work of the kernel above the driver is real, a real "
+                "driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
+                "`offloadbench run --nic IFNAME`.",
+                nic=nic,
+                driver=run.nic.driver,
+            )
+
+
 def _methods(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
     shortest = min((item for item in seen if item.trial.outcome == "ok"), key=_window_s, default=None)
     if shortest and _window_s(shortest) < _ORIGIN_WINDOW_S - 1:
         window = shortest.figure("window_s", _whole)
         yield say("Windows of {window} s are short: the origin experiment averages 60 s.", window=window)
+    if "none" in results.cases:
+        yield say(
+            "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
+        )
+
+
+def _single(results: Results) -> Iterator[Sentence]:
     usable = results.trials[results.trials["usable"]]
     sides = usable.groupby(["nic", "workload", "case"]).size()
     if len(sides) and int(sides.min()) == 1:
         yield say(
             "One trial a case is an indication: it does not show how much trials differ. Use --repeats 5 or more."
-        )
-    if "none" in results.cases:
-        yield say(
-            "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
         )
 
 
@@ -383,16 +409,34 @@ def collect(results: Results, others: Mapping[tuple[str, str], Sentence]) -> lis
         _NamedTrial(run, trial, results.benches[run.run_id], measured)
         for (run, trial), measured in zip(trials, results.quality.to_dict("records"), strict=True)
     ]
-    texts = [
-        *_outcomes(results, seen),
-        *_proofs(results, (toggle_proof.CONTRADICTED, toggle_proof.NOT_SHOWN)),
-        *_losses(seen),
-        *_warnings(seen),
-        *others.values(),
-        *_steadiness(results, others),
-        *_methods(results, seen),
-        *_proofs(results, (toggle_proof.NO_EFFECT, toggle_proof.FIXED)),
-        *_profiles(results, seen),
-        *_beds(results, seen),
+    told = [
+        (1, _outcomes(results, seen)),
+        (1, _proofs(results, (toggle_proof.CONTRADICTED, toggle_proof.NOT_SHOWN))),
+        (3, _losses(seen)),
+        (4, _warnings(seen)),
+        (0, others.values()),
+        (3, _steadiness(results, others)),
+        (2, _single(results)),
+        (5, _methods(results, seen)),
+        (5, _proofs(results, (toggle_proof.NO_EFFECT, toggle_proof.FIXED))),
+        (5, _profiles(results, seen)),
+        (3, _beds(results, seen)),
+        (2, _emulated(results)),
     ]
-    return [Caveat(text) for text in dict.fromkeys(texts)]
+    found: dict[tuple[str, ...], list[tuple[Sentence, int]]] = {}
+    for weight, texts in told:
+        for text in dict.fromkeys(texts):
+            alike_ones = found.setdefault(_kind(text), [])
+            if all(text != known for known, _ in alike_ones):
+                alike_ones.append((text, weight))
+    return [
+        Caveat(first, min(weight for _, weight in every), tuple(text for text, _ in rest))
+        for every in found.values()
+        for (first, _), *rest in [every]
+    ]
+
+
+def _kind(text: Sentence) -> tuple[str, ...]:
+    """The same for sentences that say the same of different trials."""
+    words = [piece.text if isinstance(piece, Quoted) and piece.name not in _PLACES else piece for piece in text.pieces]
+    return tuple(re.sub(r"[\d.]+", "#", word) for word in words if isinstance(word, str))

@@ -16,9 +16,9 @@ from offloadbench.model import Profile, Run
 
 FINDING_COLUMNS = ["nic", "workload", "title", "advice", "on", "off", "trials_on", "trials_off", "cpu_s_per_gb_on"]
 FINDING_COLUMNS += ["cpu_s_per_gb_off", "saved_cpu_s_per_gb", "saved_ratio", "saved_ratio_low", "saved_ratio_high"]
-FINDING_COLUMNS += ["detectable_change", "p_holm", "trials_needed", "verdict", "throughput_bits_per_s_on"]
+FINDING_COLUMNS += ["detectable_change", "p_holm", "trials_needed", "verdict", "level", "throughput_bits_per_s_on"]
 FINDING_COLUMNS += ["throughput_bits_per_s_off", "throughput_change_ratio", "throughput_change_low"]
-FINDING_COLUMNS += ["throughput_change_high", "throughput_detectable_change", "throughput_verdict"]
+FINDING_COLUMNS += ["throughput_change_high", "throughput_detectable_change", "throughput_verdict", "throughput_level"]
 FINDING_COLUMNS += ["foreign_cpu_s_per_gb", "sentence", "basis", "sources", "command"]
 FALL_COLUMNS = ["nic", "workload", "dearer", "cheaper", "quantity", "module", "dearer_per_byte", "cheaper_per_byte"]
 FALL_COLUMNS += ["change_per_byte", "share_of_change"]
@@ -31,10 +31,10 @@ def finding_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     Columns: nic, workload, title, advice (keep, switch, weigh, best, open, apart; "" for what only explains), on, off
     (cases), trials_on, trials_off, cpu_s_per_gb_on, cpu_s_per_gb_off (geometric means over the blocks compared),
     saved_cpu_s_per_gb (off minus on), saved_ratio (of off) with its interval at the confidence of its test,
-    detectable_change, p_holm, trials_needed, verdict (as `compare` has them), throughput_bits_per_s_on,
+    detectable_change, p_holm, trials_needed, verdict, level (as `compare` has them), throughput_bits_per_s_on,
     throughput_bits_per_s_off, throughput_change_ratio (from off to on) with its interval, throughput_detectable_change,
-    throughput_verdict, foreign_cpu_s_per_gb (taken by other processes, on the side where they took more), sentence,
-    basis, sources, command.
+    throughput_verdict, throughput_level, foreign_cpu_s_per_gb (taken by other processes, on the side where they took
+    more), sentence, basis, sources, command.
     """
     results = gather(runs, profile)
     return pd.DataFrame([_finding(results, found) for found in findings.find(results)], columns=FINDING_COLUMNS)
@@ -65,6 +65,7 @@ def _finding(results: Results, found: Finding) -> dict[str, object]:
         "p_holm": cost.p_holm,
         "trials_needed": cost.trials_needed,
         "verdict": cost.verdict,
+        "level": cost.level,
         "throughput_bits_per_s_on": rate.estimate.b,
         "throughput_bits_per_s_off": rate.estimate.a,
         "throughput_change_ratio": change - 1,
@@ -72,6 +73,7 @@ def _finding(results: Results, found: Finding) -> dict[str, object]:
         "throughput_change_high": change_high - 1,
         "throughput_detectable_change": rate.detectable_change,
         "throughput_verdict": rate.verdict,
+        "throughput_level": rate.level,
         "foreign_cpu_s_per_gb": max(foreign_work.mean_cost([pair[side] for pair in pairs]) for side in (0, 1)),
         "sentence": str(found.sentence),
         "basis": str(found.basis),

@@ -21,7 +21,7 @@ from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, 
 from offloadbench.analysis.tables.results import Results
 from offloadbench.analysis.trial import toggle_proof
 from offloadbench.base.sentence import Quantity, Sentence, Source, complement, join, of_change, only, say
-from offloadbench.base.words import figure, module_label, unit_per_byte
+from offloadbench.base.words import module_label, percent
 
 _SOURCES = 4
 _FULL_CPU_RATIO = 0.97
@@ -84,6 +84,10 @@ class _Bench:
         sums = mine.groupby("case")["value_per_byte"].sum()
         return tuple(float(sums[case]) for case in cases) if set(cases) <= set(sums.index) else None
 
+    def saved(self, workload: str, on: str, off: str) -> Source:
+        """The cell of what a case saves."""
+        return traces(self.name, workload, on, off)["cost_saved"]
+
     def apart(self, workload: str, one: str, other: str) -> bool:
         """Whether clock and profile disagree on which of the two costs more."""
         clock, profile = self.answers.of(workload, ((one, other),), COST), self.totals(workload, one, other)
@@ -115,7 +119,7 @@ def basis(cost: Judgement) -> Sentence:
     )
 
 
-def _traces(nic: str, workload: str, on: str, off: str) -> dict[str, Source]:
+def traces(nic: str, workload: str, on: str, off: str) -> dict[str, Source]:
     """The cells of the figures of a finding, in its row of the table `findings`."""
     where = {"nic": nic, "workload": workload, "on": on, "off": off}
 
@@ -130,6 +134,7 @@ def _traces(nic: str, workload: str, on: str, off: str) -> dict[str, Source]:
         "high": cell("saved_ratio_low", complement),
         "detectable": cell("detectable_change"),
         "needed": cell("trials_needed"),
+        "level": cell("level"),
         "trials": cell("trials_off"),
         "repeats": cell("trials_needed", advice_words.advised_repeats),
         "saved": cell("saved_cpu_s_per_gb"),
@@ -141,13 +146,9 @@ def _traces(nic: str, workload: str, on: str, off: str) -> dict[str, Source]:
         "low": cell("throughput_change_low", of_change),
         "high": cell("throughput_change_high", of_change),
         "detectable": cell("throughput_detectable_change"),
+        "level": cell("throughput_level"),
     }
     return change_words.sources(cost, rate)
-
-
-def _size(value: float) -> str:
-    """Which way it goes stands in the words beside it."""
-    return figure(abs(value))
 
 
 def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -> tuple[Sentence, bool]:
@@ -172,18 +173,7 @@ def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -
         return replace(amounts(off, *modules), minus=amounts(on, *modules))
 
     if total * saved < 0:
-        told = say(
-            " ({modules_off} → {modules_on} ns per byte)",
-            modules_off=Quantity(float(wide[off].sum()), figure, amounts(off, *every)),
-            modules_on=Quantity(float(wide[on].sum()), figure, amounts(on, *every)),
-        )
-        return (
-            say(
-                "The profile shows the opposite{told}: the modules say nothing of this difference.",
-                told=told if timed else "",
-            ),
-            False,
-        )
+        return say("The profile shows the opposite: the modules say nothing of this difference."), False
     pairs = [pair for block in blocks(bench.answers.seen, workload, ((off, on),)) for pair in block]
     if spoilt := foreign_work.spoils(pairs, saved):
         return say("{spoilt}.", spoilt=spoilt.capitalized()), False
@@ -197,23 +187,27 @@ def _sources(bench: _Bench, workload: str, on: str, off: str, cost: Judgement) -
     if not chosen or not total:
         return say(""), False
     parts = [
-        say("{module} {module_change}", module=module_label(name), module_change=Quantity(value, _size, change(name)))
+        say(
+            "{module} {module_share}",
+            module=module_label(name),
+            module_share=Quantity(value / total, percent, replace(change(name), whole=change(*every))),
+        )
         for name, value in chosen
     ]
     text = say(
-        "Saved most in: {parts} ({unit}, by the profile)."
+        "Saved most in: {parts} of what the profile saw."
         if total > 0
-        else "Spent most in: {parts} ({unit}, by the profile).",
+        else "Spent most in: {parts} of what the profile saw.",
         parts=join(", ", parts),
-        unit=unit_per_byte(quantity),
     )
     # 1 CPU second per GB is 1 ns per byte
     if timed and abs(total / saved - 1) > SAME_TOTAL_RATIO:
         apart = say(
-            " The profile's modules sum to {modules_change} of the {cost_saved} by the idle clock: take their order "
-            "from here, not their size.",
-            modules_change=Quantity(total, _size, change(*every)),
-            cost_saved=Quantity(saved, _size),
+            " That is {profile_share} of the difference that the idle clock saw: take the order from here, not "
+            "the size.",
+            profile_share=Quantity(
+                total / saved, percent, replace(change(*every), whole=bench.saved(workload, on, off))
+            ),
         )
         return join("", [text, apart]), True
     return text, True
@@ -235,14 +229,14 @@ def _advised(bench: _Bench, found: Advice) -> Finding:
     shown = found.cost.verdict in (CHANGED, INDICATION)
     sources, attributable = _sources(bench, found.workload, found.state, found.against, found.cost)
     told = [text for text in (advice_words.notes(found, changes, full_cpu=full), sources) if text]
-    traces = _traces(bench.name, found.workload, found.state, found.against)
+    cells = traces(bench.name, found.workload, found.state, found.against)
     return Finding(
         nic=bench.name,
         workload=found.workload,
         title=advice_words.title(found, bench.answers),
-        sentence=advice_words.sentence(found, bench.answers).traced(traces),
-        sources=join(" ", told).traced(traces),
-        basis=say("{basis}{note}", basis=basis(found.cost), note=note).traced(traces),
+        sentence=advice_words.sentence(found, bench.answers).traced(cells),
+        sources=join(" ", told).traced(cells),
+        basis=say("{basis}{note}", basis=basis(found.cost), note=note).traced(cells),
         command="\n".join(commands),
         recipes=lasting.recipes(ifname, changes.switches, changes.gso_max_segs) if ordered else [],
         size=-found.cost.differences()[0] if shown else 0.0,
@@ -268,14 +262,14 @@ def _explains(bench: _Bench, workload: str, said: Advice | None) -> Iterator[Fin
         shown = cost.verdict in (CHANGED, INDICATION)
         sources, attributable = _sources(bench, workload, step.on, step.off, cost)
         title = f"{subject} (case {step.on} against {step.off})"
-        traces = _traces(bench.name, workload, step.on, step.off)
+        cells = traces(bench.name, workload, step.on, step.off)
         yield Finding(
             nic=bench.name,
             workload=workload,
             title=title,
-            sentence=say("{title}: {told}.", title=title, told=change_words.sentence(cost, rate)).traced(traces),
-            sources=sources.traced(traces),
-            basis=basis(cost).traced(traces),
+            sentence=say("{title}: {told}.", title=title, told=change_words.sentence(cost, rate)).traced(cells),
+            sources=sources.traced(cells),
+            basis=basis(cost).traced(cells),
             command="",
             recipes=[],
             size=-cost.differences()[0] if shown else 0.0,

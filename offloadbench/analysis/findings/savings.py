@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from offloadbench.base.sentence import Quantity, Sentence, say
-from offloadbench.base.words import figure
+from offloadbench.base.words import percent
 
 # movers that are named; smaller ones than this share of the dearer total are not worth a row of their own
 _NAMED = 8
@@ -46,26 +46,20 @@ class Fall:
 
 
 def by_the_clock(found: Fall, saved: float) -> Sentence:
-    """The difference by the idle clock, where the profile's is another; "" where they agree.
+    """How much of the difference by the idle clock the profile saw; "" where they agree.
 
-    Its figures are called `whole` and `saved`.
+    Its figure is called `profile_share`.
 
     Args:
         saved: CPU seconds per GB; one is a nanosecond per byte.
     """
-    whole = found.start - found.end
-    if found.quantity != "kernel_cpu_time_ns" or abs(whole / abs(saved) - 1) <= SAME_TOTAL_RATIO:
+    share = (found.start - found.end) / abs(saved)
+    if found.quantity != "kernel_cpu_time_ns" or abs(share - 1) <= SAME_TOTAL_RATIO:
         return say("")
     return say(
-        " Its totals are the profile's, {whole} apart; by the idle clock, on which the finding rests, the cases are "
-        "{saved} apart.",
-        whole=Quantity(whole, _size),
-        saved=Quantity(saved, _size),
+        " The profile saw {profile_share} of the difference that the idle clock saw, on which the finding rests.",
+        profile_share=Quantity(share, percent),
     )
-
-
-def _size(value: float) -> str:
-    return figure(abs(value))
 
 
 def fall(modules: pd.DataFrame, one: str, other: str) -> Fall | None:

@@ -159,6 +159,7 @@ def traces(effect: Effect) -> dict[str, Source]:
         "high": "ratio_high",
         "detectable": "detectable_change",
         "needed": "trials_needed",
+        "level": "level",
     }
     return {name: Source("effects", column, where) for name, column in columns.items()}
 

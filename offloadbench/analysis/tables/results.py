@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -154,7 +155,7 @@ def _circumstances(run: Run) -> dict[str, str]:
 def bench_names(runs: Sequence[Run]) -> dict[str, str]:
     """run id -> the NIC's name, followed by what tells apart runs of that name that are not measured alike.
 
-    That is the one fact in which they differ, or their place in a sweep, or the run's id.
+    That is their place in a sweep, or the fewest short facts in which they differ, or the run's id.
     """
     names: dict[str, str] = {}
     for name in dict.fromkeys(run.nic.name for run in runs):
@@ -165,17 +166,27 @@ def bench_names(runs: Sequence[Run]) -> dict[str, str]:
         places: dict[str, list[dict[str, str]]] = {}
         for run in mine:
             places.setdefault(_place(run), []).append(facts[run.run_id])
+        telling = _telling(list(facts.values()), differ)
         for run in mine:
-            only = facts[run.run_id].get(differ[0], "") if len(differ) == 1 else ""
+            told = ", ".join(f"{key} {facts[run.run_id].get(key, '')}" for key in telling)
             if not differ:
                 names[run.run_id] = name
-            elif all(found == facts[run.run_id] for found in places[_place(run)]):
+            elif run.sweep and all(found == facts[run.run_id] for found in places[_place(run)]):
                 names[run.run_id] = _place(run)
-            elif only and len(only) <= _LONGEST_FACT:
-                names[run.run_id] = f"{name} ({differ[0]} {only})"
             else:
-                names[run.run_id] = f"{name} ({run.run_id})"
+                names[run.run_id] = f"{name} ({told or run.run_id})"
     return names
+
+
+def _telling(facts: Sequence[dict[str, str]], differ: Sequence[str]) -> tuple[str, ...]:
+    """The fewest facts, at most two, that tell apart all that differ; nothing where only long ones do."""
+    short = [key for key in differ if all(0 < len(found.get(key, "")) <= _LONGEST_FACT for found in facts)]
+    unlike = len({tuple(sorted(found.items())) for found in facts})
+    for count in (1, 2):
+        for keys in itertools.combinations(short, count):
+            if len({tuple(found[key] for key in keys) for found in facts}) == unlike:
+                return keys
+    return ()
 
 
 def _place(run: Run) -> str:

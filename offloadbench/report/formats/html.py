@@ -18,6 +18,7 @@ from offloadbench.report.material import Material
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 from offloadbench.report.section import (
+    Answer,
     Block,
     Bullets,
     Findings,
@@ -33,6 +34,7 @@ from offloadbench.report.templates import content_hash, environment, own, script
 
 # the macro that writes a block
 _MACROS: dict[type[Block], str] = {
+    Answer: "answer",
     Paragraph: "paragraph",
     Bullets: "bullets",
     Findings: "findings",

@@ -12,7 +12,9 @@ from offloadbench.report.contents import written
 from offloadbench.report.machine import TermGroup
 from offloadbench.report.material import Material
 from offloadbench.report.section import (
+    Answer,
     Block,
+    Bullet,
     Bullets,
     CaseVerdict,
     Findings,
@@ -82,7 +84,16 @@ def _items(block: Bullets | SenderLimits) -> list[str]:
     if isinstance(block, SenderLimits):
         return [_limit(verdict) for verdict in block.found]
     about = f"{block.of}: " if block.of else ""
-    return [f"{about}{bullet.name}: {bullet.text}" if bullet.name else about + bullet.text for bullet in block.bullets]
+    return [about + _bullet(bullet) for bullet in block.bullets]
+
+
+def _bullet(bullet: Bullet) -> str:
+    return f"{bullet.name}: {bullet.text}" if bullet.name else bullet.text
+
+
+def _rest(bullet: Bullet) -> list[str]:
+    """What an answer rests on."""
+    return [line for text in bullet.more for line in (_prose(text), "")]
 
 
 def _terms(group: TermGroup) -> list[str]:
@@ -94,9 +105,10 @@ def _terms(group: TermGroup) -> list[str]:
 
 
 _BLOCKS: dict[type[Block], Callable[[Any], list[str]]] = {
+    Answer: lambda block: [line for one in block.told for line in (f"**{_prose(_bullet(one))}**", "", *_rest(one))],
     Paragraph: lambda block: [_prose(block.text), ""],
     Findings: lambda block: [line for one in block.found for line in _finding(one, several=block.several)],
-    NoFinding: lambda block: [block.text, ""],
+    NoFinding: lambda block: [_prose(block.text), "", _prose(block.reason), ""],
     Subheading: lambda block: [f"### {escape_markdown(block.text)}", ""],
     RowsFrom: lambda block: [f"Rows: `{block.command}`", ""],
     Table: table,

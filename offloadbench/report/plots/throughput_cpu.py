@@ -16,7 +16,7 @@ from offloadbench.base.words import figure as rounded
 from offloadbench.report.plots import style
 
 _METRICS = (
-    ("throughput_bits_per_s", "Throughput (layer 2)"),
+    ("goodput_bits_per_s", "Goodput"),
     ("cpu_busy_ratio", "CPU busy, %"),
     ("cpu_s_per_gb", "CPU seconds per GB"),
 )
@@ -26,14 +26,16 @@ _RIGHT_PX, _BETWEEN_PX, _NAMES_EDGE_PX = 8, 28, 14
 _SPREAD = 0.2
 # of the largest trial: an interval that reaches farther leaves the panel
 _FARTHEST = 1.6
+# a CPU cannot be busier
+_ALL = 100.0
 
 
 def _scaled(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Throughput in the unit that suits it, CPU in percent."""
-    largest = trials["throughput_bits_per_s"].max()
+    """Goodput in the unit that suits it, CPU in percent."""
+    largest = trials["goodput_bits_per_s"].max()
     factor, unit = (1e9, "Gbit/s") if largest >= 2e9 else (1e6, "Mbit/s")
     scaled = trials.assign(
-        throughput_bits_per_s=trials["throughput_bits_per_s"] / factor, cpu_busy_ratio=trials["cpu_busy_ratio"] * 100
+        goodput_bits_per_s=trials["goodput_bits_per_s"] / factor, cpu_busy_ratio=trials["cpu_busy_ratio"] * 100
     )
     return scaled, unit
 
@@ -70,6 +72,8 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: list[str], *, n
     if intervals:
         rows, (centres, lows, highs) = list(intervals), np.array(list(intervals.values())).T
         highs = np.minimum(highs, _FARTHEST * largest)
+        if metric == "cpu_busy_ratio":
+            highs = np.minimum(highs, _ALL)
         axes.errorbar(
             centres, rows, xerr=[centres - lows, highs - centres],
             fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
@@ -89,7 +93,7 @@ def throughput_cpu(trials: pd.DataFrame, cases: Sequence[str], *, narrow: bool =
     """Bars are geometric means over repeats; of several, every trial is a dot, with the interval of their mean.
 
     Args:
-        trials: columns run, nic, workload, case, throughput_bits_per_s, cpu_busy_ratio, cpu_s_per_gb; usable ones only.
+        trials: columns run, nic, workload, case, goodput_bits_per_s, cpu_busy_ratio, cpu_s_per_gb; usable ones only.
         cases: names in ladder order, top to bottom.
         narrow: one panel below the other, for a narrow page.
     """

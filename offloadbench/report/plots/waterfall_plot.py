@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from offloadbench.analysis.findings.savings import Fall
-from offloadbench.base.words import figure as rounded
-from offloadbench.base.words import module_label, percent, unit_per_byte
+from offloadbench.base.words import module_label, percent
 from offloadbench.report.plots import style
 from offloadbench.report.plots.modules_plot import REST
 
@@ -17,15 +19,15 @@ _BAR = 0.66
 _MINUS = "\N{MINUS SIGN}"
 
 
-def signed(value: float) -> str:
-    """Three significant figures with their sign."""
-    return f"{_MINUS if value < 0 else '+'}{rounded(abs(value))}"
+def signed(ratio: float) -> str:
+    """In percent with its sign."""
+    return f"{_MINUS if ratio < 0 else '+'}{percent(abs(ratio))}"
 
 
 def _total(axes: Axes, row: int, value: float, room: float) -> None:
     # an outline: a filled bar would have to take the colour of some module
     axes.barh(row, value, height=_BAR, facecolor="none", edgecolor=style.INK, linewidth=1.4)
-    axes.text(value + room, row, rounded(value), va="center", fontweight="bold")
+    axes.text(value + room, row, percent(value), va="center", fontweight="bold")
 
 
 def _highest(found: Fall) -> float:
@@ -39,9 +41,14 @@ def _highest(found: Fall) -> float:
 def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
     """Outlined bars are the totals of the two cases; each filled one begins where the one above it ended.
 
+    All are shares of the dearer total.
+
     Args:
         narrow: for a narrow page.
     """
+    whole = found.start
+    steps = [replace(step, change=step.change / whole) for step in found.steps]
+    found = replace(found, start=1.0, end=found.end / whole, steps=steps)
     rows = len(found.steps) + 2
     labels = [module_label(step.module) if step.module else REST for step in found.steps]
     if narrow:
@@ -74,6 +81,7 @@ def waterfall(found: Fall, *, narrow: bool = False) -> Figure:
     axes.tick_params(axis="y", labelsize=type_px)
     axes.set_xlim(0, farthest)
     axes.locator_params(axis="x", nbins=5 if narrow else 8)
-    style.name_axes(axes, x=f"{unit_per_byte(found.quantity)} of payload")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    style.name_axes(axes, x=f"of what case {found.dearer} took per byte of payload, by the profile")
     style.clean(axes, "x")
     return figure

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from offloadbench.analysis.findings import caveats
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Bullet, Bullets, Section
+from offloadbench.report.section import Block, Bullet, Bullets, Layer, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
-    found = caveats.collect(material.results, material.foreign)
-    if found:
-        yield Bullets([Bullet(caveat.text) for caveat in found], kind="boxed")
+    if material.caveats:
+        yield Bullets([Bullet(one.first, more=one.more) for one in material.caveats], kind="boxed")
 
 
 SECTION = Section(
     "caveats",
-    "Caveats",
-    150,
+    "All caveats",
+    180,
     _write,
     nav="{count} caveats",
     rows=("benches", "trials", "quality", "counts", "doubts", "proofs", "processes"),
+    layer=Layer.FOLDED,
 )

@@ -11,7 +11,7 @@ from offloadbench.base.sentence import Quantity, join, say
 from offloadbench.base.words import percent
 from offloadbench.report.material import Material, benches
 from offloadbench.report.plots.confidence_plot import confidence
-from offloadbench.report.section import Block, Bullet, Bullets, Section
+from offloadbench.report.section import Block, Bullet, Bullets, Layer, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
@@ -51,5 +51,12 @@ def _write(material: Material) -> Iterator[Block]:
 
 
 SECTION = Section(
-    "sure", "How sure is this picture", 70, _write, nav="how sure", rows=("methods", "counts"), measured=True
+    "sure",
+    "How sure is this picture",
+    110,
+    _write,
+    nav="how sure",
+    rows=("methods", "counts"),
+    measured=True,
+    layer=Layer.FOLDED,
 )

@@ -17,7 +17,7 @@ from offloadbench.report.material import Material
 from offloadbench.report.plots.effects_plot import contrast_label
 from offloadbench.report.plots.effects_plot import effects as draw_effects
 from offloadbench.report.plots.intervals import LEGEND
-from offloadbench.report.section import Block, Bullet, Bullets, Section
+from offloadbench.report.section import Block, Bullet, Bullets, Layer, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +74,11 @@ def _contrast(effect: Effect) -> Sentence:
 
 
 SECTION = Section(
-    "effects", "What each offload does by itself", 50, _write, nav="effects", rows=("effects", "effect_modules")
+    "effects",
+    "What each offload does by itself",
+    102,
+    _write,
+    nav="effects",
+    rows=("effects", "effect_modules"),
+    layer=Layer.FOLDED,
 )

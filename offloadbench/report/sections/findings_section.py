@@ -4,46 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from offloadbench.analysis.comparison.change_words import whole
-from offloadbench.base.sentence import COUNTED, Quantity, say
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Findings, NoFinding, Section
+from offloadbench.report.section import Block, Findings, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
-    if not material.headlines:
-        yield _nothing(material)
-    if material.headlines:
-        yield Findings(material.headlines, material.several, headline=True)
-    if material.explaining:
-        yield Findings(material.explaining, material.several)
+    found = [*material.headlines, *material.explaining]
+    if found:
+        yield Findings(found, material.several)
 
 
-def _nothing(material: Material) -> NoFinding:
-    outcomes = material.results.trials["outcome"]
-
-    def count(*names: str) -> Quantity:
-        chosen = outcomes[outcomes.isin(names)] if names else outcomes
-        return Quantity(len(chosen), whole, COUNTED)
-
-    if not count("ok").value:
-        return NoFinding(
-            say("No trial gave a result: there is nothing to compare."),
-            say(
-                "{failed} failed, {skipped} skipped; the reasons are below.",
-                failed=count("failed"),
-                skipped=count("skipped"),
-            ),
-        )
-    return NoFinding(
-        say("No two cases can be compared here."),
-        say(
-            "An offload is judged by two usable trials that differ in it. {ok} of {all} trials ended well; the caveats "
-            "below say what was left out.",
-            ok=count("ok"),
-            all=count(),
-        ),
-    )
-
-
-SECTION = Section("findings", "Findings", 10, _write, rows=("findings",), top=True)
+SECTION = Section("findings", "Offload by offload", 30, _write, nav="offload by offload", rows=("findings",))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from offloadbench.report.flame import flame
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, FlameGraph, Section
+from offloadbench.report.section import Block, FlameGraph, Layer, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
@@ -14,4 +14,6 @@ def _write(material: Material) -> Iterator[Block]:
         yield FlameGraph(flame(material.results))
 
 
-SECTION = Section("flame", "Which functions make the difference", 80, _write, nav="functions", rows=("stacks",))
+SECTION = Section(
+    "flame", "Which functions make the difference", 120, _write, nav="functions", rows=("stacks",), layer=Layer.FOLDED
+)

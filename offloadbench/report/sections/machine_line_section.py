@@ -9,7 +9,7 @@ from offloadbench.base.sentence import Quantity, Sentence, Source, say
 from offloadbench.base.units import format_rate
 from offloadbench.model import Run
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Paragraph, Section
+from offloadbench.report.section import Block, Layer, Paragraph, Section
 
 
 def _line(run: Run, bench: str) -> Sentence:
@@ -43,8 +43,8 @@ def _line(run: Run, bench: str) -> Sentence:
 
 
 def _write(material: Material) -> Iterator[Block]:
-    for run in material.results.runs:
-        yield Paragraph(_line(run, material.results.benches[run.run_id]), "basis")
+    lines = [_line(run, material.results.benches[run.run_id]) for run in material.results.runs]
+    yield from (Paragraph(line, "basis") for line in dict.fromkeys(lines))
 
 
-SECTION = Section("machine", "Machine and NIC", 15, _write, rows=("benches",), top=True)
+SECTION = Section("machine", "Machine and NIC", 9, _write, rows=("benches",), layer=Layer.TOP)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from offloadbench.report import machine
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Section, Subheading
+from offloadbench.report.section import Block, Layer, Section, Subheading
 
 
 def _write(material: Material) -> Iterator[Block]:
@@ -16,4 +16,4 @@ def _write(material: Material) -> Iterator[Block]:
         yield from machine.machine(run)
 
 
-SECTION = Section("methods", "Methods and machine", 160, _write, nav="methods and machine")
+SECTION = Section("methods", "Methods and machine", 190, _write, nav="methods and machine", layer=Layer.FOLDED)

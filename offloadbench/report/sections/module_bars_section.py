@@ -1,4 +1,4 @@
-"""What every module and layer costs per byte of payload, case by case: goes on with where it is saved."""
+"""What every module and layer costs per byte of payload, case by case: one picture each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from offloadbench.report.material import Material, benches
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules_plot as module_bars
 from offloadbench.report.plots.modules_plot import modules as draw_modules
-from offloadbench.report.section import Block, Section
+from offloadbench.report.section import Block, Layer, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
@@ -107,4 +107,4 @@ def _stacked(
     )
 
 
-SECTION = Section("module-bars", "", 61, _write, measured=True)
+SECTION = Section("module-bars", "What every module and layer costs", 105, _write, measured=True, layer=Layer.FOLDED)

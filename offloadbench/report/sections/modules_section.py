@@ -10,7 +10,7 @@ from offloadbench.base.sentence import say
 from offloadbench.base.words import figure, module_label, percent, unit_per_byte
 from offloadbench.report.cells import Cell, Head, Table, number
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Paragraph, Section
+from offloadbench.report.section import Block, Layer, Paragraph, Section
 
 
 def modules(results: Results, floors: dict[str, str]) -> list[Table]:
@@ -61,4 +61,4 @@ def _write(material: Material) -> Iterator[Block]:
     yield from found
 
 
-SECTION = Section("modules", "Modules", 130, _write, rows=("modules",))
+SECTION = Section("modules", "Modules", 160, _write, rows=("modules",), layer=Layer.FOLDED)

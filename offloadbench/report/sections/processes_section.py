@@ -14,7 +14,7 @@ from offloadbench.base.words import module_label, percent
 from offloadbench.report.cells import Badge, Cell, Head, Table, number
 from offloadbench.report.material import Material
 from offloadbench.report.plots.modules_plot import REST, top_modules
-from offloadbench.report.section import Block, Paragraph, Section
+from offloadbench.report.section import Block, Layer, Paragraph, Section
 
 _PROCESSES = 12
 
@@ -115,4 +115,4 @@ def _write(material: Material) -> Iterator[Block]:
     yield from tables
 
 
-SECTION = Section("processes", "Processes and CPUs", 140, _write, rows=("processes", "cpus"))
+SECTION = Section("processes", "Processes and CPUs", 170, _write, rows=("processes", "cpus"), layer=Layer.FOLDED)

@@ -10,7 +10,7 @@ from offloadbench.analysis.tables.results import Results
 from offloadbench.base.sentence import say
 from offloadbench.report.cells import Badge, Cell, Head, Table, badge, kind_of, without_constants
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Paragraph, Section
+from offloadbench.report.section import Block, Layer, Paragraph, Section
 
 _SUBJECTS = {
     "tso": "TSO",
@@ -98,5 +98,11 @@ def _write(material: Material) -> Iterator[Block]:
 
 
 SECTION = Section(
-    "proven", "What was proven, and what not", 110, _write, nav="what was proven", rows=("features", "proofs")
+    "proven",
+    "What was proven, and what not",
+    140,
+    _write,
+    nav="what was proven",
+    rows=("features", "proofs"),
+    layer=Layer.FOLDED,
 )

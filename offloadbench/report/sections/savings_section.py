@@ -11,11 +11,16 @@ from offloadbench.analysis.statistics.estimates import mean_interval
 from offloadbench.base.sentence import Quantity, Sentence, Source, join, say
 from offloadbench.base.words import figure
 from offloadbench.report.material import Material
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots.throughput_cpu import geometric_mean, has_interval, throughput_cpu
-from offloadbench.report.section import Block, Section
+from offloadbench.report.section import Block, Layer, Section
+
+# with more benches and workloads their bars would fill more than a page
+_BARS_MOST = 3
 
 
-def _write(material: Material) -> Iterator[Block]:
+def plots(material: Material) -> Iterator[Plot]:
+    """Bars of every bench and workload."""
     usable = material.usable
     if usable.empty:
         return
@@ -32,9 +37,9 @@ def _write(material: Material) -> Iterator[Block]:
     ]
     yield material.plot(
         partial(throughput_cpu, usable, material.results.cases),
-        say("Bars of throughput, CPU busy and CPU seconds per GB per case: {costs}", costs=join("; ", costs)),
+        say("Bars of goodput, CPU busy and CPU seconds per GB per case: {costs}", costs=join("; ", costs)),
         say(
-            "Throughput and CPU per case, each NIC on its own scale. Bars are geometric means over the repeats{dots}"
+            "Goodput and CPU per case, each NIC on its own scale. Bars are geometric means over the repeats{dots}"
             "{intervals}.",
             dots=say(", dots are trials") if repeats.size().max() > 1 else "",
             intervals=say(", and lines with ends are 95 % intervals of the geometric mean (Student's t on logarithms)")
@@ -66,4 +71,23 @@ def _interval_words(trials: pd.DataFrame) -> Sentence:
     )
 
 
-SECTION = Section("saved", "What the offloads save", 40, _write, nav="savings", rows=("trials",), measured=True)
+def fit(material: Material) -> bool:
+    """Whether the bars are few enough for the first page."""
+    return len(material.usable.groupby(["nic", "workload"])) <= _BARS_MOST
+
+
+def _write(material: Material) -> Iterator[Block]:
+    if material.grid or not fit(material):
+        yield from plots(material)
+
+
+SECTION = Section(
+    "saved",
+    "Goodput and CPU of every case",
+    100,
+    _write,
+    nav="every case",
+    rows=("trials",),
+    measured=True,
+    layer=Layer.FOLDED,
+)

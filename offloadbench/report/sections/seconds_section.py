@@ -15,7 +15,7 @@ from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules_plot as module_bars
 from offloadbench.report.plots.module_series import module_series
 from offloadbench.report.plots.series import series
-from offloadbench.report.section import Block, Section
+from offloadbench.report.section import Block, Layer, Section
 
 
 def _write(material: Material) -> Iterator[Block]:
@@ -52,9 +52,10 @@ def _course(material: Material, nic: str, workload: str, course: pd.DataFrame, b
 SECTION = Section(
     "seconds",
     "Second by second",
-    100,
+    130,
     _write,
     nav="second by second",
     rows=("samples", "module_seconds"),
     measured=True,
+    layer=Layer.FOLDED,
 )

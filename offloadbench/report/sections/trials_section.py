@@ -9,7 +9,7 @@ from offloadbench.base.units import format_rate
 from offloadbench.base.words import figure, percent
 from offloadbench.report.cells import Cell, Head, Table, badge, number, without_constants
 from offloadbench.report.material import Material
-from offloadbench.report.section import Block, Section
+from offloadbench.report.section import Block, Layer, Section
 
 _HEADS = [
     Head("NIC"),
@@ -68,4 +68,4 @@ def _write(material: Material) -> Iterator[Block]:
     yield trials(material.results)
 
 
-SECTION = Section("trials", "Trials", 120, _write, nav="trials", rows=("trials",))
+SECTION = Section("trials", "Trials", 150, _write, nav="trials", rows=("trials",), layer=Layer.FOLDED)

@@ -10,8 +10,7 @@ from offloadbench.analysis.findings.finding_tables import TOTAL, falls
 from offloadbench.analysis.findings.findings import Finding
 from offloadbench.analysis.findings.savings import Fall, by_the_clock
 from offloadbench.base import words
-from offloadbench.base.sentence import Quantity, Source, join, say
-from offloadbench.base.words import figure
+from offloadbench.base.sentence import Quantity, Source, join, only, say
 from offloadbench.report.material import Material
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import modules_plot as module_bars
@@ -33,48 +32,55 @@ def _waterfall(material: Material, finding: Finding, found: Fall) -> Plot:
     def cells(column: str, *modules: str) -> Source:
         return Source("waterfall", column, {**where, "module": modules}, sum)
 
+    start = cells("dearer_per_byte", TOTAL)
+
+    def share(value: float, column: str, *modules: str) -> Quantity:
+        return Quantity(value / found.start, signed, replace(cells(column, *modules), whole=start))
+
     steps = [
         say(
             "{module} {change}",
             module=words.module_label(step.module) if step.module else module_bars.REST,
-            change=Quantity(step.change, signed, cells("change_per_byte", *([step.module] if step.module else rest))),
+            change=share(step.change, "change_per_byte", *([step.module] if step.module else rest)),
         )
         for step in found.steps
     ]
     way = say("from case {dearer} to case {cheaper}", dearer=found.dearer, cheaper=found.cheaper)
     of = {"nic": finding.nic, "workload": finding.workload}
-    saved = Source("findings", "saved_cpu_s_per_gb", {**of, "on": finding.on, "off": finding.off})
+    saved = Source("findings", "saved_cpu_s_per_gb", {**of, "on": finding.on, "off": finding.off}, _size)
     clock = by_the_clock(found, finding.size).traced(
-        {"whole": _turned(cells("change_per_byte", TOTAL)), "saved": saved}
+        {"profile_share": replace(cells("change_per_byte", TOTAL), derive=_saved, whole=saved)}
     )
     return material.plot(
         partial(draw_waterfall, found),
         say(
-            "Waterfall {way}, {nic}, {workload}: {start}, {steps}, {end}",
+            "Waterfall {way}, {nic}, {workload}: all of it, {steps}, leaves {end}",
             way=way,
-            start=Quantity(found.start, figure, cells("dearer_per_byte", TOTAL)),
             steps=join(", ", steps),
-            end=Quantity(found.end, figure, cells("cheaper_per_byte", TOTAL)),
+            end=Quantity(
+                found.end / found.start, words.percent, replace(cells("cheaper_per_byte", TOTAL), whole=start)
+            ),
             **of,
         ),
         say(
-            "{nic}, {workload}: where the saving comes from, {way}. Each bar is what the module costs less (or more, "
-            "with a plus) per byte of payload, in brackets its part of the whole; means over the repeats, idle time "
-            "left out.{clock}",
+            "{nic}, {workload}: where the saving comes from, {way}, per byte of payload and in percent of what case "
+            "{dearer} took. In brackets the module's part of the saving; means over the repeats, idle time left out."
+            "{clock}",
             way=way,
+            dearer=found.dearer,
             clock=clock,
             **of,
         ),
     )
 
 
-def _turned(source: Source) -> Source:
-    """What became less, as a saving."""
-    return replace(source, derive=_saved)
-
-
 def _saved(cells: Sequence[float]) -> float:
+    """What became less, as a saving."""
     return -sum(cells)
+
+
+def _size(cells: Sequence[float]) -> float:
+    return abs(only(cells))
 
 
 SECTION = Section("where", "Where it is saved", 60, _write, nav="where", rows=("waterfall", "modules"))

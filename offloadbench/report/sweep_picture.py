@@ -11,8 +11,8 @@ from offloadbench.analysis.tables import sweep_tables
 from offloadbench.base.sentence import say
 from offloadbench.model import Run
 from offloadbench.report.material import Material
+from offloadbench.report.plot import Plot
 from offloadbench.report.plots.rtt import line_names, rtt
-from offloadbench.report.section import Block, Section
 
 
 def against_rtt(sweep: sweep_tables.Axed, runs: Sequence[Run]) -> partial[Figure] | None:
@@ -29,15 +29,12 @@ def against_rtt(sweep: sweep_tables.Axed, runs: Sequence[Run]) -> partial[Figure
     return partial(rtt, rows, lines)
 
 
-def _write(material: Material) -> Iterator[Block]:
-    grid = sweep_tables.grid(material.results.runs)
-    draw = against_rtt(grid, material.results.runs) if grid else None
+def plots(material: Material) -> Iterator[Plot]:
+    """The picture of a sweep; nothing of other runs."""
+    draw = against_rtt(material.grid, material.results.runs) if material.grid else None
     if draw:
         yield material.plot(
             draw,
             say("Goodput against RTT, a line for each workload and setting, with what theory allows"),
             say("Goodput against RTT: lines are medians of the trials, dashed ones the lowest bound that theory sets."),
         )
-
-
-SECTION = Section("rtt", "Throughput against RTT", 30, _write, nav="against RTT", measured=True)
