@@ -23,6 +23,7 @@ from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.putting_back.undo_others import overwritten
 from offloadbench.engine.run import offloads
 from offloadbench.engine.run.cpu_use import ProcessWatch
+from offloadbench.engine.run.fresh_start import forget_earlier_trials
 from offloadbench.engine.run.profiler import Profiler, Wanted
 from offloadbench.engine.run.readback import ReadBack, check_as_found
 from offloadbench.engine.run.sampler import Reading, Sampler
@@ -155,8 +156,7 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         if case.skip_reason:
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
-        if setting.nic:
-            check_as_found(setting.bed.dut, setting.nic)
+        _begin_alike(setting)
         capture.applied = offloads.apply(setting.bed.dut, case.definition, setting.journal)
         warnings += capture.applied.warnings
         setting.bed.settle()
@@ -220,6 +220,13 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         tcp_counters=capture.counted.tcp,
         peer_tcp_counters=capture.counted.peer_tcp,
     )
+
+
+def _begin_alike(setting: TrialSetting) -> None:
+    """Nothing of the trials before may be left."""
+    if setting.nic:
+        check_as_found(setting.bed.dut, setting.nic)
+    forget_earlier_trials(setting.bed)
 
 
 def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
