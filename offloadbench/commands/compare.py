@@ -166,7 +166,7 @@ def _effects(run: Run, profile: Profile) -> list[str]:
     from offloadbench.analysis.comparison.module_costs import module_costs
     from offloadbench.analysis.tables import effect_tables
 
-    return effect_tables.sentences(found, effect_shares.shares(answers.seen, module_costs([run], profile)))
+    return [*effect_tables.sentences(found, effect_shares.shares(answers.seen, module_costs([run], profile)))]
 
 
 def _to_decide(

@@ -15,7 +15,7 @@ from offloadbench.base.errors import OK, RunFileError, UsageError
 from offloadbench.commands import endings
 
 if TYPE_CHECKING:
-    from offloadbench.report.contents import Material
+    from offloadbench.report.material import Material
     from offloadbench.report.plot import Plot
 
 _ENDINGS = {"html": (".html", ".htm"), "md": (".md", ".markdown")}
@@ -87,10 +87,11 @@ def _rendering(arguments: argparse.Namespace, files: list[Path]) -> tuple[Callab
     if any(of_probes):
         raise UsageError(f"{files[of_probes.index(True)]}: a probe file among run files", "draw the two apart")
     material = _material(files, names, arguments.profile, arguments.split)
+    from offloadbench.report import contents
     from offloadbench.report.formats import html, markdown
 
     def plots() -> list[Plot]:
-        return material.contents.plots.every()
+        return contents.plots(contents.written(material))
 
     return partial(html.page if as_html else markdown.render, material), plots
 

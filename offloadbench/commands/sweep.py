@@ -124,7 +124,7 @@ def _draw(folder: Path, path: Path) -> None:
     """Throughput against RTT with what theory allows, as a file."""
     from offloadbench.files import sweep_file
     from offloadbench.report.plots import style
-    from offloadbench.report.sections.sweep_views import against_rtt
+    from offloadbench.report.sections.rtt_section import against_rtt
 
     found = sweep_file.load(folder)
     drawn = against_rtt(found, sweep_file.load_runs(found, folder))

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from offloadbench.analysis.comparison.change_words import interval
+from offloadbench.analysis.comparison.change_words import interval, whole
 from offloadbench.analysis.comparison.changes import Comparison, Row
 from offloadbench.analysis.comparison.gate import OPEN, REGRESSED, Outcome
 from offloadbench.analysis.comparison.pairs import ALL_CASES
 from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement, cells
+from offloadbench.base.sentence import Quantity, Sentence, Source, say
 from offloadbench.base.units import format_change, format_rate, format_ratio
 from offloadbench.base.words import module_label
 from offloadbench.report import basis
@@ -60,33 +61,82 @@ def change(row: Row) -> str:
     return "new" if math.isnan(ratio) else format_ratio(ratio)
 
 
-def interval_words(row: Row) -> str:
+def traces(row: Row) -> dict[str, Source]:
+    """The cells of the figures of a row, as `offloadbench compare --format csv` prints it."""
+    question, estimate = row.question, row.judgement.estimate
+    names = ("a", "b", "workload", "case", "module", "metric")
+    where = {name: getattr(question, name) for name in names}
+    fewer = "a" if estimate.units[0] <= estimate.units[1] else "b"
+    columns = {
+        "ratio": "ratio",
+        "low": "ratio_low",
+        "high": "ratio_high",
+        "difference_low": "difference_low",
+        "difference_high": "difference_high",
+        "level": "level",
+        "p": "p_holm",
+        "needed": "trials_needed",
+        "detectable": "detectable_change",
+        "units": f"{'runs' if estimate.of_runs else 'trials'}_{fewer}",
+        **{name: name for name in ("runs_a", "runs_b", "degrees", "run_sd")},
+    }
+    return {name: Source("compare", column, where) for name, column in columns.items()}
+
+
+def interval_words(row: Row) -> Sentence:
     """The interval of a row with its confidence, as every format and the report print it."""
     judgement = row.judgement
     _, low, high = judgement.ratios()
     if math.isnan(judgement.estimate.standard_error):
-        return "no interval"
+        return say("no interval")
     ends = interval(judgement)
     # a ratio below zero is none: what was taken without logarithms is told in its unit
     if math.isnan(low) or low < 0:
         _, low, high = judgement.differences()
-        ends = f"{low:+.3g} to {high:+.3g} {_UNITS.get(row.question.quantity, row.question.quantity)}".rstrip()
+        unit = _UNITS.get(row.question.quantity, row.question.quantity)
+        ends = say(
+            "{difference_low} to {difference_high}{unit}",
+            difference_low=Quantity(low, _signed),
+            difference_high=Quantity(high, _signed),
+            unit=say(" {unit}", unit=unit) if unit else "",
+        )
     inside = judgement.verdict == INDICATION and row.question.between_runs
-    return f"{ends}, {100 * judgement.level:.3g} % {'inside the runs' if inside else 'interval'}"
+    return say(
+        "{ends}, {level} % inside the runs" if inside else "{ends}, {level} % interval",
+        ends=ends,
+        level=Quantity(judgement.level, _hundredfold),
+    )
 
 
-def words(judgement: Judgement) -> str:
+def _signed(value: float) -> str:
+    return f"{value:+.3g}"
+
+
+def _hundredfold(ratio: float) -> str:
+    return f"{100 * ratio:.3g}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}"
+
+
+def words(judgement: Judgement) -> Sentence:
     """The verdict as a person reads it."""
     if judgement.verdict == CHANGED:
-        return f"changed, adjusted p {judgement.p_holm:.2g}"
+        return say("changed, adjusted p {p}", p=Quantity(judgement.p_holm, _p))
     if judgement.verdict == CONTAMINATED:
-        return f"contaminated, no verdict: {judgement.reason}"
+        return say("contaminated, no verdict: {reason}", reason=judgement.reason)
     if judgement.verdict == INDICATION:
-        return "indication, no verdict"
+        return say("indication, no verdict")
     if judgement.verdict == TOO_FEW:
-        unit = "runs" if judgement.estimate.of_runs else "repeats"
-        return f"too few: {min(judgement.estimate.units)}, at least {judgement.trials_needed} {unit} a side"
-    return f"~ no change shown; would have shown {format_change(judgement.detectable_change)}"
+        return say(
+            "too few: {units}, at least {needed} {unit} a side",
+            units=Quantity(min(judgement.estimate.units), whole),
+            needed=Quantity(judgement.trials_needed, whole),
+            unit="runs" if judgement.estimate.of_runs else "repeats",
+        )
+    would = Quantity(judgement.detectable_change, format_change)
+    return say("~ no change shown; would have shown {detectable}", detectable=would)
 
 
 def gate_words(outcomes: Sequence[Outcome]) -> str:
@@ -306,7 +356,7 @@ def json(sheet: Sheet) -> str:
         "effects": sheet.sentences,
         "to_decide": sheet.to_decide,
     }
-    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str)).decode() + "\n"
 
 
 def comma_separated(sheet: Sheet) -> str:

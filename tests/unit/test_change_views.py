@@ -19,7 +19,8 @@ from offloadbench.report.plots import style
 from offloadbench.report.plots.effects_plot import effects
 from offloadbench.report.plots.forest import forest
 from offloadbench.report.plots.intervals import change_words
-from offloadbench.report.sections.change_views import run_changes, run_effects
+from offloadbench.report.sections.changes_section import run_changes
+from offloadbench.report.sections.effects_section import run_effects
 from tests.unit.repeats import noise, of_costs
 
 replace = msgspec.structs.replace
@@ -37,7 +38,8 @@ def made(base: Run, *, run_id: str = "made", by: float = 1.0, repeats: int = 5) 
 
 
 def test_effects_are_drawn_with_what_cannot_be_told(sample_run: Run, linux_profile: Profile) -> None:
-    (found,), problems = run_effects(gather([made(sample_run)], linux_profile))
+    results = gather([made(sample_run)], linux_profile)
+    (found,), problems = run_effects(results), results.problems
     assert problems == []
     assert any("TX checksum (on against off (with TSO)): not estimable" in text for text in found.sentences)
     with style.drawing():
@@ -51,12 +53,14 @@ def test_effects_are_drawn_with_what_cannot_be_told(sample_run: Run, linux_profi
 
 def test_a_run_without_any_effect_has_no_effects_plot(sample_run: Run, linux_profile: Profile) -> None:
     alone = of_costs(sample_run, {"tso": [1.0, 1.1, 1.2]})
-    assert run_effects(gather([alone], linux_profile)) == ([], [])
+    results = gather([alone], linux_profile)
+    assert (run_effects(results), results.problems) == ([], [])
 
 
 def test_a_test_that_cannot_be_made_is_said_and_not_drawn(sample_run: Run, linux_profile: Profile) -> None:
     copies = of_costs(sample_run, {"tso": [1.0, 1.0, 1.0], "gso": [2.0, 2.0, 2.0]}, sigma=0.0)
-    found, problems = run_effects(gather([copies], linux_profile))
+    results = gather([copies], linux_profile)
+    found, problems = run_effects(results), results.problems
     assert found == []
     assert "do not differ at all" in problems[0]
     assert "do not differ at all" in html.render([copies], linux_profile, ["copies.json"])

@@ -13,15 +13,15 @@ import pytest
 from offloadbench.analysis.profile import module_tables
 from offloadbench.analysis.profile.attribution import Rules, SymbolTable, Verdicts, verdicts_for
 from offloadbench.analysis.profile.attribution.bound_driver import BoundDriver, bound_to
-from offloadbench.analysis.tables import results
 from offloadbench.base.errors import UsageError
 from offloadbench.definitions import catalog, module_names
 from offloadbench.definitions.module_names import ModuleNames
 from offloadbench.definitions.name_tables import NameTable
 from offloadbench.files.packed_columns import pack_text
 from offloadbench.model import LowerDevice, Nic, Profile, Run
-from offloadbench.report.pictures import Pictures
+from offloadbench.report.contents import collect
 from offloadbench.report.plots import style
+from offloadbench.report.sections.module_bars_section import by_module
 from tests.conftest import CommandLine
 from tests.unit.builders import CLOCK, load, profile_counts, run, samples, trial
 
@@ -256,8 +256,8 @@ def test_functions_that_lie_together_are_of_the_module_that_they_have_in_common(
 )
 def test_what_is_taken_apart_is_drawn_alone_with_every_part(sample_run: Run, chosen: Profile, parts: list[str]) -> None:
     found = _profiled(sample_run, ROWS)
-    whole, apart = Pictures(results.gather([found], chosen), chosen).modules()
-    plain = Pictures(results.gather([found], LINUX), LINUX).modules()
+    whole, apart = by_module(collect([found], chosen, ["a.json"]))
+    plain = list(by_module(collect([found], LINUX, ["a.json"])))
     assert len(plain) == 1
     assert "takes apart, every part of it" in apart.caption
     with style.drawing():

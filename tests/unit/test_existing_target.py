@@ -26,7 +26,7 @@ from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import execute as engine
 from offloadbench.kernel.system import signatures
 from offloadbench.model import Run, WorkloadDefinition
-from offloadbench.report.sections import machine
+from offloadbench.report import machine
 from offloadbench.traffic.iscsi import consent, existing, extents, granting, open_iscsi, scsi
 from offloadbench.traffic.iscsi.consent import Device, Region
 from offloadbench.traffic.iscsi.existing import Portal

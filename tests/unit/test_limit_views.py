@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from offloadbench.files import run_file
 from offloadbench.files.packed_columns import pack_columns, unpack_tcp
 from offloadbench.model import Run, TcpTrace
-from offloadbench.report.sections import limit_views
+from offloadbench.report.sections import limits_section
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,13 @@ def _repeated(run: Run, repeats: int) -> Run:
     [(1, ""), (2, "the same limit in repeat 2"), (4, "the same limit in repeats 2, 3, 4")],
 )
 def test_repeats_of_one_limit_are_one_verdict(watched: Run, repeats: int, again: str) -> None:
-    found, theory = limit_views.watched([_repeated(watched, repeats)])
+    found, theory = limits_section.watched([_repeated(watched, repeats)])
     assert len(found) == len(watched.trials)
     for one, trial in zip(found, watched.trials, strict=True):
         assert one.first.title == f"{trial.workload}, case {trial.case}, repeat 1"
         assert one.again == again
         assert [other.sentence for other in one.others] == [one.first.sentence] * (repeats - 1)
-    once = limit_views.watched([watched])[1]
+    once = limits_section.watched([watched])[1]
     assert len(theory.rows) == repeats * len(once.rows)
 
 
@@ -49,7 +49,7 @@ def test_a_repeat_of_another_limit_is_told_by_itself(watched: Run) -> None:
     # a tenth of what the line carries cannot be the line's limit
     slow = replace(trial.wire, to_peer=replace(trial.wire.to_peer, l2_bytes=trial.wire.to_peer.l2_bytes // 10))
     slower = replace(trial, repeat=2, wire=slow, tcp=[_slowed(trace) for trace in trial.tcp])
-    found, _ = limit_views.watched([replace(watched, trials=[trial, slower])])
+    found, _ = limits_section.watched([replace(watched, trials=[trial, slower])])
     first, second = (one.first for one in found)
     assert (first.title, second.title) == tuple(f"{trial.workload}, case {trial.case}, repeat {n}" for n in (1, 2))
     assert first.sentence != second.sentence
@@ -57,7 +57,7 @@ def test_a_repeat_of_another_limit_is_told_by_itself(watched: Run) -> None:
 
 
 def test_trials_of_several_runs_tell_their_run(watched: Run) -> None:
-    found, theory = limit_views.watched([watched, replace(watched, run_id="later")])
+    found, theory = limits_section.watched([watched, replace(watched, run_id="later")])
     names = {one.first.title.partition(",")[0] for one in found}
     assert names == {f"run {watched.run_id}", "run later"}
     assert {row[0].text.partition(",")[0] for row in theory.rows} == {watched.run_id, "later"}

@@ -7,7 +7,7 @@ import pytest
 
 from offloadbench.analysis.comparison.compatibility import metadata_differences
 from offloadbench.model import Interrupt, LowerDevice, Nic, Queues, Run
-from offloadbench.report.sections import nic_views
+from offloadbench.report import nic_views
 
 QUEUES = Queues(
     rx=2,

@@ -15,7 +15,7 @@ from offloadbench.files import run_file
 from offloadbench.model import Run, Trial
 from offloadbench.report.formats import html
 from offloadbench.report.plots import style
-from offloadbench.report.sections import profile_views, table_views
+from offloadbench.report.sections import modules_section, processes_section
 from tests.unit.builders import INSTRUCTIONS, load, profile_counts, samples, trial
 from tests.unit.builders import run as made_run
 from tests.unit.test_report import HOSTILE, Page
@@ -145,7 +145,7 @@ def test_instructions_per_cycle_are_a_column_and_a_dash_where_they_cannot_be(sam
     results = gather([hardware(sample_run)], catalog.profile("linux"))
     rates = instructions_per_cycle(results.modules)
     assert rates.to_dict() == {("lab", "ftp-get", "tso", "tcp"): 1.5, ("lab", "ftp-get", "none", "tcp"): 1.5}
-    table = table_views.modules(results, {})[0]
+    table = modules_section.modules(results, {})[0]
     assert [head.label for head in table.heads] == ["Module", "tso", "share", "IPC", "none", "share", "IPC", "Floor"]
     by_module = {row[0].text: [cell.text for cell in row] for row in table.rows}
     assert by_module["TCP"][3] == "1.50"
@@ -153,14 +153,14 @@ def test_instructions_per_cycle_are_a_column_and_a_dash_where_they_cannot_be(sam
 
 
 def test_without_a_pmu_there_is_no_such_column(chains: Run) -> None:
-    table = table_views.modules(gather([chains], catalog.profile("linux")), {})[0]
+    table = modules_section.modules(gather([chains], catalog.profile("linux")), {})[0]
     assert "IPC" not in [head.label for head in table.heads]
 
 
 def test_one_cpu_is_a_sentence_and_several_are_a_table(sample_run: Run) -> None:
-    tables, sentences = profile_views.cpus(gather([hardware(sample_run)], catalog.profile("linux")))
+    tables, sentences = processes_section.cpus(gather([hardware(sample_run)], catalog.profile("linux")))
     assert (tables, sentences) == ([], ["lab, ftp-get: CPU 0 alone was measured."])
-    tables, sentences = profile_views.cpus(gather([hardware(sample_run, cpus=2)], catalog.profile("linux")))
+    tables, sentences = processes_section.cpus(gather([hardware(sample_run, cpus=2)], catalog.profile("linux")))
     assert sentences == []
     assert [[cell.text for cell in row] for row in tables[0].rows] == [
         ["tso", "0", "100 %", "75 %", "25 %"], ["none", "0", "100 %", "100 %", "0.0 %"],
@@ -176,7 +176,7 @@ def test_processes_of_others_are_marked_and_small_ones_summed(sample_run: Run) -
         [trial(profile=counts, samples=samples(rows=1, cpu_idle_exact_s=0.5), window_s=1.0, load=load(1000, 1.0))],
         kallsyms=KALLSYMS,
     )
-    table = profile_views.processes(gather([made], catalog.profile("linux")))[0]
+    table = processes_section.processes(gather([made], catalog.profile("linux")))[0]
     assert len(table.rows) == 13
     assert [cell.text for cell in table.rows[0][:2]] == ["ob-ftp-server", "25 %"]
     assert [badge.text for badge in table.rows[1][0].badges] == ["not the benchmark's"]
@@ -185,6 +185,6 @@ def test_processes_of_others_are_marked_and_small_ones_summed(sample_run: Run) -
 
 
 def test_a_server_without_a_name_of_its_own_is_not_accused(sample_run: Run) -> None:
-    table = profile_views.processes(gather([sample_run], catalog.profile("linux")))[0]
+    table = processes_section.processes(gather([sample_run], catalog.profile("linux")))[0]
     assert not any(row[0].badges for row in table.rows)
     assert "cannot be told" in table.caption

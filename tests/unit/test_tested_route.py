@@ -9,7 +9,7 @@ import msgspec
 from offloadbench.analysis.comparison.compatibility import metadata_differences
 from offloadbench.files import run_file
 from offloadbench.model import Route, Run
-from offloadbench.report.sections import machine
+from offloadbench.report import machine
 
 
 def _with_route(run: Run, run_id: str, **values: object) -> Run:

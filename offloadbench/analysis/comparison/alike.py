@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from offloadbench.analysis.trial import metrics
+from offloadbench.base.sentence import Sentence, say
 from offloadbench.model import Trial
 
 # an interrupt to another CPU takes 0.2 us on hardware and 2 to 3 us on a virtual one: 0.4 to 6 % of a CPU
@@ -53,7 +54,7 @@ def _medians(trials: Sequence[Trial], rate: Callable[[Trial], float | None]) -> 
     return {case: statistics.median(values) for case, values in found.items()}
 
 
-def unlike(trials: Sequence[Trial]) -> Iterator[str]:
+def unlike(trials: Sequence[Trial]) -> Iterator[Sentence]:
     """Sentences about cases of one workload on one lab link.
 
     Args:
@@ -63,19 +64,23 @@ def unlike(trials: Sequence[Trial]) -> Iterator[str]:
     for case, rate in woken.items():
         least = min(woken, key=lambda name: woken[name])
         if rate > _WOKEN_PER_S and rate > _UNLIKE * woken[least]:
-            yield (
-                f"in case {case} the CPUs under test woke those of the load side many times as often as in case "
-                f"{least} (`peer.woken` of the trials). No NIC charges its host for that: CPU s/GB of case "
-                f"{case} is too high beside the others, and what it saves is understated. `--nic lab` wakes no one."
+            yield say(
+                "in case {case} the CPUs under test woke those of the load side many times as often as in case {least} "
+                "(`peer.woken` of the trials). No NIC charges its host for that: CPU s/GB of case {case} is too high "
+                "beside the others, and what it saves is understated. `--nic lab` wakes no one.",
+                case=case,
+                least=least,
             )
     received = _medians(trials, received_per_gb)
     often = [trial.case for trial in trials if trial.samples and _received_per_s(trial) > _RECEIVED_PER_S]
     for case, rate in received.items():
         most = max(received, key=lambda name: received[name])
         if most in often and received[most] > _UNLIKE * rate:
-            yield (
-                f"in case {case} the load side sent less than half as many acknowledgements per byte as in case {most} "
+            yield say(
+                "in case {case} the load side sent less than half as many acknowledgements per byte as in case {most} "
                 "(`rx_packets` of the samples): it gets super-packets whole and acknowledges each once, where a real "
-                f"receiver gets segments in both. What case {case} saves against case {most} is overstated by their "
-                "cost."
+                "receiver gets segments in both. What case {case} saves against case {most} is overstated by their "
+                "cost.",
+                case=case,
+                most=most,
             )

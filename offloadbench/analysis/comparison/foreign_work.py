@@ -14,6 +14,7 @@ from dataclasses import replace
 from offloadbench.analysis.comparison.usable_trials import MORE_IS_BETTER, Observation
 from offloadbench.analysis.profile import contamination
 from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, Judgement
+from offloadbench.base.sentence import Quantity, Sentence, Source, say
 
 # beyond this part of a change, other processes' work could be the change
 COULD_BE = 0.5
@@ -32,7 +33,7 @@ def mean_cost(trials: Sequence[Observation]) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> str:
+def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> Sentence:
     """Why the modules of a saving are not named: other processes' work is part of it; "" where it is not.
 
     Args:
@@ -41,8 +42,8 @@ def spoils(pairs: Sequence[tuple[Observation, Observation]], saved: float) -> st
     """
     before, after = (mean_cost([pair[side] for pair in pairs]) for side in (0, 1))
     if abs(before - after) <= _OF_SAVING * abs(saved):
-        return ""
-    return "other processes' work is part of it, and the modules describe that too: they are not named"
+        return say("")
+    return say("other processes' work is part of it, and the modules describe that too: they are not named")
 
 
 def _taken(trials: Sequence[Observation]) -> list[float]:
@@ -62,6 +63,14 @@ def _explained(one: float, other: float) -> float:
     """
     most = max(one, other)
     return most if most > -math.log1p(-contamination.FOREIGN_RATIO) else abs(one - other)
+
+
+def _whole_percent(ratio: float) -> str:
+    return f"{100 * ratio:.0f} %"
+
+
+def _most_taken(shares: Sequence[float]) -> float:
+    return max(min(share, _ALMOST_ALL) for share in shares if not math.isnan(share))
 
 
 def judge(judgement: Judgement, a: Sequence[Observation], b: Sequence[Observation], metric: str) -> Judgement:
@@ -88,5 +97,15 @@ def judge(judgement: Judgement, a: Sequence[Observation], b: Sequence[Observatio
         explained = max(explained, max(every) - statistics.median(every))
     if explained <= COULD_BE * shown:
         return judgement
-    reason = f"other processes used up to {100 * most:.0f} % of the busy time of the measured CPUs"
+    where = {
+        "run": tuple(dict.fromkeys(seen.run.run_id for seen in (*a, *b))),
+        "workload": a[0].trial.workload,
+        "case": tuple(dict.fromkeys(seen.trial.case for seen in (*a, *b))),
+        "repeat": tuple(dict.fromkeys(seen.trial.repeat for seen in (*a, *b))),
+    }
+    source = Source("trials", "foreign_cpu_ratio", where, _most_taken, over="cpu_busy_ratio")
+    reason = say(
+        "other processes used up to {foreign} of the busy time of the measured CPUs",
+        foreign=Quantity(most, _whole_percent, source),
+    )
     return replace(judgement, verdict=CONTAMINATED, reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from offloadbench.analysis.profile import contamination
 from offloadbench.analysis.statistics import student_t
 from offloadbench.analysis.statistics.estimates import Values
 from offloadbench.analysis.trial import metrics
+from offloadbench.base.sentence import COUNTED, Quantity, Sentence, Source, amount, join, say
 from offloadbench.model import Run, Samples
 
 # a line counts as a trend when it moves the figure by this much, explains this much of it, and is no chance
@@ -50,17 +51,29 @@ class Doubt:
     """One trouble at one place.
 
     Attributes:
-        what: in words.
+        what: in words; its figures have the names that they have in `figures`.
         figures: what the words rest on, by name.
     """
 
     trouble: Trouble
     where: str
-    what: str
+    what: Sentence
     figures: Mapping[str, float]
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.trouble.value}"
+        return str(self.sentence)
+
+    @property
+    def sentence(self) -> Sentence:
+        """Where, what, and the remedy."""
+        return say("{where}: {what}. {remedy}", where=self.where, what=self.what, remedy=self.trouble.value)
+
+    def of(self, run: Run, name: str) -> Doubt:
+        """The doubt about a run that has this name, with the cells of its figures in the table `doubts`."""
+        column = {"run": run.run_id, "trouble": self.trouble.name.lower(), "where": self.where}
+        sources = {figure: Source("doubts", "value", column | {"figure": figure}) for figure in self.figures}
+        where = f"{name}{self.where.removeprefix(run.nic.name)}"
+        return replace(self, where=where, what=self.what.traced(sources))
 
 
 def _trend(series: Values) -> float:
@@ -87,6 +100,26 @@ def _seconds(samples: Samples, cpus: int) -> dict[str, Values]:
     }
 
 
+def _whole(ratio: float) -> str:
+    return f"{ratio:.0%}"
+
+
+def _size(ratio: float) -> str:
+    return f"{abs(ratio):.0%}"
+
+
+def _signed(ratio: float) -> str:
+    return f"{ratio:+.0%}"
+
+
+def _tenths(ratio: float) -> str:
+    return f"{ratio:.1%}"
+
+
+def _ghz(rate: float) -> str:
+    return f"{rate / 1e9:.2f}"
+
+
 def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
     """One trial's window."""
     samples, run = seen.trial.samples, seen.run
@@ -96,30 +129,44 @@ def _inside(seen: Observation, where: str) -> Iterator[Doubt]:
         change = _trend(series)
         spread = float(series.std(ddof=1)) / mean if len(series) > 2 and mean else 0.0
         if change:
-            what = f"{name} moved by {change:+.0%} in a line over the window"
-            yield Doubt(Trouble.TREND, where, what, {f"{name} over the window": change})
+            moved = f"{name} over the window"
+            what = say(
+                "{name} moved by {change} in a line over the window",
+                name=name,
+                change=amount(moved, Quantity(change, _signed)),
+            )
+            yield Doubt(Trouble.TREND, where, what, {moved: change})
         elif spread > _UNSTEADY_RATIO:
-            what = f"{name} was not steady: its seconds differ by {spread:.0%} (standard deviation over mean)"
-            yield Doubt(Trouble.UNSTEADY, where, what, {f"{name}, seconds": spread})
+            seconds = f"{name}, seconds"
+            what = say(
+                "{name} was not steady: its seconds differ by {spread} (standard deviation over mean)",
+                name=name,
+                spread=amount(seconds, Quantity(spread, _whole)),
+            )
+            yield Doubt(Trouble.UNSTEADY, where, what, {seconds: spread})
     steal, low, high = (seen.value(name) for name in ("steal_ratio", "cpu_busy_low_ratio", "cpu_busy_high_ratio"))
     if steal > _STEAL_RATIO or high - low > _STEAL_OF_BUSY_RATIO * seen.value("cpu_busy_ratio"):
-        what = (
-            f"the hypervisor took {steal:.1%} of the CPU time away, idle or busy: "
-            f"CPU busy lies between {low:.1%} and {high:.1%}"
-        )
         bounds = {"steal_ratio": steal, "cpu_busy_low_ratio": low, "cpu_busy_high_ratio": high}
+        what = say(
+            "the hypervisor took {steal_ratio} of the CPU time away, idle or busy: CPU busy lies between "
+            "{cpu_busy_low_ratio} and {cpu_busy_high_ratio}",
+            **{name: Quantity(value, _tenths) for name, value in bounds.items()},
+        )
         yield Doubt(Trouble.STEAL, where, what, bounds)
     gap = metrics.clock_gap_ratio(samples, len(run.bed.dut_cpus))
     if abs(gap) > _CLOCKS_RATIO:
-        what = (
-            f"the idle clock found {abs(gap):.0%} of the CPU time {'more' if gap > 0 else 'less'} idle than /proc/stat "
-            "(idle and waiting for the disk)"
+        name = "idle clock less /proc/stat"
+        what = say(
+            "the idle clock found {gap} of the CPU time {direction} idle than /proc/stat (idle and waiting for the "
+            "disk)",
+            gap=amount(name, Quantity(gap, _size)),
+            direction="more" if gap > 0 else "less",
         )
-        yield Doubt(Trouble.CLOCKS, where, what, {"idle clock less /proc/stat": gap})
-    for text in contamination.warnings(run, seen.trial):
+        yield Doubt(Trouble.CLOCKS, where, what, {name: gap})
+    taken = contamination.sentence(run, seen.trial)
+    if taken:
         found = contamination.foreign(run, seen.trial)
-        figures = {"all processes of others": found.ratio} | found.by_process
-        yield Doubt(Trouble.CONTAMINATION, where, text.removeprefix(contamination.PREFIX), figures)
+        yield Doubt(Trouble.CONTAMINATION, where, taken, {contamination.ALL_OTHERS: found.ratio} | found.by_process)
 
 
 def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
@@ -128,16 +175,34 @@ def _across(trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
         found = np.array(values(trials, metric))
         change = _trend(found)
         if change:
-            what = f"{_WORDS[metric]} moved by {change:+.0%} in a line over the repeats"
-            yield Doubt(Trouble.TREND, where, what, {f"{_WORDS[metric]} over the repeats": change})
+            moved = f"{_WORDS[metric]} over the repeats"
+            what = say(
+                "{metric} moved by {change} in a line over the repeats",
+                metric=_WORDS[metric],
+                change=amount(moved, Quantity(change, _signed)),
+            )
+            yield Doubt(Trouble.TREND, where, what, {moved: change})
         if len(found) < _OUTLIER_FEWEST:
             continue
         index = _outlier(np.log(found))
         away = found[index] / float(np.median(found)) - 1 if index is not None else 0.0
         if abs(away) > _OUTLIER_RATIO:
-            repeat = trials[index or 0].trial.repeat
-            what = f"repeat {repeat} stands out: {_WORDS[metric]} {away:+.0%}"
-            yield Doubt(Trouble.OUTLIER, where, what, {f"{_WORDS[metric]}, repeat {repeat}": away})
+            seen = trials[index or 0]
+            trial = seen.trial
+            name = f"{_WORDS[metric]}, repeat {trial.repeat}"
+            what = say(
+                "repeat {repeat} stands out: {metric} {away}",
+                repeat=Quantity(trial.repeat, _count, _repeat(seen)),
+                metric=_WORDS[metric],
+                away=amount(name, Quantity(away, _signed)),
+            )
+            yield Doubt(Trouble.OUTLIER, where, what, {name: away})
+
+
+def _repeat(seen: Observation) -> Source:
+    trial = seen.trial
+    names = {"workload": trial.workload, "case": trial.case, "repeat": trial.repeat}
+    return Source("trials", "repeat", {"run": seen.run.run_id, **names})
 
 
 def _outlier(logs: Values) -> int | None:
@@ -151,7 +216,7 @@ def _outlier(logs: Values) -> int | None:
 
 def _frequency(run: Run, trials: Sequence[Observation], where: str) -> Iterator[Doubt]:
     if run.host.governor not in _STEADY_GOVERNORS:
-        what = f"the governor {run.host.governor} changes the CPU's frequency"
+        what = say("the governor {governor} changes the CPU's frequency", governor=run.host.governor)
         yield Doubt(Trouble.FREQUENCY, where, what, {"governor": math.nan})
     rates = []
     for seen in trials:
@@ -161,8 +226,9 @@ def _frequency(run: Run, trials: Sequence[Observation], where: str) -> Iterator[
         if cycles and busy:
             rates.append(cycles / busy)
     if rates and max(rates) / min(rates) - 1 > _FREQUENCY_RATIO:
-        what = f"busy CPUs ran at {min(rates) / 1e9:.2f} to {max(rates) / 1e9:.2f} GHz from trial to trial"
         figures = {"lowest busy frequency, Hz": min(rates), "highest busy frequency, Hz": max(rates)}
+        low, high = (amount(name, Quantity(value, _ghz)) for name, value in figures.items())
+        what = say("busy CPUs ran at {low} to {high} GHz from trial to trial", low=low, high=high)
         yield Doubt(Trouble.FREQUENCY, where, what, figures)
 
 
@@ -172,26 +238,33 @@ def doubts(run: Run, name: str = "") -> list[Doubt]:
     Args:
         name: what the run is called; its NIC by default.
     """
-    name = name or run.nic.name
+    nic = run.nic.name
     seen = observations(run)
     every = [trial for trials in seen.by_case.values() for trial in trials.values()]
     found: list[Doubt] = []
     for trial in every:
-        where = f"{name}, {trial.trial.workload}, case {trial.trial.case}, repeat {trial.trial.repeat}"
+        where = f"{nic}, {trial.trial.workload}, case {trial.trial.case}, repeat {trial.trial.repeat}"
         found += _inside(trial, where)
     for (workload, case), trials in seen.by_case.items():
-        found += _across(list(trials.values()), f"{name}, {workload}, case {case}")
-    return [*found, *_frequency(run, every, name)]
+        found += _across(list(trials.values()), f"{nic}, {workload}, case {case}")
+    return [doubt.of(run, name or nic) for doubt in (*found, *_frequency(run, every, nic))]
 
 
-def told(found: Sequence[Doubt]) -> list[str]:
+def told(found: Sequence[Doubt]) -> list[Sentence]:
     """The doubts as sentences; of many alike the first two, and how many there are."""
     texts = []
     for trouble in Trouble:
         alike = [doubt for doubt in found if doubt.trouble is trouble]
         if len(alike) <= _TOLD_EACH:
-            texts += [str(doubt) for doubt in alike]
+            texts += [doubt.sentence for doubt in alike]
             continue
-        first = "; ".join(f"{doubt.where}: {doubt.what}" for doubt in alike[: _TOLD_EACH - 1])
-        texts.append(f"{first}; and {len(alike) - _TOLD_EACH + 1} more alike. {trouble.value}")
+        first = [say("{where}: {what}", where=doubt.where, what=doubt.what) for doubt in alike[: _TOLD_EACH - 1]]
+        more = Quantity(len(alike) - _TOLD_EACH + 1, _count, COUNTED)
+        texts.append(
+            say("{first}; and {more} more alike. {remedy}", first=join("; ", first), more=more, remedy=trouble.value)
+        )
     return texts
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from offloadbench.analysis.comparison import change_words, ladder
 from offloadbench.analysis.comparison.judging import Answers
 from offloadbench.analysis.findings.advice import Advice, Kind, Settings
-from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW
-from offloadbench.base import words
+from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, Judgement
+from offloadbench.base.sentence import Quantity, Sentence, join, only, say
 
 # a run with fewer repeats has a verdict on obvious differences only
 _REPEATS_ADVISED = 5
@@ -30,11 +32,11 @@ def _side(found: Advice, case: str) -> str:
     return f"case {case} (the state as found)" if found.start.as_found and case == found.start.case else f"case {case}"
 
 
-def _figures(found: Advice) -> str:
-    return f"{change_words.cost(found.cost)}; {change_words.rate(found.rate)}"
+def _figures(found: Advice) -> Sentence:
+    return say("{cost}; {rate}", cost=change_words.cost(found.cost), rate=change_words.rate(found.rate))
 
 
-def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> str:
+def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> Sentence:
     """What to know beside the advice: what it switches besides, and which cases are as good.
 
     Args:
@@ -44,74 +46,136 @@ def notes(found: Advice, settings: Settings, *, full_cpu: bool) -> str:
     told = []
     if found.kind is Kind.SWITCH:
         if settings.switches.get("tx") is False and settings.switches.get("tso") is False:
-            told.append("Without TX checksum offload the kernel drops TSO, so it goes off as well.")
+            told.append(say("Without TX checksum offload the kernel drops TSO, so it goes off as well."))
         if settings.gso_max_segs == 1:
-            told.append("It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17.")
+            told.append(say("It takes gso_max_segs 1: `gso off` alone changes nothing for TCP since Linux 4.17."))
     if found.kind is Kind.SWITCH and found.cheaper:
-        told.append(f"Case {found.cheaper} seems to cost this workload still less, but one state serves all workloads.")
+        told.append(
+            say(
+                "Case {cheaper} seems to cost this workload still less, but one state serves all workloads.",
+                cheaper=found.cheaper,
+            )
+        )
     if found.kind is Kind.SWITCH and found.beside:
         told.append(
-            f"One state serves all workloads: case {', '.join(found.beside)}, ordered for another, is not shown to "
-            "differ from this one."
+            say(
+                "One state serves all workloads: case {beside}, ordered for another, is not shown to differ from this "
+                "one.",
+                beside=", ".join(found.beside),
+            )
         )
     if found.slower and found.kind in (Kind.KEEP, Kind.BEST):
-        told.append(f"Less CPU per GB, but less throughput too: case {', '.join(found.slower)}.")
+        told.append(say("Less CPU per GB, but less throughput too: case {slower}.", slower=", ".join(found.slower)))
     if found.tied and found.kind in (Kind.KEEP, Kind.SWITCH, Kind.BEST):
-        nouns = ("Case", "is") if len(found.tied) == 1 else ("Cases", "are")
-        told.append(f"{nouns[0]} {', '.join(found.tied)} {nouns[1]} not shown to differ from it in CPU per GB.")
+        tied = ", ".join(found.tied)
+        told.append(
+            say("Case {tied} is not shown to differ from it in CPU per GB.", tied=tied)
+            if len(found.tied) == 1
+            else say("Cases {tied} are not shown to differ from it in CPU per GB.", tied=tied)
+        )
     if full_cpu:
-        told.append("The CPU was full in both cases, so it set the throughput.")
-    return " ".join(told)
+        told.append(say("The CPU was full in both cases, so it set the throughput."))
+    return join(" ", told)
 
 
-def sentence(found: Advice, answers: Answers) -> str:
+def sentence(found: Advice, answers: Answers) -> Sentence:
     """The advice, or why there is none."""
+    told = _figures(found)
+    state, against = _side(found, found.state), _side(found, found.against)
     if found.kind is Kind.KEEP:
         step = _step(found, answers)
-        what = f"{step.subject.name} on (case {found.state}, the state as found)" if step else _side(found, found.state)
-        return f"Keep {what}: against case {found.against} it {_figures(found)}."
+        what = f"{step.subject.name} on (case {found.state}, the state as found)" if step else state
+        return say("Keep {what}: against case {against} it {told}.", what=what, against=found.against, told=told)
     if found.kind is Kind.SWITCH:
         start = "the state as found" if found.start.as_found else "the reference"
-        return f"Switch to case {found.state}: against case {found.against}, {start}, it {_figures(found)}."
-    if found.kind is Kind.WEIGH:
-        price = f" But what is best for {found.elsewhere} is another state of this NIC." if found.elsewhere else ""
-        told = f"Weigh {_side(found, found.state)}: against {_side(found, found.against)}, it {_figures(found)}"
-        return f"{told}.{price}"
-    if found.kind is Kind.BEST:
-        return (
-            f"Of the states measured, case {found.state} costs the least CPU: against case {found.against} it "
-            f"{_figures(found)}. Nothing is advised, since the state as found was not measured."
+        return say(
+            "Switch to case {state}: against case {against}, {start}, it {told}.",
+            state=found.state,
+            against=found.against,
+            start=start,
+            told=told,
         )
-    pair = f"{_side(found, found.state)} against {_side(found, found.against)}"
+    if found.kind is Kind.WEIGH:
+        price = (
+            say(" But what is best for {elsewhere} is another state of this NIC.", elsewhere=found.elsewhere)
+            if found.elsewhere
+            else ""
+        )
+        return say(
+            "Weigh {state}: against {against}, it {told}.{price}", state=state, against=against, told=told, price=price
+        )
+    if found.kind is Kind.BEST:
+        return say(
+            "Of the states measured, case {state} costs the least CPU: against case {against} it {told}. Nothing is "
+            "advised, since the state as found was not measured.",
+            state=found.state,
+            against=found.against,
+            told=told,
+        )
+    pair = f"{state} against {against}"
     if found.kind is Kind.APART:
-        return (
-            f"Nothing is advised: by the idle clock {pair} {_figures(found)}; by the profile it is the other way round."
+        return say(
+            "Nothing is advised: by the idle clock {pair} {told}; by the profile it is the other way round.",
+            pair=pair,
+            told=told,
         )
     return _open(found, pair)
 
 
-def _open(found: Advice, pair: str) -> str:
+def _advised(needed: int) -> int:
+    return max(_REPEATS_ADVISED, needed)
+
+
+def _repeats(cost: Judgement) -> Quantity:
+    """How many repeats to use."""
+    return Quantity(_advised(cost.trials_needed), change_words.whole)
+
+
+def advised_repeats(cells: Sequence[float]) -> float:
+    """From the repeats that a verdict needs."""
+    return _advised(int(only(cells)))
+
+
+def _open(found: Advice, pair: str) -> Sentence:
     """Why nothing is advised, and what a reader can do."""
     cost = found.cost
+    told = change_words.cost(cost)
     if cost.verdict == INDICATION:
-        repeats = max(_REPEATS_ADVISED, cost.trials_needed)
-        return (
-            f"An indication, no verdict: {pair}: {change_words.cost(cost)}, {change_words.rate(found.rate)}. "
-            f"One trial a side cannot show how much trials differ: use `--repeats {repeats}`."
+        return say(
+            "An indication, no verdict: {pair}: {cost}, {rate}. One trial a side cannot show how much trials differ: "
+            "use `--repeats {cost_repeats}`.",
+            pair=pair,
+            cost=told,
+            rate=change_words.rate(found.rate),
+            cost_repeats=_repeats(cost),
         )
     if cost.verdict == TOO_FEW:
-        repeats = max(_REPEATS_ADVISED, cost.trials_needed)
-        return (
-            f"Too few repeats for a verdict: {pair}: {change_words.cost(cost)}. At least {cost.trials_needed} are "
-            f"needed: use `--repeats {repeats}`."
+        return say(
+            "Too few repeats for a verdict: {pair}: {cost}. At least {cost_needed} are needed: use "
+            "`--repeats {cost_repeats}`.",
+            pair=pair,
+            cost=told,
+            cost_needed=Quantity(cost.trials_needed, change_words.whole),
+            cost_repeats=_repeats(cost),
         )
     if cost.verdict == CONTAMINATED:
-        sides = f"{words.figure(cost.estimate.a)} → {words.figure(cost.estimate.b)} CPU s/GB"
-        return f"No result: {cost.reason}, which could be the difference ({pair}: {sides}). Repeat on an idle machine."
+        return say(
+            "No result: {reason}, which could be the difference ({pair}: {sides}). Repeat on an idle machine.",
+            reason=cost.reason,
+            pair=pair,
+            sides=change_words.sides(cost),
+        )
     if cost.verdict == CHANGED:
-        return f"Nothing is advised: {pair} {_figures(found)}, but the two differ in nothing that acts on TCP."
-    start = _side(found, found.start.case)
-    return (
-        f"No state is shown to cost less or more CPU per GB than {start}. The largest difference is {pair}: "
-        f"{change_words.cost(cost)}; {change_words.seen(cost)}."
+        return say(
+            "Nothing is advised: {pair} {told}, but the two differ in nothing that acts on TCP.",
+            pair=pair,
+            told=_figures(found),
+        )
+    return say(
+        "No state is shown to cost less or more CPU per GB than {start}. The largest difference is {pair}: {cost}; "
+        "{seen}.",
+        start=_side(found, found.start.case),
+        pair=pair,
+        cost=told,
+        seen=change_words.seen(cost),
     )

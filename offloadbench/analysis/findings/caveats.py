@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis.comparison import alike, steadiness
@@ -10,6 +10,7 @@ from offloadbench.analysis.comparison.steadiness import Trouble
 from offloadbench.analysis.profile import contamination, plain_count
 from offloadbench.analysis.tables.results import Results, primary_event
 from offloadbench.analysis.trial import link_emulator, metrics, toggle_proof
+from offloadbench.base.sentence import Quantity, Sentence, Source, join, say
 from offloadbench.base.words import percent
 from offloadbench.model import ProfileCounts, Run, Trial
 
@@ -22,13 +23,22 @@ _WIRE_MARGIN_RATIO = 0.15
 _FULL_CPU_RATIO = 0.97
 # the origin experiment averages 60 samples of one second
 _ORIGIN_WINDOW_S = 60.0
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
     """One thing to know, a sentence or two."""
 
-    text: str
+    text: Sentence
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,76 +47,128 @@ class _NamedTrial:
 
     run: Run
     trial: Trial
-    name: str
+    bench: str
     quality: Mapping[Hashable, float]
 
+    @property
+    def keys(self) -> dict[str, object]:
+        """Column -> value of its rows."""
+        trial = self.trial
+        names = {"workload": trial.workload, "case": trial.case, "repeat": trial.repeat}
+        return {"run": self.run.run_id, **names}
 
-def _names(found: list[str]) -> str:
-    return ", ".join(dict.fromkeys(found))
+    @property
+    def name(self) -> Sentence:
+        """Bench, workload, case, repeat."""
+        return _trial_name(self.bench, self.trial.workload, self.trial.case, self.trial.repeat, self.run.run_id)
+
+    def figure(self, column: str, form: Callable[[float], str] = percent) -> Quantity:
+        """Of its row of the table `quality`."""
+        return Quantity(self.quality[column], form, Source("quality", column, self.keys))
+
+    def says(self, sentence: Sentence) -> Sentence:
+        """A sentence about it."""
+        return say("{name}: {sentence}", name=self.name, sentence=sentence)
 
 
-def _outcomes(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
+def _trial_name(bench: str, workload: str, case: str, repeat: int, run_id: str) -> Sentence:
+    keys = {"run": run_id, "workload": workload, "case": case, "repeat": repeat}
+    return say(
+        "{bench}, {workload}, case {case}, repeat {repeat}",
+        bench=bench,
+        workload=workload,
+        case=case,
+        repeat=Quantity(repeat, _whole, Source("trials", "repeat", keys)),
+    )
+
+
+def _names(found: list[str]) -> Sentence:
+    return join(", ", list(dict.fromkeys(found)))
+
+
+def _outcomes(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
     for item in seen:
         if item.trial.outcome != "ok":
-            reason = item.trial.reason or "no reason recorded"
-            yield f"{item.name} {item.trial.outcome}: {reason}. No finding rests on it."
+            yield say(
+                "{name} {outcome}: {reason}. No finding rests on it.",
+                name=item.name,
+                outcome=item.trial.outcome,
+                reason=item.trial.reason or "no reason recorded",
+            )
     for run in results.runs:
-        missing = len(run.plan.order) - len(run.trials)
+        planned = len(run.plan.order)
+        missing = planned - len(run.trials)
         if missing > 0:
-            yield (
-                f"Run {run.run_id} is not complete: {missing} of {len(run.plan.order)} planned trials are missing; "
-                "go on with `offloadbench run --resume`."
+            mine = {"run": run.run_id}
+            yield say(
+                "Run {run} is not complete: {missing} of {planned} planned trials are missing; go on with "
+                "`offloadbench run --resume`.",
+                run=run.run_id,
+                missing=Quantity(missing, _whole, Source("benches", "trials_missing", mine)),
+                planned=Quantity(planned, _whole, Source("benches", "trials_planned", mine)),
             )
 
 
-def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[str]:
+def _proofs(results: Results, verdicts: tuple[str, ...]) -> Iterator[Sentence]:
     table = results.proofs
     keys = ["nic", "subject", "verdict", "detail"]
     for group, rows in table[table["verdict"].isin(verdicts)].groupby(keys, sort=False):
         nic, subject, verdict, detail = (str(part) for part in group)
-        cases = f"{nic}, case {_names([str(case) for case in rows['case']])}"
+        cases = say("{nic}, case {cases}", nic=nic, cases=_names([str(case) for case in rows["case"]]))
+        parts = {"subject": subject, "cases": cases, "detail": detail}
         if verdict == toggle_proof.CONTRADICTED:
-            yield f"{subject} was contradicted ({cases}): {detail}. No finding rests on these trials."
+            yield say("{subject} was contradicted ({cases}): {detail}. No finding rests on these trials.", **parts)
         elif verdict == toggle_proof.NOT_SHOWN:
-            yield f"{subject} was not shown to act ({cases}): {detail}."
+            yield say("{subject} was not shown to act ({cases}): {detail}.", **parts)
         elif verdict == toggle_proof.NO_EFFECT:
-            yield f"{subject} had no effect ({cases}): {detail}. The figures say nothing about it."
+            yield say("{subject} had no effect ({cases}): {detail}. The figures say nothing about it.", **parts)
         else:
-            yield f"{subject} is {detail} ({nic}); the cases do not differ in it."
+            yield say("{subject} is {detail} ({nic}); the cases do not differ in it.", nic=nic, **parts)
 
 
-def _losses(seen: list[_NamedTrial]) -> Iterator[str]:
+def _losses(seen: list[_NamedTrial]) -> Iterator[Sentence]:
     # nothing is above a bound where it was not measured: NaN compares as false
     for item in seen:
         again, dropped, damaged, used = (
             item.quality[name] for name in ("retrans_ratio", "tx_dropped_ratio", "csum_errors", "tool_cpu_ratio")
         )
         if again > _LOSS_RATIO:
-            text = f"{percent(again)} of the segments were sent again; loss costs CPU and throughput of its own."
-            yield f"{item.name}: {text}"
+            yield item.says(
+                say(
+                    "{again} of the segments were sent again; loss costs CPU and throughput of its own.",
+                    again=item.figure("retrans_ratio"),
+                )
+            )
         # a trial of today warns of it by itself, from the first packet on
         if dropped > _LOSS_RATIO and not _counts_drops(item.trial):
-            yield f"{item.name}: the NIC dropped {percent(dropped)} of its packets when sending."
+            lost = item.figure("tx_dropped_ratio")
+            yield item.says(say("the NIC dropped {lost} of its packets when sending.", lost=lost))
         if damaged > 0:
-            yield f"{item.name}: {damaged:.0f} received segments had a wrong checksum: data may be damaged on the way."
+            yield item.says(
+                say(
+                    "{damaged} received segments had a wrong checksum: data may be damaged on the way.",
+                    damaged=item.figure("csum_errors", _whole),
+                )
+            )
         if used > _TOOL_RATIO:
-            yield f"{item.name}: offloadbench itself used {percent(used)} of the CPU it measured."
+            tool = item.figure("tool_cpu_ratio")
+            yield item.says(say("offloadbench itself used {tool} of the CPU it measured.", tool=tool))
 
 
 def _counts_drops(trial: Trial) -> bool:
     return any(name in device.growth for device in trial.statistics for name in ("link.tx_dropped",))
 
 
-def _warnings(seen: list[_NamedTrial]) -> Iterator[str]:
+def _warnings(seen: list[_NamedTrial]) -> Iterator[Sentence]:
     """What the engine said of each trial; contamination is judged anew."""
     for item in seen:
         judged = item.trial.outcome == "ok"
         for warning in item.trial.warnings:
             if not (judged and warning.startswith(contamination.PREFIX)):
-                yield f"{item.name}: {warning}"
+                yield item.says(say("{warning}", warning=warning))
 
 
-def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterator[str]:
+def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterator[Sentence]:
     """Doubts about a steady state, each with its remedy; `foreign` says more of the trials that it names."""
     for run in results.runs:
         doubts = steadiness.doubts(run, results.benches[run.run_id])
@@ -115,20 +177,26 @@ def _steadiness(results: Results, named: Collection[tuple[str, str]]) -> Iterato
         )
 
 
-def _profiles(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
+def _profiles(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
     for item in seen:
         counts = item.trial.profile
         if counts is not None and (counts.lost_samples or counts.throttled):
-            total = counts.samples + counts.lost_samples
-            yield (
-                f"{item.name}: the profiler lost {counts.lost_samples} of {total} samples and was throttled "
-                f"{counts.throttled} times; shares of modules may be off."
+            lost = item.figure("profile_lost_samples", _whole)
+            total = Source("quality", "profile_samples", item.keys, plus=lost.source)
+            yield item.says(
+                say(
+                    "the profiler lost {lost} of {total} samples and was throttled {throttled} times; shares of "
+                    "modules may be off.",
+                    lost=lost,
+                    total=Quantity(counts.samples + counts.lost_samples, _whole, total),
+                    throttled=item.figure("profile_throttled", _whole),
+                )
             )
         if counts is not None:
-            yield from _counted(item.name, counts)
+            yield from _counted(item, counts)
     quantities = {e.quantity for i in seen if i.trial.profile for e in i.trial.profile.events}
     if "kernel_cpu_time_ns" in quantities:
-        yield (
+        yield say(
             "The profile counts time, not instructions: its samples were taken by a timer (cpu-clock), as "
             "no hardware counter was to be had. Samples that fell due while interrupts were off land on the "
             "instruction after: the irq-off skid (irq_shadow), which no module can claim."
@@ -136,12 +204,12 @@ def _profiles(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
     yield from _clocks(seen)
 
 
-def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
+def _counted(item: _NamedTrial, counts: ProfileCounts) -> Iterator[Sentence]:
     """The sum of the samples against a plain count of the same window."""
-    yield from (f"{name}: {sentence}" for sentence in plain_count.warnings(counts))
+    yield from (item.says(sentence) for sentence in plain_count.sentences(counts, item.keys))
 
 
-def foreign(results: Results) -> dict[tuple[str, str], str]:
+def foreign(results: Results) -> dict[tuple[str, str], Sentence]:
     """Trials whose modules describe the work of other programs too: (run id, words that name it) -> a sentence."""
     keys = ["nic", "workload", "case", "repeat", "run"]
     found = {}
@@ -151,56 +219,82 @@ def foreign(results: Results) -> dict[tuple[str, str], str]:
     suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
     for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
         nic, workload, case, repeat, run = group
-        chosen = rows[rows["event"] == primary_event(rows)]
+        event = primary_event(rows)
+        chosen = rows[rows["event"] == event]
         share = float(chosen["taken"].sum())
         if share > contamination.FOREIGN_RATIO:
-            most = chosen.sort_values("taken", ascending=False, kind="stable").head(3)
-            names = ", ".join(
-                f"{row.process} {percent(float(str(row.taken)))}" for row in most.itertuples() if row.taken
-            )
-            where = f"{nic}, {workload}, case {case}, repeat {repeat}"
-            found[str(run), where] = (
-                f"{where}: {percent(share)} of the busy weight was the work of other processes ({names}); its modules "
-                "describe them too. Repeat it on an idle machine."
+            mine = {"run": run, "workload": workload, "case": case, "repeat": repeat, "event": event}
+            most = chosen.sort_values("taken", ascending=False, kind="stable").head(_NAMED)
+            names = [
+                say(
+                    "{process} {share}",
+                    process=str(row.process),
+                    share=_taken(float(str(row.taken)), mine, row.process),
+                )
+                for row in most.itertuples()
+                if row.taken
+            ]
+            where = _trial_name(str(nic), str(workload), str(case), int(str(repeat)), str(run))
+            found[str(run), str(where)] = say(
+                "{where}: {share} of the busy weight was the work of other processes ({names}); its modules describe "
+                "them too. Repeat it on an idle machine.",
+                where=where,
+                share=_taken(share, mine),
+                names=join(", ", names),
             )
     return found
 
 
-def _clocks(seen: list[_NamedTrial]) -> Iterator[str]:
+def _taken(share: float, trial: Mapping[str, object], process: object = None) -> Quantity:
+    """What other processes, or one of them, took of a trial's busy time."""
+    where = trial if process is None else {**trial, "process": process}
+    return Quantity(share, percent, Source("processes", "share_ratio", where, sum, times="foreign_ratio"))
+
+
+def _clocks(seen: list[_NamedTrial]) -> Iterator[Sentence]:
     """The profiler's busy time against the idle clock's, and the wake-up latency that is in neither."""
     waking = []
     apart = []
     for item in seen:
         sampled, busy, woken = (item.quality[name] for name in ("profile_busy_s", "busy_s", "wakeup_latency_s"))
         low, high = item.quality["busy_low_s"], item.quality["busy_high_s"]
+        by_clock = item.figure("busy_s", _hundredths)
         if woken > _WAKING_RATIO * busy:
-            waking.append(f"{item.name}: {woken:.2f} s beside {busy:.2f} s busy")
+            latency = item.figure("wakeup_latency_s", _hundredths)
+            waking.append(
+                say("{name}: {latency} s beside {busy} s busy", name=item.name, latency=latency, busy=by_clock)
+            )
         if sampled < low * (1 - _DISAGREE_RATIO) or sampled > high * (1 + _DISAGREE_RATIO):
-            apart.append(f"{item.name}: {sampled:.2f} s against {busy:.2f} s")
+            profiled = item.figure("profile_busy_s", _hundredths)
+            apart.append(say("{name}: {sampled} s against {busy} s", name=item.name, sampled=profiled, busy=by_clock))
     if waking:
-        yield (
-            f"Halted CPUs took time to wake up ({'; '.join(waking)}). No instruction ran in this wake-up latency: it "
-            "is idle time, in no busy time and in no share of a module."
+        yield say(
+            "Halted CPUs took time to wake up ({waking}). No instruction ran in this wake-up latency: it is idle time, "
+            "in no busy time and in no share of a module.",
+            waking=join("; ", waking),
         )
     if apart:
-        yield (
-            f"The profiler saw another busy time than the idle clock ({'; '.join(apart)}). CPU s/GB rests on the idle "
-            "clock, the modules on the profiler: they do not add up to it."
+        yield say(
+            "The profiler saw another busy time than the idle clock ({apart}). CPU s/GB rests on the idle clock, the "
+            "modules on the profiler: they do not add up to it.",
+            apart=join("; ", apart),
         )
 
 
-def _full_load_side(item: _NamedTrial) -> str:
+def _full_load_side(item: _NamedTrial) -> Sentence:
     """Which end was full, where it was not the one under test, and not the link."""
     figures = metrics.of_trial(item.run, item.trial) if item.trial.outcome == "ok" else None
     if figures is None or link_emulator.full(item.trial.wire, item.run.bed.line_rate_bits_per_s):
-        return ""
+        return say("")
     loaded, tested = figures.peer_cpu_ratio, figures.cpu_busy_ratio
     # nothing is above a bound where it was not measured: NaN compares as false
     if not (loaded > _FULL_CPU_RATIO and tested < _FULL_CPU_RATIO):
-        return ""
-    return (
-        f"the CPUs of the load side were {percent(loaded)} busy, those under test {percent(tested)}: the throughput "
-        "may be the load side's limit."
+        return say("")
+    return say(
+        "the CPUs of the load side were {loaded} busy, those under test {tested}: the throughput may be the load "
+        "side's limit.",
+        loaded=Quantity(loaded, percent, Source("trials", "peer_cpu_ratio", item.keys)),
+        tested=Quantity(tested, percent, Source("trials", "cpu_busy_ratio", item.keys)),
     )
 
 
@@ -215,50 +309,70 @@ def _usable(results: Results, run: Run) -> dict[str, list[Trial]]:
     return found
 
 
-def _beds(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
+def _beds(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
     for item in seen:
         idle, behind_s, frames, dropped = (
             item.quality[f"wire_{name}"] for name in ("idle_ratio", "behind_s", "frames", "dropped_frames")
         )
         limit = link_emulator.saturated(item.trial.wire, item.run.bed.line_rate_bits_per_s)
         if idle < _WIRE_MARGIN_RATIO and item.trial.outcome == "ok" and not limit:
-            yield f"{item.name}: the emulated cable was idle only {percent(idle)} of the time: little margin."
+            margin = item.figure("wire_idle_ratio")
+            yield item.says(say("the emulated cable was idle only {margin} of the time: little margin.", margin=margin))
         if limit and item.trial.outcome == "ok":
-            yield f"{item.name}: {limit}. No finding rests on it."
+            yield item.says(say("{limit}. No finding rests on it.", limit=limit))
         if item.trial.wire and behind_s > _LOSS_RATIO * item.trial.wire.interval_s:
-            yield f"{item.name}: the emulated cable fell {behind_s:.2f} s behind: its throughput is too low."
+            late = item.figure("wire_behind_s", _hundredths)
+            yield item.says(say("the emulated cable fell {late} s behind: its throughput is too low.", late=late))
         if dropped > _LOSS_RATIO * max(1, frames):
-            yield f"{item.name}: the emulated cable dropped {dropped:.0f} of {frames:.0f} frames."
+            yield item.says(
+                say(
+                    "the emulated cable dropped {dropped} of {frames} frames.",
+                    dropped=item.figure("wire_dropped_frames", _whole),
+                    frames=item.figure("wire_frames", _whole),
+                )
+            )
         text = _full_load_side(item)
         if text:
-            yield f"{item.name}: {text}"
+            yield item.says(text)
     for run in results.runs:
         nic = results.benches[run.run_id]
         if run.bed.kind.startswith("lab"):
-            yield (
-                f"{nic} is an emulated NIC (driver {run.nic.driver}): the work of the kernel above the driver is "
-                "real, a real driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
-                "`offloadbench run --nic IFNAME`."
+            yield say(
+                "{nic} is an emulated NIC (driver {driver}): the work of the kernel above the driver is real, a real "
+                "driver's and its DMA's are missing. Repeat it with your NIC before you decide: "
+                "`offloadbench run --nic IFNAME`.",
+                nic=nic,
+                driver=run.nic.driver,
             )
             for workload, chosen in _usable(results, run).items():
-                yield from (f"{nic}, {workload}: {text}" for text in alike.unlike(chosen))
-        yield from (f"{nic}: {text}." for text in run.bed.shared_cpus)
-        yield from (f"{nic}: {text}" for text in run.warnings)
+                for text in alike.unlike(chosen):
+                    yield say("{nic}, {workload}: {text}", nic=nic, workload=workload, text=text)
+        yield from (say("{nic}: {text}.", nic=nic, text=text) for text in run.bed.shared_cpus)
+        yield from (say("{nic}: {text}", nic=nic, text=text) for text in run.warnings)
 
 
-def _methods(results: Results, seen: list[_NamedTrial]) -> Iterator[str]:
-    windows = {item.trial.window_s for item in seen if item.trial.outcome == "ok"}
-    if windows and min(windows) < _ORIGIN_WINDOW_S - 1:
-        yield f"Windows of {min(windows):.0f} s are short: the origin experiment averages 60 s."
+def _methods(results: Results, seen: list[_NamedTrial]) -> Iterator[Sentence]:
+    shortest = min((item for item in seen if item.trial.outcome == "ok"), key=_window_s, default=None)
+    if shortest and _window_s(shortest) < _ORIGIN_WINDOW_S - 1:
+        window = shortest.figure("window_s", _whole)
+        yield say("Windows of {window} s are short: the origin experiment averages 60 s.", window=window)
     usable = results.trials[results.trials["usable"]]
     sides = usable.groupby(["nic", "workload", "case"]).size()
     if len(sides) and int(sides.min()) == 1:
-        yield "One trial a case is an indication: it does not show how much trials differ. Use --repeats 5 or more."
+        yield say(
+            "One trial a case is an indication: it does not show how much trials differ. Use --repeats 5 or more."
+        )
     if "none" in results.cases:
-        yield "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
+        yield say(
+            "Linux has no switch for the IP header checksum that the origin article toggled; it is always computed."
+        )
 
 
-def collect(results: Results, others: Mapping[tuple[str, str], str]) -> list[Caveat]:
+def _window_s(item: _NamedTrial) -> float:
+    return item.trial.window_s
+
+
+def collect(results: Results, others: Mapping[tuple[str, str], Sentence]) -> list[Caveat]:
     """Every caveat, each once, the gravest kind first.
 
     Args:
@@ -266,12 +380,7 @@ def collect(results: Results, others: Mapping[tuple[str, str], str]) -> list[Cav
     """
     trials = [(run, trial) for run in results.runs for trial in run.trials]
     seen = [
-        _NamedTrial(
-            run,
-            trial,
-            f"{results.benches[run.run_id]}, {trial.workload}, case {trial.case}, repeat {trial.repeat}",
-            measured,
-        )
+        _NamedTrial(run, trial, results.benches[run.run_id], measured)
         for (run, trial), measured in zip(trials, results.quality.to_dict("records"), strict=True)
     ]
     texts = [

@@ -73,9 +73,9 @@ def _finding(results: Results, found: Finding) -> dict[str, object]:
         "throughput_detectable_change": rate.detectable_change,
         "throughput_verdict": rate.verdict,
         "foreign_cpu_s_per_gb": max(foreign_work.mean_cost([pair[side] for pair in pairs]) for side in (0, 1)),
-        "sentence": found.sentence,
-        "basis": found.basis,
-        "sources": found.sources,
+        "sentence": str(found.sentence),
+        "basis": str(found.basis),
+        "sources": str(found.sources),
         "command": found.command,
     }
 

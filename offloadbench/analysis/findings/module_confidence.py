@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from offloadbench.analysis.profile import plain_count
 from offloadbench.analysis.profile.attribution import OTHER, SHADOW
 from offloadbench.analysis.profile.module_tables import CALLER
 from offloadbench.analysis.tables.results import case_means
+from offloadbench.base.sentence import CONSTANT, Quantity, Sentence, Source, join, mean_of, say
 from offloadbench.base.words import SKID, percent
 from offloadbench.model import Run
 
@@ -51,11 +53,14 @@ def by_class(methods: pd.DataFrame) -> pd.DataFrame:
     return means.groupby(["nic", "workload", "case", "class"], sort=False)["share_ratio"].sum().reset_index()
 
 
-def sentences(methods: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+def sentences(methods: pd.DataFrame) -> dict[tuple[str, str, str], Sentence]:
     """(nic, workload, case) -> how its samples found their modules."""
     means = _means(methods)
     return {
-        (str(nic), str(workload), str(case)): sentence(dict(zip(rows["method"], rows["share_ratio"], strict=True)))
+        (str(nic), str(workload), str(case)): sentence(
+            dict(zip(rows["method"], rows["share_ratio"], strict=True)),
+            partial(shares_of, methods, (str(nic), str(workload), str(case)), str(rows["event"].iloc[0])),
+        )
         for (nic, workload, case), rows in means.groupby(["nic", "workload", "case"], sort=False)
     }
 
@@ -64,22 +69,52 @@ def _means(methods: pd.DataFrame) -> pd.DataFrame:
     return case_means(methods[methods["share_ratio"].notna()], ["method"], ["share_ratio"])
 
 
-def sentence(shares: Mapping[str, float]) -> str:
+def shares_of(methods: pd.DataFrame, place: tuple[str, str, str], event: str, chosen: Sequence[str]) -> Source:
+    """The cells of these methods' shares, the mean over the trials of a case.
+
+    Args:
+        place: nic, workload, case.
+    """
+    names = dict(zip(("nic", "workload", "case", "event"), (*place, event), strict=True))
+    mine = methods[methods["share_ratio"].notna()]
+    for column, value in names.items():
+        mine = mine[mine[column] == value]
+    where = {name: tuple(dict.fromkeys(mine[name])) for name in ("run", "workload", "case", "repeat", "event")}
+    mean = partial(mean_of, count=len(mine[["run", "repeat"]].drop_duplicates()))
+    return Source("methods", "share_ratio", where | {"method": tuple(chosen)}, mean)
+
+
+def sentence(shares: Mapping[str, float], source: Callable[[Sequence[str]], Source] | None = None) -> Sentence:
     """One sentence from method -> share of busy weight.
 
     All shares are of the whole busy weight, what cannot be attributed included; they sum to one.
+
+    Args:
+        source: of the sum of some methods' shares.
     """
-    lost, unknown = shares.get(SHADOW, 0.0), shares.get(OTHER, 0.0)
-    words: dict[str, float] = {}
+
+    def amount_of(*methods: str) -> Quantity:
+        weight = sum(shares.get(method, 0.0) for method in methods)
+        return Quantity(weight, _tenths, source(methods) if source else None)
+
+    lost, unknown = amount_of(SHADOW), amount_of(OTHER)
+    methods: dict[str, list[str]] = {}
     for method, (_, phrase) in _METHODS.items():
         if method not in (OTHER, SHADOW):
-            words[phrase] = words.get(phrase, 0.0) + shares.get(method, 0.0)
-    found = [f"{_tenths(weight)} {phrase}" for phrase, weight in words.items() if weight > 0]
+            methods.setdefault(phrase, []).append(method)
+    found = [
+        say("{share} {phrase}", share=weight, phrase=phrase)
+        for phrase, names in methods.items()
+        if (weight := amount_of(*names)).value > 0
+    ]
     if not found:
-        return "nothing could be attributed."
-    text = f"{', '.join(found)}; {_tenths(unknown) if unknown else 'nothing'} by no rule"
-    skid = f"; {_tenths(lost)} {_METHODS[SHADOW][1]}" if lost else ""
-    return f"{text}{skid}. Shares are of all busy time."
+        return say("nothing could be attributed.")
+    return say(
+        "{found}; {unknown} by no rule{skid}. Shares are of all busy time.",
+        found=join(", ", found),
+        unknown=unknown if unknown.value else "nothing",
+        skid=say("; {lost} {phrase}", lost=lost, phrase=_METHODS[SHADOW][1]) if lost.value else "",
+    )
 
 
 def _tenths(ratio: float) -> str:
@@ -87,16 +122,46 @@ def _tenths(ratio: float) -> str:
     return f"{ratio * 100:.1f} %" if ratio >= 0.0005 else "under 0.1 %"
 
 
-def counted(runs: Sequence[Run]) -> str:
+def _farthest(gaps: Sequence[float]) -> float:
+    return max(abs(gap) for gap in gaps)
+
+
+def counted(runs: Sequence[Run]) -> Sentence:
     """How far the samples and a plain count of the same windows are apart; "" where nothing was counted."""
-    profiles = [trial.profile for run in runs for trial in run.trials if trial.profile and trial.outcome == "ok"]
-    largest: dict[str, plain_count.CountGap] = {}
-    for gap in (gap for profile in profiles for gap in plain_count.gaps(profile)):
-        if gap.event not in largest or abs(gap.ratio) > abs(largest[gap.event].ratio):
-            largest[gap.event] = gap
-    if not largest:
-        return ""
-    apart = ", ".join(f"{event} {percent(abs(gap.ratio))}" for event, gap in largest.items())
-    noted = any(gap.noted for gap in largest.values())
-    verdict = f", which is more than {percent(plain_count.NOTED_RATIO)}: see the caveats" if noted else ""
-    return f"The sum of the samples and a plain count of the same window are at most this far apart: {apart}{verdict}."
+    found: dict[str, list[plain_count.CountGap]] = {}
+    for run in runs:
+        for trial in run.trials:
+            if trial.profile and trial.outcome == "ok":
+                for gap in plain_count.gaps(trial.profile):
+                    found.setdefault(gap.event, []).append(gap)
+    if not found:
+        return say("")
+    ids = tuple(run.run_id for run in runs)
+    apart = [
+        say(
+            "{event} {gap}",
+            event=event,
+            gap=Quantity(
+                _farthest([gap.ratio for gap in gaps]),
+                percent,
+                Source("counts", "relative_gap", {"run": ids, "event": event}, _farthest),
+            ),
+        )
+        for event, gaps in found.items()
+    ]
+    if any(gap.noted for gaps in found.values() for gap in gaps):
+        return say(
+            "The sum of the samples and a plain count of the same window are at most this far apart: {apart}, which is "
+            "more than {noted}: see the caveats.",
+            apart=join(", ", apart),
+            noted=Quantity(plain_count.NOTED_RATIO, percent, CONSTANT),
+        )
+    return say(
+        "The sum of the samples and a plain count of the same window are at most this far apart: {apart}.",
+        apart=join(", ", apart),
+    )
+
+
+def methods_of(kind: str) -> list[str]:
+    """The methods of a class."""
+    return [method for method, (found, _) in _METHODS.items() if found == kind]

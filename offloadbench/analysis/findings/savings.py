@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from offloadbench.base.sentence import Quantity, Sentence, say
 from offloadbench.base.words import figure
 
 # movers that are named; smaller ones than this share of the dearer total are not worth a row of their own
@@ -44,19 +45,27 @@ class Fall:
     modules: list[tuple[str, float, float]]
 
 
-def by_the_clock(found: Fall, saved: float) -> str:
+def by_the_clock(found: Fall, saved: float) -> Sentence:
     """The difference by the idle clock, where the profile's is another; "" where they agree.
+
+    Its figures are called `whole` and `saved`.
 
     Args:
         saved: CPU seconds per GB; one is a nanosecond per byte.
     """
     whole = found.start - found.end
     if found.quantity != "kernel_cpu_time_ns" or abs(whole / abs(saved) - 1) <= SAME_TOTAL_RATIO:
-        return ""
-    return (
-        f" Its totals are the profile's, {figure(whole)} apart; by the idle clock, on which the finding rests, "
-        f"the cases are {figure(abs(saved))} apart."
+        return say("")
+    return say(
+        " Its totals are the profile's, {whole} apart; by the idle clock, on which the finding rests, the cases are "
+        "{saved} apart.",
+        whole=Quantity(whole, _size),
+        saved=Quantity(saved, _size),
     )
+
+
+def _size(value: float) -> str:
+    return figure(abs(value))
 
 
 def fall(modules: pd.DataFrame, one: str, other: str) -> Fall | None:

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from offloadbench.analysis.profile.attribution import foreign_rows, names_server, verdicts_for
+from offloadbench.base.sentence import Quantity, Sentence, amount, join, say
 from offloadbench.definitions import catalog
 from offloadbench.files.packed_columns import unpack_profile
 from offloadbench.model import ForeignUse, Profile, Run, Trial
@@ -21,6 +22,7 @@ from offloadbench.model import ForeignUse, Profile, Run, Trial
 NOTED_RATIO = 0.02
 # how the warning of a trial begins
 PREFIX = "contaminated: "
+ALL_OTHERS = "all processes of others"
 # share of busy weight from which shares of modules describe somebody else's work too
 FOREIGN_RATIO = 0.15
 _PROFILE = "linux"
@@ -95,14 +97,28 @@ def noted(found: ForeignUse) -> bool:
 
 def warnings(run: Run, trial: Trial) -> list[str]:
     """One sentence when processes of others took CPU time on the measured CPUs."""
+    text = sentence(run, trial)
+    return [f"{PREFIX}{text}"] if text else []
+
+
+def sentence(run: Run, trial: Trial) -> Sentence:
+    """What others took of the measured CPUs, where it is worth a warning; "" otherwise.
+
+    Its figures have the names that the table `doubts` has them under.
+    """
     found = foreign(run, trial)
     if not noted(found):
-        return []
+        return say("")
     most = list(found.by_process.items())[:_NAMED]
+    taken = amount(ALL_OTHERS, Quantity(found.ratio, _tenths))
     if found.profiled:
-        names = ", ".join(f"{comm} {share:.1%}" for comm, share in most)
-        return [f"{PREFIX}other processes used {found.ratio:.1%} of the measured CPUs ({names})"]
+        names = [say("{comm} {share}", comm=comm, share=amount(comm, Quantity(share, _tenths))) for comm, share in most]
+        return say("other processes used {taken} of the measured CPUs ({names})", taken=taken, names=join(", ", names))
     # how much of its time each of them spent there is not known
-    names = ", ".join(comm for comm, share in most if share > NOTED_RATIO)
-    could = f" (busy ones that may run there: {names})" if names else ""
-    return [f"{PREFIX}other processes used at least {found.ratio:.1%} of the measured CPUs{could}"]
+    busy = join(", ", [comm for comm, share in most if share > NOTED_RATIO])
+    could = say(" (busy ones that may run there: {names})", names=busy) if busy else ""
+    return say("other processes used at least {taken} of the measured CPUs{could}", taken=taken, could=could)
+
+
+def _tenths(ratio: float) -> str:
+    return f"{ratio:.1%}"

@@ -6,10 +6,12 @@ was taken away, its samples were 16 % short; with no steal the two are within 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from offloadbench.base.sentence import Quantity, Sentence, Source, say
 from offloadbench.files.packed_columns import unpack_profile
 from offloadbench.model import ProfileCounts
 
@@ -53,11 +55,32 @@ def gaps(counts: ProfileCounts) -> list[CountGap]:
 
 def warnings(counts: ProfileCounts) -> list[str]:
     """One sentence per event whose samples and count are apart, and one when the count itself is doubtful."""
-    found = [
-        f"the samples of {gap.event} add up to {abs(gap.ratio):.1%} {'more' if gap.ratio > 0 else 'less'} than a plain "
-        f"count of the same window ({gap.sampled:.4g} against {gap.counted:.4g}, idle included); shares of modules may "
-        "be off"
-        for gap in gaps(counts)
-        if gap.noted
-    ]
-    return [*found, f"the plain count beside the samples is doubtful: {counts.counting}"] if counts.counting else found
+    return [str(text) for text in sentences(counts, {})]
+
+
+def sentences(counts: ProfileCounts, trial: Mapping[str, object]) -> list[Sentence]:
+    """The same with their sources; `trial`: column -> value of its rows in the table `counts`."""
+    found = [_apart(gap, {**trial, "event": gap.event}) for gap in gaps(counts) if gap.noted]
+    if counts.counting:
+        found.append(say("the plain count beside the samples is doubtful: {counting}", counting=counts.counting))
+    return found
+
+
+def _apart(gap: CountGap, where: Mapping[str, object]) -> Sentence:
+    return say(
+        "the samples of {event} add up to {gap} {direction} than a plain count of the same window ({sampled} against "
+        "{counted}, idle included); shares of modules may be off",
+        event=gap.event,
+        gap=Quantity(gap.ratio, _size, Source("counts", "relative_gap", where)),
+        direction="more" if gap.ratio > 0 else "less",
+        sampled=Quantity(gap.sampled, _figure, Source("counts", "sampled", where)),
+        counted=Quantity(gap.counted, _figure, Source("counts", "counted", where)),
+    )
+
+
+def _size(ratio: float) -> str:
+    return f"{abs(ratio):.1%}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"

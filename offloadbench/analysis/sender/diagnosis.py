@@ -171,7 +171,7 @@ def _judge(known: KnownConnection, around: Surroundings, told: Figures) -> tuple
         best = bottleneck.own_estimate(known, around, best) or best
     if best is None:
         return Limit.NOTHING_FOUND, "no limit explains the rate"
-    told.update(best.figures)
+    told.add(best.figures)
     if best.score < _ENOUGH:
         return Limit.NOTHING_FOUND, f"no limit explains the rate; nearest is the {best.limit}: {best.reason}"
     return best.limit, best.reason

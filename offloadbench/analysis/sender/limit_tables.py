@@ -6,7 +6,7 @@ one row a gap in sending.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,10 @@ import pandas as pd
 from offloadbench.analysis.sender import theory
 from offloadbench.analysis.sender.diagnosis import Diagnosis, diagnose
 from offloadbench.analysis.sender.send_queue import State, queue
+from offloadbench.analysis.sender.told_figures import found_in
 from offloadbench.analysis.trial import headers, metrics
+from offloadbench.base.sentence import NamedFigure, Quantity, Quoted, Sentence, Source
+from offloadbench.base.units import format_rate
 from offloadbench.model import Run, TcpTrace, Trial
 
 _TRIAL = ["run", "nic", "workload", "case", "repeat"]
@@ -174,3 +177,21 @@ def gaps(runs: Sequence[Run]) -> pd.DataFrame:
         for gap in verdict.gaps
     ]
     return pd.DataFrame(rows, columns=GAP_COLUMNS)
+
+
+def sentences(trial: Mapping[str, object], verdict: Diagnosis) -> tuple[Sentence, Sentence]:
+    """Verdict and evidence of a watched trial, their figures with the cells that they stand in.
+
+    Args:
+        trial: column -> value of its rows.
+    """
+    known: dict[str, NamedFigure | Quoted] = {}
+    for bound in verdict.bounds:
+        source = Source("bounds", "bound_bits_per_s", {**trial, "bound": bound.name})
+        rate = Quantity(bound.bits_per_s, format_rate, source)
+        known |= {text: Quoted("bound", text) for text in (bound.name, bound.formula, bound.source)}
+        known[str(rate)] = NamedFigure("bound_bits_per_s", rate)
+    for name, value in verdict.figures.items():
+        figure = Quantity(value, verdict.figures.forms[name], Source("evidence", "value", {**trial, "figure": name}))
+        known[str(figure)] = NamedFigure(name, figure)
+    return found_in(verdict.sentence, known), found_in("; ".join(verdict.evidence), known)

@@ -15,6 +15,7 @@ from offloadbench.analysis.comparison.module_costs import module_costs
 from offloadbench.analysis.comparison.usable_trials import pooled
 from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, cells
 from offloadbench.analysis.tables.results import bench_names
+from offloadbench.base.sentence import Quantity, Sentence, Source, join, say
 from offloadbench.base.words import module_label
 from offloadbench.model import Profile, Run
 
@@ -120,41 +121,85 @@ def share_rows(runs: Sequence[Run], profile: Profile) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SHARE_COLUMNS)
 
 
-def sentences(found: Sequence[Effect], parts: Sequence[EffectShare]) -> list[str]:
+def sentences(found: Sequence[Effect], parts: Sequence[EffectShare]) -> list[Sentence]:
     """One sentence per contrast: CPU per GB with its interval, throughput, and the modules that it comes from."""
     lines = []
     for effect in found:
         if effect.metric != COST:
             continue
-        where = f"{effect.workload}: {effect.title}"
+        names = {"workload": effect.workload, "title": effect.title}
         if effect.judgement is None:
-            lines.append(f"{where}: not estimable: {effect.reason}")
+            lines.append(say("{workload}: {title}: not estimable: {reason}", reason=effect.reason, **names))
             continue
         rate = next(
             e for e in found if (e.workload, e.contrast) == (effect.workload, effect.contrast) and e is not effect
         )
         assert rate.judgement is not None
         mine = [p for p in parts if (p.workload, p.contrast) == (effect.workload, effect.contrast)]
-        text = f"{where}: {change_words.sentence(effect.judgement, rate.judgement)}{_modules(effect, mine)}"
-        lines.append(f"{text} ({effect.note})" if effect.note else text)
+        text = say(
+            "{workload}: {title}: {told}{modules}{note}",
+            told=change_words.sentence(effect.judgement, rate.judgement),
+            modules=_modules(effect, mine),
+            note=say(" ({note})", note=effect.note) if effect.note else "",
+            **names,
+        )
+        lines.append(text.traced(change_words.sources(traces(effect), traces(rate))))
     return lines
 
 
-def _modules(effect: Effect, parts: Sequence[EffectShare]) -> str:
+def traces(effect: Effect) -> dict[str, Source]:
+    """The cells of the figures of an effect, in its row of the table `effects`."""
+    names = {"run": effect.run, "nic": effect.nic, "workload": effect.workload, "metric": effect.metric}
+    where = names | {"factor": effect.contrast.factor, "on": effect.contrast.on, "off": effect.contrast.off}
+    columns = {
+        "a": "value_off",
+        "b": "value_on",
+        "ratio": "ratio",
+        "low": "ratio_low",
+        "high": "ratio_high",
+        "detectable": "detectable_change",
+        "needed": "trials_needed",
+    }
+    return {name: Source("effects", column, where) for name, column in columns.items()}
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _modules(effect: Effect, parts: Sequence[EffectShare]) -> Sentence:
     assert effect.judgement is not None
     saving = sum(part.saved_per_byte for part in parts)
     # shares of what is not there, or of the opposite of what the trials showed, say nothing
     if effect.judgement.verdict not in (CHANGED, INDICATION) or (saving > 0) != (effect.judgement.ratios()[0] < 1):
-        return ""
+        return say("")
     if effect.foreign:
-        return f"; {effect.foreign}"
+        return say("; {foreign}", foreign=effect.foreign)
     named = sorted((p for p in parts if p.share >= _WORTH_NAMING), key=lambda part: -part.share)[:_MODULES_NAMED]
     if sum(part.share for part in parts if part.share > 0) > _CANCELLED:
         dearer = sorted((p for p in parts if p.share <= -_WORTH_NAMING), key=lambda part: part.share)[:_MODULES_NAMED]
         words = ("less", "more") if saving > 0 else ("more", "less")
         sides = zip(words, (named, dearer), strict=True)
-        return "; " + "; ".join(
-            f"{word} in {', '.join(module_label(p.module) for p in side)}" for word, side in sides if side
+        return join(
+            "",
+            [
+                say("; {word} in {modules}", word=word, modules=", ".join(module_label(p.module) for p in side))
+                for word, side in sides
+                if side
+            ],
         )
-    first, *others = [f"{100 * part.share:.0f} % of it in {module_label(part.module)}" for part in named] or [""]
-    return "; " + ", ".join([first, *(text.replace(" of it", "") for text in others)]) if first else ""
+    told = [
+        say(
+            "{share} in {module}" if number else "{share} of it in {module}",
+            share=Quantity(part.share, _share, _share_source(part)),
+            module=module_label(part.module),
+        )
+        for number, part in enumerate(named)
+    ]
+    return say("; {parts}", parts=join(", ", told)) if told else say("")
+
+
+def _share_source(part: EffectShare) -> Source:
+    names = {"run": part.run, "nic": part.nic, "workload": part.workload, "module": part.module}
+    where = names | {"factor": part.contrast.factor, "on": part.contrast.on, "off": part.contrast.off}
+    return Source("effect_modules", "share_of_saving", where)

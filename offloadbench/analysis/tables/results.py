@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import msgspec
 import pandas as pd
@@ -19,6 +19,7 @@ from offloadbench.analysis.tables import quality
 from offloadbench.analysis.tables import trial_tables as tables
 from offloadbench.base.errors import StatisticError
 from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.sentence import Source, mean_of
 from offloadbench.files.sweep_file import in_words
 from offloadbench.model import Profile, Run
 
@@ -93,6 +94,16 @@ class Results:
     def run_of(self, nic: str) -> Run:
         """The first run of a bench."""
         return next(run for run in self.runs if self.benches[run.run_id] == nic)
+
+    def costs(self, nic: str, workload: str, case: str, modules: Sequence[str] | None = None) -> Source:
+        """The cells of what these modules, or all but idle, cost per byte in a case, the mean over its trials."""
+        known = self.modules[self.modules["share_ratio"].notna() & (self.modules["nic"] == nic)]
+        known = known[known["event"] == primary_event(known)]
+        mine = known[(known["workload"] == workload) & (known["case"] == case)]
+        names = tuple(dict.fromkeys(mine["module"])) if modules is None else tuple(modules)
+        where = {name: tuple(dict.fromkeys(mine[name])) for name in ("run", "workload", "case", "repeat", "event")}
+        mean = partial(mean_of, count=len(mine[["run", "repeat"]].drop_duplicates()))
+        return Source("modules", "value_per_byte", where | {"module": names}, mean)
 
 
 def unique_runs(runs: Sequence[Run]) -> list[Run]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from offloadbench.analysis.findings.findings import Finding
+from offloadbench.report.cells import Cell, Table
 from offloadbench.report.compare_text import escape_markdown
-from offloadbench.report.contents import ROWS, Contents, Material
-from offloadbench.report.sections import machine, table_views
-from offloadbench.report.sections.limit_views import CaseVerdict
-from offloadbench.report.sections.machine import TermGroup
-from offloadbench.report.sections.table_views import Cell, Table
+from offloadbench.report.contents import written
+from offloadbench.report.machine import TermGroup
+from offloadbench.report.material import Material
+from offloadbench.report.section import (
+    Block,
+    Bullets,
+    CaseVerdict,
+    Findings,
+    NoFinding,
+    Paragraph,
+    RowsFrom,
+    SenderLimits,
+    Subheading,
+    WrittenSection,
+)
 from offloadbench.report.svg import printable
 
 
@@ -50,60 +62,14 @@ def _cell(cell: Cell) -> str:
 
 
 def table(found: Table) -> list[str]:
-    """The table with its caption above."""
+    """The table with its caption above; nothing without rows."""
+    if not found.rows:
+        return []
     heads = [escape_markdown(head.label) for head in found.heads]
     lines = [f"**{escape_markdown(found.caption)}**", "", f"| {' | '.join(heads)} |"]
     lines.append("|" + "|".join("--:" if head.numeric else "---" for head in found.heads) + "|")
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in found.rows]
     return [*lines, ""]
-
-
-def _rows(section: str) -> list[str]:
-    return [f"Rows: {', '.join(f'`offloadbench export --table {name}`' for name in ROWS[section])}", ""]
-
-
-def _section(title: str, sentences: Sequence[str], section: str = "") -> list[str]:
-    """Nothing where there is nothing to say."""
-    if not sentences:
-        return []
-    return [f"## {title}", "", *(_rows(section) if section else []), *(f"- {_prose(text)}" for text in sentences), ""]
-
-
-def _tables(title: str, found: Sequence[Table], section: str, sentences: Sequence[str] = ()) -> list[str]:
-    shown = [line for one in found if one.rows for line in table(one)]
-    if not shown and not sentences:
-        return []
-    return [f"## {title}", "", *_rows(section), *(line for text in sentences for line in (_prose(text), "")), *shown]
-
-
-def _groups(groups: Sequence[TermGroup]) -> Iterator[str]:
-    """Terms and texts, each group under its title."""
-    for group in groups:
-        if group.items:
-            yield from (f"**{escape_markdown(group.title)}**", "")
-            yield from (f"- {escape_markdown(f'{term}: {text or chr(0x2013)}')}" for term, text in group.items)
-            yield ""
-
-
-def _methods(found: Contents) -> Iterator[str]:
-    yield from ("## Methods and machine", "")
-    for run in found.results.runs:
-        where = f"{found.results.benches[run.run_id]}, run {run.run_id}, {run.created_utc}"
-        yield from (f"### {escape_markdown(where)}", "")
-        yield from _groups([machine.methods(run), *machine.machine(run)])
-
-
-def _findings(found: Contents) -> Iterator[str]:
-    yield from ("## Findings", "", *_rows("findings"))
-    for finding in (*found.headlines, *found.others):
-        yield from _finding(finding, several=found.several)
-    if not found.headlines:
-        yield from ("No two cases can be compared here.", "")
-
-
-def _changes(found: Contents) -> list[str]:
-    sentences = [f"{one.where}: {text}" for one in found.changes for text in one.sentences]
-    return _section("What changed between the runs", [*found.remarks, *sentences])
 
 
 def _limit(verdict: CaseVerdict) -> str:
@@ -112,33 +78,59 @@ def _limit(verdict: CaseVerdict) -> str:
     return f"{first.title}: {first.sentence} Evidence: {first.evidence}.{again}"
 
 
+def _items(block: Bullets | SenderLimits) -> list[str]:
+    if isinstance(block, SenderLimits):
+        return [_limit(verdict) for verdict in block.found]
+    about = f"{block.of}: " if block.of else ""
+    return [f"{about}{bullet.name}: {bullet.text}" if bullet.name else about + bullet.text for bullet in block.bullets]
+
+
+def _terms(group: TermGroup) -> list[str]:
+    """Terms and texts under their title."""
+    if not group.items:
+        return []
+    lines = [f"- {escape_markdown(f'{term}: {text or chr(0x2013)}')}" for term, text in group.items]
+    return [f"**{escape_markdown(group.title)}**", "", *lines, ""]
+
+
+_BLOCKS: dict[type[Block], Callable[[Any], list[str]]] = {
+    Paragraph: lambda block: [_prose(block.text), ""],
+    Findings: lambda block: [line for one in block.found for line in _finding(one, several=block.several)],
+    NoFinding: lambda block: [block.text, ""],
+    Subheading: lambda block: [f"### {escape_markdown(block.text)}", ""],
+    RowsFrom: lambda block: [f"Rows: `{block.command}`", ""],
+    Table: table,
+    TermGroup: _terms,
+}
+
+
+def _section(found: WrittenSection) -> list[str]:
+    """Nothing where it has pictures only."""
+    lines: list[str] = []
+    listing = False
+    for block in found.blocks:
+        if isinstance(block, Bullets | SenderLimits):
+            lines += [f"- {_prose(text)}" for text in _items(block)]
+            listing = True
+            continue
+        others = _BLOCKS[type(block)](block) if type(block) in _BLOCKS else []
+        lines += ["", *others] if others and listing else others
+        listing = listing and not others
+    if not lines:
+        return []
+    names = ", ".join(f"`offloadbench export --table {name}`" for name in found.rows)
+    rows = [f"Rows: {names}", ""] if names else []
+    return [f"## {found.section.title}", "", *rows, *lines, *([""] if listing else [])]
+
+
 def render(material: Material) -> str:
     """The whole report."""
-    found = material.contents
-    results = found.results
-    benches = ", ".join(dict.fromkeys(results.benches.values()))
-    effects = [text for one in found.effects for text in one.sentences]
-    sure = [f"{case}: {sentence}" for _, told in found.plots.confidence for case, sentence in told]
-    sure += [found.counted] if found.counted else []
-    limits = [_limit(verdict) for verdict in found.limits]
-    attributed = [f"Attributed by the profile `{found.profile.name}`: {found.profile.title}."] if found.modules else []
-    work = [*found.foreign, *found.single_cpus]
+    benches = ", ".join(dict.fromkeys(material.results.benches.values()))
     lines = [
         f"# offloadbench: {escape_markdown(benches)}",
         "",
-        f"From {escape_markdown(', '.join(found.names))}.",
+        f"From {escape_markdown(', '.join(material.names))}.",
         "",
-        *_findings(found),
-        *_changes(found),
-        *_section("What each offload does by itself", [*effects, *found.effect_problems], "effects"),
-        *_section("How sure is this picture", sure, "sure"),
-        *_section("Why the sender waits", limits, "limits"),
-        *(table(found.theory) if found.theory.rows else []),
-        *_tables("What was proven, and what not", [table_views.proofs(results), *found.features], "proven"),
-        *_tables("Trials", [table_views.trials(results)], "trials"),
-        *_tables("Modules", found.modules, "modules", attributed),
-        *_tables("Processes and CPUs", [*found.processes, *found.cpus], "processes", work),
-        *_section("Caveats", [caveat.text for caveat in found.caveats], "caveats"),
-        *_methods(found),
+        *(line for one in written(material) for line in _section(one)),
     ]
     return "\n".join(printable(line) for line in lines).rstrip() + "\n"

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from offloadbench.analysis.initcwnd import live, probe_tables, verdict
 from offloadbench.analysis.initcwnd.probe_tables import CASE_TITLES, ProbeSetting, RepeatVerdicts
 from offloadbench.model import Probe
+from offloadbench.report import machine
+from offloadbench.report.cells import Badge, Cell, Head, Table, number
 from offloadbench.report.compare_text import escape_markdown
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 from offloadbench.report.plots.first_flight import Steps, first_flight
-from offloadbench.report.sections import machine
-from offloadbench.report.sections.table_views import Badge, Cell, Head, Table, number
 from offloadbench.report.templates import content_hash, environment, own, script
 
 _KINDS = {verdict.HONOURED: "good", verdict.IGNORED: "bad", verdict.EXCEEDED: "bad"}

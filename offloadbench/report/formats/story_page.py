@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from offloadbench.analysis.initcwnd import evidence, story
 from offloadbench.analysis.initcwnd.evidence import KernelEvidence
+from offloadbench.report.cells import Cell, Head, Table
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 from offloadbench.report.plots.kernel_flights_plot import FlightSetting, kernel_flights
-from offloadbench.report.sections.table_views import Cell, Head, Table
 from offloadbench.report.templates import content_hash, environment, own, script
 from offloadbench.version import __version__
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from offloadbench.analysis.statistics.holm import CHANGED, Judgement
+from offloadbench.base.sentence import say
 from offloadbench.base.units import format_ratio
 from offloadbench.report.plots import style
 
@@ -26,6 +27,10 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 _FARTHEST = 8.0
 # for the words beside the longest interval, in widths of the rest of the panel
 _WORDS_ROOM, _WORDS_ROOM_NARROW = 0.25, 0.45
+LEGEND = say(
+    "A filled square is a change that was shown (Holm over the family), an open circle one without that verdict; a "
+    "line is the interval at the confidence of its test, which leaves out 0 exactly where the square is filled"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Sections of a report."""
+"""Sections of a report: one file each, with its tables, plots, captions and sentences; all are found here."""

@@ -12,7 +12,7 @@ from offloadbench.base.link_settings import in_words
 from offloadbench.base.units import format_bytes, format_rate
 from offloadbench.base.words import percent
 from offloadbench.model import Host, Probe, Run
-from offloadbench.report.sections import nic_views
+from offloadbench.report import nic_views
 
 _OF_LOAD_SIDE = frozenset({"load_host", "load_nic", "workers", "clock_offset_s", "clock_uncertainty_s"})
 Items = list[tuple[str, str]]

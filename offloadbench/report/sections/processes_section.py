@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from offloadbench.analysis.profile.attribution import names_server
 from offloadbench.analysis.profile.contamination import FOREIGN_RATIO
 from offloadbench.analysis.tables.results import Results, case_means
+from offloadbench.base.sentence import Sentence, say
 from offloadbench.base.words import module_label, percent
+from offloadbench.report.cells import Badge, Cell, Head, Table, number
+from offloadbench.report.material import Material
 from offloadbench.report.plots.modules_plot import REST, top_modules
-from offloadbench.report.sections.table_views import Badge, Cell, Head, Table, number
+from offloadbench.report.section import Block, Paragraph, Section
 
 _PROCESSES = 12
 
@@ -57,7 +62,7 @@ def _process_table(results: Results, bench: str, means: pd.DataFrame) -> Table:
     return Table(f"{bench}: processes by share of the busy weight; {limit if named else unnamed}", heads, rows)
 
 
-def cpus(results: Results) -> tuple[list[Table], list[str]]:
+def cpus(results: Results) -> tuple[list[Table], list[Sentence]]:
     """Tables for the nics that were measured on several CPUs, sentences for those with one."""
     tables, sentences = [], []
     bars = results.busy_modules
@@ -69,7 +74,8 @@ def cpus(results: Results) -> tuple[list[Table], list[str]]:
             here = bars[(bars["nic"] == nic) & (bars["workload"] == workload)]
             tables.append(_cpu_table(results, bench, rows, top_modules(here)))
         else:
-            sentences.append(f"{bench}: CPU {measured[0] if measured else rows['cpu'].iloc[0]} alone was measured.")
+            cpu = measured[0] if measured else rows["cpu"].iloc[0]
+            sentences.append(say("{bench}: CPU {cpu} alone was measured.", bench=bench, cpu=str(cpu)))
     return tables, sentences
 
 
@@ -97,3 +103,16 @@ def _cpu_table(results: Results, bench: str, means: pd.DataFrame, top: list[str]
         *(Head(label, True) for label in labels),
     ]
     return Table(f"{bench}: share of the busy weight on each CPU, and what that CPU did", heads, rows)
+
+
+def _write(material: Material) -> Iterator[Block]:
+    tables, single = cpus(material.results)
+    for text in material.foreign.values():
+        yield Paragraph(text, "warning")
+    for text in single:
+        yield Paragraph(text)
+    yield from processes(material.results)
+    yield from tables
+
+
+SECTION = Section("processes", "Processes and CPUs", 140, _write, rows=("processes", "cpus"))
