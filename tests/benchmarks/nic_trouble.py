@@ -1,13 +1,13 @@
 """What does a trial say when its NIC hangs, is reset, renamed or removed in its window? Each provoked, a trial each.
 
-    python -m tests.benchmarks.nic_trouble --nic eth0 --peer nic:eth1 --acts quiet,hang,restart,hold --output RUN.json
+    python -m tests.benchmarks.nic_trouble --nic eth0 --peer nic:eth1 --acts quiet,hang,hang@19,hold --output RUN.json
 
 For a machine that nobody needs, as a virtual one with two NICs e1000e, e1000 or igb that are cabled back to back. Of
 these the transmit unit can be switched off by its register (TCTL.EN), as by a fault of the hardware: what is sent then
 stays pending until the kernel's watchdog calls the driver, which resets the NIC. The kernel must allow user space to
 write to devices that have a driver: `iomem=relaxed` on its command line, where it has CONFIG_IO_STRICT_DEVMEM.
 
-Acts, at the end that `--end` names:
+Acts, at the end that `--end` names and at a second of the window (`hang@19`; default 2; below 0: in the warm-up):
 
     quiet      nothing
     hang       the transmit unit is switched off; the driver's reset switches it on again
@@ -49,6 +49,7 @@ _REGISTERS_BYTES = 1 << 17
 # PCI configuration space: the command register, and its bit for bus mastering
 _COMMAND, _COMMAND_MASTER = 4, 1 << 2
 _SENDERS, _DATAGRAM_BYTES, _DISCARD = 64, 1400, 9
+_AT_S = 2.0
 
 
 class Victim:
@@ -139,16 +140,16 @@ class Victim:
 class Provocation:
     """A listener of the engine: one act a trial, when a second of its window has been sampled."""
 
-    def __init__(self, victim: Victim, acts: list[str], at_s: float) -> None:
-        self._victim, self._at_s = victim, at_s
-        self._acts: list[Callable[[], None]] = [getattr(victim, act) for act in acts]
+    def __init__(self, victim: Victim, acts: list[str]) -> None:
+        self._victim, self._at_s = victim, 0.0
+        self._acts = [act.partition("@") for act in acts]
         self._pending: Callable[[], None] | None = None
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Phase) and event.name == "preparing":
             self._victim.trial_over = threading.Event()
-            self._pending = self._acts.pop(0)
-        # negative: before the window opens
+            name, _, at_s = self._acts.pop(0)
+            self._pending, self._at_s = getattr(self._victim, name), float(at_s or _AT_S)
         early = isinstance(event, Phase) and event.name == "warm-up" and self._at_s < 0
         if self._pending and (early or (isinstance(event, Sampled) and event.t_s >= self._at_s)):
             threading.Thread(target=self._pending, daemon=True).start()
@@ -173,7 +174,7 @@ def main() -> None:
     arguments = parser.parse_args()
     acts = arguments.acts.split(",")
     ifname = arguments.nic if arguments.end == "dut" else arguments.peer.removeprefix("nic:")
-    provocation = Provocation(Victim(arguments.end, ifname, arguments.seconds), acts, arguments.at)
+    provocation = Provocation(Victim(arguments.end, ifname, arguments.seconds), acts)
     options = RunOptions(
         nic=arguments.nic, peer=arguments.peer, cases="tso", workloads=["tcp-stream"], output=arguments.output,
         duration_s=arguments.duration, warmup_s=arguments.warmup, repeats=len(acts), profile=False, force=True,
