@@ -16,7 +16,7 @@ from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Run files read together; every table is made when it is first asked for.
 
@@ -29,6 +29,29 @@ class Dataset:
 
     runs: Sequence[Run]
     profile: Profile
+
+    def __repr__(self) -> str:
+        """One line: a notebook shows it after every cell."""
+        count, trials = len(self.runs), sum(len(run.trials) for run in self.runs)
+        nics = ", ".join(dict.fromkeys(run.nic.name for run in self.runs))
+        return f"Dataset({count} run{'s' if count != 1 else ''}: {nics}, {trials} trial{'s' if trials != 1 else ''})"
+
+    def _repr_html_(self) -> str:
+        """A row a run, for notebooks."""
+        rows = [
+            {
+                "NIC": run.nic.name,
+                "driver": run.nic.driver,
+                "Linux": run.host.kernel,
+                "created (UTC)": run.created_utc,
+                "workloads": ", ".join(dict.fromkeys(trial.workload for trial in run.trials)),
+                "cases": ", ".join(dict.fromkeys(trial.case for trial in run.trials)),
+                "trials": len(run.trials),
+                "ok": sum(trial.outcome == "ok" for trial in run.trials),
+            }
+            for run in self.runs
+        ]
+        return pd.DataFrame(rows).to_html(index=False, border=0)
 
     @classmethod
     def load(cls, paths: Sequence[Path | str], profile: str = "linux") -> Dataset:

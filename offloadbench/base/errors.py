@@ -86,8 +86,8 @@ class Interrupted(KeyboardInterrupt):
     """
 
     exit_code = INTERRUPTED
-    hint = ""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.hint = hint

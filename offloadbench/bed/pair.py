@@ -63,7 +63,11 @@ class PairBed:
             set_sysctls(self.cable.sysctls, where, self._remember)
         if self.cable.sysctls:
             self.settings["sysctls"] = dict(self.cable.sysctls)
-        self._remember("lent_nic", ifname=self.peer.ifname, namespace=namespace, was=lending.snapshot(self.peer.ifname))
+        lent = self.peer.ifname
+        # its index is the same in a namespace that has no other device yet
+        self._remember(
+            "lent_nic", ifname=lent, namespace=namespace, was=lending.snapshot(lent), index=link.read(lent).index
+        )
         lending.lend(self.peer.ifname, namespace)
         link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)
         state = link.read(self.dut.ifname)

@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offloadbench.base.errors import REGRESSION, UNDECIDED, UsageError
+from offloadbench.commands import endings
 
 if TYPE_CHECKING:
-    from offloadbench.analysis.comparison.changes import Comparison
+    from offloadbench.analysis.comparison.changes import Comparison, Row
     from offloadbench.analysis.comparison.gate import Gate, Outcome
     from offloadbench.analysis.comparison.groups import RunGroup
     from offloadbench.analysis.statistics.run_means import KnownScatter
     from offloadbench.model import Profile, Run
+    from offloadbench.report.compare_text import Sheet
 
-FORMAT_NAMES = ("table", "markdown", "json", "csv", "junit", "github")
+# format -> endings of files that hold it
+ENDINGS = {
+    "table": (".txt", ".log"),
+    "markdown": (".md", ".markdown"),
+    "json": (".json",),
+    "csv": (".csv",),
+    "junit": (".xml",),
+    "github": (".txt", ".log"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,18 +45,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-scatter", metavar="[NAME=]PCT[:RUNS]", action="append", default=[],
         help="how far identical runs lie apart: standard deviation of their means, of one metric or all, and of how "
-        "many runs it is known (default: exactly): 8%%, cpu_s_per_gb=8%%:6",
+        "many runs it is known (default: exactly): 8%%, cpu=8%%:6",
     )  # fmt: skip
     parser.add_argument("--within", action="store_true", help="compare the cases inside each file, block by block")
     parser.add_argument("--reference", metavar="CASE", default="", help="inside a run (default: first on the ladder)")
     parser.add_argument("--by", choices=("case", "workload", "module"), default="case", help="rows (default: case)")
     parser.add_argument(
-        "--metric", metavar="NAME", action="append", default=[], help="a metric more, such as cpu_busy_ratio"
+        "--metric", metavar="NAME", action="append", default=[], help="a metric more, such as cpu_busy, latency_p99"
     )
-    parser.add_argument("--format", choices=FORMAT_NAMES, default="table", help="default: table")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write there; the answer is printed all the same")
+    parser.add_argument("--format", choices=tuple(ENDINGS), help="default: as --output ends, else table")
     parser.add_argument(
-        "--fail-on", metavar="BOUND", action="append", default=[], help="exit 1 beyond it: 'cpu_s_per_gb>+5%%'"
-    )
+        "--fail-on", metavar="BOUND", action="append", default=[],
+        help="exit 1 beyond it: 'cpu>+5%%', 'throughput<-3%%', 'latency_p99>+10%%'",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit 4 when the data cannot decide; print what would")
     parser.add_argument("--profile", metavar="NAME", default="linux", help="attribution profile (default: linux)")
     parser.add_argument("--force", action="store_true", help="compare runs of other NICs, windows or workloads too")
@@ -54,31 +66,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
     """The headline metrics, and those that were asked for or are bounded."""
-    from offloadbench.analysis.comparison.usable_trials import HEADLINES, LESS_IS_BETTER, MORE_IS_BETTER
+    from offloadbench.analysis.comparison.metric_names import metric_named
+    from offloadbench.analysis.comparison.usable_trials import HEADLINES
 
-    wrong = [name for name in arguments.metric if name not in LESS_IS_BETTER | MORE_IS_BETTER]
-    if wrong:
-        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
-        raise UsageError(f"--metric {wrong[0]}: no such metric", f"known: {known}")
-    return list(dict.fromkeys([*HEADLINES, *arguments.metric, *(gate.metric for gate in gates)]))
+    more = [metric_named(name, f"--metric {name}") for name in arguments.metric]
+    return list(dict.fromkeys([*HEADLINES, *more, *(gate.metric for gate in gates)]))
 
 
 def _known(texts: list[str]) -> dict[str, KnownScatter]:
     """Metric -> scatter between runs, as `--run-scatter` says; a value without a name is of all."""
-    from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
+    from offloadbench.analysis.comparison.metric_names import METRICS, metric_named
     from offloadbench.analysis.statistics.run_means import EXACT, KnownScatter
     from offloadbench.base.units import parse_percent
 
-    metrics = LESS_IS_BETTER | MORE_IS_BETTER
     found: dict[str, KnownScatter] = {}
     for text in texts:
         match = re.fullmatch(r"(?:(\w+)=)?([^:=]+)(?::(\d+))?", text)
-        if not match or (match[1] and match[1] not in metrics) or (match[3] and int(match[3]) < 2):
-            raise UsageError(
-                f"--run-scatter {text!r}: not a scatter", "for example: 8%, or cpu_s_per_gb=8%:6 of 6 runs"
-            )
+        if not match or (match[3] and int(match[3]) < 2):
+            raise UsageError(f"--run-scatter {text!r}: not a scatter", "for example: 8%, or cpu=8%:6 of 6 runs")
         scatter = KnownScatter(math.log1p(parse_percent(match[2])), int(match[3]) - 1 if match[3] else EXACT)
-        found |= dict.fromkeys([match[1]] if match[1] else sorted(metrics), scatter)
+        named = [metric_named(match[1], f"--run-scatter {text!r}")] if match[1] else METRICS.values()
+        found |= dict.fromkeys(named, scatter)
     return found
 
 
@@ -190,18 +198,20 @@ def _to_decide(
 def main(arguments: argparse.Namespace) -> int:
     from offloadbench.analysis.comparison import compatibility, gate
     from offloadbench.definitions import catalog
-    from offloadbench.report import compare_text as formats
+    from offloadbench.report.compare_text import Sheet
 
+    arguments.format = endings.format_of(arguments.output, arguments.format, ENDINGS, "table")
     gates = [gate.parse(text) for text in arguments.fail_on]
     if gates and arguments.by == "module":
         raise UsageError("--fail-on bounds metrics of trials, not of modules", "leave --by module out")
     if arguments.within and len(arguments.files) > 1 and arguments.format not in ("table", "markdown"):
         raise UsageError(f"--format {arguments.format} holds one comparison", "give --within one file at a time")
+    _check_output(arguments)
     profile = catalog.profile(arguments.profile)
     groups = _groups(arguments)
     found = _comparisons(arguments, groups, profile, gates)
     inside = _is_inside(arguments)
-    codes = []
+    codes, sheets, undecided = [], [], []
     for index, comparison in enumerate(found):
         described = [groups[index]] if inside else groups
         outcomes = gate.outcomes(gates, comparison)
@@ -215,20 +225,62 @@ def main(arguments: argparse.Namespace) -> int:
         ]
         heads += [] if inside else [compatibility.likeness([run for group in groups for run in group.runs])]
         effects = _effects(described[0].runs[0], profile) if inside else []
-        sheet = formats.Sheet(comparison, outcomes, heads, effects, to_decide)
-        sys.stdout.write(formats.FORMATS[arguments.format](sheet))
+        sheets.append(Sheet(comparison, outcomes, heads, effects, to_decide))
         codes.append(gate.exit_code(gates, comparison, strict=arguments.strict))
         if gates and codes[-1] == UNDECIDED:
-            _say_why(outcomes, comparison)
+            undecided.append((outcomes, comparison))
+    _show(arguments, sheets)
+    for outcomes, comparison in undecided:
+        _say_why(outcomes, comparison)
     # a regression outweighs what is undecided
     return REGRESSION if REGRESSION in codes else max(codes)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where the comparison would be written over what is compared."""
+    read = [*arguments.files, *arguments.baseline, *arguments.candidate, *arguments.scatter_from]
+    output = arguments.output
+    if output and output.exists() and any(path.exists() and output.samefile(path) for path in read):
+        raise UsageError(f"{output}: is one of the run files", "choose another --output")
+
+
+def _show(arguments: argparse.Namespace, sheets: list[Sheet]) -> None:
+    """To the file, with the answer on standard output; or all of it there, in colour on a terminal."""
+    from offloadbench.commands import coloured
+    from offloadbench.report import compare_text
+    from offloadbench.report.compare_formats import FORMATS
+
+    if arguments.output:
+        try:
+            text = "".join(FORMATS[arguments.format](sheet) for sheet in sheets)
+            # a comparison can always be made again: what stood there is overwritten
+            arguments.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{arguments.output}: {error.strerror}", "choose another place") from error
+        for sheet in sheets:
+            coloured.write(compare_text.answer(sheet))
+        print(arguments.output)
+    elif arguments.format == "table":
+        for sheet in sheets:
+            coloured.write(compare_text.table_lines(sheet))
+    else:
+        sys.stdout.write("".join(FORMATS[arguments.format](sheet) for sheet in sheets))
 
 
 def _say_why(outcomes: list[Outcome], comparison: Comparison) -> None:
     """Formats for programs have no place for it."""
     from offloadbench.analysis.comparison import gate
 
-    open_rows = [f"{outcome.row.question} ({outcome.gate})" for outcome in outcomes if outcome.state == gate.OPEN]
+    open_rows = [
+        f"{outcome.row.question} ({outcome.gate}{_because(outcome.row)})"
+        for outcome in outcomes
+        if outcome.state == gate.OPEN
+    ]
     reasons = [f"undecided: {', '.join(open_rows)}"] if open_rows else []
     reasons += [f"missing: {text}" for text in comparison.missing]
     sys.stderr.write(f"no gate failed, but not all could be decided: {'; '.join(reasons) or 'nothing to compare'}\n")
+
+
+def _because(row: Row) -> str:
+    reason = row.judgement.reason
+    return f": {reason}" if reason else ""

@@ -7,6 +7,7 @@ the tool's own CPU time, which every trial records.
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import sys
 import textwrap
@@ -22,6 +23,7 @@ from offloadbench.engine.progress_events import (
     Note,
     Phase,
     PlanExtended,
+    PointStarted,
     Question,
     RunStarted,
     Sampled,
@@ -69,6 +71,18 @@ def summary(ended: TrialEnded) -> str:
     return f"{head}: goodput {format_rate(figures.goodput_bits_per_s)}, CPU busy {figures.cpu_busy_ratio:.1%} of {of}"
 
 
+def point_line(point: PointStarted, left_s: float = math.nan) -> str:
+    """Which point of a sweep, and how long the sweep still takes.
+
+    Args:
+        left_s: what is left of this point; NaN where it is not known, and the points after it are counted alone.
+    """
+    text = f"point {point.position} of {point.total}: {point.text}"
+    if math.isnan(left_s):
+        return f"{text}; then about {format_duration(point.later_s)} more" if point.later_s else text
+    return f"{text}; about {format_duration(point.later_s + left_s)} left in all"
+
+
 def _answer(question: Question) -> None:
     """Ask a person, where one reads what is asked and types the answer."""
     if sys.stdin.isatty() and sys.stderr.isatty():
@@ -89,6 +103,8 @@ class _Plain:
                 self._line(text)
             case Question():
                 _answer(event)
+            case PointStarted():
+                self._line(point_line(event))
             case RunStarted(plan, done):
                 self._line(f"{len(plan.order) - done} trials, about {format_duration(expected_s(plan, done))}")
             case TrialStarted(trial, number, total):
@@ -115,6 +131,7 @@ class _RunProgress:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._total = self._done = 0
         self._per_trial_s = 0.0
+        self._point: PointStarted | None = None
         self._title = self._phase = ""
         self._phase_until = self._trial_began = 0.0
         self._rates: list[float] = []
@@ -138,6 +155,12 @@ class _RunProgress:
             case Note(text):
                 # a line to be copied must stay one line
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            case PointStarted():
+                self._point = event
+                # the bar is of this point's trials, which are not known yet
+                self._total = self._done = 0
+                self._title = ""
+                self._rates, self._busy = [], []
             case RunStarted(plan, done):
                 self._total, self._done = len(plan.order), done
                 self._per_trial_s = expected_s(plan) / len(plan.order)
@@ -167,7 +190,10 @@ class _RunProgress:
         # a trial that takes longer than expected does not fill the next one's part
         share = (self._done + elapsed_s / self._per_trial_s) / self._total if self._total and self._per_trial_s else 0.0
         filled = min(width, int(width * share))
-        lines = [f"[{'█' * filled}{'·' * (width - filled)}] {self._done}/{self._total}, {format_duration(left_s)} left"]
+        lines = [] if self._point is None else [point_line(self._point, left_s)]
+        lines.append(f"[{'█' * filled}{'·' * (width - filled)}] {self._done}/{self._total}")
+        if self._point is None:
+            lines[-1] += f", {format_duration(left_s)} left"
         if self._title:
             phase_left_s = max(0.0, self._phase_until - time.monotonic())
             clock = f", {format_duration(phase_left_s)} to go" if phase_left_s >= 1 else ""

@@ -10,9 +10,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from offloadbench.base.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
+from offloadbench.base.errors import OK, OffloadbenchError, TrafficError, UsageError
 from offloadbench.base.units import format_rate, parse_percent
-from offloadbench.commands import run_elsewhere, run_series, show_error
+from offloadbench.commands import interrupted, run_elsewhere, run_series, show_error
 from offloadbench.commands.options import cable_options
 from offloadbench.commands.options.run_arguments import add_arguments
 
@@ -187,7 +187,8 @@ def _measure(options: RunOptions, *, dry_run: bool) -> int:
     if dry_run:
         print("\n".join(engine.preview(options)))
         return OK
-    with progress.show() as emit:
+    again = f"offloadbench run --resume {shlex.quote(str(options.output))}"
+    with interrupted.with_the_way_on(lambda: again if options.output.exists() else ""), progress.show() as emit:
         run = engine.execute(options, emit)
     doubts = [f"warning: {text}" for text in steadiness.told(steadiness.doubts(run))]
     for text in progress.wrapped(doubts, sys.stderr):
@@ -199,7 +200,7 @@ def _measure(options: RunOptions, *, dry_run: bool) -> int:
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
     if not failed and not any(trial.outcome == "ok" for trial in run.trials):
         reasons = "; ".join(dict.fromkeys(trial.reason for trial in run.trials))
-        raise FeatureError(f"no trial could be measured: {reasons}", f"offloadbench cases --nic {options.nic}")
+        raise TrafficError(f"no trial could be measured: {reasons}", f"offloadbench cases --nic {options.nic}")
     return TrafficError.exit_code if failed else OK
 
 

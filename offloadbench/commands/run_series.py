@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offloadbench.base.errors import OK, OffloadbenchError, UsageError
-from offloadbench.commands import show_error
+from offloadbench.commands import interrupted, show_error
 
 if TYPE_CHECKING:
     from offloadbench.engine.options import RunOptions
@@ -64,12 +64,14 @@ def measure(arguments: argparse.Namespace, targets: Sequence[RunOptions], measur
 
             check_output(options)
         todo.append((options, state))
+    again = shlex.quote(str(targets[0].output))
     for options, state in todo:
         print(f"{options.output.name}{': is there already' if state == 'finished' else ':'}", flush=True)
         if state == "finished":
             continue
         try:
-            codes.append(measure_one(dataclasses.replace(options, resume=state == "unfinished")))
+            with interrupted.with_the_way_on(lambda: f"the same command with --resume {again} instead of --output"):
+                codes.append(measure_one(dataclasses.replace(options, resume=state == "unfinished")))
         except OffloadbenchError as error:
             show_error(error)
             codes.append(error.exit_code)

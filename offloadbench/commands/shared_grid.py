@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, TrafficError
 from offloadbench.base.units import format_rate
+from offloadbench.commands import interrupted
 
 if TYPE_CHECKING:
     from offloadbench.bed.testbed import Wire
@@ -110,7 +111,7 @@ def measure(
             print("\n".join(engine.touched(found)))
         return OK
     found = engine.open_sweep(wanted, folder, resume=resume, seed=seed)
-    with progress.show() as emit:
+    with interrupted.with_the_way_on(lambda: again), progress.show() as emit:
         done = engine.execute(found, folder, emit, ["offloadbench", *sys.argv[1:]])
     print("\n".join(table(folder)))
     failed = [point for point in done.points if not point.done]

@@ -17,6 +17,21 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class PointStarted:
+    """A point of a sweep begins: it is number `position` of `total` that are to be measured.
+
+    Attributes:
+        text: its place on the axes.
+        later_s: expected wall time of the points after it.
+    """
+
+    position: int
+    total: int
+    text: str
+    later_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """The plan is fixed; `done` trials of it were captured before (resume)."""
 
@@ -72,5 +87,5 @@ class Question:
     answer: str | None = None
 
 
-Event = Note | Question | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded
+Event = Note | Question | PointStarted | RunStarted | PlanExtended | TrialStarted | Phase | Sampled | TrialEnded
 Emit = Callable[[Event], None]

@@ -25,7 +25,7 @@ from offloadbench.definitions import catalog
 from offloadbench.definitions.plan import TRIAL_OVERHEAD_S
 from offloadbench.engine import mtu_and_rings
 from offloadbench.engine.options import RunOptions
-from offloadbench.engine.progress_events import Emit, Note
+from offloadbench.engine.progress_events import Emit, Note, PointStarted
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import sweep_file
 from offloadbench.files.sweep_file import Point, Sweep, describe, format_value, title
@@ -120,7 +120,8 @@ def execute(sweep: Sweep, folder: Path, emit: Emit, command: list[str], execute_
     # of several NICs one may be missing or in use
     bearable = (*_POINT_ERRORS, HostError, UsageError) if len(sweep.nics) > 1 else _POINT_ERRORS
     for position, point in enumerate(todo, 1):
-        emit(Note(f"point {position} of {len(todo)}: {describe(point, sweep)}"))
+        later_s = sum(_expected_s(sweep, later) for later in todo[position:])
+        emit(PointStarted(position, len(todo), describe(point, sweep), later_s))
         problem = ""
         try:
             run = _measure(options_of(sweep, point, folder, command), emit, execute_run)
@@ -188,13 +189,20 @@ def _present(nic: str, axis: str) -> str:
     return str(getattr(rings.read(nic), axis.removesuffix("_ring")))
 
 
+def _trials(sweep: Sweep, point: Point) -> int:
+    return len(point.workloads) * len(catalog.select_cases(sweep.cases)) * sweep.repeats
+
+
+def _expected_s(sweep: Sweep, point: Point) -> float:
+    """Expected wall time of a point that is measured whole."""
+    return _trials(sweep, point) * (sweep.duration_s + sweep.warmup_s + TRIAL_OVERHEAD_S) + POINT_OVERHEAD_S
+
+
 def preview(sweep: Sweep) -> list[str]:
     """The points in the order of their measurement, and how long that takes, as lines."""
-    cases = len(catalog.select_cases(sweep.cases))
-    per_trial_s = sweep.duration_s + sweep.warmup_s + TRIAL_OVERHEAD_S
     todo = [point for point in sweep.points if not point.done]
-    trials = sum(len(point.workloads) for point in todo) * cases * sweep.repeats
-    total_s = trials * per_trial_s + len(todo) * POINT_OVERHEAD_S
+    trials = sum(_trials(sweep, point) for point in todo)
+    total_s = sum(_expected_s(sweep, point) for point in todo)
     lines = [
         f"{len(todo)} of {len(sweep.points)} points to measure on {', '.join(sweep.nics)}, {trials} trials, about "
         f"{format_duration(total_s)}, seed {sweep.seed}"

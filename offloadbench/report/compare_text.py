@@ -1,14 +1,14 @@
-"""A comparison as text: for people (table, markdown), programs (json, csv) and CI (junit, github)."""
+"""A comparison as text: for people (table, markdown) and programs (json, csv)."""
 
 from __future__ import annotations
 
 import csv
+import enum
 import io
 import math
 import re
 import textwrap
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -24,9 +24,9 @@ from offloadbench.base.words import module_label
 from offloadbench.report import basis
 
 _UNITS = {"kernel_cpu_time_ns": "ns", "instructions": "instructions", "cycles": "cycles"}
+# what leaves a question open, each for a reason of its own
+WITHOUT_VERDICT = (TOO_FEW, INDICATION, CONTAMINATED)
 _COLUMNS, _VERDICT_INDENT, _LABEL_WIDTH = 100, " " * 16, 13
-# XML 1.0 cannot carry the others at all
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Sheet:
         return [outcome for outcome in self.outcomes if outcome.row is row]
 
 
-def _figure(value: float, metric: str, quantity: str = "") -> str:
+def figure(value: float, metric: str, quantity: str = "") -> str:
     if metric.endswith("_bits_per_s"):
         return format_rate(value)
     if metric.endswith("_ratio"):
@@ -56,7 +56,7 @@ def _figure(value: float, metric: str, quantity: str = "") -> str:
     return f"{value:.4f} {_UNITS.get(quantity, quantity)}" if quantity else f"{value:.3f}"
 
 
-def _change(row: Row) -> str:
+def change(row: Row) -> str:
     ratio, _, _ = row.judgement.ratios()
     return "new" if math.isnan(ratio) else format_ratio(ratio)
 
@@ -135,7 +135,7 @@ def words(judgement: Judgement) -> Sentence:
     return say("~ no change shown; would have shown {detectable}", detectable=would)
 
 
-def _gate_words(outcomes: Sequence[Outcome]) -> str:
+def gate_words(outcomes: Sequence[Outcome]) -> str:
     return "; ".join(f"{outcome.state}: {outcome.gate}" for outcome in outcomes)
 
 
@@ -183,9 +183,32 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     )  # fmt: skip
 
 
-def table(sheet: Sheet) -> str:
-    """Aligned text of 100 columns, one paragraph a case; commands stay on one line."""
-    lines = [*sheet.heads, *(line for text in _preamble(sheet) for line in _wrapped(text))]
+class Tone(enum.Enum):
+    """What a line of the table is, for a terminal that has colours."""
+
+    PLAIN = enum.auto()
+    WORSE = enum.auto()
+    BETTER = enum.auto()
+    OPEN = enum.auto()
+
+
+Line = tuple[Tone, str]
+
+
+def _plain(lines: Iterable[str]) -> list[Line]:
+    return [(Tone.PLAIN, line) for line in lines]
+
+
+def _tone(sheet: Sheet, row: Row) -> Tone:
+    states = {outcome.state for outcome in sheet.of(row)}
+    if not row.question.between_runs or row.worse is None:
+        return Tone.OPEN if OPEN in states or row.judgement.verdict in WITHOUT_VERDICT else Tone.PLAIN
+    return Tone.WORSE if row.worse else Tone.BETTER
+
+
+def table_lines(sheet: Sheet) -> list[Line]:
+    """Aligned text of 100 columns, one paragraph a case, the answer last; commands stay on one line."""
+    lines = _plain([*sheet.heads, *(line for text in _preamble(sheet) for line in _wrapped(text))])
     heading = ""
     several = len({row.question.b for row in sheet.comparison.rows}) > 1
     width = max([_LABEL_WIDTH, *(len(_label(row)) for row in sheet.comparison.rows)])
@@ -196,20 +219,70 @@ def table(sheet: Sheet) -> str:
         head = f"{question.workload}, {question.case}{sides}"
         if head != heading:
             heading = head
-            lines += ["", head]
+            lines += _plain(["", head])
         estimate = row.judgement.estimate
-        values = [_figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b)]
-        lines.append(
-            f"  {_label(row):<{width}} {values[0]:>12} -> {values[1]:<12} {_change(row):>7}  ({interval_words(row)})"
-        )
-        lines += _wrapped("; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))), _VERDICT_INDENT)
+        values = [figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b)]
+        told = [
+            f"  {_label(row):<{width}} {values[0]:>12} -> {values[1]:<12} {change(row):>7}  ({interval_words(row)})",
+            *_wrapped("; ".join(filter(None, (words(row.judgement), gate_words(sheet.of(row))))), _VERDICT_INDENT),
+        ]
+        lines += [(_tone(sheet, row), line) for line in told]
     if sheet.comparison.rows:
-        lines += ["", *_wrapped(_legend(sheet.comparison))]
+        lines += _plain(["", *_wrapped(_legend(sheet.comparison))])
     if sheet.sentences:
-        lines += ["", *(line for text in sheet.sentences for line in _wrapped(text))]
+        lines += _plain(["", *(line for text in sheet.sentences for line in _wrapped(text))])
     if sheet.to_decide:
-        lines += ["", "To decide:", *(f"  {text}" for text in sheet.to_decide)]
-    return "\n".join(lines) + "\n"
+        lines += _plain(["", "To decide:", *(f"  {text}" for text in sheet.to_decide)])
+    found = answer(sheet)
+    return [*lines, *_plain([""] if found else []), *found]
+
+
+def table(sheet: Sheet) -> str:
+    """The lines of `table_lines`, without colour."""
+    return "".join(f"{line}\n" for _, line in table_lines(sheet))
+
+
+def answer(sheet: Sheet) -> list[Line]:
+    """What a comparison of runs comes to: every change for the worse, then how many rows say what.
+
+    Nothing for the cases inside a run, whose answer is what the offloads save.
+    """
+    rows = [row for row in sheet.comparison.rows if row.question.between_runs]
+    if not rows:
+        return []
+    lines: list[Line] = []
+    for row in worst_first([row for row in rows if row.worse]):
+        failed = [outcome for outcome in sheet.of(row) if outcome.state == REGRESSED]
+        beyond = f", beyond {' and '.join(str(outcome.gate) for outcome in failed)}" if failed else ""
+        lines += [(Tone.WORSE, line) for line in _wrapped(f"Worse: {_named(row)}: {sides(row)}{beyond}.")]
+    better = [row for row in rows if row.worse is False]
+    if better:
+        names = ", ".join(f"{_named(row)} {change(row)}" for row in better)
+        lines += [(Tone.BETTER, line) for line in _wrapped(f"Better: {names}.")]
+    without = [row for row in rows if row.judgement.verdict in WITHOUT_VERDICT]
+    unchanged = len(rows) - len(without) - len([row for row in rows if row.worse is not None])
+    counts = [f"no change shown in {unchanged} of {len(rows)} rows"] if unchanged else []
+    counts += [f"no verdict on {len(without)} of {len(rows)}"] if without else []
+    if counts:
+        text = "; ".join(counts)
+        lines += [(Tone.OPEN if without else Tone.PLAIN, f"{text[0].upper()}{text[1:]}.")]
+    return lines
+
+
+def worst_first(rows: Sequence[Row]) -> list[Row]:
+    """The largest change first."""
+    return sorted(rows, key=lambda row: -abs(row.judgement.estimate.change))
+
+
+def sides(row: Row) -> str:
+    """Both values, the change and its interval: `0.400 -> 0.480, +20 % (+18 % to +22 %, 99.2 % interval)`."""
+    question, estimate = row.question, row.judgement.estimate
+    before, after = (figure(value, question.metric, question.quantity) for value in (estimate.a, estimate.b))
+    return f"{before} -> {after}, {change(row)} ({interval_words(row)})"
+
+
+def _named(row: Row) -> str:
+    return f"{row.question.workload} {row.question.case} {_label(row)}"
 
 
 def escape_markdown(text: str) -> str:
@@ -229,11 +302,11 @@ def markdown(sheet: Sheet) -> str:
             question.workload,
             question.case,
             _label(row),
-            _figure(estimate.a, question.metric, question.quantity),
-            _figure(estimate.b, question.metric, question.quantity),
-            _change(row),
+            figure(estimate.a, question.metric, question.quantity),
+            figure(estimate.b, question.metric, question.quantity),
+            change(row),
             interval_words(row),
-            "; ".join(filter(None, (words(row.judgement), _gate_words(sheet.of(row))))),
+            "; ".join(filter(None, (words(row.judgement), gate_words(sheet.of(row))))),
         ]
         lines.append("| " + " | ".join(map(escape_markdown, cells)) + " |")
     lines += ["", _legend(sheet.comparison)] if sheet.comparison.rows else []
@@ -263,7 +336,7 @@ def _flat(sheet: Sheet, row: Row) -> dict[str, object]:
         "run_sd": estimate.run_sd,
         "degrees": estimate.degrees,
         **cells(judgement),
-        "gate": _gate_words(sheet.of(row)),
+        "gate": gate_words(sheet.of(row)),
     }
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in fields.items()}
 
@@ -290,79 +363,3 @@ def comma_separated(sheet: Sheet) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
-
-
-def junit(sheet: Sheet) -> str:
-    """A test per row: failed where a gate found a regression, skipped where the data do not decide."""
-    comparison = sheet.comparison
-    suite = ET.Element("testsuite", name=_xml("offloadbench compare"), tests=str(len(comparison.rows)))
-    properties = ET.SubElement(suite, "properties")
-    for name, texts in (
-        ("differs", (*comparison.differences, *comparison.missing)),
-        ("basis", basis.sentences(comparison.rows)),
-    ):
-        for text in texts:
-            ET.SubElement(properties, "property", name=name, value=_xml(text))
-    counts = {"failure": 0, "skipped": 0}
-    for row in comparison.rows:
-        question = row.question
-        several = f"{question.b}." if question.a != question.b else ""
-        case = ET.SubElement(
-            suite,
-            "testcase",
-            classname=_xml(f"{several}{question.workload}.{question.case}"),
-            # a name that CI follows from run to run
-            name=_xml(question.module or basis.title(question.metric)),
-        )
-        states = {outcome.state for outcome in sheet.of(row)}
-        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)}"
-        kind = "failure" if REGRESSED in states else "skipped" if OPEN in states else ""
-        if kind:
-            counts[kind] += 1
-            ET.SubElement(case, kind, message=_xml(f"{_gate_words(sheet.of(row))}: {text}"))
-        ET.SubElement(case, "system-out").text = _xml(text)
-    suite.set("failures", str(counts["failure"]))
-    suite.set("skipped", str(counts["skipped"]))
-    ET.indent(suite)
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("?", text)
-
-
-def github(sheet: Sheet) -> str:
-    """Workflow commands: an error per regression, a warning per undecided gate, a notice per other change."""
-    lines = [_command("notice", "differs", text) for text in sheet.comparison.differences]
-    lines += [_command("warning", "missing", text) for text in sheet.comparison.missing]
-    lines += [_command("notice", "basis", text) for text in basis.sentences(sheet.comparison.rows)]
-    for row in sheet.comparison.rows:
-        states = {outcome.state for outcome in sheet.of(row)}
-        text = f"{_change(row)} ({interval_words(row)}), {words(row.judgement)} {_gate_words(sheet.of(row))}".rstrip()
-        if REGRESSED in states:
-            lines.append(_command("error", str(row.question), text))
-        elif OPEN in states:
-            lines.append(_command("warning", str(row.question), text))
-        elif row.judgement.verdict == CHANGED:
-            lines.append(_command("notice", str(row.question), text))
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _command(level: str, title: str, text: str) -> str:
-    """An annotation, escaped as actions/toolkit does (core/src/command.ts)."""
-
-    def data(value: str) -> str:
-        return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-    safe_title = data(f"offloadbench: {title}").replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={safe_title}::{data(text)}"
-
-
-FORMATS: dict[str, Callable[[Sheet], str]] = {
-    "table": table,
-    "markdown": markdown,
-    "json": json,
-    "csv": comma_separated,
-    "junit": junit,
-    "github": github,
-}

@@ -175,11 +175,29 @@ def test_what_happens_before_the_window_opens_and_is_undone_is_no_change(idle: I
     held.close()
 
 
-def test_a_nic_that_is_removed_in_the_window_is_told(idle: Idle) -> None:
+@pytest.mark.parametrize(
+    ("commands", "told"),
+    [
+        (["link del obd"], "obd: removed, or moved to another namespace"),
+        (["link set obd down", "link set obd name moved0"], "obd: renamed to moved0"),
+        (["link set obp down", "link set obp name moved0"], "load side: renamed to moved0"),
+        (
+            ["link set obd down", "link set obd name moved0", "link set moved0 name obd", "link set obd up"],
+            "name obd -> moved0 -> obd",
+        ),
+        (
+            ["link set obd down", "link set obd name moved0", "link add obd type veth peer name obx"],
+            "obd: another device has its name, since it was removed and made anew, or renamed (interface index ",
+        ),
+    ],
+)
+def test_a_nic_that_is_removed_or_renamed_in_the_window_is_told(idle: Idle, commands: list[str], told: str) -> None:
     held = _held(idle)
     held.open()
-    subprocess.run(["ip", "-n", str(idle.dut.namespace), "link", "del", "obd"], check=True)
-    assert "obd" in "; ".join(held.changes())
+    for words in commands:
+        end = idle.peer if "obp" in words else idle.dut
+        subprocess.run(["ip", "-n", str(end.namespace), *words.split()], check=True)
+    assert told in "; ".join(held.changes())
     held.close()
 
 

@@ -44,6 +44,7 @@ class Machine:
         monkeypatch.setattr(features, "read", self._read_features)
         monkeypatch.setattr(features, "write_wanted", self._write_wanted)
         monkeypatch.setattr(link, "read", self._read_link)
+        monkeypatch.setattr(link, "name_of", lambda index, _: self._indexes().get(index, ""))
         monkeypatch.setattr(link, "below", self._below)
         monkeypatch.setattr(nic, "driver_info", lambda *_: ("veth", "1.0", "", ""))
         monkeypatch.setattr(link, "set_gso_max_segs", self._set_gso_max_segs)
@@ -80,7 +81,11 @@ class Machine:
         if ifname not in self.nics | self.below.keys():
             raise HostError(f"no NIC named {ifname!r}")
         limits = link.GsoLimits(max_segs=self.max_segs, max_size_bytes=65536, tso_max_segs=65535)
-        return link.Link(2, ifname, self.mtu_bytes, "veth", "pfifo_fast", True, limits, "UP", self.carrier_changes)
+        index = next(index for index, name in self._indexes().items() if name == ifname)
+        return link.Link(index, ifname, self.mtu_bytes, "veth", "pfifo_fast", True, limits, "UP", self.carrier_changes)
+
+    def _indexes(self) -> dict[int, str]:
+        return dict(enumerate([*self.nics, *self.below], 2))
 
     def _below(self, ifname: str, namespace: str | None = None) -> link.Below:
         del ifname, namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable
@@ -82,11 +83,13 @@ class Stage:
         self.in_flight_bytes = -1
         self.found: Nic | None = None
         self.statistics = DriverStatistics(ifname=NIC, driver="veth", interval_s=2.0, growth={}, unmoved=[])
-        self.interruptions: list[str] = []
+        self.counted_window = CountedWindow()
         self.evidence = [PacketShapes(tracepoint="net:net_dev_queue", shapes=[[1514, -1, -1, 5]])]
         self._tick = itertools.count()
         monkeypatch.setattr(trials, "Sampler", functools.partial(Sampler, period_s=0.005))
         monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
+        # the addresses of these ends are no neighbours of this machine
+        monkeypatch.setattr(trials, "forget_earlier_trials", lambda _: self.done.append("forget earlier trials"))
         monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: tmp_path / "evidence"))
         monkeypatch.setattr(tracepoints, "shapes", self._act("read evidence", lambda *_: self.evidence))
         monkeypatch.setattr(network_counters, "NetworkCounters", self._act("open counters", lambda *_: self))
@@ -245,9 +248,15 @@ class Statistics:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def finish(self) -> CountedWindow:
+    def open(self) -> None:
+        self._stage.step("ask the driver at the window")
+
+    def shut(self) -> None:
         self._stage.step("ask the driver again")
-        return CountedWindow(statistics=[self._stage.statistics], interruptions=self._stage.interruptions)
+
+    def finish(self, *, failed: bool) -> CountedWindow:
+        self._stage.step("ask the driver why" if failed else "judge the driver")
+        return dataclasses.replace(self._stage.counted_window, statistics=[self._stage.statistics])
 
     def close(self) -> None:
         self._stage.done.append("close statistics")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -16,7 +17,10 @@ import msgspec
 import pytest
 
 from offloadbench import __version__, commands
+from offloadbench.base.errors import Interrupted
 from offloadbench.commands.export import TABLE_NAMES
+from offloadbench.engine.options import RunOptions
+from offloadbench.engine.progress_events import Emit
 from offloadbench.kernel.system import capabilities
 from offloadbench.model import Run
 from tests.conftest import CommandLine
@@ -314,12 +318,12 @@ def test_a_run_that_measured_nothing_does_not_end_well(
         )
         for trial in sample_run.trials
     ]
-    for trials, code in ((skipped, 6), (sample_run.trials, 0), ([], 6)):
+    for trials, code in ((skipped, 5), (sample_run.trials, 0), ([], 5)):
         run = msgspec.structs.replace(sample_run, trials=trials)
         monkeypatch.setattr(engine, "execute", lambda options, emit, run=run: run)
         finished = command_line("run", "--nic", "lab", "--cases", "tso", "--output", "new.json")
         assert finished.code == code, finished.err
-        assert ("no trial could be measured" in finished.err) == (code == 6)
+        assert ("no trial could be measured" in finished.err) == (code == 5)
 
 
 def test_what_is_missing_is_named_and_nothing_else(command_line: CommandLine) -> None:
@@ -352,3 +356,25 @@ def test_a_report_is_what_its_name_says(
         assert Path(name).read_text().startswith(written)
     else:
         assert (finished.code, "hint: let it end in" in finished.err) == (2, True)
+
+
+def test_ctrl_c_says_what_was_put_back_and_how_to_go_on(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from offloadbench.engine.run import execute as engine
+
+    def interrupted(options: RunOptions, emit: Emit, *, begun: bool) -> Run:
+        del emit
+        if begun:
+            options.output.write_text("begun")
+        raise Interrupted("interrupted by SIGINT")
+
+    for begun, goes_on in ((False, ""), (True, "; go on: offloadbench run --resume {}")):
+        output = tmp_path / f"{begun}.json"
+        monkeypatch.setattr(engine, "execute", functools.partial(interrupted, begun=begun))
+        told = command_line("run", "--nic", "lab", "--cases", "tso", "--output", str(output))
+        assert told.code == 130
+        assert told.err.endswith(f"hint: everything that was changed was put back{goes_on.format(output)}\n")
+    series = tmp_path / "s.json"
+    told = command_line("run", "--nic", "lab", "--cases", "tso", "--runs", "2", "--output", str(series))
+    assert told.err.endswith(f"go on: the same command with --resume {series} instead of --output\n")

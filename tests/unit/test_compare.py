@@ -18,10 +18,13 @@ from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.analysis.comparison.pairs import ALL_CASES
 from offloadbench.analysis.statistics.holm import CHANGED, INDICATION, TOO_FEW, UNDECIDED
 from offloadbench.base.errors import RunFileError, StatisticError, UsageError
+from offloadbench.commands import coloured
 from offloadbench.definitions import catalog
 from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
+from offloadbench.report import compare_ci
 from offloadbench.report import compare_text as formats
+from offloadbench.report.compare_formats import FORMATS
 from tests.conftest import CommandLine
 from tests.unit.repeats import measured, noise, of_costs, repeated
 from tests.unit.sides import between, costs, group, ladder, sides
@@ -253,20 +256,98 @@ def test_json_and_csv_hold_the_same_rows(sheet: formats.Sheet) -> None:
 
 
 def test_junit_fails_the_regression_alone_and_is_xml(sheet: formats.Sheet) -> None:
-    suite = ET.fromstring(formats.junit(sheet))
+    suite = ET.fromstring(compare_ci.junit(sheet))
     assert suite.attrib["tests"] == "6"
     assert suite.attrib["failures"] == "1"
     failed = [case for case in suite.iter("testcase") if case.find("failure") is not None]
-    assert [(case.attrib["classname"], case.attrib["name"]) for case in failed] == [
-        ("b.json.ftp-get.csum", "CPU s per GB")
-    ]
+    assert [(case.attrib["classname"], case.attrib["name"]) for case in failed] == [("ftp-get.csum", "CPU s per GB")]
+
+
+def test_junit_names_hold_no_file_and_what_is_missing_is_a_skipped_test(
+    sample_run: Run, linux_profile: Profile
+) -> None:
+    names = []
+    for name in ("4f2a", "9c01"):
+        a, b = group(sample_run, name=f"a{name}"), group(sample_run, seed=2, name=f"b{name}")
+        lacking = [msgspec.structs.replace(r, trials=[t for t in r.trials if t.case != "none"]) for r in b.runs]
+        found = changes.between_groups([a, RunGroup(b.name, lacking, b.names)], linux_profile)
+        suite = ET.fromstring(compare_ci.junit(formats.Sheet(found)))
+        cases = list(suite.iter("testcase"))
+        names.append([(case.attrib["classname"], case.attrib["name"]) for case in cases])
+        skipped = [case for case in cases if case.find("skipped") is not None]
+        assert [(case.attrib["classname"], case.attrib["name"]) for case in skipped] == [("missing", "ftp-get none")]
+        assert suite.attrib["tests"] == str(len(cases))
+    assert names[0] == names[1]
+    assert all(name not in str(names) for name in ("4f2a", "9c01"))
 
 
 def test_github_annotates_the_regression_and_nothing_can_break_out(sheet: formats.Sheet) -> None:
-    lines = formats.github(sheet).splitlines()
+    lines = compare_ci.github(sheet).splitlines()
+    assert lines[0].startswith("::error title=offloadbench%3A ftp-get csum CPU s per GB::")
+    assert re.search(r"::\d\.\d+ -> \d\.\d+, \+\d+ %25 \(.*; b\.json against a\.json", lines[0])
     assert [line.partition(" ")[0] for line in lines].count("::error") == 1
     assert all(line.startswith(("::error title=", "::notice title=", "::warning title=")) for line in lines)
     assert any("%0A::error::x" in line for line in lines)
+
+
+def test_github_shows_ten_annotations_the_worst_first(sheet: formats.Sheet) -> None:
+    many = changes.Comparison("", [f"differs {n}" for n in range(20)], ["ftp-get none: gone"], sheet.comparison.rows)
+    lines = compare_ci.github(formats.Sheet(many, sheet.outcomes)).splitlines()
+    assert len(lines) == 10
+    assert [line.partition(" ")[0] for line in lines[:2]] == ["::error", "::warning"]
+    assert re.search(r"::\d+ more", lines[-1])
+
+
+def test_the_answer_comes_last_and_names_what_got_worse(sheet: formats.Sheet) -> None:
+    lines = formats.table_lines(sheet)
+    answer = formats.answer(sheet)
+    assert lines[-len(answer) :] == answer
+    (worse,) = [line for tone, line in answer if line.startswith("Worse: ")]
+    assert worse.startswith("Worse: ftp-get csum CPU s per GB: ")
+    assert "beyond cpu_s_per_gb>+5%" in " ".join(line.strip() for _, line in answer)
+    assert answer[0][0] is formats.Tone.WORSE
+    assert answer[-1] == (formats.Tone.PLAIN, "No change shown in 5 of 6 rows.")
+
+
+def test_colour_is_for_terminals_and_never_against_no_color(
+    sheet: formats.Sheet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, no_color, has in ((Terminal(), "", True), (Terminal(), "1", False), (io.StringIO(), "", False)):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        coloured.write(formats.table_lines(sheet), stream)
+        assert ("\x1b[1;31m" in stream.getvalue()) == has
+        assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()) == formats.table(sheet)
+
+
+def test_a_comparison_is_written_as_its_name_ends_and_answered_all_the_same(
+    command_line: CommandLine, sample_run: Run, tmp_path: Path
+) -> None:
+    paths = []
+    for side in (group(sample_run), group(sample_run, 1.2, 2, name="b")):
+        files = [tmp_path / name for name in side.names]
+        for run, path in zip(side.runs, files, strict=True):
+            run_file.save(run, path)
+        paths.append([str(path) for path in files])
+    sides = ["--baseline", *paths[0], "--candidate", *paths[1]]
+    for ending, start in (("md", "## "), ("json", "{"), ("csv", "a,b,"), ("xml", "<?xml"), ("txt", paths[0][0])):
+        output = tmp_path / f"compared.{ending}"
+        told = command_line("compare", *sides, "--output", str(output))
+        assert (told.code, told.err) == (0, "")
+        assert output.read_text().startswith(start)
+        assert "Worse: ftp-get csum CPU s per GB: " in told.out
+        assert told.out.endswith(f"{output}\n")
+    refused = command_line("compare", *sides, "--output", str(tmp_path / "x.pdf"))
+    assert (refused.code, "nothing that ends in .pdf" in refused.err) == (2, True)
+    refused = command_line("compare", *sides, "--output", str(tmp_path / "x.md"), "--format", "junit")
+    assert (refused.code, "--format junit is not that" in refused.err) == (2, True)
+    refused = command_line("compare", *sides, "--output", paths[0][0])
+    assert refused.code == 2
+    assert run_file.load(Path(paths[0][0])).trials
 
 
 def test_markdown_cells_are_escaped(sheet: formats.Sheet) -> None:
@@ -281,7 +362,7 @@ def test_the_command_line_compares_and_prints(command_line: CommandLine, sample_
     run_file.save(ladder(sample_run, 1.2, 2, name="b"), b)
     passed = command_line("compare", str(a), str(b))
     assert (passed.code, passed.err) == (0, "")
-    for name in formats.FORMATS:
+    for name in FORMATS:
         for by in ("case", "workload", "module"):
             finished = command_line("compare", str(a), str(b), "--format", name, "--by", by)
             assert (finished.code, finished.err) == (0, "")
@@ -302,7 +383,7 @@ def test_the_command_line_compares_and_prints(command_line: CommandLine, sample_
         (["--baseline", "SECOND"], "go together"),
         (["--baseline", "SECOND", "--candidate", "SECOND"], "is on neither side"),
         (["SECOND", "--run-scatter", "8"], "is not a percentage"),
-        (["SECOND", "--run-scatter", "steal_ratio=8%"], "not a scatter"),
+        (["SECOND", "--run-scatter", "steal_ratio=8%"], "no metric 'steal_ratio'"),
         (["SECOND", "--run-scatter", "8%:1"], "not a scatter"),
         (["SECOND", "--run-scatter", "8%", "--by", "module"], "of metrics, not of modules"),
         (["--scatter-from", "SECOND"], "leave out what is of several runs"),
@@ -318,6 +399,6 @@ def test_a_wrong_comparison_is_a_usage_error(
 
 
 def test_the_formats_are_those_of_the_command() -> None:
-    from offloadbench.commands.compare import FORMAT_NAMES
+    from offloadbench.commands.compare import ENDINGS
 
-    assert tuple(formats.FORMATS) == FORMAT_NAMES
+    assert tuple(FORMATS) == tuple(ENDINGS)

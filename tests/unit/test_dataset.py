@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -32,6 +33,14 @@ def test_every_table_can_be_had_by_its_name(dataset: Dataset) -> None:
     assert all(isinstance(dataset.table(name), pd.DataFrame) for name in table_index.TABLES)
     with pytest.raises(UsageError, match="no table 'seconds'"):
         dataset.table("seconds")
+
+
+def test_a_notebook_shows_one_line_or_a_row_a_run(dataset: Dataset, sample_run: Run) -> None:
+    assert repr(dataset) == f"Dataset(1 run: {sample_run.nic.name}, {len(sample_run.trials)} trials)"
+    nic = msgspec.structs.replace(sample_run.nic, driver="<b>x</b>")
+    html = Dataset([msgspec.structs.replace(sample_run, nic=nic)], dataset.profile)._repr_html_()
+    assert "&lt;b&gt;x&lt;/b&gt;" in html
+    assert html.count("<tr") == 2
 
 
 def test_several_files_are_read_together(sample_path: Path, sample_run: Run) -> None:

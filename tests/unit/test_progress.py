@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from offloadbench.analysis.trial import metrics
-from offloadbench.commands.progress import fitting, summary
-from offloadbench.engine.progress_events import TrialEnded
+from offloadbench.commands.progress import fitting, point_line, summary
+from offloadbench.engine.progress_events import PointStarted, TrialEnded
 from offloadbench.model import Run
 
 
@@ -33,3 +33,10 @@ def test_a_trial_without_a_window_is_told_with_its_reason(sample_run: Run) -> No
 )
 def test_a_line_ends_with_a_whole_part(width: int, line: str) -> None:
     assert fitting(["3 s", "94.4 Mbit/s", "cwnd 370"], width) == line
+
+
+def test_a_sweep_says_which_point_and_how_long_all_of_it_takes() -> None:
+    point = PointStarted(3, 4, "RTT 20 ms", 95.0)
+    assert point_line(point) == "point 3 of 4: RTT 20 ms; then about 1m35s more"
+    assert point_line(point, 25.0) == "point 3 of 4: RTT 20 ms; about 2m00s left in all"
+    assert point_line(PointStarted(4, 4, "RTT 20 ms", 0.0)) == "point 4 of 4: RTT 20 ms"

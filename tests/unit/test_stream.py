@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -130,3 +134,21 @@ def test_a_congestion_control_that_this_kernel_lacks_fails_the_start() -> None:
     with pytest.raises(TrafficError, match="the sender"):
         StreamTraffic(_definition(**(_SMALL | {"congestion_control": "nonesuch"}))).start(end, end, 0)
     assert not any(role.running() for role in end.roles)
+
+
+def test_a_sink_waits_for_a_sender_that_takes_its_time_to_start() -> None:
+    program = "from offloadbench.traffic.stream import sink; sink.STALL_S = 0.2; sink.main()"
+    words = [sys.executable, "-c", program]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sink:
+        assert sink.stdin is not None
+        assert sink.stdout is not None
+        order = {"address": ADDRESS, "connections": 1, "window_bytes": 0, "wake_at_bytes": 1}
+        sink.stdin.write(f"{json.dumps(order)}\n")
+        sink.stdin.flush()
+        port = json.loads(sink.stdout.readline())["port"]
+        # its own look at the clock comes every 0.5 s
+        time.sleep(1.5)
+        with socket.create_connection((ADDRESS, port)) as sender:
+            sender.sendall(b"x")
+            assert json.loads(sink.stdout.readline()) == {"event": "ready"}
+            assert "nothing arrived" in json.loads(sink.stdout.readline())["message"]

@@ -284,3 +284,28 @@ def test_a_step_that_was_seen_to_be_undone_is_forgotten_on_disk_too(journal: Jou
     journal.forget("host_sysctl", where="ssh://a", name="net.never", value="1", set_to="2")
     assert [step["kind"] for step in journal.steps_since(0)] == ["tracefs"]
     assert [step["kind"] for _, steps in undo.journalled() for step in steps] == ["tracefs"]
+
+
+def test_a_nic_that_somebody_has_renamed_is_put_back_by_its_new_name(journal: Journal, machine: Machine) -> None:
+    _change_all(journal, machine)
+    machine.nics = {"lan7"}
+    told: list[str] = []
+    journal.close(told.append)
+    assert machine.log == ["gso_max_segs 65535", f"features {WANTED}", "remove ob-ns"]
+    assert told[:2] == [f"{NIC} is called lan7 now", "lan7: gso_max_segs put back to 65535"]
+
+
+def test_what_could_not_be_put_back_is_told_by_the_new_name(journal: Journal, machine: Machine) -> None:
+    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=9)
+    machine.nics = {"lan7"}
+    machine.failing["link.set_gso_max_segs"] = OSError(1, os.strerror(1))
+    with pytest.raises(RestoreError) as caught:
+        journal.close(_ignore)
+    assert caught.value.hint == "still needed: ip link set dev lan7 gso_max_segs 9"
+
+
+def test_an_interrupt_that_is_gone_needs_nothing(journal: Journal) -> None:
+    journal.add("irq_affinity", irq=2**30, cpus="0-1")
+    told: list[str] = []
+    journal.close(told.append)
+    assert told == [f"interrupt {2**30} is gone, and its CPUs with it"]

@@ -71,35 +71,100 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Local:
     return tell
 
 
+def _peer(*readings: Reading | Exception) -> End:
+    return End("peer", list(readings) or [_reading(1.0)] * 9)
+
+
 def test_both_ends_are_read_and_judged(local: Local) -> None:
-    local(_reading(1.0, link__tx_timeout=0, rx_errors=0), _reading(3.0, link__tx_timeout=1, rx_errors=2))
+    local(
+        _reading(0.0, link__tx_timeout=0, rx_errors=0),
+        _reading(1.0, link__tx_timeout=0, rx_errors=0),
+        _reading(3.0, link__tx_timeout=1, rx_errors=2),
+    )
     tcp = {"Tcp.InSegs": 10, "Tcp.InCsumErrors": 0}, {"Tcp.InSegs": 20, "Tcp.InCsumErrors": 4}
-    peer = End("peer", [_reading(1.0, tcp[0], reset_fail=0), _reading(3.0, tcp[1], reset_fail=0)])
-    counts = WindowCounts(End("dut", []), peer, ["eth9"])
-    found = counts.finish()
+    first, last = _reading(1.0, tcp[0], reset_fail=0), _reading(3.0, tcp[1], reset_fail=0)
+    counts = WindowCounts(End("dut", []), _peer(first, first, last), ["eth9"])
+    counts.open()
+    counts.shut()
+    found = counts.finish(failed=False)
     counts.close()
-    assert [text.partition(" (")[2] for text in found.interruptions] == ["link.tx_timeout +1)"]
+    assert found.interruptions == [
+        "traffic stood still in the window: eth9: transmission hung until a watchdog noticed, which mostly ends in a "
+        "reset (link.tx_timeout +1)"
+    ]
     assert found.warnings[0] == "eth9: frames were damaged, or could not be sent or received (rx_errors +2)"
     assert found.warnings[1].startswith("peer: packets arrived with a wrong checksum (Tcp.InCsumErrors +4)")
     assert found.peer_tcp == {"Tcp.InSegs": 10, "Tcp.InCsumErrors": 4}
     assert found.statistics[0].interval_s == 2.0
+    assert (found.outside, found.logged) == ([], [])
 
 
-@pytest.mark.parametrize("when", [0, 1])
+@pytest.mark.parametrize("when", [0, 1, 2])
 def test_a_peer_that_cannot_be_asked_is_said_and_fails_nothing(local: Local, when: int) -> None:
-    local(_reading(1.0), _reading(3.0))
-    readings: list[Reading | Exception] = [_reading(1.0), _reading(3.0)]
+    local(*[_reading(1.0)] * 3)
+    readings: list[Reading | Exception] = [_reading(1.0), _reading(2.0), _reading(3.0)]
     readings[when] = TrafficError("gone", "")
-    counts = WindowCounts(End("dut", []), End("peer", readings), ["eth9"])
-    found = counts.finish()
+    counts = WindowCounts(End("dut", []), _peer(*readings), ["eth9"])
+    counts.open()
+    counts.shut()
+    found = counts.finish(failed=False)
     assert found.warnings == ["peer: its counters could not be read: gone"]
     assert (found.peer_statistics, found.peer_tcp) == ([], {})
 
 
 def test_a_device_that_vanishes_in_the_window_is_said(local: Local) -> None:
-    local(_reading(1.0), HostError("no NIC named 'eth9'", ""))
-    found = WindowCounts(End("dut", []), End("peer", [_reading(1.0), _reading(2.0)]), ["eth9"]).finish()
+    local(_reading(0.0), _reading(1.0), HostError("no NIC named 'eth9'", ""))
+    counts = WindowCounts(End("dut", []), _peer(), ["eth9"])
+    counts.open()
+    counts.shut()
+    found = counts.finish(failed=False)
     assert found.warnings == ["eth9: its counters could not be read again: no NIC named 'eth9'"]
+
+
+_HUNG = "eth9: transmission hung until a watchdog noticed, which mostly ends in a reset (tx_timeout_count +1)"
+
+
+@pytest.mark.parametrize(
+    ("moments", "counted", "interruptions", "outside"),
+    [
+        (0, [0, 1], [], [f"before the window opened: {_HUNG}"]),
+        (1, [0, 0, 1], [f"traffic stood still since the window opened: {_HUNG}"], []),
+        (2, [0, 0, 1, 1], [f"traffic stood still in the window: {_HUNG}"], []),
+        (2, [0, 0, 0, 1], [], [f"after the window closed: {_HUNG}"]),
+        (2, [0, 1, 1, 1], [], [f"before the window opened: {_HUNG}"]),
+    ],
+)
+def test_what_a_nic_did_at_any_time_of_a_trial_that_failed_is_told(
+    local: Local, moments: int, counted: list[int], interruptions: list[str], outside: list[str]
+) -> None:
+    local(*(_reading(float(at_s), tx_timeout_count=count) for at_s, count in enumerate(counted)))
+    counts = WindowCounts(End("dut", []), _peer(), ["eth9"])
+    for act in (counts.open, counts.shut)[:moments]:
+        act()
+    found = counts.finish(failed=True)
+    assert (found.interruptions, found.outside) == (interruptions, outside)
+
+
+def _log(monkeypatch: pytest.MonkeyPatch, records: list[bytes]) -> None:
+    """Let the kernel have logged these when it is asked next."""
+    monkeypatch.setattr(kernel_log, "_DEVICE", "/dev/null")
+    monkeypatch.setattr(KernelLog, "_messages", lambda _: [kernel_log.message(record) for record in records])
+
+
+def test_the_log_is_quoted_by_the_names_of_both_ends_of_this_machine(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local(*[_reading(1.0)] * 3)
+    buses = {None: "0000:00:0a.0", "elsewhere": "0000:00:0c.0"}
+    monkeypatch.setattr(nic, "driver_info", lambda _, namespace: ("e1000e", "", "", buses[namespace]))
+    _log(monkeypatch, [b"6,1,1,-;e1000e 0000:00:0c.0 eth1: Reset adapter unexpectedly\n", b"6,1,2,-;usb 1-1: new\n"])
+    peer = End("peer", [_reading(1.0)] * 3, namespace="elsewhere")
+    counts = WindowCounts(End("dut", []), peer, ["eth9"])
+    counts.open()
+    counts.shut()
+    found = counts.finish(failed=False)
+    # what a toggle let the driver say before the window is no news
+    assert found.logged == ['the kernel logged in the window: "e1000e 0000:00:0c.0 eth1: Reset adapter unexpectedly"']
 
 
 def test_lines_of_the_kernels_log_that_name_the_nic_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

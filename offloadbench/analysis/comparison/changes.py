@@ -17,9 +17,15 @@ import numpy as np
 from offloadbench.analysis.comparison import foreign_work, judging
 from offloadbench.analysis.comparison.groups import RunGroup, ScatterSource, differences, single
 from offloadbench.analysis.comparison.pairs import ALL_CASES, OTHER_CASES, Asked, CasePair, PairQuestion, Side, named
-from offloadbench.analysis.comparison.usable_trials import HEADLINES, Observations, common_blocks, observations
+from offloadbench.analysis.comparison.usable_trials import (
+    HEADLINES,
+    MORE_IS_BETTER,
+    Observations,
+    common_blocks,
+    observations,
+)
 from offloadbench.analysis.statistics.estimates import Estimate, mean_of, paired
-from offloadbench.analysis.statistics.holm import Judgement, judge
+from offloadbench.analysis.statistics.holm import CHANGED, Judgement, judge
 from offloadbench.base.errors import StatisticError, UsageError
 from offloadbench.model import Profile, Run
 
@@ -33,6 +39,14 @@ class Row:
 
     question: PairQuestion
     judgement: Judgement
+
+    @property
+    def worse(self) -> bool | None:
+        """Whether a change for the worse was shown; None where no change was."""
+        if self.judgement.verdict != CHANGED:
+            return None
+        estimate = self.judgement.estimate
+        return (estimate.b < estimate.a) == (self.question.metric in MORE_IS_BETTER)
 
 
 @dataclass(frozen=True, slots=True)

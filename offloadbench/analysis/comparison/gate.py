@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offloadbench.analysis.comparison.changes import Comparison, Row
-from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
+from offloadbench.analysis.comparison.metric_names import metric_named
+from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER
 from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, testable
 from offloadbench.base.errors import OK, REGRESSION, UNDECIDED, UsageError
 
 PASSED, REGRESSED, OPEN = "passed", "regressed", "undecided"
-_EXAMPLE = "for example: cpu_s_per_gb>+5% or throughput_bits_per_s<-3%"
+_EXAMPLE = "for example: cpu>+5% or throughput<-3%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    """`cpu_s_per_gb>+5%`: fail when the cost per GB rose by more than 5 %.
+    """`cpu>+5%` or `cpu_s_per_gb>+5%`: fail when the cost per GB rose by more than 5 %.
 
     Raises:
         UsageError: not such a bound, an unknown metric, or one that an improvement would fail.
@@ -53,10 +54,7 @@ def parse(text: str) -> Gate:
     match = re.fullmatch(r"\s*([a-z_0-9]+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*", text)
     if not match:
         raise UsageError(f"--fail-on {text!r}: not a bound", _EXAMPLE)
-    metric, sign, percent = match[1], match[2], float(match[3])
-    if metric not in LESS_IS_BETTER | MORE_IS_BETTER:
-        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
-        raise UsageError(f"--fail-on {text!r}: no metric {metric!r} to bound", f"known: {known}")
+    metric, sign, percent = metric_named(match[1], f"--fail-on {text!r}"), match[2], float(match[3])
     rising = metric in LESS_IS_BETTER
     if (sign == ">") != rising or (percent < 0 if rising else percent > 0):
         direction = "rises" if rising else "falls"
@@ -115,14 +113,17 @@ def why_untestable(row: Row) -> str:
 def exit_code(gates: Sequence[Gate], comparison: Comparison, *, strict: bool) -> int:
     """1 for a regression; 4 where the data cannot decide; else 0.
 
-    A gate that could not be put to a case (missing, too few repeats) is undecided by itself; an interval on both sides
-    of the bound, or without gates a row without a verdict, is so when `strict`.
+    A gate that could not be put to a case (missing, too few repeats, spoiled by other processes) is undecided by
+    itself; an interval on both sides of the bound, or without gates a row without a verdict, is so when `strict`.
     """
     found = outcomes(gates, comparison)
     states = {outcome.state for outcome in found}
     if REGRESSED in states:
         return REGRESSION
-    blind = any(not testable(outcome.row.judgement.estimate) for outcome in found)
+    blind = any(
+        not testable(outcome.row.judgement.estimate) or outcome.row.judgement.verdict == CONTAMINATED
+        for outcome in found
+    )
     if gates and (blind or comparison.missing or not found):
         return UNDECIDED
     open_verdicts = (TOO_FEW, INDICATION, CONTAMINATED)

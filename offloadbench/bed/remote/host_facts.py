@@ -134,7 +134,8 @@ def state(ifname: str, sysctls: list[str]) -> dict[str, Any]:
     """What of a NIC decides what it sends, and values below /proc/sys, by names that can be shown."""
     facts = nic(ifname)
     found: dict[str, Any] = {"MTU": facts["mtu_bytes"]}
-    for name, key in (("carrier_changes", "carrier changes"), ("operstate", "operational state")):
+    names = {"ifindex": "interface index", "carrier_changes": "carrier changes", "operstate": "operational state"}
+    for name, key in names.items():
         with contextlib.suppress(OSError):
             found[key] = Path("/sys/class/net", ifname, name).read_text().strip()
     found.update((name, "on" if value else "off") for name, value in facts.get("features", {}).items())

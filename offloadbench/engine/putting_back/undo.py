@@ -10,13 +10,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from offloadbench.base.errors import HostError, RestoreError, UsageError
+from offloadbench.base.errors import HostError, OffloadbenchError, RestoreError, UsageError
 from offloadbench.engine.putting_back.undo_others import overwritten
 from offloadbench.engine.putting_back.undo_steps import Step, Tell, take_back
-from offloadbench.kernel.system import processes
+from offloadbench.kernel.netdev import link
+from offloadbench.kernel.system import netns, processes
 
 _ELSEWHERE = "use sudo, or point OFFLOADBENCH_STATE at a folder of yours"
 
@@ -54,6 +56,18 @@ class NicLock:
         self._stream.close()
 
 
+def _found_by(values: Mapping[str, Any]) -> dict[str, int]:
+    """How a device is found again that somebody renames meanwhile."""
+    ifname, namespace = values.get("ifname"), values.get("namespace")
+    if ifname is None or not (namespace is None or netns.exists(namespace)):
+        return {}
+    try:
+        return {"index": link.read(ifname, namespace).index}
+    except OffloadbenchError:
+        # a device that is still to come there
+        return {}
+
+
 def journal_path(run_id: str, suffix: str = "journal") -> Path:
     """Where a run's journal lies; `restore_left_behind` looks at those that end in .journal only."""
     return state_folder() / f"{run_id}.{suffix}"
@@ -82,7 +96,7 @@ class Journal:
 
     def add(self, kind: str, **values: Any) -> None:
         """Write down how to undo a change, before it is made."""
-        step = {"kind": kind, **values}
+        step = {"kind": kind, **_found_by(values), **values}
         self._append(step)
         self._steps.append(step)
 

@@ -119,6 +119,9 @@ def _undo_address(step: Step, tell: Tell) -> None:
 
 
 def _undo_irq_affinity(step: Step, tell: Tell) -> None:
+    if not irq.exists(step["irq"]):
+        tell(f"interrupt {step['irq']} is gone, and its CPUs with it")
+        return
     if irq.affinity(step["irq"]) != step["cpus"]:
         irq.set_affinity(step["irq"], step["cpus"])
         tell(f"interrupt {step['irq']} back on CPU {step['cpus']}")
@@ -150,6 +153,18 @@ def _undo_rule(step: Step, tell: Tell) -> None:
 
 def _namespace_is_there(step: Step) -> bool:
     return step["namespace"] is None or netns.exists(step["namespace"])
+
+
+def _by_present_name(step: Step, tell: Tell) -> Step:
+    """The step for the name that its device has now, where somebody has renamed it; journals of older versions do not
+    say how to find it."""
+    if "index" not in step or not _namespace_is_there(step):
+        return step
+    name = link.name_of(step["index"], step["namespace"])
+    if name in ("", step["ifname"]):
+        return step
+    tell(f"{step['ifname']} is called {name} now")
+    return {**step, "ifname": name}
 
 
 def _nic_is_gone(step: Step, tell: Tell) -> bool:
@@ -232,12 +247,14 @@ def take_back(steps: list[Step], tell: Tell) -> RestoreError | None:
     failures = []
     commands = []
     for step in reversed(steps):
+        present = step
         try:
-            _UNDO[step["kind"]](step, tell)
+            present = _by_present_name(step, tell)
+            _UNDO[present["kind"]](present, tell)
         # whatever went wrong with one step, the others must be tried
         except Exception as error:
             failures.append(f"{step.get('kind')}: {error}")
-            commands.append(_command_for(step))
+            commands.append(_command_for(present))
     if not failures:
         return None
     return RestoreError(

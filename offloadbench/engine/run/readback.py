@@ -16,6 +16,8 @@ from offloadbench.kernel.netdev.link_events import LinkEvent, LinkEvents
 from offloadbench.model import Nic
 from offloadbench.roles.ends import End
 
+_ANOTHER = "another device has its name, since it was removed and made anew, or renamed (interface index {})"
+
 
 def check_as_found(end: End, found: Nic) -> None:
     """Whether the NIC is still as the run found it, before a trial changes it.
@@ -78,24 +80,30 @@ class ReadBack:
     def changes(self) -> list[str]:
         """What has changed, as clauses: `eth1: MTU 1500 -> 1400`. Empty where everything held."""
         taken = {namespace: events.take() for namespace, events in self._events.items()}
+        watched = [(name, name, self._dut.namespace) for name in self._devices]
+        # a NIC of another host may have the name of one of this machine
+        peer_nic = self._peer.ifname if self._peer.namespace is not None else ""
+        watched += [(self._peer.name, peer_nic, self._peer.namespace), (self._dut.name, "", None)]
+        passing = {
+            what: _of_device(taken[namespace][0], ifname, self._before.get(what, {}))
+            for what, ifname, namespace in watched
+            if ifname and namespace in taken
+        }
         try:
             after = self._read_dut()
             if self._peer.name in self._before:
                 after[self._peer.name] = self._peer.state(self._sysctls)
         except OffloadbenchError as error:
-            return [error.message]
+            lost = {what: _lost(passing.get(what, []), self._before.get(what, {})) for what, _, _ in watched}
+            return [f"{what}: {text}" for what, text in lost.items() if text] or [error.message]
         told: dict[str, str] = {}
-        watched = [(name, name, self._dut.namespace) for name in self._devices]
-        # a NIC of another host may have the name of one of this machine
-        peer_nic = self._peer.ifname if self._peer.namespace is not None else ""
-        watched += [(self._peer.name, peer_nic, self._peer.namespace), (self._dut.name, "", None)]
-        for what, ifname, namespace in watched:
+        for what, _, _ in watched:
             before = self._before.get(what, {})
             changed = device_state.differences(before, after.get(what, {}))
-            if ifname and namespace in taken:
-                passing = [event for event in taken[namespace][0] if event.link.ifname == ifname]
-                changed |= _changed_back(passing, before, changed)
-            told[what] = _clauses(changed)
+            changed |= _changed_back(passing.get(what, []), before, changed)
+            # of another device every setting may be another, and none was changed
+            another = changed.get(device_state.INDEX)
+            told[what] = _ANOTHER.format(another) if another else _clauses(changed)
         lines = [f"{what}: {clauses}" for what, clauses in told.items() if clauses]
         if not all(complete for _, complete in taken.values()):
             lines.append("links changed more often than the kernel could report")
@@ -110,6 +118,23 @@ def _clauses(changed: dict[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in changed.items())
 
 
+def _of_device(events: list[LinkEvent], ifname: str, before: State) -> list[LinkEvent]:
+    """Those of one device, by whatever name, and of another that has taken its name."""
+    index = before.get(device_state.INDEX)
+    return [event for event in events if event.link.ifname == ifname or event.link.index == index]
+
+
+def _lost(events: list[LinkEvent], before: State) -> str:
+    """What became of a device that cannot be read any more; "" where nothing was told of it."""
+    own = [event for event in events if event.link.index == before.get(device_state.INDEX)]
+    if not own:
+        return ""
+    if own[-1].gone:
+        return "removed, or moved to another namespace"
+    name = own[-1].link.ifname
+    return f"renamed to {name}" if name != before["name"] else ""
+
+
 def _changed_back(events: list[LinkEvent], before: State, changed: dict[str, str]) -> dict[str, str]:
     """What was otherwise meanwhile and is as before again."""
     found: dict[str, str] = {}
@@ -117,6 +142,8 @@ def _changed_back(events: list[LinkEvent], before: State, changed: dict[str, str
         for name, value in device_state.of_link(event.link).items():
             if name in before and value != before[name] and name not in changed:
                 found.setdefault(name, f"{before[name]} -> {value} -> {before[name]}")
+    if any(event.gone for event in events):
+        found["device"] = "removed, and back"
     # the message does not say which
     features = before.keys() - device_state.of_link(events[0].link).keys() if events else set()
     if any(event.features for event in events) and not features & changed.keys():

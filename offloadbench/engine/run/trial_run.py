@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from offloadbench.analysis.profile import plain_count
 from offloadbench.analysis.sender import missed_ticks
-from offloadbench.analysis.trial import link_emulator, metrics
+from offloadbench.analysis.trial import link_emulator, metrics, standstill
 from offloadbench.base.errors import OffloadbenchError, ProfilerError, TrafficError
 from offloadbench.base.signals import uninterrupted
 from offloadbench.base.units import format_bytes
@@ -23,6 +23,7 @@ from offloadbench.engine.putting_back.undo import Journal
 from offloadbench.engine.putting_back.undo_others import overwritten
 from offloadbench.engine.run import offloads
 from offloadbench.engine.run.cpu_use import ProcessWatch
+from offloadbench.engine.run.fresh_start import forget_earlier_trials
 from offloadbench.engine.run.profiler import Profiler, Wanted
 from offloadbench.engine.run.readback import ReadBack, check_as_found
 from offloadbench.engine.run.sampler import Reading, Sampler
@@ -60,6 +61,7 @@ WIRE_NOTED_RATIO = 0.002
 # more than what a library loaded late may take
 DISK_VOID_BYTES = 1 << 20
 STEAL_NOTED_RATIO = 0.01
+Outcome = Literal["ok", "skipped", "failed"]
 _REMEDY = "use a lower --line-rate, or a quieter machine"
 
 
@@ -108,20 +110,24 @@ class _Capture:
     readback: ReadBack | None = None
     changed: list[str] | None = None
 
+    def watch(self, bed: Bed) -> None:
+        """From now on: what others change, and what both ends count."""
+        self.readback = ReadBack(bed, self.applied)
+        self.counts = WindowCounts(bed.dut, bed.peer, self.applied.devices(bed.dut.ifname))
+
     def open(self) -> None:
         """The window opens."""
         assert self.readback is not None
         self.readback.open()
 
-    def count_out(self) -> list[str]:
-        """Read the counters of both ends again, where that is still to be done; returns what a reader must know."""
-        counts, self.counts = self.counts, None
-        if counts is None:
+    def count_out(self, *, failed: bool) -> list[str]:
+        """Judge what both ends counted, which traffic may have ended for; returns what a reader must know."""
+        if self.counts is None:
             return []
         try:
-            self.counted = counts.finish()
+            self.counted = self.counts.finish(failed=failed)
         finally:
-            counts.close()
+            self.counts.close()
         return self.counted.warnings
 
     def read_back(self) -> None:
@@ -134,7 +140,22 @@ class _Capture:
         """Why the window's figures are not those of the case: what others changed, and when traffic stood still."""
         changed = "; ".join(self.changed or [])
         held = [f"not by this run, and while it lasted, was changed: {changed}"] if changed else []
-        return held + [f"traffic stood still in the window: {text}" for text in self.counted.interruptions]
+        return held + self.counted.interruptions
+
+    def ended(self, ifname: str, outcome: Outcome, reason: str, problem: str) -> tuple[Outcome, str, list[str]]:
+        """How the trial ended after all and why, and what is only worth a warning.
+
+        Args:
+            reason: why it is not ok; problem: what could not be put back.
+        """
+        spoiled = self.spoiled()
+        still = standstill.told(self.samples, ifname) if self.samples else ""
+        # may have ended the traffic, and spoils no window by itself
+        beside = [*self.counted.outside, *([still] if still else [])]
+        if not (spoiled or problem or outcome == "failed"):
+            return outcome, reason, [*beside, *self.counted.logged]
+        told = filter(None, (*spoiled, *beside, reason, problem, *self.counted.logged))
+        return "failed", "; ".join(told), []
 
 
 def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, traffic: Traffic) -> Trial:
@@ -147,7 +168,7 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
     warnings: list[str] = []
     capture = _Capture()
     load = None
-    outcome: Literal["ok", "skipped", "failed"] = "ok"
+    outcome: Outcome = "ok"
     reason = ""
     mark = setting.journal.mark
     session: Session | None = None
@@ -155,14 +176,13 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         if case.skip_reason:
             raise Skipped(case.skip_reason)
         setting.emit(Phase("preparing"))
-        if setting.nic:
-            check_as_found(setting.bed.dut, setting.nic)
+        _begin_alike(setting)
         capture.applied = offloads.apply(setting.bed.dut, case.definition, setting.journal)
         warnings += capture.applied.warnings
         setting.bed.settle()
         if capture.applied.refused:
             raise Skipped(capture.applied.refused)
-        capture.readback = ReadBack(setting.bed, capture.applied)
+        capture.watch(setting.bed)
         session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
         _warm_up(setting, capture)
         _measure(setting, session, planned, capture, warnings)
@@ -182,14 +202,12 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         with uninterrupted():
             try:
                 capture.read_back()
-                # traffic that ends in the window may have ended for what the NIC counted there
-                warnings += [*capture.count_out(), *overwritten(setting.journal.steps_since(mark))]
+                warnings += capture.count_out(failed=outcome == "failed")
+                warnings += overwritten(setting.journal.steps_since(mark))
             finally:
                 problem = _take_back(setting.journal, mark, session)
     _read_evidence(capture, setting.emit)
-    spoiled = capture.spoiled()
-    if problem or spoiled:
-        outcome, reason = "failed", "; ".join(filter(None, (*spoiled, reason, problem)))
+    outcome, reason, told = capture.ended(setting.bed.dut.ifname, outcome, reason, problem)
     return Trial(
         repeat=planned.repeat,
         workload=planned.workload,
@@ -198,7 +216,7 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         outcome=outcome,
         reason=reason,
         started_utc=started,
-        warnings=warnings,
+        warnings=[*warnings, *told],
         features=capture.applied.features,
         gso_max_segs=capture.applied.gso_max_segs,
         gso_max_size_bytes=capture.applied.gso_max_size_bytes,
@@ -220,6 +238,13 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         tcp_counters=capture.counted.tcp,
         peer_tcp_counters=capture.counted.peer_tcp,
     )
+
+
+def _begin_alike(setting: TrialSetting) -> None:
+    """Nothing of the trials before may be left."""
+    if setting.nic:
+        check_as_found(setting.bed.dut, setting.nic)
+    forget_earlier_trials(setting.bed)
 
 
 def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
@@ -326,7 +351,8 @@ def _measure(
         warnings += [account.problem] if account.problem else []
         setting.emit(Phase("measuring", seconds))
         # the driver is asked before perf starts and after it stops: a firmware may take its time to answer
-        capture.counts = WindowCounts(bed.dut, bed.peer, capture.applied.devices(bed.dut.ifname))
+        assert capture.counts is not None
+        capture.counts.open()
         tool_cpu_s = processes.cpu_s()
         account.open()
         capture.open()
@@ -340,6 +366,8 @@ def _measure(
         capture.cpu_use = use.close()
         # the cable first: the load's processes may take their time to answer, and it would carry less meanwhile
         capture.wire = bed.report()
+        # what it shows of a stall must outlive a load that does not answer
+        capture.samples = sampler.result()
         closed = session.mark()
         capture.peer = bed.peer_report()
         perf_cpu_s = profiler.disable()
@@ -349,11 +377,10 @@ def _measure(
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
         capture.read_back()
-        warnings += capture.count_out()
+        capture.counts.shut()
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
         capture.told = account.finish(float(seconds))
         warnings += missed_ticks.warnings(capture.told.tcp)
-        capture.samples = sampler.result()
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
             warnings.append("the sampler ran without real-time priority")

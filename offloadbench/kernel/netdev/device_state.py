@@ -10,6 +10,8 @@ from offloadbench.kernel.netdev.link import Link
 from offloadbench.kernel.system import sysctl
 
 _CARRIER_CHANGES, _OPERSTATE = "carrier changes", "operational state"
+# of every device another one in its namespace, while a name may come again
+INDEX = "interface index"
 # a driver may take its link down and up again for a toggle of features or MTU
 RESET_BY_TOGGLES = (_CARRIER_CHANGES, _OPERSTATE)
 State = dict[str, str | int]
@@ -27,6 +29,8 @@ def read(ifname: str, namespace: str | None = None) -> State:
 
 def of_link(found: Link) -> State:
     return {
+        INDEX: found.index,
+        "name": found.ifname,
         "link": "up" if found.up else "down",
         _OPERSTATE: found.operstate,
         _CARRIER_CHANGES: found.carrier_changes,

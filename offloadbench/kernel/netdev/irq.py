@@ -40,6 +40,11 @@ def _file(number: int) -> Path:
     return Path(f"/proc/irq/{number}/smp_affinity_list")
 
 
+def exists(number: int) -> bool:
+    """Whether there is such an interrupt: a driver that is loaded again may get others."""
+    return _file(number).exists()
+
+
 def affinity(number: int) -> str:
     """CPUs that may serve the interrupt, as the kernel lists them (`0-3,8`).
 

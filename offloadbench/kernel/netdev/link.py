@@ -76,6 +76,15 @@ def read(ifname: str, namespace: str | None = None) -> Link:
     return from_message(message(ifname, namespace))
 
 
+def name_of(index: int, namespace: str | None = None) -> str:
+    """The name of the link with this index; "" where there is none."""
+    with netns.entered(namespace), IPRoute() as ipr:
+        try:
+            return str(ipr.link("get", index=index)[0].get_attr("IFLA_IFNAME"))
+        except NetlinkError:
+            return ""
+
+
 def message(ifname: str, namespace: str | None = None) -> Any:
     """One link's RTM_NEWLINK message.
 
@@ -287,8 +296,12 @@ def wait_for_carrier(ifname: str, namespace: str | None, timeout_s: float) -> No
     """
     deadline = time.monotonic() + timeout_s
     with netns.entered(namespace), IPRoute() as ipr:
-        while not _find(ipr, ifname).get_attr("IFLA_CARRIER"):
+        while not (found := _find(ipr, ifname)).get_attr("IFLA_CARRIER"):
             if time.monotonic() > deadline:
+                if not found["flags"] & _UP:
+                    raise TrafficError(
+                        f"{ifname} was still down after {timeout_s:.0f} s", f"ip link set dev {ifname} up"
+                    )
                 raise TrafficError(f"{ifname} has no carrier within {timeout_s:.0f} s", "is the cable plugged in?")
             time.sleep(0.05)
 

@@ -83,7 +83,8 @@ def _decoded(data: bytes) -> list[LinkEvent]:
                 LinkEvent(
                     link.from_message(message),
                     features=message.get_attr("IFLA_EVENT") == _FEATURES,
-                    gone=header["type"] == _RTM_DELLINK,
+                    # a port that leaves its bridge is told as a removed link of the family AF_BRIDGE
+                    gone=header["type"] == _RTM_DELLINK and message["family"] == socket.AF_UNSPEC,
                 )
             )
         offset += (header["length"] + _ALIGNMENT - 1) & -_ALIGNMENT

@@ -55,12 +55,14 @@ class Sink:
         while not self._over:
             for key, _ in self._selector.select(0.5):
                 key.data(key.fileobj)
-            if self._ended < self._expected and time.monotonic() - self._moved_at > STALL_S:
+            # how long a sender takes to start is not for the sink to judge
+            if self._accepted and self._ended < self._expected and time.monotonic() - self._moved_at > STALL_S:
                 raise TimeoutError(f"nothing arrived for {STALL_S:.0f} s")
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         connection.setblocking(False)
+        self._moved_at = time.monotonic()
         self._accepted += 1
         self._silent.add(connection)
         self._connections.add(connection)
