@@ -40,7 +40,12 @@ def page(chains_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser(chrome: webdriver.Chrome, page: Path, console: Console) -> Iterator[webdriver.Chrome]:
     chrome.set_window_size(1200, 900)
     chrome.get(page.as_uri())
-    chrome.execute_script("document.getElementById('flame').open = true")
+    # unfolded, and drawn anew for the width that it has then
+    chrome.execute_async_script(
+        "document.getElementById('flame').open = true;"
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));"
+    )
     yield chrome
     assert console() == []
     assert chrome.execute_script("return performance.getEntriesByType('resource').length") == 0

@@ -90,7 +90,7 @@ def test_a_hostile_process_stays_text(chains: Run) -> None:
 def test_frames_have_the_colours_of_the_plots(text: str) -> None:
     modules = {m["label"]: m["fill"] for m in flame_data(text)["modules"] if m}  # type: ignore[index]
     assert modules["TCP"] == style.module_colour("tcp")
-    assert style.module_colour("tcp") in text.split('id="where"')[1].split("</section>", maxsplit=1)[0]
+    assert style.module_colour("tcp") in text.split('id="module-bars"')[1].split("</details>", maxsplit=1)[0]
 
 
 def test_no_figure_is_printed_as_nan(text: str) -> None:
