@@ -5,6 +5,7 @@ It says what the verdict says, and no more; figures and interval are the judge's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -104,16 +105,20 @@ def _cores(found: Finding, seen: Observations) -> Sentence:
 
 
 def _detail(found: Finding, seen: Observations) -> Sentence:
-    """Cases, interval, CPU busy and the layer-2 throughput."""
+    """Cases, interval, CPU busy and the layer-2 throughput; nothing of trials that others spoiled."""
+    if found.cost.verdict == CONTAMINATED:
+        return say("")
+    inside = found.cost.verdict == INDICATION and not math.isnan(found.cost.ratios()[1])
     sides = _sides(found, seen)
     busy_off, busy_on = (_figure(side, "cpu_busy_ratio", percent, _mean) for side in sides)
     layer2_off, layer2_on = (_figure(side, "throughput_bits_per_s", format_rate, _mean) for side in sides)
     return say(
-        "Case {on} against {off}: {interval}. CPU busy {busy_off} → {busy_on}; layer-2 throughput {layer2_off} → "
-        "{layer2_on}.",
+        "Case {on} against {off}: {interval}{inside}. CPU busy {busy_off} → {busy_on}; layer-2 throughput "
+        "{layer2_off} → {layer2_on}.",
         on=found.on,
         off=found.off,
         interval=change_words.sized_interval(found.cost),
+        inside=say(" of the scatter inside the two trials") if inside else "",
         busy_off=busy_off,
         busy_on=busy_on,
         layer2_off=layer2_off,
