@@ -10,8 +10,8 @@ import pandas as pd
 from offloadbench.analysis.profile import plain_count
 from offloadbench.analysis.profile.attribution import OTHER, SHADOW
 from offloadbench.analysis.profile.module_tables import CALLER
-from offloadbench.analysis.tables.results import case_means
-from offloadbench.base.sentence import CONSTANT, Quantity, Sentence, Source, join, mean_of, say
+from offloadbench.analysis.tables.results import CaseCells, case_cells, case_means
+from offloadbench.base.sentence import CONSTANT, Quantity, Sentence, Source, join, say
 from offloadbench.base.words import SKID, percent
 from offloadbench.model import Run
 
@@ -55,33 +55,21 @@ def by_class(methods: pd.DataFrame) -> pd.DataFrame:
 
 def sentences(methods: pd.DataFrame) -> dict[tuple[str, str, str], Sentence]:
     """(nic, workload, case) -> how its samples found their modules."""
-    means = _means(methods)
-    return {
-        (str(nic), str(workload), str(case)): sentence(
-            dict(zip(rows["method"], rows["share_ratio"], strict=True)),
-            partial(shares_of, methods, (str(nic), str(workload), str(case)), str(rows["event"].iloc[0])),
-        )
-        for (nic, workload, case), rows in means.groupby(["nic", "workload", "case"], sort=False)
-    }
+    cells, found = case_cells(methods), {}
+    for (nic, workload, case), rows in _means(methods).groupby(["nic", "workload", "case"], sort=False):
+        place = (str(nic), str(workload), str(case))
+        shares = dict(zip(rows["method"], rows["share_ratio"], strict=True))
+        found[place] = sentence(shares, partial(shares_of, cells[place]))
+    return found
 
 
 def _means(methods: pd.DataFrame) -> pd.DataFrame:
     return case_means(methods[methods["share_ratio"].notna()], ["method"], ["share_ratio"])
 
 
-def shares_of(methods: pd.DataFrame, place: tuple[str, str, str], event: str, chosen: Sequence[str]) -> Source:
-    """The cells of these methods' shares, the mean over the trials of a case.
-
-    Args:
-        place: nic, workload, case.
-    """
-    names = dict(zip(("nic", "workload", "case", "event"), (*place, event), strict=True))
-    mine = methods[methods["share_ratio"].notna()]
-    for column, value in names.items():
-        mine = mine[mine[column] == value]
-    where = {name: tuple(dict.fromkeys(mine[name])) for name in ("run", "workload", "case", "repeat", "event")}
-    mean = partial(mean_of, count=len(mine[["run", "repeat"]].drop_duplicates()))
-    return Source("methods", "share_ratio", where | {"method": tuple(chosen)}, mean)
+def shares_of(cells: CaseCells, methods: Sequence[str]) -> Source:
+    """The cells of these methods' shares, the mean over the trials of a case."""
+    return cells.mean("methods", "share_ratio", {"method": tuple(methods)})
 
 
 def sentence(shares: Mapping[str, float], source: Callable[[Sequence[str]], Source] | None = None) -> Sentence:

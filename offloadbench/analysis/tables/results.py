@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -96,15 +96,45 @@ class Results:
         """The first run of a bench."""
         return next(run for run in self.runs if self.benches[run.run_id] == nic)
 
-    def costs(self, nic: str, workload: str, case: str, modules: Sequence[str] | None = None) -> Source:
-        """The cells of what these modules, or all but idle, cost per byte in a case, the mean over its trials."""
-        known = self.modules[self.modules["share_ratio"].notna() & (self.modules["nic"] == nic)]
-        known = known[known["event"] == primary_event(known)]
-        mine = known[(known["workload"] == workload) & (known["case"] == case)]
-        names = tuple(dict.fromkeys(mine["module"])) if modules is None else tuple(modules)
-        where = {name: tuple(dict.fromkeys(mine[name])) for name in ("run", "workload", "case", "repeat", "event")}
-        mean = partial(mean_of, count=len(mine[["run", "repeat"]].drop_duplicates()))
-        return Source("modules", "value_per_byte", where | {"module": names}, mean)
+    def costs(self, nic: str, workload: str, case: str, modules: Sequence[str]) -> Source:
+        """The cells of what these modules cost per byte in a case, the mean over its trials."""
+        return self._module_cells[nic, workload, case].mean("modules", "value_per_byte", {"module": tuple(modules)})
+
+    @cached_property
+    def _module_cells(self) -> dict[tuple[str, str, str], CaseCells]:
+        return case_cells(self.modules)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCells:
+    """Where the trials of a case stand in a table of its profile.
+
+    Attributes:
+        where: column -> values of their rows.
+    """
+
+    where: dict[str, tuple[object, ...]]
+    trials: int
+
+    def mean(self, table: str, column: str, chosen: Mapping[str, tuple[object, ...]]) -> Source:
+        """The cells of some of their rows, of which the mean over the trials is told."""
+        return Source(table, column, {**self.where, **chosen}, partial(mean_of, count=self.trials))
+
+
+def case_cells(table: pd.DataFrame) -> dict[tuple[str, str, str], CaseCells]:
+    """(nic, workload, case) -> its cells, of the primary event of each nic.
+
+    Args:
+        table: one of the tables of a profile in `Results`.
+    """
+    found = {}
+    for nic, rows in table[table["share_ratio"].notna()].groupby("nic", sort=False):
+        chosen = rows[rows["event"] == primary_event(rows)]
+        for (workload, case), mine in chosen.groupby(["workload", "case"], sort=False):
+            trials = mine[["run", "workload", "case", "repeat", "event"]].drop_duplicates()
+            where = {str(name): tuple(dict.fromkeys(trials[name])) for name in trials.columns}
+            found[str(nic), str(workload), str(case)] = CaseCells(where, len(trials))
+    return found
 
 
 def unique_runs(runs: Sequence[Run]) -> list[Run]:

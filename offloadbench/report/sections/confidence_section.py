@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from offloadbench.analysis.findings import module_confidence
-from offloadbench.analysis.tables.results import primary_event
+from offloadbench.analysis.tables.results import case_cells
 from offloadbench.base.sentence import Quantity, join, say
 from offloadbench.base.words import percent
 from offloadbench.report.material import Material, benches
@@ -16,11 +16,10 @@ from offloadbench.report.section import Block, Bullet, Bullets, Layer, Section
 
 def _write(material: Material) -> Iterator[Block]:
     results = material.results
-    sentences = module_confidence.sentences(results.methods)
+    sentences, cells = module_confidence.sentences(results.methods), case_cells(results.methods)
     for (nic, workload), rows in benches(module_confidence.by_class(results.methods)):
         cases = [case for case in results.cases if (nic, workload, case) in sentences]
         known = rows[rows["class"] == module_confidence.KNOWN].set_index("case")["share_ratio"]
-        event = primary_event(results.methods[results.methods["nic"] == nic])
         methods = module_confidence.methods_of(module_confidence.KNOWN)
         shares = [
             say(
@@ -29,7 +28,7 @@ def _write(material: Material) -> Iterator[Block]:
                 known=Quantity(
                     float(known.get(case, 0.0)),
                     percent,
-                    module_confidence.shares_of(results.methods, (nic, workload, case), event, methods),
+                    module_confidence.shares_of(cells[nic, workload, case], methods),
                 ),
             )
             for case in cases
