@@ -54,8 +54,10 @@ class Material:
 
     @cached_property
     def usable(self) -> pd.DataFrame:
-        """The trials that findings rest on."""
-        return self.results.trials[self.results.trials["usable"]]
+        """The trials that findings rest on, in the order of all sections: bench by bench, workloads by name."""
+        rows = self.results.trials[self.results.trials["usable"]]
+        bench = rows["nic"].map(list(self.results.benches.values()).index)
+        return rows.assign(bench=bench).sort_values(["bench", "workload"], kind="stable").drop(columns="bench")
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -102,6 +104,8 @@ class Material:
 
 
 def benches(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """The rows of every (nic, workload)."""
-    for (nic, workload), rows in table.groupby(["nic", "workload"], sort=False):
+    """The rows of every (nic, workload): bench by bench, workloads by name."""
+    order = list(dict.fromkeys(table["nic"]))
+    groups = table.groupby(["nic", "workload"], sort=False)
+    for (nic, workload), rows in sorted(groups, key=lambda item: (order.index(item[0][0]), str(item[0][1]))):
         yield (str(nic), str(workload)), rows

@@ -16,6 +16,7 @@ from offloadbench.model import Profile, Run
 from offloadbench.report import contents
 from offloadbench.report.contents import collect
 from offloadbench.report.formats import markdown
+from offloadbench.report.material import benches
 from tests.conftest import CommandLine
 
 replace = msgspec.structs.replace
@@ -124,6 +125,15 @@ def test_a_summary_is_the_first_layer_alone(command_line: CommandLine, paper_pat
     text = page.read_text(encoding="utf-8")
     assert text.count("<h1>") == 1 and text.count("<figure>") == 1
     assert "<details" not in text and "<nav" not in text
+
+
+def test_workloads_have_one_order(data: Path, linux_profile: Profile) -> None:
+    run = run_file.load(data / "ladder-lab.json.xz")
+    for trials in (run.trials, run.trials[::-1]):
+        material = collect([replace(run, trials=trials)], linux_profile, ["ladder.json"])
+        assert list(dict.fromkeys(material.usable["workload"])) == ["ftp-get", "iscsi-write"]
+        assert [finding.workload for finding in material.headlines] == ["ftp-get", "iscsi-write"]
+        assert [key for key, _ in benches(material.results.samples)] == [("lab", "ftp-get"), ("lab", "iscsi-write")]
 
 
 def test_every_file_of_a_section_is_found() -> None:
