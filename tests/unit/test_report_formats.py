@@ -124,7 +124,8 @@ def test_a_summary_is_the_first_layer_alone(command_line: CommandLine, paper_pat
     assert command_line("report", str(paper_path), "--summary", "--output", str(page)).code == 0
     text = page.read_text(encoding="utf-8")
     assert text.count("<h1>") == 1 and text.count("<figure>") == 1
-    assert "<details" not in text and "<nav" not in text
+    # what follows begins a page of its own when it is printed
+    assert not any(tag in text for tag in ("<details", "<nav", "<main"))
 
 
 def test_workloads_have_one_order(data: Path, linux_profile: Profile) -> None:
