@@ -136,7 +136,8 @@ class Role(ABC):
             for one in self._beside:
                 trouble = one._trouble()
                 if trouble:
-                    raise TrafficError(f"{trouble}, while {self} was to {self._doing}", "see `dmesg` on both hosts")
+                    waited = f"was to {self._doing}" if self._doing else "was waited for"
+                    raise TrafficError(f"{trouble}, while {self} {waited}", "see `dmesg` on both hosts")
         return self._inbox.popleft()
 
     def _trouble(self, wait_s: float = 0.0) -> str:

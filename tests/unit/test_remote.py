@@ -20,6 +20,7 @@ from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import addresses, clock, seal, sealed_connection, sources, ssh, wait
 from offloadbench.bed.remote.sealed_connection import AgentConnection
 from offloadbench.roles.codec import digest, encode, greeting
+from offloadbench.roles.ends import accompany
 from offloadbench.roles.messages import (
     AddressesThere,
     AskAddresses,
@@ -41,10 +42,12 @@ from offloadbench.roles.messages import (
     SetSysctl,
     SinkCounted,
     SinkListening,
+    SinkReady,
     SourceThere,
     SysctlThere,
 )
 from offloadbench.version import __version__
+from tests.unit.loopback import LoopbackEnd
 
 ROLES = (
     "offloadbench.traffic.ftp.ftp_clients",
@@ -189,6 +192,16 @@ def test_a_lost_agent_ends_whoever_waits_for_it() -> None:
     stream.process.kill()
     with pytest.raises(TrafficError, match=r"the sink \(there\) ended unasked: there: the connection was closed"):
         role.receive(SinkListening, 20)
+    # and whoever waits for a role of this host
+    here = LoopbackEnd().launch(ROLES[1], "the sender")
+    accompany(here, role)
+    try:
+        with pytest.raises(
+            TrafficError, match=r"^the sink \(there\) ended unasked: there: .*, while the sender \(this ho"
+        ):
+            here.receive(SinkReady, 50)
+    finally:
+        here.close()
     with pytest.raises(TrafficError, match="the load side is gone: there"):
         agent.check()
     with pytest.raises(TrafficError, match="the load side is gone"):
