@@ -364,7 +364,9 @@ def _scalar(hint: Any, value: Any, where: str, name: str, strict: bool) -> Any:
 
 def _out_of_bounds(where: str, value: float, bounds: tuple[float, float], name: str) -> MessageError:
     low, high = bounds
-    return MessageError(f"{where} is {value}, not from {low:g} to {high:g}", name, "give a value within these bounds")
+    return MessageError(
+        f"{where} is {value}, not from {low:.20g} to {high:.20g}", name, "give a value within these bounds"
+    )
 
 
 def _text(value: str, where: str, name: str, strict: bool) -> str:

@@ -32,6 +32,7 @@ FIRST_S = 120.0
 HALF_LINE_S = 30.0
 _READ_BYTES = 1 << 16
 _POLL_S = 1.0
+_SHOWN_MAX = 2000
 
 Given = TypeVar("Given", bound=Order)
 
@@ -62,6 +63,13 @@ def refusing(parameter: str, value: object, hint: str = "") -> Iterator[None]:
         raise RefusedOrder(parameter, value, f"{error.filename}: {why}" if error.filename else why, hint) from error
     except MemoryError as error:
         raise RefusedOrder(parameter, value, "not enough memory", hint) from error
+
+
+def failure(error: BaseException, hint: str = "") -> Failed:
+    """What was met, in one line; `hint` is what to do where the error does not say."""
+    text = str(getattr(error, "message", "") or getattr(error, "strerror", "") or error or type(error).__name__)
+    parameter = str(getattr(error, "parameter", ""))
+    return Failed(" ".join(text.split())[:_SHOWN_MAX], str(getattr(error, "hint", "")) or hint, parameter)
 
 
 class Desk:
@@ -97,10 +105,7 @@ class Desk:
 
     def fail(self, error: BaseException, hint: str = "") -> None:
         """Tell the engine what was met; `hint` is what to do where the error does not say."""
-        text = str(getattr(error, "message", "") or getattr(error, "strerror", "") or error or type(error).__name__)
-        parameter = str(getattr(error, "parameter", ""))
-        # an answer is one line, and never too long for it
-        self.answer(Failed(" ".join(text.split())[:2000], str(getattr(error, "hint", "")) or hint, parameter))
+        self.answer(failure(error, hint))
 
     @contextlib.contextmanager
     def reporting(self, hint: str = "") -> Iterator[None]:

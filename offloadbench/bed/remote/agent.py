@@ -31,7 +31,6 @@ from offloadbench.roles.codec import (
 )
 from offloadbench.roles.messages import (
     Answer,
-    Failed,
     Hello,
     LaunchRole,
     Order,
@@ -42,6 +41,7 @@ from offloadbench.roles.messages import (
     ShutRole,
     SignalRole,
 )
+from offloadbench.roles.orders import failure
 from offloadbench.version import __version__
 
 # an engine that is silent for so long is gone, even where nothing told the connection so
@@ -110,9 +110,8 @@ class Agent:
             self.say(self._answers[type(order)](order), number)
         # whatever a question meets is the engine's to judge; the agent goes on
         except Exception as error:
-            text = getattr(error, "message", "") or getattr(error, "strerror", "") or f"{type(error).__name__}: {error}"
             number = number if number is not None else getattr(error, "number", None)
-            self.say(Failed(str(text), str(getattr(error, "hint", "")), str(getattr(error, "parameter", ""))), number)
+            self.say(failure(error), number)
 
     def _launch(self, order: LaunchRole) -> RoleLaunched:
         number = order.role

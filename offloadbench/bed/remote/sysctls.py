@@ -5,6 +5,7 @@ When the agent goes, whoever killed it, this role's input closes: it puts back a
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
@@ -22,12 +23,13 @@ class _Values:
         for name, value in order.values.items():
             was = order.found.get(name) or host_facts.sysctl(name)
             if was is None:
-                raise RefusedOrder(name, value, "this kernel has no such sysctl", "leave it out")
+                raise RefusedOrder(f"sysctl {name}", value, "this kernel has no such sysctl", "leave it out")
             self._found.setdefault(name, was)
             try:
                 host_facts.set_sysctl(name, value)
             except OSError as error:
-                raise RefusedOrder(name, value, error.strerror or str(error), "log in as root there") from error
+                why = os.strerror(error.errno) if error.errno else str(error)
+                raise RefusedOrder(f"sysctl {name}", value, why, "log in as root there") from error
         return SysctlsSet(dict(self._found), {name: host_facts.sysctl(name) for name in order.values})
 
     def put_back(self) -> dict[str, str]:
