@@ -219,9 +219,13 @@ def test_a_lost_agent_ends_whoever_waits_for_it() -> None:
         (b'{"is":"Hello","version":"9.9","new":{"fields":[1]}}', "'9.9', and here it is"),
     ],
 )
-def test_a_load_host_of_another_version_is_refused_in_one_line(there: bytes, says: str) -> None:
+def test_a_load_host_of_another_version_is_refused_in_one_line(
+    there: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = f"import sys, time; sys.stdout.write({there.decode()!r} + chr(10)); sys.stdout.flush(); time.sleep(9)"
     stream = Pipe(program.encode())
+    # as sshd's banner on standard error
+    monkeypatch.setattr(stream, "words", lambda: "Authorized use only")
     try:
         with pytest.raises(HostError, match=f"^ssh://old: offloadbench there is.*{re.escape(says)}") as caught:
             AgentConnection(stream, "ssh://old")

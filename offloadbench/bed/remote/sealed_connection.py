@@ -198,7 +198,9 @@ class AgentConnection:
             why = "it said what no agent says"
         # a login shell that lets nobody in says so on standard output
         shell = "" if self._greeted.is_set() or not strange else strange[-1].decode(errors="replace").strip()
-        self._lose(self._stream.words() or why or shell[:_SHOWN] or self._stream.ended())
+        # one that is refused may live on, and has said nothing else
+        words = "" if self._refused else self._stream.words()
+        self._lose(words or why or shell[:_SHOWN] or self._stream.ended())
 
     def _greet(self, line: bytes) -> bool:
         """Whether this is the agent's first line."""
