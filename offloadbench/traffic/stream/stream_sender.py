@@ -24,7 +24,6 @@ STALL_S = 30.0
 _LOOK_S = 0.5
 # asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN
 _SO_SNDBUFFORCE = 32
-# what a congestion control may be called (TCP_CA_NAME_MAX, include/net/tcp.h)
 _HINT = "see net.ipv4.tcp_available_congestion_control"
 
 
