@@ -34,7 +34,8 @@ class LocalEnd:
     server_cpus: frozenset[int]
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
-        return ProcessRole(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+        where = f"this host, {self.name}"
+        return ProcessRole(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams), where)
 
     def missing(self, tools: Iterable[str]) -> list[str]:
         return [tool for tool in tools if shutil.which(tool) is None]

@@ -19,6 +19,7 @@ from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.bed.remote.remote_bed import RemoteEnd
 from offloadbench.engine.putting_back.undo import Journal, restore_left_behind
 from offloadbench.kernel.system import processes
+from offloadbench.roles.messages import AskSysctl, SysctlThere
 
 NAME = "net.ipv4.tcp_fin_timeout"
 
@@ -72,7 +73,7 @@ class Bed:
         self.peer = RemoteEnd("load side", "192.0.2.2", "lo", bed)
 
     def set(self) -> None:
-        self.sysctls.set_there(self.peer, self.connection.ask)
+        self.sysctls.set_there(self.peer, lambda name: self.connection.ask(AskSysctl(name), SysctlThere).value)
 
 
 def test_values_are_set_there_and_go_back_and_leave_the_journal(host: Host) -> None:

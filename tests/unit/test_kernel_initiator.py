@@ -43,8 +43,7 @@ def _load(disk: Path, done: threading.Event, **changes: int) -> BlockLoad:
 
 
 def test_a_node_record_asks_for_what_the_workload_says() -> None:
-    config = {"user": "u", "password": "p", "sessions": 2, "offers": OFFERS}
-    made = kernel_initiator.record(config)
+    made = kernel_initiator.record(OFFERS, sessions=2)
     assert made["node.session.iscsi.InitialR2T"] == "No"
     assert made["node.session.iscsi.MaxBurstLength"] == "16776704"
     assert made["node.conn[0].iscsi.HeaderDigest"] == "CRC32C,None"

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench.base.errors import RestoreError, UsageError
+from offloadbench.base.errors import HostError, RestoreError, UsageError
 from offloadbench.bed import lab_bed
 from offloadbench.commands.options import cable_options
 from offloadbench.engine.putting_back import undo
@@ -19,6 +19,8 @@ from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
 from offloadbench.kernel.system import capabilities
 from offloadbench.model import WireDirection, WireReport
 from offloadbench.model.emulated_link import typed_link
+from offloadbench.roles.codec import encode
+from offloadbench.roles.messages import AskBench, EndBench
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
 
@@ -97,7 +99,7 @@ def test_status_shows_the_link_and_what_it_dropped_and_why(keeper: Keeper, comma
         in finished.out
     )
     assert "lost 2, queue full 4, no room at the receiver 1" in finished.out
-    assert keeper.asked == [b"status\n"]
+    assert keeper.asked == [encode(AskBench()) + b"\n"]
 
 
 def test_without_a_bench_status_says_so_and_the_others_are_usage_errors(
@@ -119,10 +121,16 @@ def test_a_standing_bench_is_left_alone_by_restore(keeper: Keeper, command_line:
 
 
 def test_down_is_asked_of_the_keeper_and_what_it_could_not_take_back_is_told(keeper: Keeper) -> None:
+    keeper.reply = Reply()
     bench.down("slow", lambda text: None)
-    assert keeper.asked == [b"down\n"]
+    assert keeper.asked == [encode(EndBench()) + b"\n"]
     keeper.reply = Reply(message="could not put back everything", hint="ip netns del ns", exit_code=9)
     with pytest.raises(RestoreError, match="could not put back"):
+        bench.down("slow", lambda text: None)
+
+
+def test_a_bench_that_does_not_know_the_order_is_not_said_to_be_down(keeper: Keeper) -> None:
+    with pytest.raises(HostError, match="bench slow still stands"):
         bench.down("slow", lambda text: None)
 
 

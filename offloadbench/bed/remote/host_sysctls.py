@@ -10,6 +10,7 @@ from offloadbench.bed.local import set_sysctls
 from offloadbench.bed.testbed import Forget, Remember
 from offloadbench.kernel.system import sysctl
 from offloadbench.roles.ends import End, Role
+from offloadbench.roles.messages import PutBackSysctls, SetSysctls, SysctlsBack, SysctlsSet
 
 STEP = "host_sysctl"
 _ROLE = "offloadbench.bed.remote.sysctls"
@@ -41,11 +42,11 @@ class HostSysctls:
         """
         set_sysctls(self.values, None, self._remember)
 
-    def set_there(self, peer: End, ask: Callable[..., str | None]) -> None:
+    def set_there(self, peer: End, read: Callable[[str], str | None]) -> None:
         """Set those of the load host, the first time or again, and look whether they are in force.
 
         Args:
-            ask: puts a question to the agent there.
+            read: the value of a sysctl there; None where there is none such.
 
         Raises:
             RefusedError: it has no such sysctl, or not for this user, or does not take the value.
@@ -54,7 +55,7 @@ class HostSysctls:
         if not self.values:
             return
         for name in self.values.keys() - self._found.keys():
-            was = ask("sysctl", name)
+            was = read(name)
             if was is None:
                 raise RefusedError(f"{peer.name}: its kernel has no sysctl {name}", "leave it out")
             self._remember(STEP, **self._step(name, was))
@@ -62,7 +63,7 @@ class HostSysctls:
         if self._role is None or not self._role.running():
             self._role = peer.launch(_ROLE, f"sysctls of the {peer.name}")
         try:
-            taken = self._role.request({"do": "set", "values": self.values, "found": self._found}, "set")["taken"]
+            taken = self._role.request(SetSysctls(self.values, self._found), SysctlsSet).taken
         except TrafficError as error:
             if not self._role.running():
                 raise
@@ -81,8 +82,7 @@ class HostSysctls:
         problems = dict.fromkeys(self._found, "its connection is lost")
         if self._role is not None:
             with contextlib.suppress(TrafficError, OSError):
-                self._role.send({"do": "put back"})
-                problems = self._role.receive("back", _END_S)["problems"]
+                problems = self._role.request(PutBackSysctls(), SysctlsBack, _END_S).problems
             self._role.close()
         for name, was in self._found.items():
             if name not in problems:

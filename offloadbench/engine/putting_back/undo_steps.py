@@ -14,6 +14,7 @@ from offloadbench.kernel.netdev import features, irq, lending, link, neighbour, 
 from offloadbench.kernel.netdev.route import SilencedTcp
 from offloadbench.kernel.system import netns, sysctl
 from offloadbench.kernel.trace import tracefs
+from offloadbench.roles.messages import AskSysctl, SetSysctl, SysctlThere
 from offloadbench.traffic.iscsi import open_iscsi
 
 Step = dict[str, Any]
@@ -98,8 +99,8 @@ def _undo_host_sysctl(step: Step, tell: Tell) -> None:
     connection = ssh.parse(where).connect()
     try:
         # the role that set it puts it back as soon as its connection is gone
-        if connection.ask("sysctl", name) != value:
-            if connection.ask("set_sysctl", name, value) != value:
+        if connection.ask(AskSysctl(name), SysctlThere).value != value:
+            if connection.ask(SetSysctl(name, value), SysctlThere).value != value:
                 raise RestoreError(f"{where}: {name} did not go back to {value}")
             tell(f"{where}: {name} put back to {value}")
     finally:

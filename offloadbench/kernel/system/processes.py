@@ -129,6 +129,15 @@ def threads(pid: int) -> list[int]:
         return []
 
 
+def waits_in(thread: int) -> str:
+    """The kernel function that a thread sleeps in (proc_pid_wchan(5)); empty where it runs, or it cannot be seen."""
+    try:
+        name = Path(f"/proc/{thread}/wchan").read_text().strip()
+    except OSError:
+        return ""
+    return "" if name == "0" else name
+
+
 def cpu_times() -> dict[int, float]:
     """Pid -> CPU seconds so far, of every process and kernel thread."""
     pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
