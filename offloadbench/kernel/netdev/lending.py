@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -21,8 +23,35 @@ _UP = 1
 _RTPROT_KERNEL = 2
 _SCOPE_LINK = 253
 
+# no control characters: these are written and read as text
+_Word = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.:/]{1,64}\Z")]
+_Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
-def snapshot(ifname: str) -> dict[str, Any]:
+
+class LentRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A route that leaves by the NIC, by its names in rtnetlink(7); `dst` is `default` or a network."""
+
+    family: _Number
+    dst: _Word
+    gateway: _Word | None
+    table: _Number
+    priority: _Number | None
+    proto: _Number
+
+
+class LentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What moving takes from a NIC.
+
+    Attributes:
+        addresses: family, address, prefix length.
+    """
+
+    up: bool
+    addresses: list[tuple[_Number, _Word, _Number]]
+    routes: list[LentRoute]
+
+
+def snapshot(ifname: str) -> LentState:
     """What moving takes from a NIC of this namespace: up or down, addresses, routes.
 
     Raises:
@@ -36,24 +65,24 @@ def snapshot(ifname: str) -> dict[str, Any]:
             raise HostError(f"{ifname} belongs to a bond or bridge", "use a port that stands alone")
         index = message["index"]
         addresses = [
-            [one["family"], one.get_attr("IFA_LOCAL") or one.get_attr("IFA_ADDRESS"), one["prefixlen"]]
+            (one["family"], one.get_attr("IFA_LOCAL") or one.get_attr("IFA_ADDRESS"), one["prefixlen"])
             for one in ipr.addr("dump", index=index)
             if one["scope"] != _SCOPE_LINK
         ]
         routes = [
-            {
-                "family": one["family"],
-                "dst": f"{one.get_attr('RTA_DST')}/{one['dst_len']}" if one["dst_len"] else "default",
-                "gateway": one.get_attr("RTA_GATEWAY"),
-                "table": one.get_attr("RTA_TABLE") or one["table"],
-                "priority": one.get_attr("RTA_PRIORITY"),
-                "proto": one["proto"],
-            }
+            LentRoute(
+                family=one["family"],
+                dst=f"{one.get_attr('RTA_DST')}/{one['dst_len']}" if one["dst_len"] else "default",
+                gateway=one.get_attr("RTA_GATEWAY"),
+                table=one.get_attr("RTA_TABLE") or one["table"],
+                priority=one.get_attr("RTA_PRIORITY"),
+                proto=one["proto"],
+            )
             for family in (2, 10)
             for one in ipr.route("dump", family=family)
             if one.get_attr("RTA_OIF") == index and one["proto"] != _RTPROT_KERNEL and one["type"] == 1
         ]
-        return {"up": bool(message["flags"] & _UP), "addresses": addresses, "routes": routes}
+        return LentState(bool(message["flags"] & _UP), addresses, routes)
 
 
 def _message(ipr: Any, ifname: str) -> Any:
@@ -76,7 +105,7 @@ def lend(ifname: str, namespace: str) -> None:
             ) from error
 
 
-def take_back(ifname: str, namespace: str, was: dict[str, Any]) -> bool:
+def take_back(ifname: str, namespace: str, was: LentState) -> bool:
     """Bring the NIC back to this namespace, up or down, with addresses and routes as in `was` (see `snapshot`).
 
     Returns:
@@ -101,12 +130,12 @@ def take_back(ifname: str, namespace: str, was: dict[str, Any]) -> bool:
     return away
 
 
-def _put_in_order(ipr: Any, index: int, was: dict[str, Any]) -> None:
-    ipr.link("set", index=index, state="up" if was["up"] else "down")
-    for family, address, prefix_length in was["addresses"]:
+def _put_in_order(ipr: Any, index: int, was: LentState) -> None:
+    ipr.link("set", index=index, state="up" if was.up else "down")
+    for family, address, prefix_length in was.addresses:
         _unless_there(ipr.addr, family=family, index=index, address=address, prefixlen=prefix_length)
-    for route in was["routes"]:
-        set_values = {key: value for key, value in route.items() if value is not None}
+    for route in was.routes:
+        set_values = {key: value for key, value in msgspec.structs.asdict(route).items() if value is not None}
         _unless_there(ipr.route, oif=index, **set_values)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.roles.ends import End, Role
 from offloadbench.traffic import files
-from offloadbench.traffic.kind_of_traffic import Leftover, Mark
+from offloadbench.traffic.kind_of_traffic import Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 90.0
@@ -72,7 +73,7 @@ class FtpTraffic:
     def check_peer(self, peer: End) -> None:
         """python3 is enough there."""
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
+    def may_leave(self, run_id: str) -> list[Change]:
         del run_id
         return []
 
