@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -300,3 +301,19 @@ def test_a_step_that_was_seen_to_be_undone_is_forgotten_on_disk_too(journal: Jou
     journal.forget(PeerSysctl(where="ssh://a", name="net.never", value="1", set_to="2"))
     assert journal.changes_since(0) == [MountedTracefs()]
     assert [change for found in journalled() for change in found.changes] == [MountedTracefs()]
+
+
+def test_a_journal_of_many_trials_stays_small_and_names_what_stands(journal: Journal, machine: Machine) -> None:
+    del machine
+    bits = {f"bit-{number}": True for number in range(2000)}
+    journal.add(MountedTracefs())
+    sizes = []
+    for _ in range(60):
+        journal.add(FeatureBits(ifname="gone", namespace=None, wanted=bits))
+        journal.undo_to(1, _ignore)
+        sizes.append(journal.path.stat().st_size)
+    assert max(sizes) < 1 << 21
+    assert sum(later < earlier for earlier, later in itertools.pairwise(sizes)) >= 1
+    journal.add(GsoMaxSegs(ifname=NIC, namespace=None, max_segs=65535))
+    (found,) = journalled()
+    assert found.changes == journal.changes_since(0)

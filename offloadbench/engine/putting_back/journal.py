@@ -30,6 +30,8 @@ from offloadbench.engine.putting_back.taking_back import take_back
 # 1: without a number, and without what later versions know of a change; the records are the same
 VERSION = 2
 _MOST_BYTES = 64 << 20
+# a run of days undoes the changes of each trial: what is undone is left out of the file from time to time
+_COMPACT_BYTES = 1 << 20
 
 _Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", max_length=255)]
 
@@ -82,11 +84,11 @@ class Journal:
         self.run_id = run_id
         self.path = journal_path(run_id, suffix)
         self._changes: list[Change] = []
-        header = JournalHeader(run_id=run_id, nic=nic_name, boot_id=boot_id(), pid=os.getpid(), version=VERSION)
+        self._header = JournalHeader(run_id=run_id, nic=nic_name, boot_id=boot_id(), pid=os.getpid(), version=VERSION)
         try:
             if self.path.exists():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            self._file = _write_whole(self.path, nic_name, [msgspec.json.encode(header)])
+            self._file = _write_whole(self.path, nic_name, [msgspec.json.encode(self._header)])
         except OSError as error:
             raise HostError(f"{self.path}: {error.strerror}", f"{ELSEWHERE}; see its free space") from error
 
@@ -147,6 +149,8 @@ class Journal:
         if not left.changes:
             self._append([b'{"undone_to":%d}' % mark])
             del self._changes[mark:]
+            if os.fstat(self._file).st_size > _COMPACT_BYTES:
+                self._compact()
             return
         undone = list(self._changes[mark:])
         for change in left.changes:
@@ -156,6 +160,14 @@ class Journal:
             self._append([_done(change) for change in undone])
             self._changes[mark:] = left.changes
         left.check()
+
+    def _compact(self) -> None:
+        lines = [msgspec.json.encode(self._header), *map(change_kinds.record, self._changes)]
+        # where it cannot be written anew, it goes on as it is
+        with contextlib.suppress(OSError):
+            file = _write_whole(self.path, self._header.nic, lines)
+            os.close(self._file)
+            self._file = file
 
     def close(self, tell: Tell) -> None:
         """Take back everything, and remove the journal.
@@ -201,15 +213,17 @@ def _write_whole(path: Path, nic_name: str, lines: Sequence[bytes]) -> int:
         _write_all(file, b"".join(line + b"\n" for line in lines))
         os.fsync(file)
         partial.rename(path)
+    except BaseException:
+        os.close(file)
+        partial.unlink(missing_ok=True)
+        raise
+    # it is there, whether its name is on disk already or not
+    with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except BaseException:
-        os.close(file)
-        partial.unlink(missing_ok=True)
-        raise
     return file
 
 
