@@ -8,6 +8,7 @@ A record is read from a file that anybody may have written: its fields say by th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
@@ -105,7 +106,7 @@ class NamespacedChange(Change, frozen=True):
 
     def typed(self, command: str) -> str:
         """A command as it is typed for this namespace."""
-        return f"ip netns exec {self.namespace} {command}" if self.namespace else command
+        return f"ip netns exec {shlex.quote(self.namespace)} {command}" if self.namespace else command
 
 
 class NicChange(NamespacedChange, frozen=True):

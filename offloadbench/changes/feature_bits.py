@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -69,7 +70,7 @@ class FeatureBits(NicChange, frozen=True, kw_only=True, tag="features"):
     @property
     def command(self) -> str:
         bits = " ".join(f"{name} {'on' if value else 'off'}" for name, value in self.wanted.items())
-        return self.typed(f"ethtool -K {self.ifname} {bits}")
+        return self.typed(f"ethtool -K {shlex.quote(self.ifname)} {bits}")
 
     def settings(self) -> list[SettingSeen]:
         if self.asked is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from msgspec import Meta
@@ -29,7 +30,7 @@ class GsoMaxSegs(NicChange, frozen=True, kw_only=True, tag="gso_max_segs"):
 
     @property
     def command(self) -> str:
-        return self.typed(f"ip link set dev {self.ifname} gso_max_segs {self.max_segs}")
+        return self.typed(f"ip link set dev {shlex.quote(self.ifname)} gso_max_segs {self.max_segs}")
 
     def settings(self) -> list[SettingSeen]:
         return [] if self.asked is None else [self.setting("gso_max_segs", self.max_segs, self.asked, self._now())]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from offloadbench.changes.change import Change, NamespaceName, NicName, Tell, of_run
 from offloadbench.kernel.netdev import lending
 from offloadbench.kernel.netdev.lending import LentState
@@ -32,7 +34,7 @@ class LentNic(Change, frozen=True, kw_only=True, tag="lent_nic"):
 
     @property
     def command(self) -> str:
-        return f"ip netns exec {self.namespace} ip link set dev {self.ifname} netns 1"
+        return f"ip netns exec {shlex.quote(self.namespace)} ip link set dev {shlex.quote(self.ifname)} netns 1"
 
     def distrust(self, run_id: str) -> str:
         return "" if of_run(self.namespace, run_id) else f"namespace {self.namespace} is not of run {run_id}"

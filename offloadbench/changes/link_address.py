@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from msgspec import Meta
@@ -39,7 +40,7 @@ class LinkAddress(NicChange, frozen=True, kw_only=True, tag="address"):
 
     @property
     def command(self) -> str:
-        return self.typed(f"ip address flush dev {self.ifname} to {self.address}")
+        return self.typed(f"ip address flush dev {shlex.quote(self.ifname)} to {self.address}")
 
     def distrust(self, run_id: str) -> str:
         del run_id

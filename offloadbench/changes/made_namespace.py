@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from offloadbench.changes.change import Change, NamespaceName, Tell, of_run
 from offloadbench.kernel.system import netns
 
@@ -21,7 +23,7 @@ class MadeNamespace(Change, frozen=True, kw_only=True, tag="namespace"):
 
     @property
     def command(self) -> str:
-        return f"ip netns del {self.namespace}"
+        return f"ip netns del {shlex.quote(self.namespace)}"
 
     def distrust(self, run_id: str) -> str:
         return "" if of_run(self.namespace, run_id) else f"namespace {self.namespace} is not of run {run_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from msgspec import Meta
@@ -39,7 +40,7 @@ class MtuValue(NicChange, frozen=True, kw_only=True, tag="mtu"):
 
     @property
     def command(self) -> str:
-        return self.typed(f"ip link set dev {self.ifname} mtu {self.mtu_bytes}")
+        return self.typed(f"ip link set dev {shlex.quote(self.ifname)} mtu {self.mtu_bytes}")
 
     def settings(self) -> list[SettingSeen]:
         return [] if self.asked is None else [self.setting("MTU", self.mtu_bytes, self.asked, self._now())]

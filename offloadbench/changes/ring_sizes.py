@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import msgspec
@@ -47,7 +48,7 @@ class RingSizes(NicChange, frozen=True, kw_only=True, tag="rings"):
 
     @property
     def command(self) -> str:
-        return self.typed(f"ethtool -G {self.ifname} rx {self.rings.rx} tx {self.rings.tx}")
+        return self.typed(f"ethtool -G {shlex.quote(self.ifname)} rx {self.rings.rx} tx {self.rings.tx}")
 
     def settings(self) -> list[SettingSeen]:
         if self.asked is None:

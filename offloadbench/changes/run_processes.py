@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Annotated
 
 from msgspec import Meta
@@ -27,7 +28,8 @@ class RunProcesses(Change, frozen=True, kw_only=True, tag="processes"):
 
     @property
     def command(self) -> str:
-        return f"kill $(grep -lzx {processes.MARKER}={self.run_id} /proc/[0-9]*/environ | cut -d/ -f3)"
+        mark = shlex.quote(f"{processes.MARKER}={self.run_id}")
+        return f"kill $(grep -lzx {mark} /proc/[0-9]*/environ | cut -d/ -f3)"
 
     def distrust(self, run_id: str) -> str:
         return "" if self.run_id == run_id else f"processes of run {self.run_id} are not of run {run_id}"

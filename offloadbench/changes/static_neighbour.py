@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from msgspec import Meta
@@ -30,7 +31,7 @@ class StaticNeighbour(NamespacedChange, frozen=True, kw_only=True, tag="neighbou
 
     @property
     def command(self) -> str:
-        return self.typed(f"ip neigh del {self.address} dev {self.ifname}")
+        return self.typed(f"ip neigh del {self.address} dev {shlex.quote(self.ifname)}")
 
     def distrust(self, run_id: str) -> str:
         del run_id

@@ -72,8 +72,8 @@ class Place:
                 name: (found.mtu_bytes, found.gso.max_segs, found.up) for name in names if (found := link.read(name))
             },
             "addresses": sorted(map(str, (row["addr_info"] for row in shown("-4", "address")))),
-            # whether a link is down is told to its routes up to a second later (net/core/link_watch.c)
-            "routes": sorted(str(row | {"flags": 0}) for row in shown("route", "show", "table", "all")),
+            # the kernel makes addresses and routes of IPv6 by itself, a while later; whether a link is down is told to its routes up to a second later (net/core/link_watch.c)
+            "routes": sorted(str(row | {"flags": 0}) for row in shown("-4", "route", "show", "table", "all")),
             "rules": shown("rule"),
             "neighbours": [row for row in shown("neigh") if "PERMANENT" in row["state"]],
             "sysctls": {name: sysctl.read(name) for name in SYSCTLS},

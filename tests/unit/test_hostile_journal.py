@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,7 +156,8 @@ HEADERS: dict[str, bytes] = {
     "no NIC": b'{"run_id":"a"}\n',
     "a list": b'{"run_id": []}\n',
     "deep": b'{"x":' * 5000 + b"\n",
-    "of another run": _lines(_header(run_id="other")),
+    "of a run that has its own": _lines(_header()),
+    "of a run elsewhere": _lines(_header(run_id="../a")),
     "with an escape": _lines(_header(nic="e\x1b[31m")),
     "without a NIC's name": _lines(_header(nic="")),
     "with another key": _lines(_header() | {"\x1b[31m": 1}),
@@ -168,12 +170,12 @@ HEADERS: dict[str, bytes] = {
 def test_a_journal_that_is_not_understood_is_named_and_the_next_is_taken_back(
     world: World, state: Path, name: str
 ) -> None:
-    path = state / "a.journal"
-    path.write_bytes(HEADERS[name].replace(b"0a1b2c3d", b"a" if name != "of another run" else b"other"))
+    path = state / "0.journal"
+    path.write_bytes(HEADERS[name] if "of a run" in name else HEADERS[name].replace(RUN.encode(), b"0"))
     (state / f"{RUN}.journal").write_bytes(_lines(_header(), {"kind": "namespace", "namespace": SPACE}))
     code, said, _ = _restored()
     assert code == 9
-    assert "a.journal" in said
+    assert "0.journal" in said
     assert ("version 99" in said) == (name == "later")
     assert all(character.isprintable() or character == "\n" for character in said)
     assert path.exists()
@@ -546,3 +548,14 @@ def test_every_kind_says_how_it_is_taken_back(kind: type[Change]) -> None:
     assert kind.undo is not Change.undo
     assert kind.command is not Change.command
     assert kind.__doc__
+
+
+NASTY = "a$(x);'`b"
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_command_that_is_typed_does_what_it_says_whatever_the_names_are(kind: str) -> None:
+    values = RECORDS[kind] | {key: NASTY for key in ("ifname", "namespace") if RECORDS[kind].get(key)}
+    command = change_kinds.from_record(json.dumps({"kind": kind, **values}).encode()).command
+    named = {key for key, value in values.items() if (value == NASTY and key != "ifname") or key == "ifname"}
+    assert shlex.split(command).count(NASTY) == len(named)

@@ -34,6 +34,7 @@ _MOST_BYTES = 64 << 20
 _COMPACT_BYTES = 1 << 20
 
 _Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z", max_length=255)]
+_RunId = Annotated[str, Meta(pattern=r"^[^/\x00-\x1f\x7f-\x9f]+\Z", max_length=200)]
 
 
 class JournalHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         nic: name of the lock that the run holds, which is the NIC's for most.
     """
 
-    run_id: _Text
+    run_id: _RunId
     nic: _Text
     boot_id: _Text
     pid: int
@@ -309,8 +310,9 @@ def read(path: Path) -> FoundJournal | None:
         header = msgspec.json.decode(lines[0], type=JournalHeader)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise JournalError(f"{name} does not begin with the header of a journal: {shown(str(error))}", look) from error
-    if header.run_id != path.stem:
-        raise JournalError(f"{name} is the journal of another run, {header.run_id}", look, header.nic)
+    own = path.with_name(f"{header.run_id}{path.suffix}")
+    if own != path and own.exists():
+        raise JournalError(f"{name} says to be of run {header.run_id}, which has its own journal", look, header.nic)
     return FoundJournal(path, header, _entries(lines[1:]))
 
 
