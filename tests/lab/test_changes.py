@@ -72,7 +72,7 @@ class Place:
                 name: (found.mtu_bytes, found.gso.max_segs, found.up) for name in names if (found := link.read(name))
             },
             "addresses": sorted(map(str, (row["addr_info"] for row in shown("-4", "address")))),
-            # the kernel makes addresses and routes of IPv6 by itself, a while later; whether a link is down is told to its routes up to a second later (net/core/link_watch.c)
+            # those of IPv6 the kernel makes by itself, a while later; it tells routes late that a link is down
             "routes": sorted(str(row | {"flags": 0}) for row in shown("-4", "route", "show", "table", "all")),
             "rules": shown("rule"),
             "neighbours": [row for row in shown("neigh") if "PERMANENT" in row["state"]],
@@ -336,3 +336,19 @@ def test_entering_a_namespace_that_is_gone_does_not_make_it() -> None:
         assert not netns.exists(name)
     finally:
         netns.remove(name)
+
+
+def test_a_nic_that_has_not_the_address_is_not_taken_down(place: Place) -> None:
+    before = place.state()
+    LinkAddress(ifname=SECOND, namespace=None, address="198.18.0.1", up=False).undo(lambda _: None)
+    assert place.state() == before
+
+
+def test_a_nic_that_was_down_goes_down_again(place: Place) -> None:
+    subprocess.run(["ip", "link", "set", NIC, "down"], check=True)
+    before = place.state()
+    change = LinkAddress.of(NIC, None, "198.18.0.1", 24)
+    change.apply()
+    assert link.read(NIC).up
+    change.undo(lambda _: None)
+    assert place.state() == before
