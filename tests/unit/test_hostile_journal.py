@@ -21,8 +21,7 @@ from offloadbench.changes.gso_segments import GsoMaxSegs
 from offloadbench.changes.made_namespace import MadeNamespace
 from offloadbench.changes.mtu_value import MtuValue
 from offloadbench.changes.run_folder import RunFolder
-from offloadbench.engine.putting_back import change_kinds
-from offloadbench.engine.putting_back import journal as journals
+from offloadbench.engine.putting_back import change_kinds, found_journal, journal_file
 from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.putting_back.left_behind import restore_left_behind
 from offloadbench.engine.putting_back.nic_lock import NicLock
@@ -72,7 +71,7 @@ RECORDS: dict[str, dict[str, Any]] = {
 
 
 def _header(**values: Any) -> dict[str, Any]:
-    return {"run_id": RUN, "nic": NIC, "boot_id": journals.boot_id(), "pid": 1} | values
+    return {"run_id": RUN, "nic": NIC, "boot_id": journal_file.boot_id(), "pid": 1} | values
 
 
 def _lines(*lines: Any) -> bytes:
@@ -452,7 +451,7 @@ def test_a_full_disk_keeps_the_lock_and_the_journal_in_order(
     monkeypatch.setenv("OFFLOADBENCH_STATE", str(state))
     # nothing of it is left: what is written next stands on a line of its own
     journal.add(GsoMaxSegs(ifname=NIC, namespace=None, max_segs=1))
-    found = journals.read(journal.path)
+    found = found_journal.read(journal.path)
     assert found is not None
     assert found.changes == [GsoMaxSegs(ifname=NIC, namespace=None, max_segs=1)]
     assert [path.name for path in state.iterdir() if "partial" in path.name or "other" in path.name] == []
@@ -473,7 +472,7 @@ def test_after_a_failure_the_journal_names_what_is_left(world: World) -> None:
     assert journal.changes_since(0) == [MadeNamespace(namespace=SPACE)]
     journal.add(GsoMaxSegs(ifname=NIC, namespace=None, max_segs=1))
     journal.undo_to(1, lambda text: None)
-    found = journals.read(journal.path)
+    found = found_journal.read(journal.path)
     assert found is not None
     assert found.changes == journal.changes_since(0) == [MadeNamespace(namespace=SPACE)]
 
@@ -486,6 +485,8 @@ def test_what_restore_would_not_take_back_is_not_begun(world: World) -> None:
     with pytest.raises(HostError, match="no record of a change"):
         journal.add(MtuValue(ifname="a/b", namespace=None, mtu_bytes=1500))
     assert journal.mark == 0
+    with pytest.raises(HostError, match="no journal can be kept"):
+        Journal("r2", "e\x1b[31m")
 
 
 @pytest.mark.parametrize("kind", ["folder", "iscsi_sessions"])

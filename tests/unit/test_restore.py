@@ -11,7 +11,7 @@ import pytest
 from offloadbench.base.errors import RestoreError
 from offloadbench.changes.gso_segments import GsoMaxSegs
 from offloadbench.changes.mounted_tracefs import MountedTracefs
-from offloadbench.engine.putting_back import journal as journals
+from offloadbench.engine.putting_back import journal_file
 from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.putting_back.left_behind import restore_left_behind
 from offloadbench.engine.putting_back.nic_lock import NicLock
@@ -83,7 +83,7 @@ def test_a_run_restores_what_was_left_on_its_own_nic_whose_lock_it_holds(machine
 
 def test_after_a_restart_a_journal_is_removed_without_acting(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _left_behind()
-    monkeypatch.setattr(journals, "boot_id", lambda: "another")
+    monkeypatch.setattr(journal_file, "boot_id", lambda: "another")
     told: list[str] = []
     assert restore_left_behind(told.append) == 1
     assert machine.log == []

@@ -12,7 +12,7 @@ import pytest
 
 from offloadbench.base.errors import RefusedError, RestoreError
 from offloadbench.changes.sysctl_value import SysctlValue
-from offloadbench.engine.putting_back import journal as journals
+from offloadbench.engine.putting_back import journal_file
 from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.putting_back.left_behind import journalled
 from offloadbench.kernel.system import capabilities, netns, sysctl
@@ -175,7 +175,7 @@ def test_after_a_restart_there_is_nothing_to_put_back(
 ) -> None:
     command_line("tune", *PATH, "--apply")
     sysctls.values = {**DEFAULTS, "net.core.rmem_max": "300000"}
-    monkeypatch.setattr(journals, "boot_id", lambda: "another")
+    monkeypatch.setattr(journal_file, "boot_id", lambda: "another")
     done = command_line("tune", "--undo")
     assert (done.code, "restarted" in done.out) == (0, True)
     assert sysctls.values["net.core.rmem_max"] == "300000"

@@ -9,9 +9,9 @@ from pathlib import Path
 from offloadbench.base.errors import HostError, RestoreError, UsageError
 from offloadbench.changes.change import Change, Tell
 from offloadbench.changes.run_processes import RunProcesses
-from offloadbench.engine.putting_back import journal
+from offloadbench.engine.putting_back import found_journal, journal_file
 from offloadbench.engine.putting_back.change_kinds import kind_of
-from offloadbench.engine.putting_back.journal import FoundJournal, JournalEntry, JournalError
+from offloadbench.engine.putting_back.found_journal import FoundJournal, JournalEntry, JournalError
 from offloadbench.engine.putting_back.nic_lock import NicLock, state_folder
 from offloadbench.engine.putting_back.taking_back import Leftovers, overwritten, take_back
 
@@ -25,7 +25,7 @@ def journalled() -> list[FoundJournal]:
     found = []
     for path in _paths():
         with contextlib.suppress(JournalError, FileNotFoundError):
-            found.append(journal.read(path))
+            found.append(found_journal.read(path))
     return [one for one in found if one is not None]
 
 
@@ -39,7 +39,7 @@ def restore_kept(path: Path, tell: Tell) -> bool:
         RestoreError: something could not be put back; the journal stays.
     """
     try:
-        found = journal.read(path)
+        found = found_journal.read(path)
     except FileNotFoundError:
         return False
     except JournalError as error:
@@ -83,7 +83,7 @@ def restore_left_behind(tell: Tell, nic_name: str | None = None) -> int:
 
 
 def _restore_one(path: Path, tell: Tell, nic_name: str | None, left: Leftovers) -> bool:
-    found = journal.read(path)
+    found = found_journal.read(path)
     if found is None:
         # whose it would be cannot be known
         if nic_name is None:
@@ -95,7 +95,7 @@ def _restore_one(path: Path, tell: Tell, nic_name: str | None, left: Leftovers) 
     try:
         with contextlib.nullcontext() if nic_name else _held(header.nic):
             # the run may have gone on until now
-            found = journal.read(path)
+            found = found_journal.read(path)
             failed = _take_back(found, tell) if found else Leftovers()
     except UsageError:
         tell(f"run {header.run_id} on {header.nic} is still at work: left alone")
@@ -118,7 +118,7 @@ def _held(nic_name: str) -> Iterator[None]:
 
 def _take_back(found: FoundJournal, tell: Tell) -> Leftovers:
     """Undo what a journal holds and remove it, or leave in it what is left to do."""
-    run_id, restarted = found.header.run_id, found.header.boot_id != journal.boot_id()
+    run_id, restarted = found.header.run_id, found.header.boot_id != journal_file.boot_id()
     left = Leftovers()
     doubtful: list[JournalEntry] = []
     changes: list[Change] = []

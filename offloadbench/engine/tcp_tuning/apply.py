@@ -19,7 +19,8 @@ from offloadbench.base.signals import uninterrupted
 from offloadbench.changes.change import Tell
 from offloadbench.changes.sysctl_value import SysctlValue
 from offloadbench.engine import rights
-from offloadbench.engine.putting_back.journal import Journal, journal_path
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.journal_file import journal_path
 from offloadbench.engine.putting_back.left_behind import restore_kept
 from offloadbench.engine.putting_back.nic_lock import NicLock
 from offloadbench.kernel.system import netns, sysctl
