@@ -352,3 +352,22 @@ def test_a_nic_that_was_down_goes_down_again(place: Place) -> None:
     assert link.read(NIC).up
     change.undo(lambda _: None)
     assert place.state() == before
+
+
+def test_a_lent_nic_comes_back_with_addresses_and_routes_as_they_were(place: Place) -> None:
+    for words in (
+        f"address add 192.0.2.65/26 brd + dev {SECOND}",
+        f"route add 203.0.113.9 dev {SECOND} src 192.0.2.1 initcwnd 20 mtu 1400",
+        # through the one before, which the kernel lists behind it
+        f"route add default via 203.0.113.9 dev {SECOND} metric 77",
+        f"route add 10.0.0.0/8 via 192.0.2.7 dev {SECOND} table 100",
+    ):
+        subprocess.run(["ip", *words.split()], check=True)
+    before = place.state()
+    namespace = place.made("peer")
+    journal = Journal(place.run_id, NIC)
+    journal.make(MadeNamespace(namespace=namespace))
+    journal.make(LentNic.of(SECOND, namespace))
+    journal.keep()
+    assert restore_left_behind(lambda _: None) == 1
+    assert place.state() == before
