@@ -18,7 +18,8 @@ from offloadbench.bed.local import (
     make_namespace,
     peer_namespace,
 )
-from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.testbed import Cable
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.netdev import features, link, steering
 from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
@@ -35,7 +36,7 @@ NAMES = (LAB, LAB_VETH)
 class Lab:
     """The lab as a `Bed`."""
 
-    def __init__(self, nic_name: str, cable: Cable, run_id: str, remember: Remember) -> None:
+    def __init__(self, nic_name: str, cable: Cable, run_id: str, changes: ChangeLog) -> None:
         emulated = nic_name == LAB
         self.kind = nic_name
         self.nic_name = nic_name
@@ -54,14 +55,14 @@ class Lab:
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back}
         try:
-            self._build(emulated, remember)
+            self._build(emulated, changes)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, emulated: bool, remember: Remember) -> None:
+    def _build(self, emulated: bool, changes: ChangeLog) -> None:
         for namespace in self.namespaces:
-            make_namespace(namespace, self.cable.sysctls, remember)
+            make_namespace(namespace, self.cable.sysctls, changes)
         if self.cable.sysctls:
             self.settings["sysctls"] = dict(self.cable.sysctls)
         self.settings |= buffer_limits(*self.namespaces)

@@ -24,8 +24,9 @@ from offloadbench.bed.local import (
     make_namespace,
     peer_namespace,
 )
-from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.testbed import Cable
 from offloadbench.bed.wire_frames import FRAME_OVERHEAD_BYTES
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.counters import network_counters
 from offloadbench.kernel.netdev import features, link, qdisc, steering
 from offloadbench.kernel.system import netns
@@ -49,7 +50,7 @@ class Netem:
     # the hop takes packets as fast as the device under test sends them, and netem frees their socket at once
     push_back = False
 
-    def __init__(self, nic_name: str, cable: Cable, run_id: str, remember: Remember) -> None:
+    def __init__(self, nic_name: str, cable: Cable, run_id: str, changes: ChangeLog) -> None:
         self.nic_name = nic_name
         self.placement = cpus.place()
         # netem draws its losses by itself
@@ -63,15 +64,15 @@ class Netem:
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back, "wire": "netem"}
         try:
-            self._build(remember)
+            self._build(changes)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, remember: Remember) -> None:
+    def _build(self, changes: ChangeLog) -> None:
         dut, peer, hop = self.namespaces
         for namespace, sysctls in ((dut, self.cable.sysctls), (peer, self.cable.sysctls), (hop, {})):
-            make_namespace(namespace, sysctls, remember)
+            make_namespace(namespace, sysctls, changes)
         if self.cable.sysctls:
             self.settings["sysctls"] = dict(self.cable.sysctls)
         self.settings |= buffer_limits(dut, peer)

@@ -11,7 +11,8 @@ from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.bed.remote.remote_bed import LoadHost, RemoteBed
-from offloadbench.bed.testbed import Bed, Cable, Forget, Remember, Wire
+from offloadbench.bed.testbed import Bed, Cable, Wire
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.netdev import link, qdisc
 from offloadbench.kernel.system import processes
 from offloadbench.kernel.tcp import sock_diag
@@ -104,10 +105,9 @@ def build(
     peer: str,
     cable: Cable,
     run_id: str,
-    remember: Remember,
+    changes: ChangeLog,
     *,
     tell: Callable[[str], None],
-    forget: Forget,
     on_lost_worker: str = fleet.FAIL,
 ) -> Bed:
     """The bed, standing; `check` has found nothing against it.
@@ -117,16 +117,16 @@ def build(
         on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
     if nic == lab_bed.LAB and cable.wire != "tap":
-        return _emulated(cable, run_id, remember)
+        return _emulated(cable, run_id, changes)
     if nic in lab_bed.NAMES:
-        return lab_bed.Lab(nic, cable, run_id, remember)
+        return lab_bed.Lab(nic, cable, run_id, changes)
     if peer.startswith(fleet.PREFIX):
         return fleet.FleetBed(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if peer.startswith(outside.PREFIX):
-        return outside.OutsideBed(nic, peer, cable, remember)
+        return outside.OutsideBed(nic, peer, cable, changes)
     if _is_remote(peer):
-        return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, remember, forget, tell))
-    return pair.PairBed(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+        return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, changes, tell))
+    return pair.PairBed(nic, peer.removeprefix(pair.PREFIX), cable, run_id, changes)
 
 
 def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysctls) -> RemoteBed:
@@ -145,13 +145,13 @@ def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysct
         raise
 
 
-def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:
+def _emulated(cable: Cable, run_id: str, changes: ChangeLog) -> Bed:
     """The lab by netem, or by TAPs where the kernel has none and the user left it open."""
     try:
-        return Netem(lab_bed.LAB, cable, run_id, remember)
+        return Netem(lab_bed.LAB, cable, run_id, changes)
     except qdisc.MissingError as error:
         if cable.wire == "netem":
             raise
-        bed = lab_bed.Lab(lab_bed.LAB, cable, run_id, remember)
+        bed = lab_bed.Lab(lab_bed.LAB, cable, run_id, changes)
         bed.problems.append(f"{error.message}: the cable is a process between two TAPs (--wire tap)")
         return bed

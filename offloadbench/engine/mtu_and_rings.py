@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from offloadbench.base.errors import FeatureError
 from offloadbench.bed.local import LocalEnd
-from offloadbench.bed.testbed import Bed, Remember
+from offloadbench.bed.testbed import Bed
+from offloadbench.changes.change import ChangeLog
+from offloadbench.changes.mtu_value import MtuValue
+from offloadbench.changes.ring_sizes import RingSizes
 from offloadbench.engine.options import RunOptions
-from offloadbench.kernel.netdev import link, rings
 
 NAMES = ("mtu_bytes", "rx_ring", "tx_ring")
 
 
-def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
+def apply(bed: Bed, options: RunOptions, changes: ChangeLog) -> None:
     """Set what the options ask for, and wait for the link, which a driver may have reset for it.
 
     Raises:
@@ -25,17 +27,11 @@ def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
         _check_load_side(bed, options.mtu_bytes)
         for end in (bed.dut, bed.peer):
             if isinstance(end, LocalEnd):
-                before = link.read(end.ifname, end.namespace).mtu_bytes
-                remember("mtu", ifname=end.ifname, namespace=end.namespace, mtu_bytes=before, asked=options.mtu_bytes)
-                link.set_mtu(end.ifname, options.mtu_bytes, end.namespace)
+                changes.make(MtuValue.of(end.ifname, end.namespace, options.mtu_bytes))
     wanted = {"rx": options.rx_ring, "tx": options.tx_ring}
     wanted = {name: count for name, count in wanted.items() if count}
     if wanted:
-        ifname, namespace = bed.dut.ifname, bed.dut.namespace
-        found = rings.read(ifname, namespace)
-        was = {"rx": found.rx, "tx": found.tx}
-        remember("rings", ifname=ifname, namespace=namespace, rings=was, asked=wanted)
-        rings.write(ifname, wanted, namespace)
+        changes.make(RingSizes.of(bed.dut.ifname, bed.dut.namespace, wanted))
     bed.settle()
     bed.settings |= asked
 

@@ -28,7 +28,7 @@ from offloadbench.model import Load
 from offloadbench.roles.ends import ProcessRole, Role
 from offloadbench.roles.messages import OpenInitiator, Order
 from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession
-from tests.lab.beds import forget
+from tests.lab.beds import Unwritten
 from tests.lab.conftest import Offloadbench
 
 pytestmark = pytest.mark.skipif(
@@ -100,7 +100,7 @@ def _bench(nic: str, rtt_s: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv(processes.MARKER, run_id)
     folder = processes.folder_of_run(run_id)
     folder.mkdir()
-    lab = Lab(nic, Cable(line_rate_bits_per_s=10**9, rtt_s=rtt_s), run_id, forget)
+    lab = Lab(nic, Cable(line_rate_bits_per_s=10**9, rtt_s=rtt_s), run_id, Unwritten())
     bench = Bench(lab, run_id)
     try:
         yield bench

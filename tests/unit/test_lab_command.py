@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from offloadbench.base.errors import HostError, RestoreError, UsageError
 from offloadbench.bed import lab_bed
+from offloadbench.changes.run_folder import RunFolder
 from offloadbench.commands.options import cable_options
-from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.nic_lock import NicLock
 from offloadbench.engine.standing_lab import bench
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
 from offloadbench.kernel.system import capabilities
@@ -46,9 +49,9 @@ class Keeper:
 
     def __init__(self, folder: Path, name: str = "slow") -> None:
         folder.mkdir()
-        self.lock = undo.NicLock(f"bench-{name}")
-        self.journal = undo.Journal("r1", f"bench-{name}")
-        self.journal.add("folder", path=str(folder))
+        self.lock = NicLock(f"bench-{name}")
+        self.journal = Journal("r1", f"bench-{name}")
+        self.journal.add(RunFolder(path=str(folder)))
         self.reply = Reply(bench=_BENCH, wire=_WIRE)
         self.asked: list[bytes] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -84,9 +87,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, state: Path) -> Machine:
 
 
 @pytest.fixture
-def keeper(machine: Machine, tmp_path: Path) -> Iterator[Keeper]:
+def keeper(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     del machine
-    keeper = Keeper(tmp_path / "bench")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    keeper = Keeper(tmp_path / "offloadbench-r1")
     yield keeper
     keeper.kill()
 
@@ -146,7 +150,7 @@ def test_a_bench_whose_keeper_was_killed_is_told_and_taken_back(
     done = command_line("restore") if by == "restore" else command_line("lab", "down", "--name", "slow")
     assert done.code == 0, done.err
     assert machine.log == ["end processes of r1"]
-    assert not (tmp_path / "bench").exists()
+    assert not (tmp_path / "offloadbench-r1").exists()
     assert bench.names() == []
 
 

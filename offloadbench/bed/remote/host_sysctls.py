@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from offloadbench.base.errors import RefusedError, TrafficError
+from offloadbench.bed.changes.peer_sysctl import PeerSysctl
 from offloadbench.bed.local import set_sysctls
-from offloadbench.bed.testbed import Forget, Remember
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.system import sysctl
 from offloadbench.roles.ends import End, Role
 from offloadbench.roles.messages import PutBackSysctls, SetSysctls, SysctlsBack, SysctlsSet
 
-STEP = "host_sysctl"
 _ROLE = "offloadbench.bed.remote.sysctls"
 _END_S = 5.0
 
@@ -25,11 +25,9 @@ class HostSysctls:
         tell: says what of the load host could not be seen to go back.
     """
 
-    def __init__(
-        self, where: str, values: Mapping[str, str], remember: Remember, forget: Forget, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, where: str, values: Mapping[str, str], changes: ChangeLog, tell: Callable[[str], None]) -> None:
         self.values = dict(values)
-        self._where, self._remember, self._forget, self._tell = where, remember, forget, tell
+        self._where, self._changes, self._tell = where, changes, tell
         # as the load host had them before the run, whatever connection is the present one
         self._found: dict[str, str] = {}
         self._role: Role | None = None
@@ -40,7 +38,7 @@ class HostSysctls:
         Raises:
             RefusedError: the kernel refuses a value.
         """
-        set_sysctls(self.values, None, self._remember)
+        set_sysctls(self.values, None, self._changes)
 
     def set_there(self, peer: End, read: Callable[[str], str | None]) -> None:
         """Set those of the load host, the first time or again, and look whether they are in force.
@@ -58,7 +56,7 @@ class HostSysctls:
             was = read(name)
             if was is None:
                 raise RefusedError(f"{peer.name}: its kernel has no sysctl {name}", "leave it out")
-            self._remember(STEP, **self._step(name, was))
+            self._changes.add(self._change(name, was))
             self._found[name] = was
         if self._role is None or not self._role.running():
             self._role = peer.launch(_ROLE, f"sysctls of the {peer.name}")
@@ -74,8 +72,8 @@ class HostSysctls:
                     f"{peer.name}: {name} is {taken[name]} after asking for {value}", "ask for a value that it takes"
                 )
 
-    def _step(self, name: str, was: str) -> dict[str, str]:
-        return {"where": self._where, "name": name, "value": was, "set_to": self.values[name]}
+    def _change(self, name: str, was: str) -> PeerSysctl:
+        return PeerSysctl(where=self._where, name=name, value=was, set_to=sysctl.normal(self.values[name]))
 
     def put_back(self) -> None:
         """Put back those of the load host; what is not seen to go back is told, and stays in the journal."""
@@ -86,7 +84,7 @@ class HostSysctls:
             self._role.close()
         for name, was in self._found.items():
             if name not in problems:
-                self._forget(STEP, **self._step(name, was))
+                self._changes.forget(self._change(name, was))
             else:
                 self._tell(f"{self._where}: {name} was not seen to go back to {was}: {problems[name]}")
         self._found = {}

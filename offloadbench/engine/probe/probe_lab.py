@@ -11,13 +11,15 @@ from typing import Literal
 import msgspec
 
 from offloadbench.base.errors import OffloadbenchError, UsageError
+from offloadbench.changes.host_route import HostRoute
+from offloadbench.changes.static_neighbour import StaticNeighbour
 from offloadbench.definitions import catalog
 from offloadbench.engine.probe.observe import MERGING, UNSCALED_BYTES, Looked, ample_window_bytes, flight
 from offloadbench.engine.probe.probe_client import Client
 from offloadbench.engine.probe.probe_frames import Endpoint
 from offloadbench.engine.run import offloads
 from offloadbench.engine.standing_bed import Site
-from offloadbench.kernel.netdev import link, neighbour, route
+from offloadbench.kernel.netdev import link, neighbour
 from offloadbench.kernel.netdev.packet_socket import PacketSocket
 from offloadbench.kernel.system import sysctl
 from offloadbench.kernel.tcp import sock_diag
@@ -126,10 +128,11 @@ class Laboratory:
             state = link.read(end.ifname, end.namespace)
             self._offered_mss_bytes = state.mtu_bytes - _IP_TCP_BYTES
         offloads.ask(site.journal, self._peer.ifname, self._peer.namespace, MERGING)
-        site.journal.add("neighbour", address=ADDRESS, ifname=self._dut.ifname, namespace=self._dut.namespace)
-        neighbour.set_static(ADDRESS, MAC, self._dut.ifname, self._dut.namespace)
-        site.journal.add("route", address=ADDRESS, namespace=self._dut.namespace)
-        self._server_mac = neighbour.mac_of(self._dut.ifname, self._dut.namespace)
+        nic, namespace = self._dut.ifname, self._dut.namespace
+        site.journal.make(StaticNeighbour(address=ADDRESS, ifname=nic, namespace=namespace, mac=MAC))
+        # made anew for each trial
+        site.journal.add(HostRoute(address=ADDRESS, namespace=namespace))
+        self._server_mac = neighbour.mac_of(nic, namespace)
         self._connections = 0
 
     def _check_algorithms(self) -> None:
@@ -168,7 +171,13 @@ class Laboratory:
     def _one(self, role: Role, planned: FlightTrial) -> FlightTrial:
         namespace, initcwnd = self._dut.namespace, planned.initcwnd
         assert initcwnd is not None
-        route.set_host_route(ADDRESS, self._dut.ifname, self._dut.address, initcwnd, namespace)
+        HostRoute(
+            address=ADDRESS,
+            namespace=namespace,
+            ifname=self._dut.ifname,
+            source=self._dut.address,
+            initcwnd=initcwnd,
+        ).apply()
         try:
             if planned.metrics == "cold":
                 neighbour.forget(ADDRESS, namespace)

@@ -235,8 +235,8 @@ def _save_or_rescue(run: Run, path: Path) -> None:
 
 def _journal_leftovers(site: Site, kinds: Mapping[str, Traffic]) -> None:
     """Write down what a killed trial of these workloads could leave behind."""
-    for step, values in itertools.chain.from_iterable(kind.may_leave(site.run_id) for kind in kinds.values()):
-        site.journal.add(step, **values)
+    for change in itertools.chain.from_iterable(kind.may_leave(site.run_id) for kind in kinds.values()):
+        site.journal.add(change)
 
 
 def execute(options: RunOptions, emit: Emit) -> Run:

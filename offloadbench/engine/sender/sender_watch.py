@@ -12,6 +12,7 @@ from pathlib import Path
 
 from offloadbench.base.errors import HostError, Interrupted, TrafficError
 from offloadbench.base.signals import uninterrupted
+from offloadbench.changes.mounted_tracefs import MountedTracefs
 from offloadbench.engine.sender.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel.system import netns, processes
 from offloadbench.kernel.tcp import sock_diag
@@ -191,4 +192,4 @@ def _recorder(pids: list[int]) -> Iterator[waits.WaitRecorder]:
                 recorder.close()
     finally:
         if not mounted:
-            tracefs.unmount_tracefs()
+            MountedTracefs().undo(lambda _: None)

@@ -21,8 +21,10 @@ import msgspec
 
 from offloadbench.base.errors import HostError, OffloadbenchError, UsageError
 from offloadbench.bed import lab_bed
+from offloadbench.changes.run_folder import RunFolder
 from offloadbench.engine import rights
-from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.left_behind import journalled, restore_left_behind
+from offloadbench.engine.putting_back.nic_lock import NicLock, state_folder
 from offloadbench.kernel.system import processes
 from offloadbench.model import EmulatedLink, Frozen, WireReport
 from offloadbench.roles.codec import (
@@ -100,7 +102,7 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
         with contextlib.suppress(KilledError):
             _ask(name, AskBench())
             raise UsageError(f"bench {name} stands already", f"offloadbench lab down --name {name}, or another --name")
-    log = undo.state_folder() / f"{owner_of(name)}.log"
+    log = state_folder() / f"{owner_of(name)}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         errors = log.open("wb")
@@ -143,7 +145,7 @@ def _first_words(keeper: subprocess.Popen[bytes], order: BuildBench) -> bytes:
 
 def names() -> list[str]:
     """Benches that stand, or whose keeper was killed."""
-    owners = [str(header.get("nic", "")) for header, _ in undo.journalled()]
+    owners = [found.header.nic for found in journalled()]
     return sorted(owner.removeprefix(_OWNER_PREFIX) for owner in owners if owner.startswith(_OWNER_PREFIX))
 
 
@@ -175,9 +177,9 @@ def down(name: str, tell: Callable[[str], None]) -> None:
                 "use the offloadbench that built it",
             )
     except KilledError:
-        lock = undo.NicLock(owner_of(name))
+        lock = NicLock(owner_of(name))
         try:
-            undo.restore_left_behind(tell, owner_of(name))
+            restore_left_behind(tell, owner_of(name))
         finally:
             lock.release()
 
@@ -194,9 +196,10 @@ def owner_of(name: str) -> str:
 
 def _ask(name: str, order: Order) -> Reply:
     _check_name(name)
-    for header, steps in undo.journalled():
-        if header.get("nic") == owner_of(name):
-            folder = next((Path(step["path"]) for step in steps if step["kind"] == "folder"), Path("/nonexistent"))
+    for found in journalled():
+        if found.header.nic == owner_of(name):
+            folders = [Path(change.path) for change in found.changes if isinstance(change, RunFolder)]
+            folder = folders[0] if folders else Path("/nonexistent")
             return _call(folder / "control", name, order).checked()
     raise UsageError(
         f"no bench named {name} stands", "offloadbench lab up makes one; offloadbench lab status lists them"

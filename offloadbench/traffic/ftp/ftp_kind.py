@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.roles.ends import End, Role, accompany
 from offloadbench.roles.messages import (
@@ -26,7 +27,7 @@ from offloadbench.roles.messages import (
     ReportFtpServer,
 )
 from offloadbench.traffic import files
-from offloadbench.traffic.kind_of_traffic import Leftover, Mark
+from offloadbench.traffic.kind_of_traffic import Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 90.0
@@ -86,7 +87,7 @@ class FtpTraffic:
     def check_peer(self, peer: End) -> None:
         """python3 is enough there."""
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
+    def may_leave(self, run_id: str) -> list[Change]:
         del run_id
         return []
 

@@ -10,16 +10,18 @@ from typing import Any
 
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.base.units import format_bytes
+from offloadbench.changes.change import Change
 from offloadbench.kernel.system import processes
 from offloadbench.model import WorkloadDefinition
 from offloadbench.roles.ends import End
 from offloadbench.roles.messages import ExpectedUnit, InitiatorReady, OpenInitiator, OpenTarget, TargetReady, UnitLogin
+from offloadbench.traffic.changes.iscsi_sessions import IscsiSessions
 from offloadbench.traffic.iscsi import consent, existing, granting, open_iscsi, tgt
 from offloadbench.traffic.iscsi.checked import LARGEST_BYTES, Parameters
 from offloadbench.traffic.iscsi.consent import Region
 from offloadbench.traffic.iscsi.granting import Grant
 from offloadbench.traffic.iscsi.measured import MARK_S, IscsiSession
-from offloadbench.traffic.kind_of_traffic import Ask, Leftover, Outside
+from offloadbench.traffic.kind_of_traffic import Ask, Outside
 
 __all__ = ["IscsiSession", "IscsiTraffic"]
 
@@ -203,8 +205,8 @@ class IscsiTraffic:
         """What we offer in a login."""
         return {**self._keys(), "MaxConnections": "1", "ErrorRecoveryLevel": "0"}
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
-        return [("iscsi_sessions", {"prefix": _target_prefix(run_id)})] if self.initiator == "kernel" else []
+    def may_leave(self, run_id: str) -> list[Change]:
+        return [IscsiSessions(prefix=_target_prefix(run_id))] if self.initiator == "kernel" else []
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> IscsiSession:
         if self.initiator == "kernel" and dut.namespace is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.roles.ends import End, Role, accompany
 from offloadbench.roles.messages import (
@@ -20,7 +21,7 @@ from offloadbench.roles.messages import (
     SinkListening,
     SinkReady,
 )
-from offloadbench.traffic.kind_of_traffic import Leftover, Mark
+from offloadbench.traffic.kind_of_traffic import Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 60.0
@@ -66,7 +67,7 @@ class StreamTraffic:
         if not peer.address:
             raise UsageError("tcp-stream sends to one load host, and a fleet is many", "--workloads ftp-get")
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
+    def may_leave(self, run_id: str) -> list[Change]:
         del run_id
         return []
 
