@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from offloadbench.base.errors import UsageError
+from offloadbench.base.errors import RunFileError, UsageError
 from offloadbench.base.setting import (
     BATCH,
     BENCH,
@@ -33,10 +33,21 @@ from offloadbench.base.setting import (
     Lack,
     Setting,
 )
+from offloadbench.base.setting_values import (
+    form_flag,
+    form_found,
+    form_load_side,
+    form_sysctls,
+    listed,
+    parse_descriptors,
+    parse_mtu,
+    parse_precision,
+    parse_sysctls,
+    stems,
+)
 from offloadbench.base.units import (
     format_bytes,
     format_rate,
-    parse_percent,
     parse_rate_bits_per_s,
     parse_size_bytes,
     parse_time_s,
@@ -46,10 +57,6 @@ from offloadbench.base.units import (
 SMALLEST_QUEUE_BYTES = 2 * 1538
 # beyond this TCP stands still
 _LARGEST_LOSS_RATIO = 0.5
-# IPv4 asks for 68 (RFC 791); below 576 no host need take a datagram whole (RFC 1122)
-_LEAST_MTU_BYTES = 576
-# what a header of IPv4 can say
-_MOST_MTU_BYTES = 65535
 # how the twin of a workload that runs with a raised send buffer is named
 TWIN_SUFFIX = "-tuned"
 NETEM_KIND = "lab-netem"
@@ -81,56 +88,6 @@ def _parse_queue(text: str) -> int:
     return size
 
 
-def _parse_mtu(value: int | str) -> int:
-    """Bytes; 0 is as found."""
-    size = _parse_whole(value)
-    if size and not _LEAST_MTU_BYTES <= size <= _MOST_MTU_BYTES:
-        raise UsageError(f"{value} is no MTU", f"use {_LEAST_MTU_BYTES} to {_MOST_MTU_BYTES}, or 0: as found")
-    return size
-
-
-def _parse_descriptors(value: int | str) -> int:
-    """Of a ring; 0 is as found."""
-    count = _parse_whole(value)
-    if count < 0:
-        raise UsageError(f"{value} is no number of descriptors", "see `ethtool -g` for the most, or 0: as found")
-    return count
-
-
-def _parse_whole(value: int | str) -> int:
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value.strip()):
-        raise UsageError(f"{value!r} is no whole number", "for example: 4096")
-    return int(value)
-
-
-def _parse_precision(text: str | None) -> float:
-    return parse_percent(text) if text else 0.0
-
-
-def parse_sysctls(words: Iterable[str]) -> dict[str, str]:
-    """`net.ipv4.tcp_sack=0` -> its name and value; only `net.` belongs to a network namespace.
-
-    Raises:
-        UsageError: a word is none of these.
-    """
-    values = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not re.fullmatch(r"net(\.[A-Za-z0-9_-]+)+", name):
-            raise UsageError(f"--sysctl {word!r}", 'write --sysctl net.ipv4.tcp_wmem="4096 16384 67108864"')
-        values[name] = value
-    return values
-
-
-def _listed(text: str | None) -> list[str]:
-    return [word for word in (text or "").split(",") if word]
-
-
-def _stems(words: list[str]) -> list[str]:
-    """Names of workloads, of those by path too."""
-    return [word.removesuffix(".toml").rpartition("/")[2] for word in words]
-
-
 # ---------------------------------------------------------------- in words
 
 
@@ -144,22 +101,6 @@ def _form_loss(ratio: float) -> str:
 
 def _form_queue(size: int) -> str:
     return format_bytes(float(size)) if size else "no limit"
-
-
-def _form_found(value: int) -> str:
-    return str(value or "as found")
-
-
-def _form_flag(on: bool) -> str:
-    return "on" if on else "off"
-
-
-def _form_load_side(where: str) -> str:
-    return where or "none"
-
-
-def _form_sysctls(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"
 
 
 def _rate_phrase(link: Any) -> str:
@@ -243,12 +184,12 @@ _WHERE = (
     ),
     Setting(
         name="peer", field="peer", title="load side", metavar="WHERE", defaults={RUN: ""}, place="bed",
-        compare="difference", form=_form_load_side,
+        compare="difference", form=form_load_side,
         help="load side of a real NIC: ssh://user@host[:port][?nic=eth1], wait[:port] (prints a line to start there), "
         "nic:eth2 (a second port, cabled to it); one for all NICs, or one for each",
     ),
     Setting(
-        name="fleet", title="load side", metavar="ADDRESS", defaults={RUN: None}, form=_form_load_side,
+        name="fleet", title="load side", metavar="ADDRESS", defaults={RUN: None}, form=form_load_side,
         recorded=lambda run: run.bed.peer, asked=lambda address: FLEET_PREFIX + address,
         help="load side: the workers of a Dask scheduler, tcp://host:8786",
     ),
@@ -272,7 +213,7 @@ _PLAN = (
     ),
     Setting(
         name="workloads", field="workloads", title="workloads", metavar="LIST", defaults={RUN: None, SWEEP: None},
-        parse=_listed, form=",".join, asked=_stems,
+        parse=listed, form=",".join, asked=stems,
         recorded=lambda run: [w.name for w in run.plan.workloads if not w.name.endswith(TWIN_SUFFIX)],
         help="names or TOML files (default of run: ftp-get,iscsi-write; of a fleet ftp-get)",
     ),
@@ -298,7 +239,7 @@ _PLAN = (
     ),
     Setting(
         name="precision", field="precision_ratio", title="precision", metavar="PCT", defaults={RUN: None},
-        parse=_parse_precision, form=lambda ratio: f"{ratio:.2%}" if ratio else "none", place="plan", before=0.0,
+        parse=parse_precision, form=lambda ratio: f"{ratio:.2%}" if ratio else "none", place="plan", before=0.0,
         help="add blocks until every interval of a case against the first is that narrow: 2%%",
     ),
     Setting(
@@ -344,13 +285,13 @@ _BED = (
     ),
     Setting(
         name="sysctl", field="sysctls", key="sysctls", title="sysctls of both ends", metavar="NAME=VALUE",
-        repeated=True, defaults=dict.fromkeys((RUN, SWEEP, BENCH), ()), parse=parse_sysctls, form=_form_sysctls,
+        repeated=True, defaults=dict.fromkeys((RUN, SWEEP, BENCH), ()), parse=parse_sysctls, form=form_sysctls,
         lacks={FLEET: _MANY_HOSTS}, place="bed.settings", before={}, compare="difference",
         help="net.* value of both ends",
     ),
     Setting(
         # compared as found at the NIC, as the rings are
-        name="mtu", field="mtu_bytes", title="MTU", metavar="BYTES", typed=int, parse=_parse_mtu, form=_form_found,
+        name="mtu", field="mtu_bytes", title="MTU", metavar="BYTES", typed=int, parse=parse_mtu, form=form_found,
         defaults=dict.fromkeys(_ON_THE_LINK, 0), axis=True, place="bed.settings", before=0,
         lacks=dict.fromkeys((FLEET, OUTSIDE), _MTU_ELSEWHERE),
         help="of both ends; that of a load host must be set there (default: as found)",
@@ -358,7 +299,7 @@ _BED = (
     *(
         Setting(
             name=f"{way}_ring", field=f"{way}_ring", title=f"{way} ring", metavar="N", typed=int,
-            parse=_parse_descriptors, form=_form_found, defaults=dict.fromkeys((RUN, BATCH), 0), axis=True,
+            parse=parse_descriptors, form=form_found, defaults=dict.fromkeys((RUN, BATCH), 0), axis=True,
             place="bed.settings", before=0, lacks=_OF_HARDWARE,
             help="descriptors of the NIC under test, as `ethtool -G` sets them (default: as found)",
         )
@@ -368,28 +309,28 @@ _BED = (
 
 _CAPTURE = (
     Setting(
-        name="no_profile", field="profile", key="profile", title="profile", form=_form_flag, place="plan",
+        name="no_profile", field="profile", key="profile", title="profile", form=form_flag, place="plan",
         defaults=dict.fromkeys(_EVERY_GRID, False), parse=operator.not_, compare="difference",
         help="do not run perf in the measured window",
     ),
     Setting(
-        name="call_graph", field="call_graph", title="call graph", form=_form_flag, place="plan", before=False,
+        name="call_graph", field="call_graph", title="call graph", form=form_flag, place="plan", before=False,
         defaults=dict.fromkeys(_EVERY_GRID, False), compare="difference",
         help="record who called each sampled function; costs more CPU",
     ),
     Setting(
-        name="waits", field="waits", title="waits", form=_form_flag, place="plan", before=False,
+        name="waits", field="waits", title="waits", form=form_flag, place="plan", before=False,
         defaults=dict.fromkeys(_EVERY_GRID, False), compare="difference",
         help="record where the sender's threads wait (scheduler switches); costs CPU",
     ),
     Setting(
-        name="capture", field="capture", title="captured packets", form=_form_flag, place="plan", before=False,
+        name="capture", field="capture", title="captured packets", form=form_flag, place="plan", before=False,
         defaults=dict.fromkeys(_EVERY_GRID, False), compare="difference",
         help="record packets and ACKs of the followed sender (tcpdump); costs CPU",
     ),
     Setting(
         name="tune", field="tune", title="raised send buffer", choices=("sndbuf",), defaults={RUN: None}, parse=bool,
-        form=_form_flag, recorded=lambda run: any(w.name.endswith(TWIN_SUFFIX) for w in run.plan.workloads),
+        form=form_flag, recorded=lambda run: any(w.name.endswith(TWIN_SUFFIX) for w in run.plan.workloads),
         help="run again with a send buffer that cannot limit; shows before and after",
     ),
     Setting(
@@ -471,11 +412,18 @@ def set_otherwise(value_of: Callable[[Setting], Any]) -> list[Setting]:
 
 
 def recorded(setting: Setting, run: Any) -> Any:
-    """With which value of it a run was measured (`offloadbench.model.Run`)."""
+    """With which value of it a run was measured (`offloadbench.model.Run`).
+
+    Raises:
+        RunFileError: the file holds something else there.
+    """
     if setting.recorded is not None:
         return setting.recorded(run)
     if setting.place == "bed.settings":
-        return run.bed.settings.get(setting.field, setting.before)
+        value = run.bed.settings.get(setting.field, setting.before)
+        if not isinstance(value, type(setting.before)):
+            raise RunFileError(f"run {run.run_id}: its {setting.title} reads {value!r}", "the file is damaged")
+        return value
     return getattr(run.plan if setting.place == "plan" else run.bed, setting.field)
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from offloadbench.base.errors import UsageError
 from offloadbench.base.setting import BATCH, Setting
-from offloadbench.base.settings import AXES, check_least, named, of_command, parse_sysctls, refuse
+from offloadbench.base.setting_values import parse_sysctls
+from offloadbench.base.settings import AXES, check_least, named, of_command, refuse
 from offloadbench.commands import shared_grid
 from offloadbench.model.batch_plan import BatchNic, BatchPlan, PlanFile
 

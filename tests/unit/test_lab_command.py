@@ -12,7 +12,8 @@ import pytest
 
 from offloadbench.base.errors import RestoreError, UsageError
 from offloadbench.base.setting import BENCH
-from offloadbench.base.settings import chosen, parse_sysctls
+from offloadbench.base.setting_values import parse_sysctls
+from offloadbench.base.settings import chosen
 from offloadbench.bed import lab_bed
 from offloadbench.engine.putting_back import undo
 from offloadbench.engine.standing_lab import bench

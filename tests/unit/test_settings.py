@@ -17,7 +17,7 @@ import offloadbench
 from offloadbench import cli
 from offloadbench.analysis.comparison.compatibility import metadata_differences, obstacles
 from offloadbench.base import setting as kinds
-from offloadbench.base.errors import UsageError
+from offloadbench.base.errors import RunFileError, UsageError
 from offloadbench.base.settings import AXES, LINK_FIELDS, SETTINGS, chosen, in_record, recorded
 from offloadbench.bed import lab_bed, opening
 from offloadbench.bed.cable import EmulatedCable
@@ -210,6 +210,17 @@ def test_a_run_of_before_a_setting_was_recorded_had_its_default(sample_run: Run)
         0,
         "fail",
     ]
+
+
+@pytest.mark.parametrize("settings", [{"mtu_bytes": "big"}, {"sysctls": 7}, {"on_lost_worker": []}, {"rx_ring": None}])
+def test_a_damaged_record_ends_in_one_line(
+    sample_run: Run, tmp_path: Path, command_line: CommandLine, settings: dict[str, Any]
+) -> None:
+    path = tmp_path / "x.json"
+    run_file.save(_with(sample_run, **settings), path)
+    with pytest.raises(RunFileError, match="reads"):
+        engine._resumed(RunOptions(nic="", cases="", workloads=[], output=path), run_file.load(path))
+    assert command_line("report", str(path), "--format", "md", "--output", str(tmp_path / "x.md")).code in (0, 8)
 
 
 def test_settings_that_differ_are_told_when_runs_are_compared(sample_run: Run) -> None:
