@@ -131,7 +131,10 @@ _OWN_LINK = Lack(
 _OF_LAB: dict[BedKind, Lack] = {LAB_VETH: _NO_CABLE, **dict.fromkeys(_REAL, _OWN_LINK)}
 _NO_RINGS = Lack("{option}: {nic} has no rings: it is built for the run, and is no hardware", "leave {option} out")
 _OF_HARDWARE: dict[BedKind, Lack] = {LAB: _NO_RINGS, LAB_VETH: _NO_RINGS}
-_MTU_ELSEWHERE = Lack("{option}: the MTU of the load side is not known here, and is not set", "leave {option} out")
+_MTU_ELSEWHERE = Lack(
+    "{option}: the MTU of the load side is not known here, and is not set",
+    "leave {option} out, or name a load side by --peer nic:eth2 or ssh://user@host",
+)
 _NO_WORKERS = Lack("{option} is of the workers of --fleet", "leave it out, or name a --fleet")
 _OF_FLEET: dict[BedKind, Lack] = dict.fromkeys((LAB, LAB_VETH, PAIR, HOST, OUTSIDE), _NO_WORKERS)
 _MANY_HOSTS = Lack(

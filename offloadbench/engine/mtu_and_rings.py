@@ -78,10 +78,10 @@ def asked_of(options: RunOptions) -> dict[str, Any]:
 
 
 def _present(nic: str, name: str) -> str:
-    if name not in NAMES:
-        return sysctl.read(name) or "absent"
     if nic in lab_bed.NAMES:
         return "as built"
+    if name not in NAMES:
+        return sysctl.read(name) or "absent"
     if name == "mtu_bytes":
         return str(link.read(nic).mtu_bytes)
     return str(getattr(rings.read(nic), name.removesuffix("_ring")))
