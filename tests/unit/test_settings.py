@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -21,6 +21,8 @@ from offloadbench.base.errors import RunFileError, UsageError
 from offloadbench.base.settings import AXES, LINK_FIELDS, SETTINGS, chosen, in_record, recorded
 from offloadbench.bed import lab_bed, opening
 from offloadbench.bed.cable import EmulatedCable
+from offloadbench.bed.fleet import fleet_bed
+from offloadbench.bed.testbed import WIRES
 from offloadbench.commands.options import run_defaults
 from offloadbench.engine import options as engine_options
 from offloadbench.engine import standing_bed
@@ -83,6 +85,12 @@ def test_the_defaults_of_the_table_are_those_of_a_run_that_is_asked_for_nothing(
     assert {field: values[field] for field in LINK_FIELDS} == {
         field: getattr(bare.link, field) for field in LINK_FIELDS
     }
+
+
+def test_words_to_choose_among_are_those_that_the_testbeds_know() -> None:
+    (of_index,) = (field.type for field in msgspec.structs.fields(sweep_file.Sweep) if field.name == "wire")
+    assert NAMES["wire"].choices == WIRES == get_args(of_index)
+    assert NAMES["on_lost_worker"].choices == (fleet_bed.FAIL, fleet_bed.SHRINK)
 
 
 def test_a_key_of_a_plan_is_made_from_each_row_of_a_batch() -> None:
