@@ -384,6 +384,14 @@ def chosen(words: Mapping[str, Any], command: str, among: Iterable[Setting] = SE
     return found
 
 
+def check_together(values: Mapping[str, Any]) -> None:
+    """Raise UsageError where one setting asks for a part of what another leaves out; field -> value."""
+    for field, what in (("call_graph", "belongs to the profile"), ("keep_perf", "keeps the recordings")):
+        if values.get(field) and not values["profile"]:
+            option = f"--{field.replace('_', '-')}"
+            raise UsageError(f"{option} {what} that --no-profile leaves out", "drop one of them")
+
+
 def check_least(setting: Setting, value: Any, said: str) -> None:
     """Raise UsageError where a number is too small, or none; `said` is how it was named."""
     if setting.least is not None and value is not None and not setting.least <= value < math.inf:

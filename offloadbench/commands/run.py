@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
 from offloadbench.base.setting import RUN
-from offloadbench.base.settings import FLEET_PREFIX, chosen
+from offloadbench.base.settings import FLEET_PREFIX, check_together, chosen
 from offloadbench.base.units import format_rate
 from offloadbench.commands import run_elsewhere, run_series, show_error
 from offloadbench.commands.options import setting_options
@@ -81,11 +81,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.dut:
         run_elsewhere.check(arguments)
     _check_complete(arguments)
-    if arguments.call_graph and arguments.no_profile:
-        raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
-    if arguments.keep_perf and arguments.no_profile:
-        raise UsageError("--keep-perf keeps the recordings that --no-profile leaves out", "drop one of them")
     values = with_link(chosen(vars(arguments), RUN))
+    check_together(values)
     _precision(values)
     if arguments.dut:
         setting_options.refuse_lacking(arguments, RUN, arguments.nic, wait.PREFIX)

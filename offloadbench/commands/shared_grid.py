@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, TrafficError
+from offloadbench.base.settings import check_together
 from offloadbench.base.units import format_rate
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def make(
     from offloadbench.definitions import catalog
     from offloadbench.files import sweep_file
 
+    check_together(fixed)
     # definitions by path are found again by it, from wherever the sweep is resumed
     words = [str(Path(word).absolute()) if word.endswith(".toml") else word for word in workloads]
     definitions = [catalog.workload(word) for word in words]

@@ -310,6 +310,22 @@ def test_the_index_of_an_older_version_goes_on(
     assert _sweep(command_line, monkeypatch, tmp_path / "x", "--resume").err == ""
 
 
+@pytest.mark.parametrize("command", ["run", "sweep", "batch"])
+def test_what_another_setting_leaves_out_is_refused(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.toml").write_text('nics = ["lab"]\nworkloads = ["ftp-get"]\nprofile = false\ncall_graph = true\n')
+    words = {
+        "run": ["--nic", "lab", "--cases", "tso", "--no-profile", "--call-graph"],
+        "sweep": ["--workloads", "ftp-get", "--output", "x", "--no-profile", "--call-graph"],
+        "batch": ["plan.toml"],
+    }[command]
+    finished = command_line(command, *words)
+    assert (finished.code, "--call-graph belongs to the profile" in finished.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
+
+
 def test_what_an_index_does_not_know_is_not_handed_on(tmp_path: Path, command_line: CommandLine) -> None:
     command_line("sweep", "--workloads", "tcp-stream", "--output", str(tmp_path / "x"), "--dry-run")
     sweep = sweep_file.begun(
