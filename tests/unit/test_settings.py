@@ -240,16 +240,16 @@ def test_settings_that_differ_are_told_when_runs_are_compared(sample_run: Run) -
     assert "sysctls of both ends: none -> net.ipv4.tcp_sack=0" in told
     assert "waits: off -> on" in told
     found = obstacles(sample_run, other)
-    assert any(text.endswith("and 500 ms") and text.startswith("other RTT: ") for text in found)
+    assert any(text.startswith("other link: ") and "0.5" in text for text in found)
     assert any(text.startswith("other window: ") for text in found)
 
 
 def test_values_that_read_alike_are_told_exactly(sample_run: Run) -> None:
     runs = [
-        msgspec.structs.replace(sample_run, bed=msgspec.structs.replace(sample_run.bed, line_rate_bits_per_s=rate))
-        for rate in (941_000_000, 941_000_001)
+        msgspec.structs.replace(sample_run, plan=msgspec.structs.replace(sample_run.plan, warmup_s=warmup_s))
+        for warmup_s in (5.0, 5.0000001)
     ]
-    assert "other line rate: 941000000 and 941000001" in obstacles(*runs)
+    assert "warm-up: 5.0 -> 5.0000001" in metadata_differences(*runs)
 
 
 def test_the_report_shows_what_was_set_by_its_title(sample_run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from offloadbench.base.setting import Setting
-from offloadbench.base.settings import SETTINGS, recorded
+from offloadbench.base.settings import LINK_SETTINGS, SETTINGS, recorded
 from offloadbench.base.units import format_bytes
 from offloadbench.model import Nic, Queues, Run
 
@@ -19,9 +19,9 @@ def obstacles(a: Run, b: Run) -> list[str]:
     found = []
     if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
         found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
-    if a.bed.kind != b.bed.kind:
-        found.append(f"other testbed: {a.bed.kind} and {b.bed.kind}")
-    found += [f"other {title}: {one} and {other}" for title, one, other in _other_settings(a, b, "question")]
+    link_a, link_b = ((run.bed.kind, *(recorded(setting, run) for setting in LINK_SETTINGS)) for run in (a, b))
+    if link_a != link_b:
+        found.append(f"other link: {link_a} and {link_b}")
     definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]
     for name in sorted(definitions[0].keys() & definitions[1].keys()):
         keys = [k for k, v in definitions[0][name].items() if definitions[1][name].get(k) != v]
@@ -36,6 +36,7 @@ def obstacles(a: Run, b: Run) -> list[str]:
         found.append("no workload in common")
     if not _case_names(a) & _case_names(b):
         found.append("no case in common")
+    found += [f"other {title}: {one} and {other}" for title, one, other in _other_settings(a, b, "question")]
     return found
 
 
@@ -44,7 +45,10 @@ def _other_settings(a: Run, b: Run, compare: str) -> list[tuple[str, str, str]]:
     return [
         (setting.title, *_apart_in_words(setting, one, other))
         for setting in SETTINGS
-        if setting.compare == compare and (one := recorded(setting, a)) != (other := recorded(setting, b))
+        # those of the link are told together, with the kind of testbed
+        if setting.compare == compare
+        and not setting.of_link
+        and (one := recorded(setting, a)) != (other := recorded(setting, b))
     ]
 
 
