@@ -62,8 +62,6 @@ class PairBed:
         make_namespace(namespace, {}, self._changes)
         for where in (None, namespace):
             set_sysctls(self.cable.sysctls, where, self._changes)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
         self._changes.make(LentNic.of(self.peer.ifname, namespace))
         link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)
         self._changes.make(LinkAddress.of(self.dut.ifname, None, self.dut.address, PREFIX_LENGTH))

@@ -18,7 +18,7 @@ from offloadbench.changes.mounted_tracefs import MountedTracefs
 from offloadbench.changes.run_folder import RunFolder
 from offloadbench.changes.run_processes import RunProcesses
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import RunOptions
+from offloadbench.engine.options import RunOptions, recorded_with_bed
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.putting_back.guardian import SILENCE_S, Guardian
 from offloadbench.engine.putting_back.journal import Journal
@@ -72,6 +72,7 @@ class Site:
             tell=self._tell,
             on_lost_worker=options.on_lost_worker,
         )
+        self._bed.settings |= recorded_with_bed(options)
 
     def furnish(self) -> None:
         """Set MTU and rings as asked for, and go to the CPUs that the bed leaves to the tool."""
