@@ -33,8 +33,8 @@ from offloadbench.files import run_file, sweep_file
 from offloadbench.model import BedRecord, EmulatedLink, Run
 from offloadbench.model.batch_plan import PlanFile
 from offloadbench.model.emulated_link import link_part
-from offloadbench.report.formats import markdown
 from offloadbench.report import machine
+from offloadbench.report.formats import markdown
 from tests.conftest import CommandLine
 
 PACKAGE = Path(offloadbench.__file__).parent
