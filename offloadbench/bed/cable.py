@@ -13,7 +13,6 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from offloadbench.bed.wire_frames import (
     FRAME_OVERHEAD_BYTES,
@@ -22,6 +21,7 @@ from offloadbench.bed.wire_frames import (
     frame_cost,
     full_segment_bytes,
 )
+from offloadbench.roles.messages import DirectionTotals
 
 QUANTUM_NS = 100_000
 # with no frame for this long the process waits in poll, and an idle link costs nothing
@@ -80,15 +80,15 @@ class Direction:
     behind_ns: int = 0
     in_flight: deque[tuple[int, bytes]] = field(default_factory=deque)
 
-    def totals(self) -> dict[str, int]:
-        return {
-            "frames": self.frames,
-            "segments": self.segments,
-            "l2_bytes": self.l2_bytes,
-            "dropped": self.dropped,
-            "lost_segments": self.lost_segments,
-            "overflow_segments": self.overflow_segments,
-        }
+    def totals(self) -> DirectionTotals:
+        return DirectionTotals(
+            frames=self.frames,
+            segments=self.segments,
+            l2_bytes=self.l2_bytes,
+            dropped=self.dropped,
+            lost_segments=self.lost_segments,
+            overflow_segments=self.overflow_segments,
+        )
 
 
 class EmulatedCable:
@@ -135,16 +135,16 @@ class EmulatedCable:
         self.last_frame_ns = 0
 
     @classmethod
-    def of(cls, first: int, second: int, link: Mapping[str, Any]) -> EmulatedCable:
+    def of(cls, first: int, second: int, link: Mapping[str, float]) -> EmulatedCable:
         """The cable of an emulated link, by the fields of `offloadbench.model.EmulatedLink`."""
         return cls(
             first,
             second,
-            link["line_rate_bits_per_s"],
+            int(link["line_rate_bits_per_s"]),
             int(link["rtt_s"] * 1e9 / 2),
-            queue_bytes=link["queue_bytes"],
+            queue_bytes=int(link["queue_bytes"]),
             loss_ratio=link["loss_ratio"],
-            loss_seed=link["loss_seed"],
+            loss_seed=int(link["loss_seed"]),
             jitter_ns=int(link["jitter_s"] * 1e9),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from offloadbench.base import setting
 from offloadbench.base.errors import HostError, OffloadbenchError
 from offloadbench.bed import cpus
 from offloadbench.bed.local import (
@@ -18,23 +19,25 @@ from offloadbench.bed.local import (
     make_namespace,
     peer_namespace,
 )
-from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.testbed import Cable
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.netdev import features, link, steering
 from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
 from offloadbench.model.emulated_link import link_part
 from offloadbench.roles.ends import Role
+from offloadbench.roles.messages import CountWire, DirectionTotals, OpenWire, WireCounted, WireReady
 
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
-LAB, LAB_VETH = "lab", "lab-veth"
+LAB, LAB_VETH = setting.LAB, setting.LAB_VETH
 NAMES = (LAB, LAB_VETH)
 
 
 class Lab:
     """The lab as a `Bed`."""
 
-    def __init__(self, nic_name: str, cable: Cable, run_id: str, remember: Remember) -> None:
+    def __init__(self, nic_name: str, cable: Cable, run_id: str, changes: ChangeLog) -> None:
         emulated = nic_name == LAB
         self.kind = nic_name
         self.nic_name = nic_name
@@ -49,20 +52,18 @@ class Lab:
         self.peer = LocalEnd("load side", PEER_ADDRESS, peer_ifname, peer, self.placement.peer)
         self._load_side = LoadSide(self.placement.peer)
         self._wire: Role | None = None
-        self._mark: dict[str, Any] = {}
+        self._mark: WireCounted | None = None
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {"push_back": self.push_back}
         try:
-            self._build(emulated, remember)
+            self._build(emulated, changes)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, emulated: bool, remember: Remember) -> None:
+    def _build(self, emulated: bool, changes: ChangeLog) -> None:
         for namespace in self.namespaces:
-            make_namespace(namespace, self.cable.sysctls, remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
+            make_namespace(namespace, self.cable.sysctls, changes)
         self.settings |= buffer_limits(*self.namespaces)
         if emulated:
             self._start_wire()
@@ -91,11 +92,9 @@ class Lab:
     def _start_wire(self) -> None:
         wire_end = LocalEnd("wire", "", "", self.dut.namespace, self.placement.wire)
         self._wire = wire_end.launch("offloadbench.bed.wire", "the wire")
-        order = {
-            "taps": [[self.dut.namespace, self.dut.ifname], [self.peer.namespace, self.peer.ifname]],
-            "link": link_part(self.cable),
-        }
-        problem = self._wire.request(order, "ready")["problem"]
+        dut, peer = self.namespaces
+        order = OpenWire(((dut, self.dut.ifname), (peer, self.peer.ifname)), link_part(self.cable))
+        problem = self._wire.request(order, WireReady).problem
         if problem:
             self.problems.append(problem)
 
@@ -108,21 +107,22 @@ class Lab:
     def mark(self) -> None:
         self._load_side.mark()
         if self._wire:
-            self._mark = self._wire.request({}, "mark")
+            self._mark = self._wire.request(CountWire(), WireCounted)
 
     def report(self) -> WireReport | None:
         if not self._wire:
             return None
-        first, last = self._mark, self._wire.request({}, "mark")
-        interval_ns = last["t_ns"] - first["t_ns"]
+        first, last = self._mark, self._wire.request(CountWire(), WireCounted)
+        assert first is not None
+        interval_ns = last.t_ns - first.t_ns
         return WireReport(
             interval_s=interval_ns * 1e-9,
-            asleep_ratio=(last["asleep_ns"] - first["asleep_ns"]) / interval_ns,
-            behind_s=(last["behind_ns"] - first["behind_ns"]) * 1e-9,
-            late_max_s=last["late_max_s"],
-            late_p99_s=last["late_p99_s"],
-            to_peer=_difference(first["to_peer"], last["to_peer"]),
-            to_dut=_difference(first["to_dut"], last["to_dut"]),
+            asleep_ratio=(last.asleep_ns - first.asleep_ns) / interval_ns,
+            behind_s=(last.behind_ns - first.behind_ns) * 1e-9,
+            late_max_s=last.late_max_s,
+            late_p99_s=last.late_p99_s,
+            to_peer=_difference(first.to_peer, last.to_peer),
+            to_dut=_difference(first.to_dut, last.to_dut),
         )
 
     def peer_report(self) -> PeerReport | None:
@@ -136,8 +136,9 @@ class Lab:
             netns.remove(namespace)
 
 
-def _difference(first: dict[str, int], last: dict[str, int]) -> WireDirection:
-    return WireDirection(**{name: last[name] - first[name] for name in last})
+def _difference(first: DirectionTotals, last: DirectionTotals) -> WireDirection:
+    before = vars(first)
+    return WireDirection(**{name: value - before[name] for name, value in vars(last).items()})
 
 
 def require_tun() -> None:

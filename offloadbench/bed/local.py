@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from offloadbench.bed.testbed import Remember
+from offloadbench.changes.change import ChangeLog
+from offloadbench.changes.made_namespace import MadeNamespace
+from offloadbench.changes.sysctl_value import SysctlValue
 from offloadbench.kernel.counters import device_statistics
 from offloadbench.kernel.netdev import device_state, irq
 from offloadbench.kernel.system import cpu_ticks, netns, sysctl
@@ -34,7 +36,8 @@ class LocalEnd:
     server_cpus: frozenset[int]
 
     def launch(self, module: str, title: str, cpus: frozenset[int] | None = None) -> Role:
-        return ProcessRole(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams))
+        where = f"this host, {self.name}"
+        return ProcessRole(title, lambda *streams: self._start(module, cpus or self.server_cpus, streams), where)
 
     def missing(self, tools: Iterable[str]) -> list[str]:
         return [tool for tool in tools if shutil.which(tool) is None]
@@ -111,14 +114,13 @@ def dut_namespace(run_id: str) -> str:
     return f"offloadbench-{run_id}-dut"
 
 
-def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remember) -> None:
+def make_namespace(namespace: str, sysctls: Mapping[str, str], changes: ChangeLog) -> None:
     """Make a namespace with these values; it shows as writable only what is its own, so they vanish with it.
 
     Raises:
         RefusedError: the kernel refuses a value.
     """
-    remember("namespace", namespace=namespace)
-    netns.create(namespace)
+    changes.make(MadeNamespace(namespace=namespace))
     # no router solicitations or duplicate address detection among the measured packets
     sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
     sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
@@ -126,15 +128,14 @@ def make_namespace(namespace: str, sysctls: Mapping[str, str], remember: Remembe
         sysctl.write(name, value, namespace)
 
 
-def set_sysctls(values: Mapping[str, str], namespace: str | None, remember: Remember) -> None:
+def set_sysctls(values: Mapping[str, str], namespace: str | None, changes: ChangeLog) -> None:
     """Set values that outlive the run, and therefore must be put back.
 
     Raises:
         RefusedError: the kernel refuses a value.
     """
     for name, value in values.items():
-        remember("sysctl", name=name, value=sysctl.read(name, namespace), asked=value, namespace=namespace)
-        sysctl.write(name, value, namespace)
+        changes.make(SysctlValue.of(name, value, namespace))
 
 
 def buffer_limits(dut: str, peer: str) -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from offloadbench.base.settings import NETEM_KIND
 from offloadbench.bed import cpus
 from offloadbench.bed.local import (
     DUT_ADDRESS,
@@ -24,15 +25,15 @@ from offloadbench.bed.local import (
     make_namespace,
     peer_namespace,
 )
-from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.testbed import Cable
 from offloadbench.bed.wire_frames import FRAME_OVERHEAD_BYTES
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.counters import network_counters
 from offloadbench.kernel.netdev import features, link, qdisc, steering
 from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
 
-KIND = "lab-netem"
-# a full segment as it lies on the cable
+KIND = NETEM_KIND
 # of a veth (ETH_MAX_MTU)
 _MOST_MTU_BYTES = 65535
 
@@ -49,7 +50,7 @@ class Netem:
     # the hop takes packets as fast as the device under test sends them, and netem frees their socket at once
     push_back = False
 
-    def __init__(self, nic_name: str, cable: Cable, run_id: str, remember: Remember) -> None:
+    def __init__(self, nic_name: str, cable: Cable, run_id: str, changes: ChangeLog) -> None:
         self.nic_name = nic_name
         self.placement = cpus.place()
         # netem draws its losses by itself
@@ -61,19 +62,17 @@ class Netem:
         self._load_side = LoadSide(self.placement.peer)
         self._counts: tuple[float, dict[str, dict[str, int]]] | None = None
         self.problems: list[str] = []
-        self.settings: dict[str, Any] = {"push_back": self.push_back, "wire": "netem"}
+        self.settings: dict[str, Any] = {"push_back": self.push_back}
         try:
-            self._build(remember)
+            self._build(changes)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, remember: Remember) -> None:
+    def _build(self, changes: ChangeLog) -> None:
         dut, peer, hop = self.namespaces
         for namespace, sysctls in ((dut, self.cable.sysctls), (peer, self.cable.sysctls), (hop, {})):
-            make_namespace(namespace, sysctls, remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
+            make_namespace(namespace, sysctls, changes)
         self.settings |= buffer_limits(dut, peer)
         for end in (self.dut, self.peer):
             assert end.namespace is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from offloadbench.base import setting
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed import lab_bed, outside, pair
 from offloadbench.bed.fleet import fleet_bed as fleet
@@ -11,7 +12,8 @@ from offloadbench.bed.netem import Netem
 from offloadbench.bed.remote import addresses, ssh, wait
 from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.bed.remote.remote_bed import LoadHost, RemoteBed
-from offloadbench.bed.testbed import Bed, Cable, Forget, Remember, Wire
+from offloadbench.bed.testbed import Bed, Cable, Wire
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.netdev import link, qdisc
 from offloadbench.kernel.system import processes
 from offloadbench.kernel.tcp import sock_diag
@@ -20,6 +22,17 @@ _HINT = (
     "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
     "(a second port, cabled to it), --fleet tcp://host:8786 (Dask workers); or use --nic lab"
 )
+
+
+def kind_of(nic: str, peer: str) -> setting.BedKind:
+    """Which kind of testbed a NIC and its load side make; a real NIC without one has a workload's own target."""
+    if nic in lab_bed.NAMES:
+        return setting.LAB if nic == lab_bed.LAB else setting.LAB_VETH
+    if peer.startswith(fleet.PREFIX):
+        return setting.FLEET
+    if _is_remote(peer):
+        return setting.HOST
+    return setting.PAIR if peer.startswith(pair.PREFIX) else setting.OUTSIDE
 
 
 def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
@@ -104,10 +117,9 @@ def build(
     peer: str,
     cable: Cable,
     run_id: str,
-    remember: Remember,
+    changes: ChangeLog,
     *,
     tell: Callable[[str], None],
-    forget: Forget,
     on_lost_worker: str = fleet.FAIL,
 ) -> Bed:
     """The bed, standing; `check` has found nothing against it.
@@ -117,16 +129,16 @@ def build(
         on_lost_worker: of a fleet: `fail` or `shrink` the trial.
     """
     if nic == lab_bed.LAB and cable.wire != "tap":
-        return _emulated(cable, run_id, remember)
+        return _emulated(cable, run_id, changes)
     if nic in lab_bed.NAMES:
-        return lab_bed.Lab(nic, cable, run_id, remember)
+        return lab_bed.Lab(nic, cable, run_id, changes)
     if peer.startswith(fleet.PREFIX):
         return fleet.FleetBed(nic, peer.removeprefix(fleet.PREFIX), on_lost_worker)
     if peer.startswith(outside.PREFIX):
-        return outside.OutsideBed(nic, peer, cable, remember)
+        return outside.OutsideBed(nic, peer, cable, changes)
     if _is_remote(peer):
-        return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, remember, forget, tell))
-    return pair.PairBed(nic, peer.removeprefix(pair.PREFIX), cable, run_id, remember)
+        return _remote(nic, peer, tell, HostSysctls(peer, cable.sysctls, changes, tell))
+    return pair.PairBed(nic, peer.removeprefix(pair.PREFIX), cable, run_id, changes)
 
 
 def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysctls) -> RemoteBed:
@@ -145,13 +157,13 @@ def _remote(nic: str, peer: str, tell: Callable[[str], None], sysctls: HostSysct
         raise
 
 
-def _emulated(cable: Cable, run_id: str, remember: Remember) -> Bed:
+def _emulated(cable: Cable, run_id: str, changes: ChangeLog) -> Bed:
     """The lab by netem, or by TAPs where the kernel has none and the user left it open."""
     try:
-        return Netem(lab_bed.LAB, cable, run_id, remember)
+        return Netem(lab_bed.LAB, cable, run_id, changes)
     except qdisc.MissingError as error:
         if cable.wire == "netem":
             raise
-        bed = lab_bed.Lab(lab_bed.LAB, cable, run_id, remember)
+        bed = lab_bed.Lab(lab_bed.LAB, cable, run_id, changes)
         bed.problems.append(f"{error.message}: the cable is a process between two TAPs (--wire tap)")
         return bed

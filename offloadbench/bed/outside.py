@@ -14,7 +14,8 @@ from typing import Any
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.local import LocalEnd, set_sysctls
-from offloadbench.bed.testbed import Cable, Remember
+from offloadbench.bed.testbed import Cable
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.kernel.netdev import link, route
 from offloadbench.kernel.system import resolver
@@ -88,7 +89,7 @@ class OutsideBed:
 
     kind = "outside"
 
-    def __init__(self, nic_name: str, peer_name: str, cable: Cable, remember: Remember) -> None:
+    def __init__(self, nic_name: str, peer_name: str, cable: Cable, changes: ChangeLog) -> None:
         self.nic_name, self.peer_name = nic_name, peer_name
         self.placement = cpus.whole()
         self.push_back = True
@@ -102,8 +103,7 @@ class OutsideBed:
         self.settings: dict[str, Any] = {"dut_address": own, "target_address": address}
         if self.cable.sysctls:
             self.problems.append("the sysctls are set at this end only: the other is not ours")
-            self.settings["sysctls"] = dict(self.cable.sysctls)
-            set_sysctls(self.cable.sysctls, None, remember)
+            set_sysctls(self.cable.sysctls, None, changes)
         self.settle()
 
     def settle(self) -> None:

@@ -15,12 +15,16 @@ from offloadbench.bed.local import (
     PREFIX_LENGTH,
     LoadSide,
     LocalEnd,
+    make_namespace,
     peer_namespace,
     set_sysctls,
 )
-from offloadbench.bed.testbed import Cable, Remember
-from offloadbench.kernel.netdev import irq, lending, link
-from offloadbench.kernel.system import netns, sysctl
+from offloadbench.bed.testbed import Cable
+from offloadbench.changes.change import ChangeLog
+from offloadbench.changes.irq_affinity import IrqAffinity
+from offloadbench.changes.lent_nic import LentNic
+from offloadbench.changes.link_address import LinkAddress
+from offloadbench.kernel.netdev import irq, link
 from offloadbench.model import PeerReport, WireReport
 
 PREFIX = "nic:"
@@ -37,7 +41,7 @@ class PairBed:
 
     kind = "pair"
 
-    def __init__(self, nic_name: str, peer_nic: str, cable: Cable, run_id: str, remember: Remember) -> None:
+    def __init__(self, nic_name: str, peer_nic: str, cable: Cable, run_id: str, changes: ChangeLog) -> None:
         self.nic_name = nic_name
         self.peer_name = f"{PREFIX}{peer_nic}"
         self.placement = cpus.halve()
@@ -48,31 +52,19 @@ class PairBed:
         self.problems: list[str] = []
         self.settings: dict[str, Any] = {}
         self._load_side = LoadSide(self.placement.peer)
-        self._remember = remember
+        self._changes = changes
         self._build()
 
     def _build(self) -> None:
         namespace = self.peer.namespace
         assert namespace is not None
         interrupts = {end.ifname: _interrupts(end.ifname) for end in (self.dut, self.peer)}
-        self._remember("namespace", namespace=namespace)
-        netns.create(namespace)
-        sysctl.write("net.ipv6.conf.all.disable_ipv6", "1", namespace)
-        sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
+        make_namespace(namespace, {}, self._changes)
         for where in (None, namespace):
-            set_sysctls(self.cable.sysctls, where, self._remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
-        lent = self.peer.ifname
-        # its index is the same in a namespace that has no other device yet
-        self._remember(
-            "lent_nic", ifname=lent, namespace=namespace, was=lending.snapshot(lent), index=link.read(lent).index
-        )
-        lending.lend(self.peer.ifname, namespace)
+            set_sysctls(self.cable.sysctls, where, self._changes)
+        self._changes.make(LentNic.of(self.peer.ifname, namespace))
         link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)
-        state = link.read(self.dut.ifname)
-        self._remember("address", ifname=self.dut.ifname, namespace=None, address=self.dut.address, up=state.up)
-        link.configure(self.dut.ifname, self.dut.address, PREFIX_LENGTH, None)
+        self._changes.make(LinkAddress.of(self.dut.ifname, None, self.dut.address, PREFIX_LENGTH))
         for end in (self.dut, self.peer):
             self._steer(end, interrupts[end.ifname])
         self.settle()
@@ -84,9 +76,7 @@ class PairBed:
             self.problems.append(f"{end.ifname} has no interrupts of its own: its work is done where the kernel likes")
         for number in numbers:
             try:
-                was = irq.affinity(number)
-                self._remember("irq_affinity", irq=number, cpus=was)
-                irq.set_affinity(number, wanted)
+                self._changes.make(IrqAffinity.of(number, wanted))
             except HostError as error:
                 self.problems.append(f"{end.ifname}: {error.message}")
         if numbers:

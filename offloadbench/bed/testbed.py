@@ -26,22 +26,11 @@ class Cable(EmulatedLink, frozen=True, kw_only=True):
     wire: Wire = "tap"
 
 
-class Remember(Protocol):
-    """Write down how to undo a change, before it is made; offloadbench.engine.putting_back.undo_steps has the kinds."""
-
-    def __call__(self, kind: str, **values: Any) -> None: ...
-
-
-class Forget(Protocol):
-    """Take a step out of what is remembered: the change was undone already, and that was seen."""
-
-    def __call__(self, kind: str, **values: Any) -> None: ...
-
-
 class Bed(Protocol):
     """Two ends and what joins them; opened before the first trial, closed after the last.
 
-    What it changes at the machine itself is remembered by whoever builds it, and taken back from there after `close`.
+    What it changes at the machine itself is in the `ChangeLog` of whoever builds it, and taken back from there after
+    `close`; what lies in a namespace that it makes vanishes with that.
 
     Attributes:
         nic_name: how the user named the NIC under test.

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import os
 import select
 import struct
-import sys
 import time
 
 from offloadbench.base import comms
 from offloadbench.bed.cable import QUANTUM_NS, EmulatedCable
+from offloadbench.roles.messages import CountWire, OpenWire, WireCounted, WireReady
+from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 
 TIMER_PRIORITY = 10
 
@@ -55,64 +55,75 @@ def _percentile_s(histogram: list[int], share: float) -> float:
     return 0.0
 
 
-def _answer(message: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+class Wire:
+    """The cable between two TAP devices, and the loop that drives it."""
 
+    def __init__(self, desk: Desk, order: OpenWire) -> None:
+        self._desk = desk
+        self._asleep_ns = 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        # a timer slack of 1 ns: the default 50 us would be half a quantum
+        libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        self._taps = []
+        for namespace, ifname in order.taps:
+            with refusing("taps", f"{ifname} in {namespace}"):
+                self._taps.append(open_tap(libc, namespace, ifname))
+        try:
+            self._cable = EmulatedCable.of(self._taps[0], self._taps[1], order.link)
+        except (KeyError, ValueError, ZeroDivisionError) as error:
+            raise RefusedOrder("link", order.link, f"no link is like that ({error})") from error
+        desk.on(CountWire, self._count)
 
-def _report(cable: EmulatedCable, asleep_ns: int, now_ns: int) -> None:
-    first, second = cable.directions
-    _answer(
-        {
-            "event": "mark",
-            "t_ns": now_ns,
-            "asleep_ns": asleep_ns,
-            "behind_ns": first.behind_ns + second.behind_ns,
-            "late_max_s": cable.late_max_ns * 1e-9,
-            "late_p99_s": _percentile_s(cable.late_histogram, 0.99),
-            "to_peer": first.totals(),
-            "to_dut": second.totals(),
-        }
-    )
-    cable.late_max_ns = 0
-    cable.late_histogram = [0] * 21
+    def run(self) -> None:
+        """Carry frames until the engine is gone."""
+        problem = ""
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(TIMER_PRIORITY))
+        except OSError as error:
+            problem = f"the wire runs without real-time priority: {error.strerror}"
+        self._desk.answer(WireReady(problem))
+        cable, desk, taps = self._cable, self._desk, self._taps
+        cable.wake(time.monotonic_ns())
+        last_look_ns = 0
+        monotonic_ns = time.monotonic_ns
+        while not desk.over:
+            now_ns = monotonic_ns()
+            cable.step(now_ns)
+            before_ns = monotonic_ns()
+            if cable.active(before_ns):
+                time.sleep(QUANTUM_NS * 1e-9)
+            else:
+                select.select([*taps, desk.reading], [], [])
+                cable.wake(monotonic_ns())
+            after_ns = monotonic_ns()
+            self._asleep_ns += after_ns - before_ns
+            if after_ns - last_look_ns > 1_000_000:
+                last_look_ns = after_ns
+                desk.poll()
+
+    def _count(self, order: CountWire) -> WireCounted:
+        del order
+        cable = self._cable
+        first, second = cable.directions
+        counted = WireCounted(
+            t_ns=time.monotonic_ns(),
+            asleep_ns=self._asleep_ns,
+            behind_ns=first.behind_ns + second.behind_ns,
+            late_max_s=cable.late_max_ns * 1e-9,
+            late_p99_s=_percentile_s(cable.late_histogram, 0.99),
+            to_peer=first.totals(),
+            to_dut=second.totals(),
+        )
+        cable.late_max_ns = 0
+        cable.late_histogram = [0] * 21
+        return counted
 
 
 def main() -> None:
     comms.take(comms.WIRE)
-    order = json.loads(sys.stdin.readline())
-    libc = ctypes.CDLL(None, use_errno=True)
-    # a timer slack of 1 ns: the default 50 us would be half a quantum
-    libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    taps = [open_tap(libc, namespace, ifname) for namespace, ifname in order["taps"]]
-    problem = ""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(TIMER_PRIORITY))
-    except OSError as error:
-        problem = f"the wire runs without real-time priority: {error.strerror}"
-    _answer({"event": "ready", "problem": problem})
-    cable = EmulatedCable.of(taps[0], taps[1], order["link"])
-    cable.wake(time.monotonic_ns())
-    stdin = sys.stdin.fileno()
-    asleep_ns, last_look_ns = 0, 0
-    monotonic_ns = time.monotonic_ns
-    while True:
-        now_ns = monotonic_ns()
-        cable.step(now_ns)
-        before_ns = monotonic_ns()
-        if cable.active(before_ns):
-            time.sleep(QUANTUM_NS * 1e-9)
-        else:
-            select.select([*taps, stdin], [], [])
-            cable.wake(monotonic_ns())
-        after_ns = monotonic_ns()
-        asleep_ns += after_ns - before_ns
-        if after_ns - last_look_ns > 1_000_000:
-            last_look_ns = after_ns
-            if select.select([stdin], [], [], 0)[0]:
-                if not os.read(stdin, 4096):
-                    return
-                _report(cable, asleep_ns, monotonic_ns())
+    desk = Desk()
+    with desk.reporting(hint="see `dmesg`"):
+        Wire(desk, desk.first(OpenWire)).run()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine.putting_back import undo
+    from offloadbench.engine.putting_back.left_behind import restore_left_behind
 
     del arguments
-    done = undo.restore_left_behind(print)
+    done = restore_left_behind(print)
     print(f"{done} killed run{'s' if done != 1 else ''} cleaned up" if done else "nothing to restore")
     return OK

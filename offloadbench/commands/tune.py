@@ -16,7 +16,7 @@ from offloadbench.commands.typed import refuse_others
 
 if TYPE_CHECKING:
     from offloadbench.analysis.tcp_tuning.needs import PathTarget
-    from offloadbench.engine.tcp_tuning.apply import Change
+    from offloadbench.engine.tcp_tuning.apply import TunedSysctl
 
 _LEAST_BITS_PER_S, _LEAST_PROVEN_BITS_PER_S = 10**3, 10**6
 # of what is counted, as much as the kernel's own types hold: initcwnd and MSS are 32 and 16 bits wide
@@ -107,7 +107,7 @@ def _target(arguments: argparse.Namespace) -> PathTarget:
     )
 
 
-def _print_changes(changes: list[Change], form: str) -> None:
+def _print_changes(changes: list[TunedSysctl], form: str) -> None:
     from dataclasses import asdict
 
     if form == "json":
@@ -121,7 +121,7 @@ def _print_changes(changes: list[Change], form: str) -> None:
 def _prove(target: PathTarget, arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from offloadbench.commands.options.cable_options import parse_sysctls
+    from offloadbench.base.setting_values import parse_sysctls
     from offloadbench.engine.progress_events import Event, Note
     from offloadbench.engine.tcp_tuning import prove
 

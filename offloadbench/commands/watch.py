@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from offloadbench.analysis.sender.diagnosis import Diagnosis
     from offloadbench.engine.sender.sender_watch import WatchResult
     from offloadbench.model import TcpTrace
+    from offloadbench.roles.messages import TcpGlance
 
 _PERIOD_MIN_US = 200
 _SHOWN = 8
@@ -106,22 +107,20 @@ class _LiveLine:
         self._before: dict[str, int] = {}
         self._before_s = 0.0
 
-    def show(self, t_s: float, glances: list[dict[str, Any]]) -> None:
-        rates = {
-            one["connection"]: one["acked_bytes"] - self._before.get(one["connection"], one["acked_bytes"])
-            for one in glances
-        }
+    def show(self, t_s: float, glances: Sequence[TcpGlance]) -> None:
+        acked = {one.connection: one.values["acked_bytes"] for one in glances}
+        rates = {name: value - self._before.get(name, value) for name, value in acked.items()}
         interval_s, self._before_s = t_s - self._before_s, t_s
-        self._before = {one["connection"]: one["acked_bytes"] for one in glances}
+        self._before = acked
         if not self._on or not glances:
             return
         from offloadbench.commands import progress
 
-        busiest = max(glances, key=lambda one: rates[one["connection"]])
-        rate = format_rate(rates[busiest["connection"]] * 8 / interval_s)
+        name, busiest = max(((one.connection, one.values) for one in glances), key=lambda one: rates[one[0]])
+        rate = format_rate(rates[name] * 8 / interval_s)
         parts = [
             f"{t_s:3.0f} s",
-            busiest["connection"] + (f" (+{len(glances) - 1})" if len(glances) > 1 else ""),
+            name + (f" (+{len(glances) - 1})" if len(glances) > 1 else ""),
             rate,
             f"queue {busiest['wmem_queued_bytes'] / 1024:.0f} of {busiest['sndbuf_bytes'] / 1024:.0f} KiB",
             f"cwnd {busiest['snd_cwnd_segments']}",

@@ -14,13 +14,17 @@ import msgspec
 from offloadbench.base.signals import deferred, uninterrupted
 from offloadbench.bed import lab_bed, opening
 from offloadbench.bed.testbed import Bed, Cable
+from offloadbench.changes.mounted_tracefs import MountedTracefs
+from offloadbench.changes.run_folder import RunFolder
+from offloadbench.changes.run_processes import RunProcesses
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import RunOptions
+from offloadbench.engine.options import RunOptions, recorded_with_bed
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.putting_back.guardian import SILENCE_S, Guardian
-from offloadbench.engine.putting_back.undo import Journal, NicLock, restore_left_behind
-from offloadbench.engine.putting_back.undo_others import overwritten
-from offloadbench.kernel.system import processes
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.left_behind import restore_left_behind
+from offloadbench.engine.putting_back.nic_lock import NicLock
+from offloadbench.engine.putting_back.taking_back import overwritten
 from offloadbench.kernel.trace import tracefs
 from offloadbench.model import BedRecord
 from offloadbench.model.emulated_link import link_part
@@ -64,21 +68,21 @@ class Site:
             options.peer,
             _drawn(options.cable, draw),
             self.run_id,
-            self.journal.add,
+            self.journal,
             tell=self._tell,
-            forget=self.journal.forget,
             on_lost_worker=options.on_lost_worker,
         )
+        self._bed.settings |= recorded_with_bed(options)
 
     def furnish(self) -> None:
         """Set MTU and rings as asked for, and go to the CPUs that the bed leaves to the tool."""
-        mtu_and_rings.apply(self.bed, self._options, self.journal.add)
+        mtu_and_rings.apply(self.bed, self._options, self.journal)
         os.sched_setaffinity(0, self.bed.placement.tool)
 
     def rebuild(self, draw: int) -> str:
         """Tear down a bed that was made for the run, and build it again under the same names and addresses.
 
-        The journal names what stands at every moment. Steps that were added to it since the bed was built go with it.
+        The journal names what stands at every moment. Changes that were added to it since the bed was built go with it.
 
         Args:
             draw: as of `build`.
@@ -133,7 +137,7 @@ def open_journal(owner: str, emit: Emit) -> Iterator[Journal]:
         finally:
             with uninterrupted():
                 try:
-                    for text in overwritten(journal.steps_since(0)):
+                    for text in overwritten(journal.changes_since(0)):
                         tell(text)
                 finally:
                     journal.close(lambda _: None)
@@ -155,16 +159,16 @@ def open_site(options: RunOptions, emit: Emit, owner: str = "") -> Iterator[Site
     owner = owner or options.nic
     with contextlib.ExitStack() as guarding, open_journal(owner, emit) as journal:
         run_id = journal.run_id
-        os.environ[processes.MARKER] = run_id
+        of_run = RunProcesses(run_id=run_id)
+        of_run.apply()
         site: Site | None = None
         try:
-            folder = processes.folder_of_run(run_id)
-            journal.add("folder", path=str(folder))
-            folder.mkdir(mode=0o700)
+            folder = RunFolder.of(run_id)
+            journal.make(folder)
             # only a run's trials mount it; a bench that stands longer must not take it from them
             if owner == options.nic and not tracefs.tracefs_mounted():
-                journal.add("tracefs")
-            site = Site(options, journal, folder, emit)
+                journal.add(MountedTracefs())
+            site = Site(options, journal, Path(folder.path), emit)
             site.build()
             for problem in site.bed.problems:
                 tell(problem)
@@ -182,8 +186,7 @@ def open_site(options: RunOptions, emit: Emit, owner: str = "") -> Iterator[Site
                 if site is not None:
                     site.close()
                 # a tool that was in the foreground when an interrupt came
-                processes.end_of_run(run_id)
-                os.environ.pop(processes.MARKER, None)
+                of_run.undo(lambda _: None)
 
 
 def describe_bed(bed: Bed, counts_super_packets: bool) -> BedRecord:

@@ -52,7 +52,7 @@ class Bullets:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReportAnswer:
     """What the report says first; the first sentence is the heading of a page, what it rests on is in `more`."""
 
     told: Sequence[Bullet]
@@ -126,7 +126,7 @@ class FlameGraph:
 
 
 Block = (
-    Answer
+    ReportAnswer
     | Paragraph
     | Bullets
     | Findings

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
 from offloadbench.roles.ends import End
-
-# kind and values of a step (offloadbench.engine.putting_back.undo_steps)
-Leftover = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,8 @@ class Traffic(Protocol):
             HostError: it lacks a program, or memory.
         """
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
-        """What a killed session of the run leaves in the kernel, as steps of the undo journal."""
+    def may_leave(self, run_id: str) -> list[Change]:
+        """What a killed session of the run leaves in the kernel, as changes for its journal."""
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> Session:
         """Start what serves, wait until it answers, start what drives the load, wait until payload flows everywhere.

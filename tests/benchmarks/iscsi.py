@@ -18,6 +18,7 @@ from pathlib import Path
 from offloadbench.bed.testbed import Bed
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
+from offloadbench.roles.messages import OpenTarget, TargetReady
 from tests.benchmarks.contest import CONGESTION_CONTROL, contest, started, stopped, workload
 
 BLOCK_BYTES, QUEUE_DEPTH = 4 << 20, 4
@@ -38,20 +39,20 @@ def serving(bed: Bed) -> Iterator[str]:
         "MaxBurstLength": str((16 << 20) - 512),
         "FirstBurstLength": str((16 << 20) - 512),
     }
-    order = {
-        "initiator_name": INITIATOR,
-        "target_name": TARGET,
-        "user": USER,
-        "password": PASSWORD,
-        "address": bed.peer.address,
-        "congestion_control": CONGESTION_CONTROL,
-        "receive_window_bytes": 0,
-        "backing": "null",
-        "lun_bytes": 1 << 30,
-        "parameters": parameters,
-    }
+    order = OpenTarget(
+        initiator_name=INITIATOR,
+        target_name=TARGET,
+        user=USER,
+        password=PASSWORD,
+        address=bed.peer.address,
+        congestion_control=CONGESTION_CONTROL,
+        receive_window_bytes=0,
+        backing="null",
+        lun_bytes=1 << 30,
+        parameters=parameters,
+    )
     try:
-        port = role.request(order, "ready")["port"]
+        port = role.request(order, TargetReady).port
         yield f"iscsi://{USER}%{PASSWORD}@{bed.peer.address}:{port}/{TARGET}/1"
     finally:
         role.close()

@@ -20,6 +20,7 @@ from offloadbench.bed.testbed import Bed
 from offloadbench.definitions import catalog
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.standing_bed import open_site
+from offloadbench.roles.messages import FtpClientsReady, OpenFtpClients
 from offloadbench.traffic import files
 from offloadbench.traffic.ftp.ftp_kind import FtpTraffic
 from tests.benchmarks.contest import contest, iperf3, started, stopped, workload
@@ -55,19 +56,19 @@ def vsftpd(bed: Bed) -> Iterator[None]:
             time.sleep(0.5)
             clients = bed.peer.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients")
             try:
-                order = {
-                    "address": bed.dut.address,
-                    "port": PORT,
-                    "user": "anonymous",
-                    "password": "-",
-                    "clients": kind.clients,
-                    "files": names,
-                    "file_bytes": kind.file_bytes,
-                    "window_bytes": 0,
-                    "wake_at_bytes": kind.wake_at_bytes,
-                    "discard": kind.discard,
-                }
-                clients.request(order, "ready")
+                order = OpenFtpClients(
+                    address=bed.dut.address,
+                    port=PORT,
+                    user="anonymous",
+                    password="-",
+                    clients=kind.clients,
+                    files=tuple(names),
+                    file_bytes=kind.file_bytes,
+                    window_bytes=0,
+                    wake_at_bytes=kind.wake_at_bytes,
+                    discard=kind.discard,
+                )
+                clients.request(order, FtpClientsReady)
                 yield
             finally:
                 clients.close()

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from offloadbench.changes.change import Change
+from offloadbench.changes.made_namespace import MadeNamespace
 
 
-def forget(kind: str, **values: Any) -> None:
-    """A `Remember` for namespaces only, which the bed removes when it is closed."""
-    assert kind == "namespace", (kind, values)
+class Unwritten:
+    """A `ChangeLog` for namespaces only, which the bed removes when it is closed."""
+
+    def add(self, change: Change) -> None:
+        assert isinstance(change, MadeNamespace), change
+
+    def make(self, change: Change) -> None:
+        self.add(change)
+        change.apply()
+
+    def forget(self, change: Change) -> None:
+        raise AssertionError(change)

@@ -20,7 +20,7 @@ from offloadbench.kernel.netdev import link
 from offloadbench.kernel.system import cpu_idle, netns, processes
 from offloadbench.model import TcpTrace, WireReport
 from offloadbench.roles.ends import End
-from tests.lab.beds import forget
+from tests.lab.beds import Unwritten
 
 GIGABIT, RTT_S = 10**9, 0.02
 # 212992, the default of net.core.wmem_default, as SO_SNDBUF: the kernel doubles it
@@ -202,7 +202,7 @@ def measure(lab: Lab, case: Case, warm_up_s: float, window_s: float) -> Measured
 @contextmanager
 def lab_of(case: Case) -> Iterator[Lab]:
     """The link that the case needs."""
-    lab = Lab(case.nic, case.cable, f"{os.getpid() % 10**8:08d}", forget)
+    lab = Lab(case.nic, case.cable, f"{os.getpid() % 10**8:08d}", Unwritten())
     try:
         yield lab
     finally:

@@ -24,7 +24,7 @@ from offloadbench.kernel.netdev import nic
 from offloadbench.kernel.system import cpu_idle, netns
 from offloadbench.kernel.trace import perf
 from offloadbench.model import EmulatedLink
-from tests.lab.beds import forget
+from tests.lab.beds import Unwritten
 
 
 @pytest.fixture
@@ -96,10 +96,10 @@ def test_a_bed_that_cannot_be_built_leaves_nothing(state: None) -> None:
     from offloadbench.base.errors import OffloadbenchError
 
     run_id = f"{os.getpid():08x}"
-    first = Lab("lab-veth", Cable(), run_id, forget)
+    first = Lab("lab-veth", Cable(), run_id, Unwritten())
     try:
         with pytest.raises(OffloadbenchError, match="namespace"):
-            Lab("lab-veth", Cable(), run_id, forget)
+            Lab("lab-veth", Cable(), run_id, Unwritten())
     finally:
         first.close()
     assert not any(netns.exists(namespace) for namespace in first.namespaces)

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from offloadbench.definitions import catalog, nic_ability
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.run import nic_record
 from offloadbench.engine.run.offloads import apply
 from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.kernel.netdev import features, link
 from offloadbench.roles.ends import Role
+from tests.lab.asking import change
 
 TSO, RX, GRO = "tx-tcp-segmentation", "rx-checksum", "rx-gro"
 
@@ -151,7 +152,7 @@ def test_a_vxlan_sends_through_the_device_that_it_is_bound_to_or_that_its_route_
     able = nic_ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
     assert "top0 sends through below0 (veth)" in able.habits
     assert any("has no hardware: below0 below it segments" in text for text in able.limits)
-    features.change("below0", {"tx-udp_tnl-segmentation": False, "tx-udp_tnl-csum-segmentation": False}, namespace)
+    change("below0", {"tx-udp_tnl-segmentation": False, "tx-udp_tnl-csum-segmentation": False}, namespace)
     able = nic_ability.of_nic(nic_record.record("top0", "top0", namespace, 0))
     assert any("top0 says TSO on, the kernel segments" in text for text in able.limits)
     assert able.states[TSO] == [False, False, True]

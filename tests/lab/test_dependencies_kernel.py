@@ -12,6 +12,7 @@ from offloadbench.definitions import catalog
 from offloadbench.definitions.plan import effective_state
 from offloadbench.kernel.netdev import features
 from offloadbench.model import CaseDefinition
+from tests.lab.asking import change
 
 NAMESPACE = f"offloadbench-dependencies-{os.getpid()}"
 
@@ -35,16 +36,16 @@ def veth() -> Iterator[str]:
 @pytest.mark.parametrize("case", catalog.all_cases(), ids=lambda case: str(case.name))
 def test_the_kernel_ends_where_the_plan_says(veth: str, case: CaseDefinition) -> None:
     expected = effective_state(case, _states())
-    change = features.change(veth, case.features, NAMESPACE)
-    assert {name: feature.active for name, feature in change.after.items()} == expected
-    assert change.refused == set()
+    came = change(veth, case.features, NAMESPACE)
+    assert {name: feature.active for name, feature in came.after.items()} == expected
+    assert came.refused == set()
 
 
 def test_cases_that_follow_each_other_do_not_remember(veth: str) -> None:
     masked = next(case for case in catalog.all_cases() if case.name == "sg-off")
-    features.change(veth, masked.features, NAMESPACE)
+    change(veth, masked.features, NAMESPACE)
     whole = next(case for case in catalog.all_cases() if case.name == "all-on")
     expected = effective_state(whole, _states())
-    change = features.change(veth, whole.features, NAMESPACE)
-    assert {name: feature.active for name, feature in change.after.items()} == expected
-    assert change.after["tx-tcp-segmentation"].active
+    came = change(veth, whole.features, NAMESPACE)
+    assert {name: feature.active for name, feature in came.after.items()} == expected
+    assert came.after["tx-tcp-segmentation"].active

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from offloadbench.base.errors import RefusedError
+from offloadbench.bed.changes.peer_sysctl import PeerSysctl
 from offloadbench.bed.remote import ssh
 from offloadbench.bed.remote.host_sysctls import HostSysctls
 from offloadbench.bed.remote.remote_bed import RemoteEnd
-from offloadbench.engine.putting_back.undo import Journal, restore_left_behind
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.left_behind import restore_left_behind
 from offloadbench.kernel.system import processes
+from offloadbench.roles.messages import AskSysctl, SysctlThere
 
 NAME = "net.ipv4.tcp_fin_timeout"
 
@@ -67,12 +70,12 @@ class Bed:
 
     def __init__(self, told: Callable[[str], None], journal: Journal, values: dict[str, str]) -> None:
         self.connection = ssh.parse("ssh://loader").connect()
-        self.sysctls = HostSysctls("ssh://loader", values, journal.add, journal.forget, told)
+        self.sysctls = HostSysctls("ssh://loader", values, journal, told)
         bed: Any = self
         self.peer = RemoteEnd("load side", "192.0.2.2", "lo", bed)
 
     def set(self) -> None:
-        self.sysctls.set_there(self.peer, self.connection.ask)
+        self.sysctls.set_there(self.peer, lambda name: self.connection.ask(AskSysctl(name), SysctlThere).value)
 
 
 def test_values_are_set_there_and_go_back_and_leave_the_journal(host: Host) -> None:
@@ -83,13 +86,13 @@ def test_values_are_set_there_and_go_back_and_leave_the_journal(host: Host) -> N
     bed.set()
     assert host.value() == "77"
     assert bed.peer.state([NAME])[f"sysctl {NAME}"] == "77"
-    assert [(step["kind"], step["value"]) for step in journal.steps_since(0)] == [("host_sysctl", before)]
+    assert journal.changes_since(0) == [PeerSysctl(where="ssh://loader", name=NAME, value=before, set_to="77")]
     # somebody else changes it between two trials: the next begins with what was asked for
     subprocess.run(["ip", "netns", "exec", host.namespace, "sysctl", "-qw", f"{NAME}=55"], check=True)
     bed.set()
     assert host.value() == "77"
     bed.sysctls.put_back()
-    assert (host.value(), told, journal.steps_since(0)) == (before, [], [])
+    assert (host.value(), told, journal.changes_since(0)) == (before, [], [])
     bed.connection.close()
     journal.close(told.append)
     assert told == []
@@ -127,7 +130,7 @@ def test_a_reconnection_knows_what_the_host_had_before_the_run(host: Host) -> No
     bed.connection = ssh.parse("ssh://loader").connect()
     bed.set()
     assert host.value() == "77"
-    assert len(journal.steps_since(0)) == 1
+    assert len(journal.changes_since(0)) == 1
     bed.sysctls.put_back()
     assert host.value() == before
     bed.connection.close()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from offloadbench.files import run_file
 from offloadbench.kernel.system import netns, processes
 from offloadbench.model import Load
 from offloadbench.roles.ends import ProcessRole, Role
+from offloadbench.roles.messages import OpenInitiator, Order
 from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession
-from tests.lab.beds import forget
+from tests.lab.beds import Unwritten
 from tests.lab.conftest import Offloadbench
 
 pytestmark = pytest.mark.skipif(
@@ -39,7 +41,7 @@ Begin = Callable[..., IscsiSession]
 class Spoiling:
     """An end whose roles are told something else."""
 
-    def __init__(self, end: Any, spoil: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, end: Any, spoil: Callable[[Order], Order]) -> None:
         self._end = end
         self._spoil = spoil
 
@@ -50,9 +52,8 @@ class Spoiling:
         role: Role = self._end.launch(module, title, cpus)
         send = role.send
 
-        def spoiled(message: dict[str, Any]) -> None:
-            self._spoil(message)
-            send(message)
+        def spoiled(order: Order) -> None:
+            send(self._spoil(order))
 
         role.send = spoiled  # type: ignore[method-assign]
         return role
@@ -66,7 +67,7 @@ class Bench:
         self.run_id = run_id
         self.sessions: list[IscsiSession] = []
 
-    def begin(self, *settings: str, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> IscsiSession:
+    def begin(self, *settings: str, spoil: Callable[[Order], Order] = lambda order: order) -> IscsiSession:
         definition = catalog.override_parameters([catalog.workload("iscsi-write")], list(settings))[0]
         kind = traffic.from_definition(definition)
         kind.prepare(lambda text: None)
@@ -99,7 +100,7 @@ def _bench(nic: str, rtt_s: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv(processes.MARKER, run_id)
     folder = processes.folder_of_run(run_id)
     folder.mkdir()
-    lab = Lab(nic, Cable(line_rate_bits_per_s=10**9, rtt_s=rtt_s), run_id, forget)
+    lab = Lab(nic, Cable(line_rate_bits_per_s=10**9, rtt_s=rtt_s), run_id, Unwritten())
     bench = Bench(lab, run_id)
     try:
         yield bench
@@ -228,7 +229,7 @@ def test_the_kernel_ends_tgtd_with_its_keeper(bench: Bench) -> None:
 def test_an_initiator_that_is_killed_is_told(bench: Bench) -> None:
     session = bench.begin(*SMALL)
     os.kill(_pid_of(bench, "ob-initiator"), signal.SIGKILL)
-    with pytest.raises(TrafficError, match="the iSCSI initiator ended unasked"):
+    with pytest.raises(TrafficError, match=r"the iSCSI initiator \(this host, device under test\) ended unasked"):
         session.mark()
 
 
@@ -243,8 +244,14 @@ def test_an_initiator_that_is_killed_is_told(bench: Bench) -> None:
     ],
 )
 def test_a_login_that_cannot_be_is_told(bench: Bench, key: str, value: object, words: str) -> None:
+    def spoil(order: Order) -> Order:
+        if not isinstance(order, OpenInitiator):
+            return order
+        changes: dict[str, Any] = {key: value}
+        return replace(order, login=replace(order.login, **changes))
+
     with pytest.raises(TrafficError, match=rf"session 1: .*{words}"):
-        bench.begin(*SMALL, spoil=lambda message: message.update({key: value} if "port" in message else {}))
+        bench.begin(*SMALL, spoil=spoil)
     assert bench.left() == []
 
 

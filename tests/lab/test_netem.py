@@ -21,7 +21,7 @@ from offloadbench.bed.testbed import Cable
 from offloadbench.kernel.netdev import link, qdisc
 from offloadbench.kernel.system import netns
 from offloadbench.model import WireDirection
-from tests.lab.beds import forget
+from tests.lab.beds import Unwritten
 
 OpenNetem = Callable[[Cable], Netem]
 SINK = (
@@ -40,7 +40,7 @@ def open_netem() -> Iterator[OpenNetem]:
 
         def opened(cable: Cable) -> Netem:
             try:
-                bed = Netem("lab", cable, secrets.token_hex(4), forget)
+                bed = Netem("lab", cable, secrets.token_hex(4), Unwritten())
             except qdisc.MissingError as error:
                 pytest.skip(error.message)
             stack.callback(bed.close)
@@ -52,7 +52,7 @@ def open_netem() -> Iterator[OpenNetem]:
 def test_the_hop_carries_frames_of_whatever_mtu_the_ends_have(monkeypatch: pytest.MonkeyPatch) -> None:
     # the hop without its emulator: this needs no netem
     monkeypatch.setattr(qdisc, "emulate", lambda *_: None)
-    bed = Netem("lab", Cable(line_rate_bits_per_s=10**9), secrets.token_hex(4), forget)
+    bed = Netem("lab", Cable(line_rate_bits_per_s=10**9), secrets.token_hex(4), Unwritten())
     try:
         for end in (bed.dut, bed.peer):
             link.set_mtu(end.ifname, 9000, end.namespace)

@@ -18,9 +18,10 @@ from offloadbench.analysis.capture.capture_file import CaptureFile
 from offloadbench.analysis.initcwnd import live, verdict
 from offloadbench.analysis.initcwnd.scoring import FlowScore, score_capture
 from offloadbench.bed.local import LocalEnd
+from offloadbench.changes.reset_rule import ResetRule
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.probe.probe_lab import ADDRESS, Laboratory, Matrix
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.standing_bed import open_site
 from offloadbench.files import probe_file
 from offloadbench.kernel.netdev import features, route
@@ -200,10 +201,7 @@ def test_a_rule_that_a_killed_probe_left_is_removed(
     name = f"ob-rule-{os.getpid()}"
     netns.create(name)
     try:
-        silence = route.SilencedTcp("198.51.100.1", 80, 40000)
-        journal = Journal("rule", name)
-        journal.add("rule", address=silence.address, port=silence.port, local_port=silence.local_port, namespace=name)
-        silence.begin(name)
+        Journal("rule", name).make(ResetRule(address="198.51.100.1", port=80, local_port=40000, namespace=name))
         assert "blackhole" in subprocess.check_output(["ip", "-n", name, "rule"], text=True)
         assert offloadbench("restore").returncode == 0
         assert "blackhole" not in subprocess.check_output(["ip", "-n", name, "rule"], text=True)

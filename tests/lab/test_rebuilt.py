@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from offloadbench.changes.made_namespace import MadeNamespace
 from offloadbench.engine.options import RunOptions
-from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.left_behind import journalled
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.files import run_file
 from offloadbench.kernel.netdev import link
@@ -188,8 +189,8 @@ def test_a_bench_that_stands_is_left_alone_by_a_run_that_rebuilds(
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
     assert offloadbench("lab", "up", "--name", "standing").returncode == 0
     try:
-        steps = {header["nic"]: steps for header, steps in undo.journalled()}["bench-standing"]
-        names = [step["namespace"] for step in steps if step["kind"] == "namespace"]
+        (found,) = (one for one in journalled() if one.header.nic == "bench-standing")
+        names = [change.namespace for change in found.changes if isinstance(change, MadeNamespace)]
         inodes = [(netns.RUN_NETNS / name).stat().st_ino for name in names]
         options = RunOptions(nic="lab", cases="tso", workloads=[], output=Path(), profile=False)
         with open_site(options, lambda _: None) as site:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine.putting_back import undo
+from offloadbench.changes.feature_bits import FeatureBits
+from offloadbench.changes.gso_segments import GsoMaxSegs
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.left_behind import restore_left_behind
 from offloadbench.files import run_file
 from offloadbench.kernel.netdev import features, link
 from offloadbench.kernel.system import netns
+from tests.lab.asking import change
 from tests.lab.conftest import Offloadbench
 
 ARGUMENTS = (
@@ -143,37 +147,36 @@ def test_wanted_bits_and_limits_return_exactly_as_found(
     ifname, namespace = veth
     monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path))
     before, limits = features.read(ifname, namespace), link.read(ifname, namespace).gso
-    wanted = {name: bit.wanted for name, bit in before.items() if not bit.fixed}
-    journal = undo.Journal("deadbeef", ifname)
-    journal.add("features", ifname=ifname, namespace=namespace, wanted=wanted)
-    journal.add("gso_max_segs", ifname=ifname, namespace=namespace, max_segs=limits.max_segs)
-    change = features.change(ifname, {"tx-scatter-gather": False, "tx-generic-segmentation": True}, namespace)
-    link.set_gso_max_segs(ifname, 1, namespace)
-    assert "tx-tcp-segmentation" in change.dragged
+    asked = {"tx-scatter-gather": False, "tx-generic-segmentation": True}
+    journal = Journal("deadbeef", ifname)
+    journal.make(FeatureBits.of(ifname, namespace, before, asked))
+    journal.make(GsoMaxSegs(ifname=ifname, namespace=namespace, max_segs=limits.max_segs, asked=1))
+    after = features.read(ifname, namespace)
+    assert (before["tx-tcp-segmentation"].active, after["tx-tcp-segmentation"].active) == (True, False)
     assert features.read(ifname, namespace) != before
     # the writer is gone without closing: another process finds the journal
     told: list[str] = []
-    assert undo.restore_left_behind(told.append) == 1
+    assert restore_left_behind(told.append) == 1
     assert features.read(ifname, namespace) == before
     assert link.read(ifname, namespace).gso == limits
-    assert undo.restore_left_behind(told.append) == 0
+    assert restore_left_behind(told.append) == 0
 
 
 def test_a_nic_that_is_gone_is_no_error(veth: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ifname, namespace = veth
     monkeypatch.setenv("OFFLOADBENCH_STATE", str(tmp_path))
-    journal = undo.Journal("deadbeef", ifname)
-    journal.add("features", ifname=ifname, namespace=namespace, wanted={"tx-tcp-segmentation": True})
+    journal = Journal("deadbeef", ifname)
+    journal.add(FeatureBits(ifname=ifname, namespace=namespace, wanted={"tx-tcp-segmentation": True}))
     with netns.entered(namespace):
         subprocess.run(["ip", "link", "del", ifname], check=True)
     told: list[str] = []
-    assert undo.restore_left_behind(told.append) == 1
+    assert restore_left_behind(told.append) == 1
     assert any("gone" in line for line in told)
 
 
 def test_ethtool_agrees_with_what_we_set(veth: tuple[str, str]) -> None:
     ifname, namespace = veth
-    features.change(ifname, {"tx-tcp-segmentation": False}, namespace)
+    change(ifname, {"tx-tcp-segmentation": False}, namespace)
     with netns.entered(namespace):
         shown = subprocess.check_output(["ethtool", "-k", ifname], text=True)
     assert "tx-tcp-segmentation: off" in shown

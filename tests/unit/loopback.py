@@ -5,16 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.roles.ends import ProcessRole, python_role
+from offloadbench.roles.messages import Order
 
 ADDRESS = "127.0.0.1"
 
 
 class LoopbackEnd:
-    """An end on the loopback device; `spoil` changes what its roles are told."""
+    """An end on the loopback device; its roles are told what `spoil` makes of their orders."""
 
     name = "loopback"
     address = ADDRESS
@@ -22,7 +22,7 @@ class LoopbackEnd:
     namespace: str | None = None
     server_cpus: frozenset[int] = frozenset()
 
-    def __init__(self, spoil: Callable[[dict[str, Any]], None] = lambda message: None) -> None:
+    def __init__(self, spoil: Callable[[Order], Order] = lambda order: order) -> None:
         self.roles: list[ProcessRole] = []
         self._spoil = spoil
 
@@ -47,9 +47,8 @@ class LoopbackEnd:
         spoil = self._spoil
 
         class Told(ProcessRole):
-            def send(self, message: dict[str, Any]) -> None:
-                spoil(message)
-                super().send(message)
+            def send(self, order: Order) -> None:
+                super().send(spoil(order))
 
         def start(stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
             return subprocess.Popen(python_role(module), stdin=stdin, stdout=stdout, stderr=stderr)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from offloadbench.bed.cpus import Placement
 from offloadbench.bed.testbed import Cable
 from offloadbench.engine.progress_events import Event
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.run import trial_run as trials
 from offloadbench.engine.run.profiler import Wanted
 from offloadbench.engine.run.sampler import Sampler

@@ -10,13 +10,14 @@ import pytest
 
 from offloadbench.base.errors import FeatureError, UsageError
 from offloadbench.bed.local import LocalEnd
+from offloadbench.changes.change import Change
 from offloadbench.commands import plan_file
 from offloadbench.engine import mtu_and_rings
 from offloadbench.engine import sweep_run as engine
 from offloadbench.engine.options import RunOptions
-from offloadbench.engine.putting_back import undo_steps
+from offloadbench.engine.putting_back import taking_back
 from offloadbench.kernel.netdev import link, rings
-from offloadbench.kernel.system import netns
+from offloadbench.kernel.system import netns, sysctl
 from tests.conftest import CommandLine
 
 PLAN = """
@@ -177,10 +178,27 @@ def _options(**values: Any) -> RunOptions:
     return RunOptions(nic="eth1", cases="tso", workloads=[], output=Path("x.json"), **values)
 
 
-def _apply(bed: _Bed, options: RunOptions) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = []
-    mtu_and_rings.apply(bed, options, lambda kind, **values: steps.append({"kind": kind, **values}))  # type: ignore[arg-type]
-    return steps
+class _Changes:
+    """A `ChangeLog` in memory."""
+
+    def __init__(self) -> None:
+        self.made: list[Change] = []
+
+    def add(self, change: Change) -> None:
+        self.made.append(change)
+
+    def make(self, change: Change) -> None:
+        self.add(change)
+        change.apply()
+
+    def forget(self, change: Change) -> None:
+        self.made.remove(change)
+
+
+def _apply(bed: _Bed, options: RunOptions) -> list[Change]:
+    changes = _Changes()
+    mtu_and_rings.apply(bed, options, changes)  # type: ignore[arg-type]
+    return changes.made
 
 
 def test_what_is_set_is_remembered_before_and_put_back_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,11 +206,23 @@ def test_what_is_set_is_remembered_before_and_put_back_after(monkeypatch: pytest
     steps = _apply(bed, _options(mtu_bytes=9000, rx_ring=4096))
     assert nics.mtu == {"eth1": 9000, "eth2": 9000}
     assert (nics.rings.rx, nics.rings.tx) == (4096, 256)
-    assert bed.settings == {"mtu_bytes": 9000, "rx_ring": 4096}
     assert bed.settled == 1
-    assert undo_steps.take_back(steps, lambda text: None) is None
+    assert not taking_back.take_back(steps, lambda text: None).changes
     assert nics.mtu == {"eth1": 1500, "eth2": 1500}
     assert (nics.rings.rx, nics.rings.tx) == (256, 256)
+
+
+def test_a_dry_run_tells_present_value_and_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Nics(monkeypatch)
+    monkeypatch.setattr(sysctl, "read", lambda name: "1")
+    asked = [_options(mtu_bytes=9000, sysctls={"net.ipv4.tcp_sack": "0"}), _options(mtu_bytes=4000, rx_ring=512)]
+    lines = [mtu_and_rings.asked_of(one) for one in asked]
+    assert mtu_and_rings.told("eth1", lines) == [
+        "  MTU: 1500 -> 9000, 4000", "  net.ipv4.tcp_sack: 1 -> 0", "  rx ring: 256 -> 512"
+    ]  # fmt: skip
+    # its namespaces are not there yet
+    assert mtu_and_rings.told("lab", lines[:1]) == ["  MTU: as built -> 9000", "  net.ipv4.tcp_sack: as built -> 0"]
+    assert mtu_and_rings.told("eth1", [mtu_and_rings.asked_of(_options())]) == []
 
 
 def test_nothing_asked_for_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +234,10 @@ def test_nothing_asked_for_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_refused_value_leaves_steps_that_put_the_first_end_back(monkeypatch: pytest.MonkeyPatch) -> None:
     nics = _Nics(monkeypatch, refused_mtu=9000)
-    steps: list[dict[str, Any]] = []
+    changes = _Changes()
     with pytest.raises(FeatureError, match="MTU 9000 refused"):
-        mtu_and_rings.apply(_Bed(), _options(mtu_bytes=9000), lambda kind, **v: steps.append({"kind": kind, **v}))  # type: ignore[arg-type]
-    assert undo_steps.take_back(steps, lambda text: None) is None
+        mtu_and_rings.apply(_Bed(), _options(mtu_bytes=9000), changes)  # type: ignore[arg-type]
+    assert not taking_back.take_back(changes.made, lambda text: None).changes
     assert nics.mtu == {"eth1": 1500, "eth2": 1500}
 
 
@@ -235,11 +265,10 @@ def test_what_could_not_be_put_back_comes_with_its_command(monkeypatch: pytest.M
     steps = _apply(bed, _options(mtu_bytes=4000, tx_ring=512))
     nics.refused_mtu = 0
     monkeypatch.setattr(rings, "write", lambda *_: (_ for _ in ()).throw(FeatureError("busy")))
-    failed = undo_steps.take_back(steps, lambda text: None)
-    assert failed is not None
-    assert "ethtool -G eth1 rx 256 tx 256" in failed.hint
-    assert "ip link set dev eth1 mtu 1500" in failed.hint
-    assert "ip netns exec there ip link set dev eth2 mtu 1500" in failed.hint
+    left = taking_back.take_back(steps, lambda text: None).commands
+    assert "ethtool -G eth1 rx 256 tx 256" in left
+    assert "ip link set dev eth1 mtu 1500" in left
+    assert "ip netns exec there ip link set dev eth2 mtu 1500" in left
 
 
 def test_a_seed_of_the_plan_is_not_dropped_by_resume(command_line: CommandLine, tmp_path: Path) -> None:

@@ -27,12 +27,12 @@ from offloadbench.report.contents import collect, written
 from offloadbench.report.formats import markdown
 from offloadbench.report.plot import Plot
 from offloadbench.report.section import (
-    Answer,
     Block,
     Bullets,
     Findings,
     NoFinding,
     Paragraph,
+    ReportAnswer,
     SenderLimits,
     WrittenSection,
 )
@@ -104,8 +104,8 @@ def _of_block(block: Block) -> Iterator[str]:
     match block:
         case Paragraph():
             yield block.text
-        case Answer() | Bullets():
-            bullets = block.told if isinstance(block, Answer) else block.bullets
+        case ReportAnswer() | Bullets():
+            bullets = block.told if isinstance(block, ReportAnswer) else block.bullets
             yield from (text for bullet in bullets for text in (bullet.text, *bullet.more))
         case Findings():
             yield from (text for one in block.found for text in (one.sentence, one.sources, one.basis))

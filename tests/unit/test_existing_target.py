@@ -27,6 +27,7 @@ from offloadbench.engine.run import execute as engine
 from offloadbench.kernel.system import signatures
 from offloadbench.model import Run, WorkloadDefinition
 from offloadbench.report import machine
+from offloadbench.roles.messages import InspectUnit, UnitInspected
 from offloadbench.traffic.iscsi import consent, existing, extents, granting, open_iscsi, scsi
 from offloadbench.traffic.iscsi.consent import Device, Region
 from offloadbench.traffic.iscsi.existing import Portal
@@ -585,14 +586,15 @@ class Told:
     server_cpus: frozenset[int] = frozenset()
 
     def __init__(self, device: Device) -> None:
-        self.answer = dataclasses.asdict(device) | {"used": [[one.kind, one.end_bytes] for one in device.used]}
+        told: dict[str, Any] = dataclasses.asdict(device)
+        self.answer = UnitInspected(**told | {"used": tuple((one.kind, one.end_bytes) for one in device.used)})
         self.closed = False
 
     def launch(self, module: str, title: str, cpus: object = None) -> Any:
         return self
 
-    def request(self, order: dict[str, Any], event: str, timeout_s: float) -> dict[str, Any]:
-        assert order["wait_s"] == 0
+    def request(self, order: InspectUnit, kind: type[UnitInspected], timeout_s: float) -> UnitInspected:
+        assert order.wait_s == 0
         return self.answer
 
     def close(self) -> None:

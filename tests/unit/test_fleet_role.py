@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from offloadbench.base.errors import TrafficError
 from offloadbench.bed.fleet.client_role import FleetRole, RoleShare, add_up, divide
+from offloadbench.roles.codec import decode, encode
+from offloadbench.roles.messages import Answer, CountNow, Failed, FtpClientsCounted, OpenFtpClients, Order
+
+START = OpenFtpClients("192.0.2.1", 7, "u", 8, ("a",), 1, 0, 1, "copy", password="p")
 
 
-class Answer:
+class Call:
     """A call that is on its way."""
 
     def __init__(self, value: Any) -> None:
@@ -30,35 +34,35 @@ class Answer:
 class Actor:
     """A worker's share of a role, in memory."""
 
-    def __init__(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, answer: Callable[[Order], Answer]) -> None:
         self._answer = answer
         self._said: list[str] = []
-        self.orders: list[dict[str, Any]] = []
+        self.orders: list[Order] = []
         self.failing: Exception | None = None
         self.closed = False
 
-    def write(self, line: str) -> Answer:
-        self.orders.append(json.loads(line))
-        self._said.append(json.dumps(self._answer(self.orders[-1])))
-        return Answer(self.failing or True)
+    def write(self, line: str) -> Call:
+        self.orders.append(decode(line.rstrip("\n").encode(), Order))
+        self._said.append(encode(self._answer(self.orders[-1])).decode())
+        return Call(self.failing or True)
 
-    def next_line(self, wait_s: float) -> Answer:
+    def next_line(self, wait_s: float) -> Call:
         del wait_s
-        return Answer(self.failing or (("line", self._said.pop(0)) if self._said else ("nothing", "")))
+        return Call(self.failing or (("line", self._said.pop(0)) if self._said else ("nothing", "")))
 
-    def close(self) -> Answer:
+    def close(self) -> Call:
         self.closed = True
-        return Answer(None)
+        return Call(None)
 
 
-def _counts(payload_bytes: int, t_ns: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _counts(payload_bytes: int, t_ns: int) -> Callable[[Order], Answer]:
     """Counts that grow by their first value with every order."""
     rounds = iter(range(1, 100))
 
-    def answer(order: dict[str, Any]) -> dict[str, Any]:
+    def answer(order: Order) -> Answer:
         del order
         number = next(rounds)
-        return {"event": "mark", "payload_bytes": number * payload_bytes, "t_ns": t_ns + number * 10**9}
+        return FtpClientsCounted(t_ns + number * 10**9, number * payload_bytes, complete=0, cut=0, cpu_s=0.5)
 
     return answer
 
@@ -77,30 +81,28 @@ def test_a_load_is_divided_whole_and_evenly(total: int, parts: int) -> None:
 
 
 def test_counts_are_added_and_clocks_averaged() -> None:
-    assert add_up([{"event": "mark", "n": 1, "t_ns": 10}, {"event": "mark", "n": 2, "t_ns": 30}]) == {
-        "event": "mark",
-        "n": 3,
-        "t_ns": 20,
-    }
+    assert add_up([FtpClientsCounted(10, 1, 2, 3, 0.5), FtpClientsCounted(30, 2, 0, 0, 0.25)]) == FtpClientsCounted(
+        20, 3, 2, 3, 0.75
+    )
 
 
 def test_an_order_goes_to_all_with_its_clients_divided() -> None:
     actors = [Actor(_counts(1, 0)) for _ in range(3)]
-    reply = _role(*actors).request({"clients": 8, "port": 7}, "mark", 10)
-    assert [actor.orders for actor in actors] == [[{"clients": n, "port": 7}] for n in (3, 3, 2)]
-    assert reply["payload_bytes"] == 3
+    reply = _role(*actors).request(START, FtpClientsCounted, 10)
+    assert [actor.orders for actor in actors] == [[replace(START, clients=n)] for n in (3, 3, 2)]
+    assert reply.payload_bytes == 3
 
 
 def test_an_error_names_its_worker() -> None:
-    bad = Actor(lambda _: {"event": "error", "message": "login refused"})
+    bad = Actor(lambda _: Failed("login refused"))
     with pytest.raises(TrafficError, match="w1: login refused"):
-        _role(Actor(_counts(1, 0)), bad).request({}, "mark", 10)
+        _role(Actor(_counts(1, 0)), bad).request(CountNow(), FtpClientsCounted, 10)
 
 
 def test_a_silent_worker_is_waited_for_and_then_told() -> None:
     actor = Actor(_counts(1, 0))
-    with pytest.raises(TrafficError, match="the clients gave no 'mark'"):
-        _role(actor).receive("mark", 0.05)
+    with pytest.raises(TrafficError, match=r"the clients \(the fleet\) gave no 'ftp clients counted'"):
+        _role(actor).receive(FtpClientsCounted, 0.05)
 
 
 @pytest.mark.parametrize("by", ["the scheduler", "its own silence", "the call itself"])
@@ -108,7 +110,7 @@ def test_a_lost_worker_ends_the_role(by: str) -> None:
     gone: set[str] = set()
     actors = [Actor(_counts(1, 0)), Actor(_counts(1, 0))]
     role = _role(*actors, gone=gone)
-    role.request({"clients": 8}, "mark", 10)
+    role.request(START, FtpClientsCounted, 10)
     if by == "the scheduler":
         gone.add("w1")
     elif by == "its own silence":
@@ -116,7 +118,7 @@ def test_a_lost_worker_ends_the_role(by: str) -> None:
     else:
         actors[1].write = None  # type: ignore[method-assign,assignment]
     with pytest.raises(TrafficError, match="worker w1 was lost with its 4 clients"):
-        role.request({}, "mark", 10)
+        role.request(CountNow(), FtpClientsCounted, 10)
     role.close()
     assert actors[0].closed
     assert not actors[1].closed
@@ -126,14 +128,14 @@ def test_or_the_role_shrinks_and_differences_are_those_of_the_others() -> None:
     gone: set[str] = set()
     actors = [Actor(_counts(100, 0)), Actor(_counts(7, 10**12))]
     role = _role(*actors, shrink=True, gone=gone)
-    opened = role.request({"clients": 8}, "mark", 10)
+    opened = role.request(START, FtpClientsCounted, 10)
     gone.add("w1")
     role.check()
-    closed = role.request({}, "mark", 10)
-    assert closed["payload_bytes"] - opened["payload_bytes"] == 100
-    assert closed["lost"] == ["worker w1 was lost with its 4 clients (the scheduler does not know it any more)"]
+    closed = role.request(CountNow(), FtpClientsCounted, 10)
+    assert closed.payload_bytes - opened.payload_bytes == 100
+    assert closed.lost == ("worker w1 was lost with its 4 clients (the scheduler does not know it any more)",)
     # the lost one's clock goes on by ours, so it takes part in the mean and moves it by next to nothing
-    assert 0.5e9 <= closed["t_ns"] - opened["t_ns"] < 0.6e9
+    assert 0.5e9 <= closed.t_ns - opened.t_ns < 0.6e9
 
 
 def test_the_last_worker_cannot_be_spared() -> None:

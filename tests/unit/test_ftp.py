@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from offloadbench import traffic
 from offloadbench.base.errors import TrafficError, UsageError
 from offloadbench.definitions import catalog
 from offloadbench.model import WorkloadDefinition
+from offloadbench.roles.messages import OpenFtpClients
 from offloadbench.traffic.ftp.ftp_kind import FtpSession, FtpTraffic
 from tests.unit.builders import workload
 from tests.unit.loopback import LoopbackEnd
@@ -147,7 +149,7 @@ def test_a_wrong_password_is_an_error_event_with_the_servers_answer(
     kind = FtpTraffic(_definition(**(_SMALL | {"clients": 1, "files": 1})))
     kind.prepare(lambda text: None)
     dut = LoopbackEnd()
-    peer = LoopbackEnd(lambda message: message.update(password="guessed"))
+    peer = LoopbackEnd(lambda order: replace(order, password="guessed") if isinstance(order, OpenFtpClients) else order)
     with pytest.raises(TrafficError, match="530"):
         kind.start(dut, peer, 0)
     assert not any(role.running() for role in dut.roles + peer.roles)

@@ -22,6 +22,7 @@ from offloadbench.traffic.iscsi.iscsi_kind import IscsiSession, IscsiTraffic
 from offloadbench.traffic.iscsi.load import QueuedLoad, Shape, pattern, stamp
 from offloadbench.traffic.iscsi.pdu import IscsiError
 from offloadbench.traffic.iscsi.target import open_disk
+from tests.unit.loopback import LoopbackEnd
 
 SHIPPED = catalog.workload("iscsi-write")
 PEER = LocalEnd("load side", "127.0.0.1", "lo", None, frozenset())
@@ -298,9 +299,18 @@ tgt lun sid rd_subm(bytes,cmds) rd_done(bytes,cmds) wr_subm(bytes,cmds) wr_done(
 """
 
 
+def test_a_folder_that_takes_no_disk_is_refused_by_the_target_in_one_line() -> None:
+    kind = IscsiTraffic(_definition(backing="/proc"))
+    end = LoopbackEnd()
+    with pytest.raises(TrafficError, match=r"^the iSCSI target \(this host\): backing = '/proc': ") as caught:
+        kind.start(end, end, 0)
+    assert "name a folder" in caught.value.hint
+    assert not any(role.running() for role in end.roles)
+
+
 def test_the_targets_own_count() -> None:
-    assert tgt.count_moved_bytes(_STATISTICS) == {"read": 136, "written": 3049259008}
-    assert tgt.count_moved_bytes("") == {"read": 0, "written": 0}
+    assert tgt.count_moved_bytes(_STATISTICS) == (136, 3049259008)
+    assert tgt.count_moved_bytes("") == (0, 0)
 
 
 @pytest.mark.parametrize("backing", ["memory", "folder"])

@@ -14,6 +14,7 @@ import offloadbench
 from offloadbench.bed.remote import child, sources, ssh, wait
 from offloadbench.engine.putting_back import guardian
 from offloadbench.roles.ends import python_role
+from offloadbench.roles.messages import AskMemory, MemoryThere
 
 PACKAGE = Path(offloadbench.__file__).parent
 # every module that is played as a process
@@ -116,7 +117,7 @@ def test_what_ssh_starts_runs_nothing_of_its_folder(
     monkeypatch.setenv(ssh.COMMAND, str(shell))
     connection = ssh.parse("ssh://loader").connect()
     try:
-        assert connection.ask("memory") > 0
+        assert connection.ask(AskMemory(), MemoryThere).available_bytes > 0
         role = connection.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients", "")
         role.close()
     finally:

@@ -12,6 +12,7 @@ from offloadbench import traffic
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.bed.local import LocalEnd
 from offloadbench.definitions import catalog
+from offloadbench.traffic.changes.iscsi_sessions import IscsiSessions
 from offloadbench.traffic.iscsi import kernel_initiator
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.pdu import IscsiError
@@ -43,8 +44,7 @@ def _load(disk: Path, done: threading.Event, **changes: int) -> BlockLoad:
 
 
 def test_a_node_record_asks_for_what_the_workload_says() -> None:
-    config = {"user": "u", "password": "p", "sessions": 2, "offers": OFFERS}
-    made = kernel_initiator.record(config)
+    made = kernel_initiator.record(OFFERS, sessions=2)
     assert made["node.session.iscsi.InitialR2T"] == "No"
     assert made["node.session.iscsi.MaxBurstLength"] == "16776704"
     assert made["node.conn[0].iscsi.HeaderDigest"] == "CRC32C,None"
@@ -124,4 +124,4 @@ def test_it_writes_only_and_in_the_first_namespace_only() -> None:
     lab = LocalEnd("device under test", "198.18.0.1", "eth9", "somewhere", frozenset({0}))
     with pytest.raises(HostError, match="first network namespace"):
         kind.start(lab, lab, 0)
-    assert kind.may_leave("r1") == [("iscsi_sessions", {"prefix": "iqn.2004-01.org.offloadbench:target-r1-"})]
+    assert kind.may_leave("r1") == [IscsiSessions(prefix="iqn.2004-01.org.offloadbench:target-r1-")]

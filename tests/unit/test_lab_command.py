@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +11,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offloadbench.base.errors import RestoreError, UsageError
+from offloadbench.base.errors import HostError, RestoreError, UsageError
+from offloadbench.base.setting import BENCH
+from offloadbench.base.setting_values import parse_sysctls
+from offloadbench.base.settings import chosen
 from offloadbench.bed import lab_bed
-from offloadbench.commands.options import cable_options
-from offloadbench.engine.putting_back import undo
+from offloadbench.changes.run_folder import RunFolder
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.nic_lock import NicLock
 from offloadbench.engine.standing_lab import bench
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
 from offloadbench.kernel.system import capabilities
 from offloadbench.model import WireDirection, WireReport
-from offloadbench.model.emulated_link import typed_link
+from offloadbench.model.emulated_link import EmulatedLink, with_link
+from offloadbench.roles.codec import encode
+from offloadbench.roles.messages import AskBench, EndBench
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
 
@@ -44,9 +51,9 @@ class Keeper:
 
     def __init__(self, folder: Path, name: str = "slow") -> None:
         folder.mkdir()
-        self.lock = undo.NicLock(f"bench-{name}")
-        self.journal = undo.Journal("r1", f"bench-{name}")
-        self.journal.add("folder", path=str(folder))
+        self.lock = NicLock(f"bench-{name}")
+        self.journal = Journal("r1", f"bench-{name}")
+        self.journal.add(RunFolder(path=str(folder)))
         self.reply = Reply(bench=_BENCH, wire=_WIRE)
         self.asked: list[bytes] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -82,9 +89,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, state: Path) -> Machine:
 
 
 @pytest.fixture
-def keeper(machine: Machine, tmp_path: Path) -> Iterator[Keeper]:
+def keeper(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     del machine
-    keeper = Keeper(tmp_path / "bench")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    keeper = Keeper(tmp_path / "offloadbench-r1")
     yield keeper
     keeper.kill()
 
@@ -97,7 +105,7 @@ def test_status_shows_the_link_and_what_it_dropped_and_why(keeper: Keeper, comma
         in finished.out
     )
     assert "lost 2, queue full 4, no room at the receiver 1" in finished.out
-    assert keeper.asked == [b"status\n"]
+    assert keeper.asked == [encode(AskBench()) + b"\n"]
 
 
 def test_without_a_bench_status_says_so_and_the_others_are_usage_errors(
@@ -119,10 +127,16 @@ def test_a_standing_bench_is_left_alone_by_restore(keeper: Keeper, command_line:
 
 
 def test_down_is_asked_of_the_keeper_and_what_it_could_not_take_back_is_told(keeper: Keeper) -> None:
+    keeper.reply = Reply()
     bench.down("slow", lambda text: None)
-    assert keeper.asked == [b"down\n"]
+    assert keeper.asked == [encode(EndBench()) + b"\n"]
     keeper.reply = Reply(message="could not put back everything", hint="ip netns del ns", exit_code=9)
     with pytest.raises(RestoreError, match="could not put back"):
+        bench.down("slow", lambda text: None)
+
+
+def test_a_bench_that_does_not_know_the_order_is_not_said_to_be_down(keeper: Keeper) -> None:
+    with pytest.raises(HostError, match="bench slow still stands"):
         bench.down("slow", lambda text: None)
 
 
@@ -138,7 +152,7 @@ def test_a_bench_whose_keeper_was_killed_is_told_and_taken_back(
     done = command_line("restore") if by == "restore" else command_line("lab", "down", "--name", "slow")
     assert done.code == 0, done.err
     assert machine.log == ["end processes of r1"]
-    assert not (tmp_path / "bench").exists()
+    assert not (tmp_path / "offloadbench-r1").exists()
     assert bench.names() == []
 
 
@@ -180,15 +194,18 @@ def test_a_seed_without_losses_to_draw_is_refused(command_line: CommandLine) -> 
     assert (finished.code, "--seed draws which segments are lost, and none is" in finished.err) == (2, True)
 
 
+def _link(**words: str) -> EmulatedLink:
+    link: EmulatedLink = with_link(chosen(words, BENCH))["link"]
+    return link
+
+
 def test_options_of_the_cable() -> None:
-    assert [typed_link({"loss": text}).loss_ratio for text in ("0.1", "0.1%")] == [pytest.approx(0.001)] * 2
-    assert [typed_link({"queue": text}).queue_bytes for text in ("0", "256KiB")] == [0, 1 << 18]
-    assert cable_options.parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {
-        "net.ipv4.tcp_wmem": "4096 16384 67108864"
-    }
+    assert [_link(loss=text).loss_ratio for text in ("0.1", "0.1%")] == [pytest.approx(0.001)] * 2
+    assert [_link(queue=text).queue_bytes for text in ("0", "256KiB")] == [0, 1 << 18]
+    assert parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {"net.ipv4.tcp_wmem": "4096 16384 67108864"}
 
 
 @pytest.mark.parametrize("word", ["kernel.panic=1", "net.ipv4.tcp_sack", "net./etc=1", "=1", "net.=1"])
 def test_a_sysctl_that_belongs_to_no_namespace_is_a_usage_error(word: str) -> None:
     with pytest.raises(UsageError):
-        cable_options.parse_sysctls([word])
+        parse_sysctls([word])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.changes.change import Change
+from offloadbench.changes.feature_bits import FeatureBits
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.run.offloads import Applied, apply
 from offloadbench.kernel.netdev import nic
 from offloadbench.kernel.netdev.features import Feature
@@ -71,9 +73,10 @@ def test_what_is_below_is_journalled_before_it_is_changed(
     machine.below = {"eth1": {RX: ON}}
     add = journal.add
 
-    def noted(kind: str, **values: object) -> None:
-        machine.log.append(f"journal {values['ifname']}")
-        add(kind, **values)
+    def noted(change: Change) -> None:
+        assert isinstance(change, FeatureBits)
+        machine.log.append(f"journal {change.ifname}")
+        add(change)
 
     monkeypatch.setattr(journal, "add", noted)
     _apply(journal)

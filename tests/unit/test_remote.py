@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import ipaddress
-import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,35 @@ from hypothesis import strategies as st
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed.remote import addresses, clock, seal, sealed_connection, sources, ssh, wait
 from offloadbench.bed.remote.sealed_connection import AgentConnection
+from offloadbench.roles.codec import digest, encode, greeting
+from offloadbench.roles.ends import accompany
+from offloadbench.roles.messages import (
+    AddressesThere,
+    AskAddresses,
+    AskClock,
+    AskCpu,
+    AskMissing,
+    AskReach,
+    AskSource,
+    AskSysctl,
+    ClockThere,
+    CountNow,
+    CpuThere,
+    DrainInitiator,
+    Hello,
+    HostAbout,
+    MissingThere,
+    OpenSink,
+    ReachThere,
+    SetSysctl,
+    SinkCounted,
+    SinkListening,
+    SinkReady,
+    SourceThere,
+    SysctlThere,
+)
+from offloadbench.version import __version__
+from tests.unit.loopback import LoopbackEnd
 
 ROLES = (
     "offloadbench.traffic.ftp.ftp_clients",
@@ -27,6 +55,7 @@ ROLES = (
     "offloadbench.traffic.iscsi.target",
 )
 AGENT = "offloadbench.bed.remote.agent"
+HOST = HostAbout("loader", "6.1", "x86_64", "3.7.2", 2, root=True)
 
 
 # ---------------------------------------------------------------- what is sent
@@ -49,7 +78,8 @@ def test_what_every_load_host_runs_is_python_3_7(module: str) -> None:
 
 
 def test_a_module_is_sent_with_what_it_imports_and_nothing_else() -> None:
-    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.roles.orders", "offloadbench.base.comms"}
+    ours = {f"offloadbench.{name}" for name in ("roles.orders", "roles.codec", "roles.messages", "base.comms")}
+    assert set(sources.closure(ROLES[0])) == {ROLES[0], *ours}
     assert sources.closure("offloadbench.no_such_module") == {}
 
 
@@ -114,18 +144,22 @@ class Pipe:
 def test_an_agent_answers_and_says_what_it_cannot() -> None:
     agent = AgentConnection(Pipe(greeting="Welcome to this host!\n{}\n"), "here")
     try:
-        assert agent.about["cpus"] == os.cpu_count()
-        assert ["lo", "127.0.0.1"] in agent.ask("addresses")
-        assert agent.ask("missing", ["sh", "no-such-program"]) == ["no-such-program"]
-        assert agent.ask("source_address", "127.0.0.1") == "127.0.0.1"
-        assert agent.ask("reaches", "127.0.0.1") == ""
-        first, last = agent.ask("cpu"), agent.ask("cpu")
-        assert 0 < first["busy_s"] <= last["busy_s"] <= last["all_s"]
-        offset = clock.estimate(lambda: agent.ask("clock"))
+        assert agent.about.cpus == os.cpu_count()
+        assert ("lo", "127.0.0.1") in agent.ask(AskAddresses(), AddressesThere).pairs
+        assert agent.ask(AskMissing(("sh", "no-such-program")), MissingThere).tools == ("no-such-program",)
+        assert agent.ask(AskSource("127.0.0.1"), SourceThere).address == "127.0.0.1"
+        assert agent.ask(AskReach("127.0.0.1"), ReachThere).problem == ""
+        first, last = agent.ask(AskCpu(), CpuThere), agent.ask(AskCpu(), CpuThere)
+        assert 0 < first.busy_s <= last.busy_s <= last.all_s
+        offset = clock.estimate(lambda: agent.ask(AskClock(), ClockThere).t_ns)
         # it is this machine's own clock
         assert abs(offset.offset_s) <= offset.uncertainty_s
-        with pytest.raises(TrafficError, match="reaches: TypeError"):
-            agent.ask("reaches")
+        with pytest.raises(TrafficError, match="here was to read a sysctl: ask sysctl: name holds a NUL"):
+            agent.ask(AskSysctl("a\0b"), SysctlThere)
+        with pytest.raises(TrafficError, match=r"here was to set a sysctl: sysctl no\.such"):
+            agent.ask(SetSysctl("no.such", "1"), SysctlThere)
+        with pytest.raises(TrafficError, match="an agent does not wait for the commands"):
+            agent.ask(DrainInitiator(), SysctlThere)
         assert not agent.lost
     finally:
         agent.close()
@@ -135,17 +169,18 @@ def test_a_role_is_played_from_memory_and_ends_with_its_input() -> None:
     agent = AgentConnection(Pipe(), "here")
     try:
         role = agent.launch(ROLES[1], "the sink", "")
-        said = role.request(
-            {"address": "127.0.0.1", "connections": 1, "window_bytes": 0, "wake_at_bytes": 1}, "listening", 20
-        )
-        assert said["port"] > 0
-        assert role.request({"do": "mark"}, "mark", 10)["payload_bytes"] == 0
+        assert role.request(OpenSink("127.0.0.1", 1, 0, 1), SinkListening, 20).port > 0
+        assert role.request(CountNow(), SinkCounted, 10).payload_bytes == 0
         role.close()
         assert not role.running()
         broken = agent.launch(ROLES[1], "the sink", "")
-        broken.send({})
-        with pytest.raises(TrafficError, match=r"ended unasked: KeyError: 'connections'"):
-            broken.receive("listening", 20)
+        with pytest.raises(TrafficError, match=r"the sink \(here\): 'count now' came instead of 'open sink'"):
+            broken.request(CountNow(), SinkListening, 20)
+        elsewhere = agent.launch(ROLES[1], "the sink", "")
+        with pytest.raises(
+            TrafficError, match=r"the sink \(here\): address = '192.0.2.77': Cannot assign requested address"
+        ):
+            elsewhere.request(OpenSink("192.0.2.77", 1, 0, 1), SinkListening, 20)
     finally:
         agent.close()
 
@@ -155,14 +190,49 @@ def test_a_lost_agent_ends_whoever_waits_for_it() -> None:
     agent = AgentConnection(stream, "there")
     role = agent.launch(ROLES[1], "the sink", "")
     stream.process.kill()
-    with pytest.raises(TrafficError, match="the sink ended unasked: there: the connection was closed"):
-        role.receive("listening", 20)
+    with pytest.raises(TrafficError, match=r"the sink \(there\) ended unasked: there: the connection was closed"):
+        role.receive(SinkListening, 20)
+    # and whoever waits for a role of this host
+    here = LoopbackEnd().launch(ROLES[1], "the sender")
+    accompany(here, role)
+    try:
+        with pytest.raises(
+            TrafficError, match=r"^the sink \(there\) ended unasked: there: .*, while the sender \(this ho"
+        ):
+            here.receive(SinkReady, 50)
+    finally:
+        here.close()
     with pytest.raises(TrafficError, match="the load side is gone: there"):
         agent.check()
     with pytest.raises(TrafficError, match="the load side is gone"):
-        agent.ask("clock")
+        agent.ask(AskClock(), ClockThere)
     role.close()
     agent.close()
+
+
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        (b'{"hello":{"hostname":"old"}}', f"older than this one, {__version__}"),
+        (encode(Hello("9.9", digest(), HOST)), f"'9.9', and here it is '{__version__}'"),
+        (encode(Hello(__version__, "0123", HOST)), f"another build of {__version__}"),
+        (b'{"is":"Hello","version":"9.9","new":{"fields":[1]}}', "'9.9', and here it is"),
+    ],
+)
+def test_a_load_host_of_another_version_is_refused_in_one_line(
+    there: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"import sys, time; sys.stdout.write({there.decode()!r} + chr(10)); sys.stdout.flush(); time.sleep(9)"
+    stream = Pipe(program.encode())
+    # as sshd's banner on standard error
+    monkeypatch.setattr(stream, "words", lambda: "Authorized use only")
+    try:
+        with pytest.raises(HostError, match=f"^ssh://old: offloadbench there is.*{re.escape(says)}") as caught:
+            AgentConnection(stream, "ssh://old")
+        assert caught.value.hint == "install the same version on both hosts"
+        assert "\n" not in caught.value.message
+    finally:
+        stream.process.kill()
 
 
 class Silent:
@@ -170,7 +240,7 @@ class Silent:
 
     def __init__(self) -> None:
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._said.put(b'{"hello": {}}\n')
+        self._said.put(encode(Hello(__version__, digest(), HOST)) + b"\n")
 
     def read(self) -> bytes:
         return self._said.get()
@@ -193,7 +263,7 @@ def test_a_silent_agent_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_connection, "SILENCE_S", 0.1)
     agent = AgentConnection(Silent(), "there")
     with pytest.raises(TrafficError, match="silent for"):
-        agent.ask("clock", timeout_s=20.0)
+        agent.ask(AskClock(), ClockThere, timeout_s=20.0)
 
 
 def test_who_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,8 +370,7 @@ def test_the_printed_line_runs_what_it_names_and_shows_no_token_to_ps() -> None:
 def test_an_agents_stream_holds_json_lines_only() -> None:
     stream = Pipe()
     try:
-        message: dict[str, Any] = json.loads(stream.read())
-        assert set(message) == {"hello"}
+        assert greeting(stream.read().rstrip(b"\n"), __version__).host.cpus == os.cpu_count()
     finally:
         stream.close()
 

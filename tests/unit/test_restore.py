@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from offloadbench.base.errors import RestoreError
-from offloadbench.engine.putting_back import undo
-from offloadbench.engine.putting_back.undo import Journal, NicLock, restore_left_behind
+from offloadbench.changes.gso_segments import GsoMaxSegs
+from offloadbench.changes.mounted_tracefs import MountedTracefs
+from offloadbench.engine.putting_back import journal_file
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.left_behind import restore_left_behind
+from offloadbench.engine.putting_back.nic_lock import NicLock
 from tests.conftest import CommandLine
 from tests.unit.machine import NIC, Machine
 
@@ -26,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, state: Path) -> Machine:
 def _left_behind(run_id: str = "dead", nic: str = NIC, max_segs: int = 65535) -> Path:
     """A journal as a killed run leaves it."""
     journal = Journal(run_id, nic)
-    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=max_segs)
+    journal.add(GsoMaxSegs(ifname=NIC, namespace=None, max_segs=max_segs))
     return journal.path
 
 
@@ -47,10 +51,10 @@ def test_a_dead_runs_processes_are_ended_before_its_steps_are_taken_back(machine
 
 def test_steps_that_were_undone_already_are_not_undone_again(machine: Machine) -> None:
     journal = Journal("dead", NIC)
-    journal.add("gso_max_segs", ifname=NIC, namespace=None, max_segs=65535)
+    journal.add(GsoMaxSegs(ifname=NIC, namespace=None, max_segs=65535))
     journal.undo_to(0, lambda text: None)
     machine.log.clear()
-    journal.add("tracefs")
+    journal.add(MountedTracefs())
     assert restore_left_behind(lambda text: None) == 1
     assert machine.log == ["end processes of dead", "umount"]
 
@@ -79,7 +83,7 @@ def test_a_run_restores_what_was_left_on_its_own_nic_whose_lock_it_holds(machine
 
 def test_after_a_restart_a_journal_is_removed_without_acting(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _left_behind()
-    monkeypatch.setattr(undo, "boot_id", lambda: "another")
+    monkeypatch.setattr(journal_file, "boot_id", lambda: "another")
     told: list[str] = []
     assert restore_left_behind(told.append) == 1
     assert machine.log == []
@@ -111,7 +115,7 @@ def test_a_journal_without_a_header_is_removed_since_nothing_was_changed(
 def test_what_cannot_be_put_back_stays_and_does_not_hold_up_other_journals(machine: Machine) -> None:
     first = _left_behind("first")
     second = Journal("second", NIC)
-    second.add("tracefs")
+    second.add(MountedTracefs())
     machine.failing["link.set_gso_max_segs"] = OSError(1, os.strerror(1))
     with pytest.raises(RestoreError) as caught:
         restore_left_behind(lambda text: None)

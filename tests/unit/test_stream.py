@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -17,6 +16,9 @@ from offloadbench import traffic
 from offloadbench.base.errors import TrafficError, UsageError
 from offloadbench.definitions import catalog
 from offloadbench.model import WorkloadDefinition
+from offloadbench.roles import codec
+from offloadbench.roles.messages import Failed, OpenSink, SinkListening, SinkReady
+from offloadbench.traffic.stream import stream_kind
 from offloadbench.traffic.stream.stream_kind import StreamSession, StreamTraffic
 from tests.unit.loopback import ADDRESS, LoopbackEnd
 
@@ -129,9 +131,50 @@ def test_a_role_that_is_killed_in_the_middle_is_a_traffic_error(start: Start, ro
         session.finish(opened, opened)
 
 
+def test_a_sender_that_hangs_is_named_with_what_it_was_to_do_and_what_was_last_heard(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, end = start(in_flight_bytes=1 << 16)
+    sink, sender = end.roles
+    opened = session.mark()
+    # nobody reads: the window closes, and the last block stays in the send buffer
+    os.kill(sink.pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    monkeypatch.setattr(stream_kind, "_FINISH_TIMEOUT_S", 2.5)
+    try:
+        with pytest.raises(TrafficError) as caught:
+            session.finish(opened, opened)
+    finally:
+        os.kill(sink.pid, signal.SIGCONT)
+    message = caught.value.message
+    assert message.startswith("the sender (this host) gave no 'sender report' within 2 s: it was to send what is left")
+    assert "last heard 'sender ready'" in message
+    assert f"its process {sender.pid} sleeps in " in message
+    assert "; the sink (this host): it was to count what has arrived" in message
+    assert "last heard 'sink counted'" in message
+    assert "\n" not in message
+
+
+def test_a_sender_that_dies_is_named_with_what_it_was_to_do(start: Start) -> None:
+    session, end = start()
+    opened = session.mark()
+    os.kill(end.roles[1].pid, signal.SIGKILL)
+    with pytest.raises(TrafficError, match=r"^the sender \(this host\) ended unasked: .*it was to send what is left"):
+        session.finish(opened, opened)
+
+
+def test_who_waits_for_the_sender_hears_that_the_sink_has_died(start: Start) -> None:
+    session, end = start(in_flight_bytes=1 << 16)
+    opened = session.mark()
+    os.kill(end.roles[0].pid, signal.SIGKILL)
+    # by the sender's own broken connection, or by the sink's end
+    with pytest.raises(TrafficError, match=r"the (sender|sink) \(this host\)"):
+        session.finish(opened, opened)
+
+
 def test_a_congestion_control_that_this_kernel_lacks_fails_the_start() -> None:
     end = LoopbackEnd()
-    with pytest.raises(TrafficError, match="the sender"):
+    with pytest.raises(TrafficError, match=r"the sender \(this host\): congestion_control = 'nonesuch': No such file"):
         StreamTraffic(_definition(**(_SMALL | {"congestion_control": "nonesuch"}))).start(end, end, 0)
     assert not any(role.running() for role in end.roles)
 
@@ -139,16 +182,15 @@ def test_a_congestion_control_that_this_kernel_lacks_fails_the_start() -> None:
 def test_a_sink_waits_for_a_sender_that_takes_its_time_to_start() -> None:
     program = "from offloadbench.traffic.stream import sink; sink.STALL_S = 0.2; sink.main()"
     words = [sys.executable, "-c", program]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sink:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sink:
         assert sink.stdin is not None
         assert sink.stdout is not None
-        order = {"address": ADDRESS, "connections": 1, "window_bytes": 0, "wake_at_bytes": 1}
-        sink.stdin.write(f"{json.dumps(order)}\n")
+        sink.stdin.write(codec.encode(OpenSink(address=ADDRESS, connections=1, window_bytes=0, wake_at_bytes=1)))
         sink.stdin.flush()
-        port = json.loads(sink.stdout.readline())["port"]
+        port = codec.decode(sink.stdout.readline(), SinkListening).port
         # its own look at the clock comes every 0.5 s
         time.sleep(1.5)
         with socket.create_connection((ADDRESS, port)) as sender:
             sender.sendall(b"x")
-            assert json.loads(sink.stdout.readline()) == {"event": "ready"}
-            assert "nothing arrived" in json.loads(sink.stdout.readline())["message"]
+            codec.decode(sink.stdout.readline(), SinkReady)
+            assert "nothing arrived" in codec.decode(sink.stdout.readline(), Failed).message

@@ -11,7 +11,7 @@ from offloadbench.analysis.sender import theory
 from offloadbench.analysis.tcp_tuning import reachable
 from offloadbench.analysis.tcp_tuning.needs import RMEM, WINDOW_SCALING, WMEM, PathTarget
 from offloadbench.engine.tcp_tuning import prove as engine
-from offloadbench.engine.tcp_tuning.apply import Change
+from offloadbench.engine.tcp_tuning.apply import TunedSysctl
 from tests.conftest import CommandLine
 
 TARGET = PathTarget(bandwidth_bits_per_s=10**9, rtt_s=0.02, kernel=(6, 18))
@@ -57,7 +57,7 @@ def test_before_and_after_stand_beside_theory(command_line: CommandLine, monkeyp
     proof = engine.TuningProof(
         reachable.Stretch(slow, 4.9e7, 5.0),
         reachable.Stretch(line, 9.4e8, 5.0),
-        {"device under test": [Change(WMEM, "1 2 3", "1 2 4")], "load side": []},
+        {"device under test": [TunedSysctl(WMEM, "1 2 3", "1 2 4")], "load side": []},
     )
     begun: list[dict[str, str]] = []
 

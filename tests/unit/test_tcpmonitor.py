@@ -11,9 +11,11 @@ import pytest
 
 from offloadbench.analysis.sender import missed_ticks
 from offloadbench.files.packed_columns import TCP_COLUMNS, unpack_tcp
-from offloadbench.kernel.tcp import sock_diag, tcp_monitor
+from offloadbench.kernel.tcp import sock_diag
 from offloadbench.kernel.tcp.sock_diag import TcpConnection
 from offloadbench.kernel.tcp.tcp_monitor import Window
+from offloadbench.roles import codec, monitor_role
+from offloadbench.roles.messages import TcpGlance, TcpGlances
 
 REPLY = bytes.fromhex(
     json.loads((Path(__file__).resolve().parents[1] / "data" / "tcp" / "replies.json").read_text())["replies"][1]
@@ -202,10 +204,12 @@ def test_a_glance_is_the_last_reading(machine: Machine) -> None:
     window = Window(MS)
     assert window.glance() == []
     window.tick()
-    (one,) = window.glance()
-    assert one["connection"].startswith("198.18.0.1:40000")
-    assert one["sndbuf_bytes"] == 425984
-    assert json.dumps(one)
+    ((name, values),) = window.glance()
+    assert name.startswith("198.18.0.1:40000")
+    assert values["sndbuf_bytes"] == 425984
+    assert (
+        codec.decode(codec.encode(TcpGlances((TcpGlance(name, values),))), TcpGlances).connections[0].values == values
+    )
 
 
 def test_a_priority_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,5 +217,5 @@ def test_a_priority_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.sched_setscheduler", refuse)
-    assert "Operation not permitted" in tcp_monitor._real_time(20)
-    assert tcp_monitor._real_time(0) == ""
+    assert "Operation not permitted" in monitor_role.real_time(20)
+    assert monitor_role.real_time(0) == ""

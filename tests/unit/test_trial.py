@@ -101,7 +101,7 @@ def test_the_journal_knows_each_change_before_it_is_made(stage: Stage, monkeypat
     stage.run()
     assert {kind for kind, _ in seen} == {"features", "gso_max_segs"}
     for kind, on_disk in seen:
-        assert f'"kind": "{kind}"' in on_disk
+        assert f'"kind":"{kind}"' in on_disk
 
 
 STEPS = [

@@ -16,6 +16,7 @@ from offloadbench.kernel.counters.device_statistics import between, difference, 
 from offloadbench.kernel.counters.ethtool_statistics import printed
 from offloadbench.kernel.system import kernel_log
 from offloadbench.model import DriverStatistics, words
+from offloadbench.roles.messages import CountedThere
 
 
 def grown(driver: str, **growth: int) -> DriverStatistics:
@@ -183,13 +184,13 @@ NETSTAT = "TcpExt: TCPOFOQueue TCPBacklogDrop Odd\nTcpExt: {} {} x\nIpExt: InCsu
 SNMP = "Tcp: InSegs InCsumErrors\nTcp: {} {}\nUdp: InCsumErrors\nUdp: 0\n"
 
 
-def _told(segments: int, damaged: int, late: int, dropped: int) -> dict[str, object]:
-    return {
-        "driver": "acme9000",
-        "link": {"rx_crc_errors": damaged, "odd": 1},
-        "tcp": [SNMP.format(segments, damaged), NETSTAT.format(late, dropped)],
-        "ethtool": f"NIC statistics:\n     rx_drops: {dropped}\n     odd: -\n",
-    }
+def _told(segments: int, damaged: int, late: int, dropped: int) -> CountedThere:
+    return CountedThere(
+        driver="acme9000",
+        link={"rx_crc_errors": damaged, "odd": 1},
+        tcp=(SNMP.format(segments, damaged), NETSTAT.format(late, dropped)),
+        ethtool=f"NIC statistics:\n     rx_drops: {dropped}\n     odd: -\n",
+    )
 
 
 def test_a_peer_on_another_host_is_read_and_judged() -> None:
@@ -242,4 +243,4 @@ def test_this_host_can_be_read_as_another_one_is() -> None:
     found = reading("lo", host_facts.counted("lo"))
     assert {"link.rx_errors", "link.rx_dropped", "link.carrier_down_count"} <= found.statistics.keys()
     assert {"Tcp.InSegs", "Tcp.InCsumErrors", "TcpExt.TCPOFOQueue"} <= found.tcp.keys()
-    assert host_facts.counted("")["link"] == {}
+    assert host_facts.counted("").link == {}

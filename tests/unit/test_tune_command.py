@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from offloadbench.base.errors import RefusedError, RestoreError
-from offloadbench.engine.putting_back import undo
+from offloadbench.changes.sysctl_value import SysctlValue
+from offloadbench.engine.putting_back import journal_file
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.left_behind import journalled
 from offloadbench.kernel.system import capabilities, netns, sysctl
 from tests.conftest import CommandLine
 from tests.unit.test_tcp_tuning import DEFAULTS
@@ -62,7 +65,7 @@ def test_a_tuned_machine_is_not_restored_with_killed_runs(command_line: CommandL
     command_line("tune", *PATH, "--apply")
     tuned = dict(sysctls.values)
     assert command_line("restore").out == "nothing to restore\n"
-    assert undo.journalled() == []
+    assert journalled() == []
     assert sysctls.values == tuned
 
 
@@ -123,16 +126,16 @@ def test_a_value_that_does_not_go_back_is_told_as_a_command_where_it_belongs(
 ) -> None:
     monkeypatch.setattr(netns, "exists", lambda name: True)
     sysctls.deaf.add("net.core.rmem_max")
-    journal = undo.Journal("r1", "r1")
-    journal.add("sysctl", name="net.core.rmem_max", namespace=namespace, value="1")
+    journal = Journal("r1", "r1")
+    journal.add(SysctlValue(name="net.core.rmem_max", namespace=namespace, value="1"))
     with pytest.raises(RestoreError, match="did not go back") as caught:
         journal.close(lambda told: None)
     assert caught.value.hint == f"still needed: {prefix}sysctl -w net.core.rmem_max='1'"
 
 
 def test_a_namespace_that_is_gone_took_its_values_with_it(command_line: CommandLine, sysctls: Sysctls) -> None:
-    journal = undo.Journal("tune-gone", "tune-gone", "tuned")
-    journal.add("sysctl", name="net.ipv4.tcp_rmem", namespace="gone", value="1 2 3")
+    journal = Journal("tune-gone", "tune-gone", "tuned")
+    journal.add(SysctlValue(name="net.ipv4.tcp_rmem", namespace="gone", value="1 2 3"))
     journal.keep()
     done = command_line("tune", "--undo", "--namespace", "gone")
     assert (done.code, done.out) == (0, "namespace gone is gone, and its net.ipv4.tcp_rmem with it\n")
@@ -172,7 +175,7 @@ def test_after_a_restart_there_is_nothing_to_put_back(
 ) -> None:
     command_line("tune", *PATH, "--apply")
     sysctls.values = {**DEFAULTS, "net.core.rmem_max": "300000"}
-    monkeypatch.setattr(undo, "boot_id", lambda: "another")
+    monkeypatch.setattr(journal_file, "boot_id", lambda: "another")
     done = command_line("tune", "--undo")
     assert (done.code, "restarted" in done.out) == (0, True)
     assert sysctls.values["net.core.rmem_max"] == "300000"

@@ -19,6 +19,7 @@ from offloadbench.files.packed_columns import unpack_tcp
 from offloadbench.kernel.system import processes
 from offloadbench.kernel.tcp import sock_diag
 from offloadbench.model import TcpTrace, Waits
+from offloadbench.roles.messages import TcpGlance
 from tests.conftest import CommandLine
 from tests.unit.test_diagnosis import _waits, recorded
 
@@ -108,12 +109,12 @@ def test_ends_are_read_as_people_write_them(text: str, end: tuple[str, int]) -> 
 
 
 def test_the_live_line_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:
-    reading = {"connection": "a > b", "acked_bytes": 0, "wmem_queued_bytes": 4096, "sndbuf_bytes": 8192}
+    reading = {"acked_bytes": 0, "wmem_queued_bytes": 4096, "sndbuf_bytes": 8192}
     reading |= {"notsent_bytes": 0, "snd_cwnd_segments": 10, "srtt_us": 20_000}
     for on in (True, False):
         live = watch._LiveLine(on)
-        live.show(1.0, [reading])
-        live.show(2.0, [reading | {"acked_bytes": 125_000}])
+        live.show(1.0, [TcpGlance("a > b", reading)])
+        live.show(2.0, [TcpGlance("a > b", reading | {"acked_bytes": 125_000})])
         live.clear()
         shown = capsys.readouterr().err
         assert ("1 Mbit/s" in shown) is on

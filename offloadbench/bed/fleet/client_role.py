@@ -6,21 +6,32 @@ The order's `clients` are divided among the workers, and counts in answers are a
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from offloadbench.base.errors import TrafficError
-from offloadbench.roles.ends import Message, Role
+from offloadbench.roles.codec import (
+    MessageError,
+    decode,
+    encode,
+)
+from offloadbench.roles.ends import Role
+from offloadbench.roles.messages import (
+    Answer,
+    Failed,
+    FtpClientsCounted,
+    OpenFtpClients,
+    Order,
+)
 
 # how long one look at a worker may take; between two looks it may turn out to be lost
 _LOOK_S = 2.0
 _ANSWER_S = 10.0
-_CLIENTS = "clients"
 # everything else that is a number is a count
 _CLOCK = "t_ns"
+A = TypeVar("A", bound=Answer)
 
 
 @dataclass(slots=True)
@@ -30,13 +41,13 @@ class RoleShare:
     Attributes:
         worker: its address at the scheduler.
         actor: a Dask actor of `offloadbench.bed.fleet.shard.Shard`.
-        last, told_s: its last message with counts, and when it came (our monotonic clock).
+        last, told_s: its last counts, and when they came (our monotonic clock).
     """
 
     worker: str
     actor: Any
     clients: int = 0
-    last: Message = field(default_factory=dict)
+    last: FtpClientsCounted | None = None
     told_s: float = 0.0
     lost: str = ""
 
@@ -46,14 +57,14 @@ def divide(total: int, parts: int) -> list[int]:
     return [total // parts + (number < total % parts) for number in range(parts)]
 
 
-def add_up(messages: list[Message]) -> Message:
+def add_up(answers: Sequence[A]) -> A:
     """Many answers as one: counts added, clocks averaged, so that differences of it are the mean interval."""
-    merged = dict(messages[0])
-    for key, value in merged.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            total = sum(message.get(key, 0) for message in messages)
-            merged[key] = total / len(messages) if key == _CLOCK else total
-    return merged
+    whole: dict[str, int | float] = {}
+    for one in fields(answers[0]):  # type: ignore[arg-type]
+        values = [getattr(answer, one.name) for answer in answers]
+        if isinstance(values[0], int | float) and not isinstance(values[0], bool):
+            whole[one.name] = sum(values) // len(values) if one.name == _CLOCK else sum(values)
+    return replace(answers[0], **whole)  # type: ignore[type-var]
 
 
 class FleetRole(Role):
@@ -64,8 +75,16 @@ class FleetRole(Role):
         shrink: go on without a worker that is lost; else that ends the role.
     """
 
-    def __init__(self, title: str, shares: list[RoleShare], is_there: Callable[[str], bool], *, shrink: bool) -> None:
-        super().__init__(title)
+    def __init__(
+        self,
+        title: str,
+        shares: list[RoleShare],
+        is_there: Callable[[str], bool],
+        *,
+        shrink: bool,
+        where: str = "the fleet",
+    ) -> None:
+        super().__init__(title, where)
         self._shares = shares
         self._is_there = is_there
         self._shrink = shrink
@@ -83,7 +102,7 @@ class FleetRole(Role):
     def _lose(self, share: RoleShare, why: str) -> None:
         share.lost = f"worker {share.worker} was lost with its {share.clients} clients ({why})"
         if not self._shrink or not self._living():
-            raise TrafficError(f"{self.title}: {share.lost}", "--on-lost-worker shrink goes on with the others")
+            raise TrafficError(f"{self}: {share.lost}", "--on-lost-worker shrink goes on with the others")
 
     def check(self) -> None:
         """Notice workers that are gone.
@@ -96,16 +115,16 @@ class FleetRole(Role):
                 self._lose(share, "the scheduler does not know it any more")
 
     def _write(self, line: bytes) -> None:
-        order = json.loads(line)
+        order = decode(line.rstrip(b"\n"), Order)
         living = self._living()
-        parts = divide(order[_CLIENTS], len(living)) if _CLIENTS in order else []
+        parts = divide(order.clients, len(living)) if isinstance(order, OpenFtpClients) else []
         # all at once: the calls are on their way together before the first is waited for
         calls = []
         for number, share in enumerate(living):
-            if parts:
+            if isinstance(order, OpenFtpClients):
                 share.clients = parts[number]
-                order[_CLIENTS] = parts[number]
-            calls.append((share, _call(share, "write", json.dumps(order) + "\n")))
+                order = replace(order, clients=parts[number])
+            calls.append((share, _call(share, "write", encode(order).decode() + "\n")))
         for share, call in calls:
             self._result(share, call)
 
@@ -122,7 +141,7 @@ class FleetRole(Role):
 
     def _next_line(self, deadline_s: float) -> bytes | None:
         waiting = self._living()
-        said: list[Message] = []
+        said: list[Answer] = []
         while waiting:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
@@ -138,23 +157,40 @@ class FleetRole(Role):
                     self._words = f"worker {share.worker}: {text}"
                     return b""
                 elif kind == "line":
-                    message = json.loads(text)
-                    if message.get("event") == "error":
-                        return json.dumps({**message, "message": f"{share.worker}: {message['message']}"}).encode()
-                    said.append(message)
-                    share.last, share.told_s = message, time.monotonic()
-        return json.dumps(self._whole(said)).encode()
-
-    def _whole(self, said: list[Message]) -> Message:
-        """The answers as one. A worker that was lost stands where it last was, so that differences leave it out."""
+                    answer = self._decoded_share(share, text)
+                    if isinstance(answer, Failed):
+                        return encode(replace(answer, message=f"{share.worker}: {answer.message}"))
+                    said.append(answer)
+                    share.told_s = time.monotonic()
+                    share.last = answer if isinstance(answer, FtpClientsCounted) else share.last
         if not said:
-            return {}
-        now_s = time.monotonic()
-        for share in self._shares:
-            if share.lost and _CLOCK in share.last and _CLOCK in said[0]:
-                said.append({**share.last, _CLOCK: share.last[_CLOCK] + (now_s - share.told_s) * 1e9})
+            self._words = "no worker is left"
+            return b""
+        return encode(self._whole(said))
+
+    def _decoded_share(self, share: RoleShare, text: str) -> Answer:
+        try:
+            return decode(text.encode(), Answer)
+        except MessageError as error:
+            raise TrafficError(f"{self}: {share.worker}: {error}", error.hint) from error
+
+    def _whole(self, said: list[Answer]) -> Answer:
+        """The answers as one. A worker that was lost stands where it last was, so that differences leave it out."""
+        if isinstance(said[0], FtpClientsCounted):
+            now_s = time.monotonic()
+            for share in self._shares:
+                if share.lost and share.last:
+                    gone_ns = int((now_s - share.told_s) * 1e9)
+                    said.append(replace(share.last, t_ns=share.last.t_ns + gone_ns))
         whole = add_up(said)
-        return whole | {"lost": self.lost} if self.lost else whole
+        return replace(whole, lost=tuple(self.lost)) if isinstance(whole, FtpClientsCounted) else whole
+
+    def _trouble(self, wait_s: float = 0.0) -> str:
+        try:
+            self.check()
+        except TrafficError as error:
+            return error.message
+        return super()._trouble(wait_s)
 
     def running(self) -> bool:
         return not self._closed and bool(self._living())

@@ -12,11 +12,12 @@ import secrets
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from offloadbench.base.errors import HostError, TrafficError
+from offloadbench.base.settings import FLEET_PREFIX
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.fleet import shard
 from offloadbench.bed.fleet.client_role import FleetRole, RoleShare
@@ -28,12 +29,14 @@ from offloadbench.kernel.counters.device_statistics import Reading
 from offloadbench.kernel.netdev import link, route
 from offloadbench.kernel.system import processes
 from offloadbench.model import PeerReport, WireReport
+from offloadbench.roles import codec, messages
 from offloadbench.roles.ends import Role
+from offloadbench.roles.messages import CpuThere
 
 if TYPE_CHECKING:
     from distributed import Client
 
-PREFIX = "fleet:"
+PREFIX = FLEET_PREFIX
 # rows of the table that Dask warns with
 _PACKAGE = re.compile(r"^\| (\w[\w.-]*) +\|", re.MULTILINE)
 # what Dask compares besides itself; the roles need none of them
@@ -44,6 +47,7 @@ _CALL_S = 20.0
 _LOOK_S = 1.0
 # a nanny starts a worker again within seconds
 _RETURN_S = 20.0
+T = TypeVar("T")
 
 
 def require() -> None:
@@ -74,7 +78,7 @@ class FleetEnd:
         return []
 
     def available_memory_bytes(self) -> int:
-        return int(min(self.bed.ask(host_facts.memory_bytes).values()))
+        return min(self.bed.ask(host_facts.memory_bytes).values())
 
     def is_folder(self, path: str) -> bool:
         del path  # what asks for one has one load host
@@ -108,7 +112,8 @@ class FleetBed:
         self.problems: list[str] = []
         self._shrink = on_lost_worker == SHRINK
         self._role: FleetRole | None = None
-        self._mark: dict[str, dict[str, Any]] = {}
+        self._mark: dict[str, CpuThere] = {}
+        self._where = f"fleet {scheduler}"
         self._over = threading.Event()
         self._client = _connect(scheduler)
         try:
@@ -123,7 +128,7 @@ class FleetBed:
             self.settings: dict[str, Any] = {
                 "scheduler": scheduler,
                 "on_lost_worker": on_lost_worker,
-                "workers": self.ask(host_facts.about),
+                "workers": {worker: vars(found) for worker, found in self.ask(host_facts.about).items()},
                 "dut_address": own,
             }
             self.settle()
@@ -150,14 +155,14 @@ class FleetBed:
             with contextlib.suppress(Exception):
                 self._workers = self._known()
 
-    def ask(self, function: Any, *arguments: Any) -> dict[str, Any]:
+    def ask(self, function: Callable[..., T], *arguments: str) -> dict[str, T]:
         """Worker -> what the function says there.
 
         Raises:
             TrafficError: a worker does not answer.
         """
         try:
-            found: dict[str, Any] = self._client.run(function, *arguments)
+            found: dict[str, T] = self._client.run(function, *arguments)
         # Dask and its transports raise what they like when a worker goes
         except Exception as error:
             raise TrafficError(f"the fleet does not answer: {error}", "see the log of its scheduler") from error
@@ -179,7 +184,9 @@ class FleetBed:
         unable = [share.lost for share in shares if share.lost]
         if unable and (not self._shrink or len(unable) == len(shares)):
             raise TrafficError(f"{title} could not be started: {unable[0]}", "see the log of the worker")
-        self._role = FleetRole(title, shares, lambda worker: worker in self._workers, shrink=self._shrink)
+        self._role = FleetRole(
+            title, shares, lambda worker: worker in self._workers, shrink=self._shrink, where=self._where
+        )
         return self._role
 
     def settle(self) -> None:
@@ -207,11 +214,11 @@ class FleetBed:
     def mark(self) -> None:
         self._mark = self._cpu()
 
-    def _cpu(self) -> dict[str, dict[str, Any]]:
+    def _cpu(self) -> dict[str, CpuThere]:
         """Worker -> CPU of its host."""
         return self.of_hosts(host_facts.cpu)
 
-    def of_hosts(self, question: Any, *arguments: Any) -> dict[str, dict[str, Any]]:
+    def of_hosts(self, question: Callable[..., T], *arguments: str) -> dict[str, T]:
         """Worker -> answer; of several workers on one host, one."""
         hosts = {worker.rpartition(":")[0]: worker for worker in self._workers}
         found = self.ask(question, *arguments)
@@ -227,10 +234,10 @@ class FleetBed:
         if not both:
             return None
         return PeerReport(
-            interval_s=sum(then["t_ns"] - first["t_ns"] for first, then in both) * 1e-9 / len(both),
-            cpus=sum(then["cpus"] for _, then in both),
-            cpu_busy_s=sum(then["busy_s"] - first["busy_s"] for first, then in both),
-            cpu_stolen_s=sum(then["stolen_s"] - first["stolen_s"] for first, then in both),
+            interval_s=sum(then.t_ns - first.t_ns for first, then in both) * 1e-9 / len(both),
+            cpus=sum(then.cpus for _, then in both),
+            cpu_busy_s=sum(then.busy_s - first.busy_s for first, then in both),
+            cpu_stolen_s=sum(then.stolen_s - first.stolen_s for first, then in both),
         )
 
     def close(self) -> None:
@@ -253,7 +260,7 @@ def _connect(scheduler: str) -> Client:
     from distributed import Client
 
     # the workers have none of these modules
-    for module in (shard, child, host_facts):
+    for module in (shard, child, host_facts, codec, messages):
         cloudpickle.register_pickle_by_value(module)
     try:
         with warnings.catch_warnings(record=True) as said:

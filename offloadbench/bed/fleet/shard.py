@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import selectors
 import time
+from collections import deque
 
 from offloadbench.bed.remote.child import Child
+from offloadbench.roles.codec import (
+    LineSplitter,
+)
 
 _READ_BYTES = 1 << 16
 
@@ -19,7 +23,8 @@ class Shard:
 
     def __init__(self, importer: str, module: str, sources: dict[str, str], marker: str) -> None:
         self._child = Child(importer, module, sources, [], marker)
-        self._pending = b""
+        self._splitter = LineSplitter()
+        self._lines: deque[bytes] = deque()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._child.output, selectors.EVENT_READ)
         self._selector.register(self._child.errors, selectors.EVENT_READ)
@@ -36,22 +41,21 @@ class Shard:
     def next_line(self, wait_s: float) -> tuple[str, str]:
         """(`line`, what it said), (`ended`, why), or (`nothing`, "") after `wait_s`."""
         deadline_s = time.monotonic() + wait_s
-        while b"\n" not in self._pending:
+        while not self._lines:
             for key, _ in self._selector.select(max(0.0, deadline_s - time.monotonic())):
                 data = os.read(key.fd, _READ_BYTES)
                 if not data:
                     self._selector.unregister(key.fileobj)
                 if key.fileobj is self._child.errors:
                     self._child.hear(data)
-                elif data:
-                    self._pending += data
-            if not self._selector.get_map():
+                else:
+                    self._lines.extend(self._splitter.feed(data))
+            if not self._lines and not self._selector.get_map():
                 self._child.process.wait()
                 return "ended", self._child.last_words()
-            if time.monotonic() >= deadline_s:
+            if not self._lines and time.monotonic() >= deadline_s:
                 return "nothing", ""
-        line, _, self._pending = self._pending.partition(b"\n")
-        return "line", line.decode(errors="replace")
+        return "line", self._lines.popleft().decode(errors="replace")
 
     def close(self) -> None:
         self._child.end()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from offloadbench.base.errors import HostError
 from offloadbench.bed.remote.sealed_connection import AgentConnection
 from offloadbench.kernel.netdev import link, route
+from offloadbench.roles.messages import AddressesThere, AskAddresses, AskSource, SourceThere
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def find(nic: str, connection: AgentConnection, their_nic: str, address: str) ->
     Raises:
         HostError: the two share no network, or traffic would not go by this link.
     """
-    theirs = [(str(name), str(one)) for name, one in connection.ask("addresses")]
+    theirs = list(connection.ask(AskAddresses(), AddressesThere).pairs)
     found = choose(own_networks(nic), theirs, their_nic, address, connection.where)
     leaves_by = route.leaves_by(found.address)
     if leaves_by != nic:
@@ -88,7 +89,7 @@ def find(nic: str, connection: AgentConnection, their_nic: str, address: str) ->
             f"packets to {found.address} leave this machine by {leaves_by or 'no NIC'}, not by {nic}",
             f"ip route get {found.address} shows why; ip route add {found.address} dev {nic} mends it",
         )
-    source = connection.ask("source_address", found.dut_address)
+    source = connection.ask(AskSource(found.dut_address), SourceThere).address
     if source != found.address:
         raise HostError(
             f"{connection.where} sends to {found.dut_address} from {source}, not from {found.address}",

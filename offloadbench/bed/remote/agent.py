@@ -3,25 +3,46 @@
 It is sent over as text and run from memory (`python3 -I -c`), so nothing has to be installed and nothing is left on the
 host's disk. Standard library of Python 3.7 only, as all that it imports.
 
-One byte stream joins it to the engine: JSON objects, one a line. Orders carry a number `n`, answered by
-`{"n": ..., "value": ...}` or `{"n": ..., "problem": ...}`; a role's lines come as `{"role": ..., "line": ...}`, its end
-as `{"role": ..., "ended": ...}`. Over TCP every line is sealed (see seal.py), so that nobody on the link can order
-anything here.
+One byte stream joins it to the engine (see offloadbench.roles.messages). Its first line is `Hello`. Orders carry a
+number, which the answer bears again; a role's answers come as `RoleSaid`, its end as `RoleGone`. Over TCP every line is
+sealed (see seal.py), so that nobody on the link can order anything here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from offloadbench.bed.remote.child import Child
-from offloadbench.bed.remote.host_facts import QUESTIONS, about
+from offloadbench.bed.remote.host_facts import FACTS, about
 from offloadbench.bed.remote.seal import Seal, session_key
+from offloadbench.roles.codec import (
+    ENVELOPE_BYTES_MAX,
+    LineSplitter,
+    MessageError,
+    digest,
+    encode,
+    numbered,
+)
+from offloadbench.roles.messages import (
+    Answer,
+    Hello,
+    LaunchRole,
+    Order,
+    PassLine,
+    RoleGone,
+    RoleLaunched,
+    RoleSaid,
+    ShutRole,
+    SignalRole,
+)
+from offloadbench.roles.orders import failure
+from offloadbench.version import __version__
 
 # an engine that is silent for so long is gone, even where nothing told the connection so
 SILENCE_S = 60.0
@@ -34,17 +55,23 @@ class Agent:
     def __init__(self, reading: int, writing: int, key: bytes) -> None:
         self._reading, self._writing = reading, writing
         self._opening, self._closing = Seal(key, "to agent"), Seal(key, "to engine")
-        self._pending = b""
+        self._splitter = LineSplitter(ENVELOPE_BYTES_MAX)
         self._children: dict[int, Child] = {}
-        self._lines: dict[int, bytes] = {}
+        self._lines: dict[int, LineSplitter] = {}
         self._ending: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._selector.register(reading, selectors.EVENT_READ, self._on_order)
         self._heard_at = time.monotonic()
         self._over = False
+        self._answers: dict[type[Order], Callable[[Any], Answer]] = {**FACTS, LaunchRole: self._launch}
+        # the role answers these, or its end does
+        self._passing: dict[type[Order], Callable[[Any, Child], None]] = {
+            PassLine: self._pass, ShutRole: self._shut, SignalRole: self._signal,
+        }  # fmt: skip
 
-    def say(self, message: dict[str, Any]) -> None:
-        data = self._closing.close(json.dumps(message).encode()) + b"\n"
+    def say(self, message: Answer, number: int | None = None) -> None:
+        line = encode(message, number, ENVELOPE_BYTES_MAX)
+        data = self._closing.close(line) + b"\n"
         while data:
             data = data[os.write(self._writing, data) :]
 
@@ -65,48 +92,51 @@ class Agent:
         data = os.read(self._reading, _READ_BYTES)
         self._heard_at = time.monotonic()
         self._over = not data
-        self._pending += data
-        while b"\n" in self._pending:
-            line, _, self._pending = self._pending.partition(b"\n")
-            self._follow(json.loads(self._opening.open(line).decode()))
+        for line in self._splitter.feed(data):
+            self._follow(self._opening.open(line))
 
-    def _follow(self, order: dict[str, Any]) -> None:
-        what = order["do"]
-        if what in ("input", "shut", "signal"):
-            self._tell_role(what, order)
-            return
+    def _follow(self, line: bytes) -> None:
+        number = None
         try:
-            if what == "launch":
-                value = self._launch(order["role"], order["given"])
-            else:
-                value = QUESTIONS[what](*order.get("given", ()))
+            number, order = numbered(line, Order, limit=ENVELOPE_BYTES_MAX)
+            passing = self._passing.get(type(order))
+            if passing:
+                child = self._children.get(order.role)  # type: ignore[attr-defined]
+                if child is not None:
+                    passing(order, child)
+                return
+            if type(order) not in self._answers:
+                raise MessageError(f"an agent does not {order.doing}")
+            self.say(self._answers[type(order)](order), number)
         # whatever a question meets is the engine's to judge; the agent goes on
         except Exception as error:
-            self.say({"n": order["n"], "problem": f"{type(error).__name__}: {error}"})
-        else:
-            self.say({"n": order["n"], "value": value})
+            number = number if number is not None else getattr(error, "number", None)
+            self.say(failure(error), number)
 
-    def _launch(self, number: int, given: dict[str, Any]) -> int:
-        child = Child(**given)
+    def _launch(self, order: LaunchRole) -> RoleLaunched:
+        number = order.role
+        child = Child(order.importer, order.module, order.sources, list(order.cpus), order.marker)
         self._children[number] = child
-        self._lines[number] = b""
+        self._lines[number] = LineSplitter()
         self._selector.register(child.output, selectors.EVENT_READ, lambda: self._on_line(number))
         self._selector.register(child.errors, selectors.EVENT_READ, lambda: self._on_words(number))
-        return child.process.pid
+        return RoleLaunched(child.process.pid)
 
-    def _tell_role(self, what: str, order: dict[str, Any]) -> None:
-        child = self._children.get(order["role"])
-        if child is None:
-            return
-        if what == "input":
-            # a role that is gone says so by its end
-            with contextlib.suppress(OSError):
-                child.input.write(order["line"].encode() + b"\n")
-                child.input.flush()
-        elif what == "shut":
-            child.shut()
-        else:
-            child.process.send_signal(order["number"])
+    @staticmethod
+    def _pass(order: PassLine, child: Child) -> None:
+        # a role that is gone says so by its end
+        with contextlib.suppress(OSError):
+            child.input.write(order.line.encode() + b"\n")
+            child.input.flush()
+
+    @staticmethod
+    def _shut(order: ShutRole, child: Child) -> None:
+        del order
+        child.shut()
+
+    @staticmethod
+    def _signal(order: SignalRole, child: Child) -> None:
+        child.process.send_signal(order.signal)
 
     def _on_line(self, number: int) -> None:
         child = self._children[number]
@@ -114,9 +144,8 @@ class Agent:
         if not data:
             self._selector.unregister(child.output)
             self._ending.add(number)
-        *whole, self._lines[number] = (self._lines[number] + data).split(b"\n")
-        for line in whole:
-            self.say({"role": number, "line": line.decode(errors="replace")})
+        for line in self._lines[number].feed(data):
+            self.say(RoleSaid(number, line.decode(errors="replace")))
 
     def _on_words(self, number: int) -> None:
         child = self._children[number]
@@ -128,7 +157,8 @@ class Agent:
     def _bury(self, number: int) -> None:
         """Say that a role whose output has ended is gone, once it is."""
         child = self._children[number]
-        if child.process.poll() is None:
+        status = child.process.poll()
+        if status is None:
             return
         self._ending.discard(number)
         # what it wrote last may still lie in the pipe
@@ -138,7 +168,7 @@ class Agent:
                 self._selector.unregister(child.errors)
         del self._children[number], self._lines[number]
         child.end()
-        self.say({"role": number, "ended": child.last_words()})
+        self.say(RoleGone(number, child.last_words(), status))
 
 
 def serve(reading: int, writing: int) -> None:
@@ -162,5 +192,5 @@ def _serve(reading: int, writing: int, key: bytes) -> None:
     os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
     agent = Agent(reading, writing, key)
     with contextlib.suppress(BrokenPipeError, ConnectionError, ValueError):
-        agent.say({"hello": about()})
+        agent.say(Hello(__version__, digest(), about()))
         agent.run()

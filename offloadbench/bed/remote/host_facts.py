@@ -14,8 +14,41 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from offloadbench.roles.messages import (
+    AddressesThere,
+    Answer,
+    AskAbout,
+    AskAddresses,
+    AskClock,
+    AskCounted,
+    AskCpu,
+    AskFolder,
+    AskMemory,
+    AskMissing,
+    AskNic,
+    AskReach,
+    AskSource,
+    AskState,
+    AskSysctl,
+    ClockThere,
+    CountedThere,
+    CpuThere,
+    FolderThere,
+    HostAbout,
+    MemoryThere,
+    MissingThere,
+    NicThere,
+    Order,
+    ReachThere,
+    SetSysctl,
+    SourceThere,
+    StateThere,
+    SysctlThere,
+)
 
 _TRY_S = 1.0
 _SIOCGIFCONF, _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8912, 0x8946, 0x00000003
@@ -23,16 +56,16 @@ _SIOCGIFCONF, _SIOCETHTOOL, _ETHTOOL_GDRVINFO = 0x8912, 0x8946, 0x00000003
 _IFREQ_BYTES = 40 if struct.calcsize("l") == 8 else 32
 
 
-def about() -> dict[str, Any]:
+def about() -> HostAbout:
     """The host."""
-    return {
-        "hostname": platform.node(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "root": os.geteuid() == 0,
-    }
+    return HostAbout(
+        hostname=platform.node(),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        cpus=os.cpu_count(),
+        root=os.geteuid() == 0,
+    )
 
 
 def memory_bytes() -> int:
@@ -41,21 +74,21 @@ def memory_bytes() -> int:
     return int(rows["MemAvailable"].split()[0]) * 1024
 
 
-def cpu() -> dict[str, Any]:
+def cpu() -> CpuThere:
     """CPU seconds since boot, all CPUs: busy (neither idle nor stolen), stolen, all (proc_stat(5))."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     unit = 1.0 / os.sysconf("SC_CLK_TCK")
     idle, stolen = ticks[3] + ticks[4], ticks[7]
-    return {
-        "t_ns": time.monotonic_ns(),
-        "busy_s": (sum(ticks) - idle - stolen) * unit,
-        "stolen_s": stolen * unit,
-        "all_s": sum(ticks) * unit,
-        "cpus": os.cpu_count(),
-    }
+    return CpuThere(
+        t_ns=time.monotonic_ns(),
+        busy_s=(sum(ticks) - idle - stolen) * unit,
+        stolen_s=stolen * unit,
+        all_s=sum(ticks) * unit,
+        cpus=os.cpu_count() or 0,
+    )
 
 
-def addresses() -> list[list[str]]:
+def addresses() -> tuple[tuple[str, str], ...]:
     """(NIC, IPv4 address) of every address that the kernel lists (SIOCGIFCONF); a label stands for its NIC."""
     room = array.array("B", bytes(_IFREQ_BYTES * 1024))
     address, length = room.buffer_info()
@@ -65,11 +98,11 @@ def addresses() -> list[list[str]]:
     found = []
     for start in range(0, used, _IFREQ_BYTES):
         row = room[start : start + _IFREQ_BYTES].tobytes()
-        found.append([row[:16].split(b"\0")[0].decode().split(":")[0], socket.inet_ntoa(row[20:24])])
-    return found
+        found.append((row[:16].split(b"\0")[0].decode().split(":")[0], socket.inet_ntoa(row[20:24])))
+    return tuple(found)
 
 
-def driver(ifname: str) -> dict[str, Any]:
+def driver(ifname: str) -> dict[str, str]:
     """Driver, its version and firmware by ETHTOOL_GDRVINFO; empty where the NIC has none."""
     info = (ctypes.c_char * 196)()
     struct.pack_into("I", info, 0, _ETHTOOL_GDRVINFO)
@@ -84,25 +117,36 @@ def driver(ifname: str) -> dict[str, Any]:
     }
 
 
-def nic(ifname: str) -> dict[str, Any]:
+def nic(ifname: str) -> NicThere:
     """What is recorded about a NIC of the load side; features by `ethtool -k` where it is installed."""
-    found = driver(ifname)
-    for name, key in (("mtu", "mtu_bytes"), ("speed", "speed_mbit_per_s")):
-        try:
-            found[key] = int(Path("/sys/class/net", ifname, name).read_text())
-        except (OSError, ValueError):
-            found[key] = 0
+    features: dict[str, bool] | None = None
     tool = shutil.which("ethtool")
     if tool:
         rows = subprocess.run(
             [tool, "-k", ifname], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
         ).stdout
         pairs = [row.split(":") for row in rows.decode(errors="replace").splitlines()[1:] if row.count(":") == 1]
-        found["features"] = {name.strip(): value.split()[0] == "on" for name, value in pairs if value.split()}
-    return found
+        features = {name.strip(): value.split()[0] == "on" for name, value in pairs if value.split()}
+    found = driver(ifname)
+    return NicThere(
+        driver=found.get("driver"),
+        driver_version=found.get("driver_version"),
+        firmware=found.get("firmware"),
+        mtu_bytes=_number_of(ifname, "mtu"),
+        speed_mbit_per_s=_number_of(ifname, "speed"),
+        features=features,
+    )
 
 
-def counted(ifname: str) -> dict[str, Any]:
+def _number_of(ifname: str, name: str) -> int:
+    """A number that sysfs has of a NIC; 0 where it has none."""
+    try:
+        return int(Path("/sys/class/net", ifname, name).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def counted(ifname: str) -> CountedThere:
     """What a NIC and the TCP of this host have counted: numbers of sysfs, and the texts of proc(5) and `ethtool -S`."""
     folder = Path("/sys/class/net", ifname)
     link = {}
@@ -127,18 +171,18 @@ def counted(ifname: str) -> dict[str, Any]:
             [tool, "-S", ifname], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
         ).stdout.decode(errors="replace")
     name = driver(ifname).get("driver", "") if ifname else ""
-    return {"driver": name, "link": link, "tcp": texts, "ethtool": statistics}
+    return CountedThere(name, link, tuple(texts), statistics)
 
 
-def state(ifname: str, sysctls: list[str]) -> dict[str, Any]:
+def state(ifname: str, sysctls: Iterable[str]) -> dict[str, str | int]:
     """What of a NIC decides what it sends, and values below /proc/sys, by names that can be shown."""
     facts = nic(ifname)
-    found: dict[str, Any] = {"MTU": facts["mtu_bytes"]}
+    found: dict[str, str | int] = {"MTU": facts.mtu_bytes}
     names = {"ifindex": "interface index", "carrier_changes": "carrier changes", "operstate": "operational state"}
     for name, key in names.items():
         with contextlib.suppress(OSError):
             found[key] = Path("/sys/class/net", ifname, name).read_text().strip()
-    found.update((name, "on" if value else "off") for name, value in facts.get("features", {}).items())
+    found.update((name, "on" if value else "off") for name, value in (facts.features or {}).items())
     for name in sysctls:
         found["sysctl " + name] = sysctl(name) or "absent"
     return found
@@ -182,29 +226,29 @@ def source_address(address: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def missing(tools: list[str]) -> list[str]:
+def missing(tools: Iterable[str]) -> tuple[str, ...]:
     """Programs that are not installed."""
-    return [tool for tool in tools if shutil.which(tool) is None]
+    return tuple(tool for tool in tools if shutil.which(tool) is None)
 
 
 def is_folder(path: str) -> bool:
     return Path(path).is_dir()
 
 
-# what the engine may ask, by name
-QUESTIONS: dict[str, Any] = {
-    "about": about,
-    "memory": memory_bytes,
-    "clock": time.monotonic_ns,
-    "cpu": cpu,
-    "addresses": addresses,
-    "nic": nic,
-    "state": state,
-    "counted": counted,
-    "sysctl": sysctl,
-    "set_sysctl": set_sysctl,
-    "is_folder": is_folder,
-    "reaches": reaches,
-    "source_address": source_address,
-    "missing": missing,
+# what the engine may ask
+FACTS: dict[type[Order], Callable[[Any], Answer]] = {
+    AskAbout: lambda order: about(),
+    AskMemory: lambda order: MemoryThere(memory_bytes()),
+    AskClock: lambda order: ClockThere(time.monotonic_ns()),
+    AskCpu: lambda order: cpu(),
+    AskAddresses: lambda order: AddressesThere(addresses()),
+    AskNic: lambda order: nic(order.ifname),
+    AskState: lambda order: StateThere(state(order.ifname, order.sysctls)),
+    AskCounted: lambda order: counted(order.ifname),
+    AskSysctl: lambda order: SysctlThere(sysctl(order.name)),
+    SetSysctl: lambda order: SysctlThere(set_sysctl(order.name, order.value)),
+    AskFolder: lambda order: FolderThere(is_folder(order.path)),
+    AskReach: lambda order: ReachThere(reaches(order.address)),
+    AskSource: lambda order: SourceThere(source_address(order.address)),
+    AskMissing: lambda order: MissingThere(missing(order.tools)),
 }

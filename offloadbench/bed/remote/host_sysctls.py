@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from offloadbench.base.errors import RefusedError, TrafficError
+from offloadbench.bed.changes.peer_sysctl import PeerSysctl
 from offloadbench.bed.local import set_sysctls
-from offloadbench.bed.testbed import Forget, Remember
+from offloadbench.changes.change import ChangeLog
 from offloadbench.kernel.system import sysctl
 from offloadbench.roles.ends import End, Role
+from offloadbench.roles.messages import PutBackSysctls, SetSysctls, SysctlsBack, SysctlsSet
 
-STEP = "host_sysctl"
 _ROLE = "offloadbench.bed.remote.sysctls"
 _END_S = 5.0
 
@@ -24,11 +25,9 @@ class HostSysctls:
         tell: says what of the load host could not be seen to go back.
     """
 
-    def __init__(
-        self, where: str, values: Mapping[str, str], remember: Remember, forget: Forget, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, where: str, values: Mapping[str, str], changes: ChangeLog, tell: Callable[[str], None]) -> None:
         self.values = dict(values)
-        self._where, self._remember, self._forget, self._tell = where, remember, forget, tell
+        self._where, self._changes, self._tell = where, changes, tell
         # as the load host had them before the run, whatever connection is the present one
         self._found: dict[str, str] = {}
         self._role: Role | None = None
@@ -39,13 +38,13 @@ class HostSysctls:
         Raises:
             RefusedError: the kernel refuses a value.
         """
-        set_sysctls(self.values, None, self._remember)
+        set_sysctls(self.values, None, self._changes)
 
-    def set_there(self, peer: End, ask: Callable[..., str | None]) -> None:
+    def set_there(self, peer: End, read: Callable[[str], str | None]) -> None:
         """Set those of the load host, the first time or again, and look whether they are in force.
 
         Args:
-            ask: puts a question to the agent there.
+            read: the value of a sysctl there; None where there is none such.
 
         Raises:
             RefusedError: it has no such sysctl, or not for this user, or does not take the value.
@@ -54,15 +53,15 @@ class HostSysctls:
         if not self.values:
             return
         for name in self.values.keys() - self._found.keys():
-            was = ask("sysctl", name)
+            was = read(name)
             if was is None:
                 raise RefusedError(f"{peer.name}: its kernel has no sysctl {name}", "leave it out")
-            self._remember(STEP, **self._step(name, was))
+            self._changes.add(self._change(name, was))
             self._found[name] = was
         if self._role is None or not self._role.running():
             self._role = peer.launch(_ROLE, f"sysctls of the {peer.name}")
         try:
-            taken = self._role.request({"do": "set", "values": self.values, "found": self._found}, "set")["taken"]
+            taken = self._role.request(SetSysctls(self.values, self._found), SysctlsSet).taken
         except TrafficError as error:
             if not self._role.running():
                 raise
@@ -73,20 +72,19 @@ class HostSysctls:
                     f"{peer.name}: {name} is {taken[name]} after asking for {value}", "ask for a value that it takes"
                 )
 
-    def _step(self, name: str, was: str) -> dict[str, str]:
-        return {"where": self._where, "name": name, "value": was, "set_to": self.values[name]}
+    def _change(self, name: str, was: str) -> PeerSysctl:
+        return PeerSysctl(where=self._where, name=name, value=was, set_to=sysctl.normal(self.values[name]))
 
     def put_back(self) -> None:
         """Put back those of the load host; what is not seen to go back is told, and stays in the journal."""
         problems = dict.fromkeys(self._found, "its connection is lost")
         if self._role is not None:
             with contextlib.suppress(TrafficError, OSError):
-                self._role.send({"do": "put back"})
-                problems = self._role.receive("back", _END_S)["problems"]
+                problems = self._role.request(PutBackSysctls(), SysctlsBack, _END_S).problems
             self._role.close()
         for name, was in self._found.items():
             if name not in problems:
-                self._forget(STEP, **self._step(name, was))
+                self._changes.forget(self._change(name, was))
             else:
                 self._tell(f"{self._where}: {name} was not seen to go back to {was}: {problems[name]}")
         self._found = {}

@@ -25,6 +25,28 @@ from offloadbench.kernel.netdev import link
 from offloadbench.kernel.system import processes
 from offloadbench.model import PeerReport, WireReport
 from offloadbench.roles.ends import Role
+from offloadbench.roles.messages import (
+    AskClock,
+    AskCounted,
+    AskCpu,
+    AskFolder,
+    AskMemory,
+    AskMissing,
+    AskNic,
+    AskReach,
+    AskState,
+    AskSysctl,
+    ClockThere,
+    CountedThere,
+    CpuThere,
+    FolderThere,
+    MemoryThere,
+    MissingThere,
+    NicThere,
+    ReachThere,
+    StateThere,
+    SysctlThere,
+)
 
 _RECONNECT_S = 30.0
 _PAUSE_S = 2.0
@@ -72,19 +94,19 @@ class RemoteEnd:
         return self.bed.connection.launch(module, title, os.environ.get(processes.MARKER, ""))
 
     def missing(self, tools: Iterable[str]) -> list[str]:
-        return list(self.bed.connection.ask("missing", list(tools)))
+        return list(self.bed.connection.ask(AskMissing(tuple(tools)), MissingThere).tools)
 
     def available_memory_bytes(self) -> int:
-        return int(self.bed.connection.ask("memory"))
+        return self.bed.connection.ask(AskMemory(), MemoryThere).available_bytes
 
     def is_folder(self, path: str) -> bool:
-        return bool(self.bed.connection.ask("is_folder", path))
+        return self.bed.connection.ask(AskFolder(path), FolderThere).there
 
     def state(self, sysctls: Iterable[str]) -> dict[str, str | int]:
-        return dict(self.bed.connection.ask("state", self.ifname, list(sysctls)))
+        return self.bed.connection.ask(AskState(self.ifname, tuple(sysctls)), StateThere).values
 
     def counted(self) -> Reading:
-        return reading(self.ifname, self.bed.connection.ask("counted", self.ifname))
+        return reading(self.ifname, self.bed.connection.ask(AskCounted(self.ifname), CountedThere))
 
 
 class RemoteBed:
@@ -108,14 +130,12 @@ class RemoteBed:
         self.connection = connection
         self._sysctls = sysctls
         self._host = host
-        self._mark: dict[str, Any] = {}
+        self._mark: CpuThere | None = None
         try:
             found = addresses.find(nic_name, connection, host.nic, host.address)
             self.dut = LocalEnd("device under test", found.dut_address, nic_name, None, self.placement.dut)
             self.peer = RemoteEnd("load side", found.address, found.ifname, self)
             self.settings = self._describe()
-            if sysctls.values:
-                self.settings["sysctls"] = dict(sysctls.values)
             sysctls.set_here()
             self.settle()
         except BaseException:
@@ -123,28 +143,32 @@ class RemoteBed:
             raise
 
     def _describe(self) -> dict[str, Any]:
-        offset = clock.estimate(lambda: self.connection.ask("clock"))
+        offset = clock.estimate(self._their_time_ns)
+        nic = self.connection.ask(AskNic(self.peer.ifname), NicThere)
         return {
-            "load_host": {"where": self.connection.where, **self.connection.about},
+            "load_host": {"where": self.connection.where, **vars(self.connection.about)},
             "load_nic": {
                 "ifname": self.peer.ifname,
                 "address": self.peer.address,
-                **self.connection.ask("nic", self.peer.ifname),
+                **{name: value for name, value in vars(nic).items() if value is not None},
             },
             "dut_address": self.dut.address,
             "clock_offset_s": offset.offset_s,
             "clock_uncertainty_s": offset.uncertainty_s,
         }
 
+    def _their_time_ns(self) -> int:
+        return self.connection.ask(AskClock(), ClockThere).t_ns
+
     def settle(self) -> None:
         """Reach the load host again if it was lost, and wait for the link, which a toggle may have reset."""
         if self.connection.lost:
             self._reconnect()
-        self._sysctls.set_there(self.peer, self.connection.ask)
+        self._sysctls.set_there(self.peer, lambda name: self.connection.ask(AskSysctl(name), SysctlThere).value)
         link.wait_for_carrier(self.dut.ifname, None, reach.LINK_TIMEOUT_S)
         # a firewall at one of the two must not look like a dead link: the load goes one way only
         deadline_s = time.monotonic() + reach.LINK_TIMEOUT_S
-        while problem := self.connection.ask("reaches", self.dut.address):
+        while problem := self.connection.ask(AskReach(self.dut.address), ReachThere).problem:
             try:
                 reach.wait_for_answer(self.dut, self.peer.address, timeout_s=0.0)
                 return
@@ -169,20 +193,21 @@ class RemoteBed:
         self.connection.check()
 
     def mark(self) -> None:
-        self._mark = self.connection.ask("cpu")
+        self._mark = self.connection.ask(AskCpu(), CpuThere)
 
     def report(self) -> WireReport | None:
         """There is no emulated cable."""
         return None
 
     def peer_report(self) -> PeerReport | None:
-        first, last = self._mark, self.connection.ask("cpu")
-        offset = clock.estimate(lambda: self.connection.ask("clock"))
+        first, last = self._mark, self.connection.ask(AskCpu(), CpuThere)
+        assert first is not None
+        offset = clock.estimate(self._their_time_ns)
         return PeerReport(
-            interval_s=(last["t_ns"] - first["t_ns"]) * 1e-9,
-            cpus=last["cpus"],
-            cpu_busy_s=last["busy_s"] - first["busy_s"],
-            cpu_stolen_s=last["stolen_s"] - first["stolen_s"],
+            interval_s=(last.t_ns - first.t_ns) * 1e-9,
+            cpus=last.cpus,
+            cpu_busy_s=last.busy_s - first.busy_s,
+            cpu_stolen_s=last.stolen_s - first.stolen_s,
             clock_offset_s=offset.offset_s,
             clock_uncertainty_s=offset.uncertainty_s,
         )

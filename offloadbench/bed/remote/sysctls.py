@@ -1,39 +1,36 @@
 """sysctl values of the load host, as a role there: set for the length of a run, and put back however it ends.
 
-Orders: `set` (values, and what was found before where that is known), answered by `set` (what was found, what is in
-force); `put back`, answered by `back`. When the agent goes, whoever killed it, this role's input closes: it puts back
-and ends. Standard library of Python 3.7.
+When the agent goes, whoever killed it, this role's input closes: it puts back and ends. Standard library of Python 3.7.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import signal
-import sys
 from types import FrameType
-from typing import Any
 
 from offloadbench.base import comms
 from offloadbench.bed.remote import host_facts
-
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+from offloadbench.roles.messages import PutBackSysctls, SetSysctls, SysctlsBack, SysctlsSet
+from offloadbench.roles.orders import Desk, RefusedOrder
 
 
 class _Values:
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
 
-    def set(self, values: dict[str, str], found: dict[str, str]) -> None:
-        for name, value in values.items():
-            was = found.get(name) or host_facts.sysctl(name)
+    def set(self, order: SetSysctls) -> SysctlsSet:
+        for name, value in order.values.items():
+            was = order.found.get(name) or host_facts.sysctl(name)
             if was is None:
-                raise OSError(f"{name}: this kernel has no such sysctl")
+                raise RefusedOrder(f"sysctl {name}", value, "this kernel has no such sysctl", "leave it out")
             self._found.setdefault(name, was)
-            host_facts.set_sysctl(name, value)
-        _answer({"event": "set", "found": self._found, "taken": {name: host_facts.sysctl(name) for name in values}})
+            try:
+                host_facts.set_sysctl(name, value)
+            except OSError as error:
+                why = os.strerror(error.errno) if error.errno else str(error)
+                raise RefusedOrder(f"sysctl {name}", value, why, "log in as root there") from error
+        return SysctlsSet(dict(self._found), {name: host_facts.sysctl(name) for name in order.values})
 
     def put_back(self) -> dict[str, str]:
         """What did not go back: name -> why."""
@@ -59,16 +56,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     values = _Values()
+    desk = Desk()
+    desk.on(SetSysctls, values.set)
+    desk.on(PutBackSysctls, lambda order: SysctlsBack(values.put_back()))
     try:
-        for line in sys.stdin:
-            order = json.loads(line)
-            if order["do"] == "put back":
-                _answer({"event": "back", "problems": values.put_back()})
-                continue
-            try:
-                values.set(order["values"], order["found"])
-            except OSError as error:
-                _answer({"event": "error", "message": error.strerror or str(error), "hint": "log in as root there"})
+        desk.serve()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         values.put_back()

@@ -6,23 +6,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from offloadbench.base.errors import OffloadbenchError, UsageError
+from offloadbench.changes.host_route import HostRoute
+from offloadbench.changes.static_neighbour import StaticNeighbour
 from offloadbench.definitions import catalog
 from offloadbench.engine.probe.observe import MERGING, UNSCALED_BYTES, Looked, ample_window_bytes, flight
 from offloadbench.engine.probe.probe_client import Client
 from offloadbench.engine.probe.probe_frames import Endpoint
 from offloadbench.engine.run import offloads
 from offloadbench.engine.standing_bed import Site
-from offloadbench.kernel.netdev import link, neighbour, route
+from offloadbench.kernel.netdev import link, neighbour
 from offloadbench.kernel.netdev.packet_socket import PacketSocket
 from offloadbench.kernel.system import sysctl
 from offloadbench.kernel.tcp import sock_diag
 from offloadbench.model import FlightTrial, TcpState
 from offloadbench.roles.ends import Role
+from offloadbench.roles.messages import (
+    EndFlight,
+    FlightEnded,
+    FlightListening,
+    LookAtSocket,
+    OpenProbeServer,
+    ProbeServerReady,
+    ServeFlight,
+    SocketReading,
+    SocketSeen,
+)
 
 CASES = ("tso", "gso", "csum")
 PATTERNS = ("one", "two", "five", "exact", "idle")
@@ -115,10 +128,11 @@ class Laboratory:
             state = link.read(end.ifname, end.namespace)
             self._offered_mss_bytes = state.mtu_bytes - _IP_TCP_BYTES
         offloads.ask(site.journal, self._peer.ifname, self._peer.namespace, MERGING)
-        site.journal.add("neighbour", address=ADDRESS, ifname=self._dut.ifname, namespace=self._dut.namespace)
-        neighbour.set_static(ADDRESS, MAC, self._dut.ifname, self._dut.namespace)
-        site.journal.add("route", address=ADDRESS, namespace=self._dut.namespace)
-        self._server_mac = neighbour.mac_of(self._dut.ifname, self._dut.namespace)
+        nic, namespace = self._dut.ifname, self._dut.namespace
+        site.journal.make(StaticNeighbour(address=ADDRESS, ifname=nic, namespace=namespace, mac=MAC))
+        # made anew for each trial
+        site.journal.add(HostRoute(address=ADDRESS, namespace=namespace))
+        self._server_mac = neighbour.mac_of(nic, namespace)
         self._connections = 0
 
     def _check_algorithms(self) -> None:
@@ -134,7 +148,7 @@ class Laboratory:
         role = self._dut.launch(_MODULE, "the server")
         journal, mark, case = self._site.journal, self._site.journal.mark, ""
         try:
-            role.request({"address": self._dut.address}, "ready")
+            role.request(OpenProbeServer(self._dut.address), ProbeServerReady)
             for trial in planned:
                 if trial.case != case:
                     journal.undo_to(mark, lambda _: None)
@@ -157,7 +171,13 @@ class Laboratory:
     def _one(self, role: Role, planned: FlightTrial) -> FlightTrial:
         namespace, initcwnd = self._dut.namespace, planned.initcwnd
         assert initcwnd is not None
-        route.set_host_route(ADDRESS, self._dut.ifname, self._dut.address, initcwnd, namespace)
+        HostRoute(
+            address=ADDRESS,
+            namespace=namespace,
+            ifname=self._dut.ifname,
+            source=self._dut.address,
+            initcwnd=initcwnd,
+        ).apply()
         try:
             if planned.metrics == "cold":
                 neighbour.forget(ADDRESS, namespace)
@@ -175,7 +195,7 @@ class Laboratory:
         with self._connection(role, planned.congestion_control, [[_WARM_BYTES]], UNSCALED_BYTES) as (client, _):
             client.request(_REQUEST)
             client.absorb(_WARM_BYTES, _ABSORB_S)
-            role.request({"do": "end"}, "ended")
+            role.request(EndFlight(), FlightEnded)
             client.finish(_ABSORB_S)
 
     def _flight(self, role: Role, planned: FlightTrial, initcwnd: int) -> FlightTrial:
@@ -192,7 +212,7 @@ class Laboratory:
                 idle_us = self._be_silent(role, initcwnd)
             seen = flight(client, wire, planned, lambda: client.request(_REQUEST), lambda: _look(role))
             client.reset()
-            role.request({"do": "end"}, "ended")
+            role.request(EndFlight(), FlightEnded)
         return msgspec.structs.replace(seen, writes_bytes=writes, idle_us=idle_us)
 
     def _be_silent(self, role: Role, initcwnd: int) -> int:
@@ -208,14 +228,13 @@ class Laboratory:
     def _connection(
         self, role: Role, algorithm: str, rounds: list[list[int]], window_bytes: int
     ) -> Iterator[tuple[Client, PacketSocket]]:
-        order = {
-            "do": "serve",
-            "congestion_control": algorithm,
-            "sndbuf_bytes": self._matrix.sndbuf_bytes,
-            "rounds": rounds,
-            "request_bytes": len(_REQUEST),
-        }
-        port = role.request(order, "listening")["port"]
+        order = ServeFlight(
+            congestion_control=algorithm,
+            sndbuf_bytes=self._matrix.sndbuf_bytes,
+            rounds=tuple(tuple(sizes) for sizes in rounds),
+            request_bytes=len(_REQUEST),
+        )
+        port = role.request(order, FlightListening).port
         local_port = _FIRST_PORT + self._connections % _PORTS
         self._connections += 1
         wire = PacketSocket(self._peer.ifname, self._peer.namespace, (self._dut.address, port), local_port)
@@ -234,12 +253,12 @@ class Laboratory:
 
 
 def _look(role: Role) -> Looked:
-    found = role.request({"do": "look"}, "state")
-    return Looked(_state(found["before"]), _state(found["after"]), found["write_blocked"])
+    found = role.request(LookAtSocket(), SocketSeen)
+    return Looked(_state(found.before), _state(found.after), found.write_blocked)
 
 
-def _state(found: dict[str, Any] | None) -> TcpState | None:
+def _state(found: SocketReading | None) -> TcpState | None:
     if found is None:
         return None
-    decoded = sock_diag.decode_info(bytes.fromhex(found["tcp_info"]))
-    return msgspec.convert(decoded | {"sndbuf_bytes": found["sndbuf_bytes"]}, TcpState)
+    decoded = sock_diag.decode_info(bytes.fromhex(found.tcp_info))
+    return msgspec.convert(decoded | {"sndbuf_bytes": found.sndbuf_bytes}, TcpState)

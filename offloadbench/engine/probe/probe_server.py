@@ -1,20 +1,26 @@
 """The server under test, as a role (see offloadbench.roles.ends): one connection at a time, one flight a request.
 
-Orders: the configuration; then `serve` (take one connection and answer each request with its writes), `look` (the
-socket before the writes and now) and `end` (close it). Reports struct tcp_info as hexadecimal text.
 Standard library only.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import socket
-import sys
 import threading
-from typing import Any
+from collections.abc import Sequence
 
-from offloadbench.roles.orders import answer, read_configuration
+from offloadbench.roles.messages import (
+    EndFlight,
+    FlightEnded,
+    FlightListening,
+    LookAtSocket,
+    OpenProbeServer,
+    ProbeServerReady,
+    ServeFlight,
+    SocketReading,
+    SocketSeen,
+)
+from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 
 # asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN
 _SO_SNDBUFFORCE = 32
@@ -22,21 +28,21 @@ _TCP_INFO_BYTES = 256
 _ACCEPT_S = 10.0
 
 
-def _state(connection: socket.socket) -> dict[str, Any]:
-    return {
-        "tcp_info": connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES).hex(),
-        "sndbuf_bytes": connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
-    }
+def _state(connection: socket.socket) -> SocketReading:
+    return SocketReading(
+        tcp_info=connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES).hex(),
+        sndbuf_bytes=connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+    )
 
 
 class Service:
     """One connection: for each round it reads a request and makes the round's writes, blocking."""
 
-    def __init__(self, listener: socket.socket, rounds: list[list[int]], request_bytes: int) -> None:
+    def __init__(self, listener: socket.socket, rounds: Sequence[Sequence[int]], request_bytes: int) -> None:
         self._listener, self._rounds, self._request_bytes = listener, rounds, request_bytes
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
-        self._before: dict[str, Any] | None = None
+        self._before: SocketReading | None = None
         self._asked = 0
         self._answered = 0
         self.problem = ""
@@ -65,11 +71,11 @@ class Service:
         except OSError as error:
             self.problem = error.strerror or str(error)
 
-    def look(self) -> dict[str, Any]:
+    def look(self) -> SocketSeen:
         """The socket before the last round's writes and now, and whether a write sleeps."""
         with self._lock:
             after = _state(self._connection) if self._connection else None
-        return {"before": self._before, "after": after, "write_blocked": self._asked > self._answered}
+        return SocketSeen(self._before, after, self._asked > self._answered)
 
     def end(self) -> None:
         """Close the connection; a write that sleeps in it fails."""
@@ -78,48 +84,66 @@ class Service:
                 self._connection.close()
 
 
-def _listen(config: dict[str, Any], order: dict[str, Any]) -> socket.socket:
-    listener = socket.socket()
-    try:
-        # before the connection begins: one that began under bbr keeps its pacing timer (sk_pacing_status)
-        name = order["congestion_control"].encode()
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
-        if order["sndbuf_bytes"]:
-            # the kernel doubles it
-            listener.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, order["sndbuf_bytes"])
-        listener.bind((config["address"], 0))
-        listener.listen()
-        listener.settimeout(_ACCEPT_S)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+class ProbeServer:
+    """One connection after the other, as ordered."""
+
+    def __init__(self, desk: Desk, order: OpenProbeServer) -> None:
+        self._address = order.address
+        self._listener: socket.socket | None = None
+        self._service: Service | None = None
+        desk.on(ServeFlight, self._serve)
+        desk.on(LookAtSocket, self._look)
+        desk.on(EndFlight, self._end)
+        desk.answer(ProbeServerReady())
+
+    def _serve(self, order: ServeFlight) -> FlightListening:
+        self._listener = self._listen(order)
+        self._service = Service(self._listener, order.rounds, order.request_bytes)
+        return FlightListening(self._listener.getsockname()[1])
+
+    def _listen(self, order: ServeFlight) -> socket.socket:
+        listener = socket.socket()
+        try:
+            # before the connection begins: one that began under bbr keeps its pacing timer (sk_pacing_status)
+            name = order.congestion_control
+            with refusing("congestion_control", name, "see net.ipv4.tcp_available_congestion_control"):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+            if order.sndbuf_bytes:
+                # the kernel doubles it
+                with refusing("sndbuf_bytes", order.sndbuf_bytes):
+                    listener.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, order.sndbuf_bytes)
+            with refusing("address", self._address):
+                listener.bind((self._address, 0))
+            listener.listen()
+            listener.settimeout(_ACCEPT_S)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _serving(self) -> Service:
+        if self._service is None:
+            raise RefusedOrder("connection", "", "none is served", "report this as a bug")
+        return self._service
+
+    def _look(self, order: LookAtSocket) -> SocketSeen:
+        del order
+        return self._serving().look()
+
+    def _end(self, order: EndFlight) -> FlightEnded:
+        del order
+        service = self._serving()
+        service.end()
+        if self._listener:
+            self._listener.close()
+        return FlightEnded(service.problem)
 
 
 def main() -> None:
-    config = read_configuration()
-    answer({"event": "ready"})
-    listener: socket.socket | None = None
-    service: Service | None = None
-    pending = b""
-    while data := os.read(sys.stdin.fileno(), 1 << 16):
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
-            order = json.loads(line)
-            if order["do"] == "serve":
-                try:
-                    listener = _listen(config, order)
-                except OSError as error:
-                    answer({"event": "error", "message": f"{order['congestion_control']}: {error.strerror}"})
-                    continue
-                service = Service(listener, order["rounds"], order["request_bytes"])
-                answer({"event": "listening", "port": listener.getsockname()[1]})
-            elif order["do"] == "look" and service:
-                answer({"event": "state", **service.look()})
-            elif listener and service:
-                service.end()
-                listener.close()
-                answer({"event": "ended", "problem": service.problem})
+    desk = Desk()
+    with desk.reporting():
+        ProbeServer(desk, desk.first(OpenProbeServer))
+        desk.serve()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from offloadbench.base.errors import OffloadbenchError, TrafficError, UsageError
+from offloadbench.changes.reset_rule import ResetRule
 from offloadbench.engine.probe.observe import MERGING, NOT_OURS, ample_window_bytes, flight
 from offloadbench.engine.probe.probe_client import Client
 from offloadbench.engine.probe.probe_frames import Endpoint
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.engine.run import offloads
 from offloadbench.kernel.netdev import link, neighbour, route
 from offloadbench.kernel.netdev.packet_socket import PacketSocket
-from offloadbench.kernel.netdev.route import SilencedTcp
 from offloadbench.model import FlightTrial
 
 _PORTS = {"http": 80, "ftp": 21}
@@ -159,9 +159,7 @@ class RemoteServer:
         with socket.socket() as keeping:
             keeping.bind((self._own_address, 0))
             local_port = keeping.getsockname()[1]
-            silence = SilencedTcp(self.address, port, local_port)
-            self._journal.add("rule", address=self.address, port=port, local_port=local_port, namespace=None)
-            silence.begin(None)
+            self._journal.make(ResetRule(address=self.address, port=port, local_port=local_port, namespace=None))
             wire = PacketSocket(self._ifname, None, (self.address, port), local_port)
             try:
                 client = Client(

@@ -1,1 +1,1 @@
-"""Everything that is changed is put back: the journal, its steps, who watches over it."""
+"""Everything that is changed is put back: the journal of changes, how they are taken back, who watches over it."""

@@ -22,7 +22,8 @@ from pathlib import Path
 from offloadbench.base.errors import OffloadbenchError, UsageError
 from offloadbench.base.signals import ENDING
 from offloadbench.bed.testbed import Bed
-from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.left_behind import restore_left_behind
+from offloadbench.engine.putting_back.nic_lock import NicLock
 from offloadbench.kernel.system import processes
 from offloadbench.roles.ends import python_role
 
@@ -98,7 +99,7 @@ def _restore(nic: str, say: Callable[[str], None]) -> int:
     deadline_s = time.monotonic() + _LOCK_S
     while True:
         try:
-            lock = undo.NicLock(nic)
+            lock = NicLock(nic)
             break
         except UsageError as error:
             if time.monotonic() > deadline_s:
@@ -106,7 +107,7 @@ def _restore(nic: str, say: Callable[[str], None]) -> int:
                 return error.exit_code
             time.sleep(0.1)
     try:
-        undo.restore_left_behind(say, nic)
+        restore_left_behind(say, nic)
     except OffloadbenchError as error:
         say(f"{error.message}; {error.hint}")
         return error.exit_code

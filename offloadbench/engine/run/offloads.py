@@ -6,8 +6,10 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from offloadbench.analysis.trial import toggle_proof
+from offloadbench.changes.feature_bits import FeatureBits
+from offloadbench.changes.gso_segments import GsoMaxSegs
 from offloadbench.definitions import catalog, feature_dependencies, nic_ability, plan
-from offloadbench.engine.putting_back.undo import Journal
+from offloadbench.engine.putting_back.journal import Journal
 from offloadbench.kernel.netdev import features, link, nic
 from offloadbench.kernel.netdev.features import Feature, FeatureChange
 from offloadbench.model import CaseDefinition, Driver, FeatureRecord
@@ -49,24 +51,23 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
     below = link.below(ifname, namespace)
     before = {name: features.read(name, namespace) for name in [ifname, *below.leaves]}
     limits = link.read(ifname, namespace).gso
-    for name, found in before.items():
-        # what is handed down from the device above may be any of them
-        _remember(journal, name, namespace, found, case.features)
     received = {bit: value for bit, value in case.features.items() if bit in nic_ability.RECEIVE}
     # the devices below first: what they lose, the one above loses too
-    changed = {name: features.change(name, received, namespace) for name in below.leaves}
-    on_top = features.change(ifname, case.features, namespace)
-    on_top = FeatureChange(on_top.requested, before[ifname], on_top.after)
+    requested = dict.fromkeys(below.leaves, received) | {ifname: case.features}
+    wanted = [
+        # what is handed down from the device above may be any of them
+        FeatureBits.of(name, namespace, before[name], asked, handed_down=case.features)
+        for name, asked in requested.items()
+    ]
+    for change in wanted:
+        journal.add(change)
+    for change in wanted:
+        change.apply()
     # setting the upper one may have moved the lower ones once more (LRO is handed down)
-    changed = {
-        name: FeatureChange(change.requested, change.before, features.read(name, namespace))
-        for name, change in changed.items()
-    }
+    changed = {name: _came(asked, before[name], features.read(name, namespace)) for name, asked in requested.items()}
+    on_top = changed.pop(ifname)
     if case.gso_max_segs:
-        journal.add(
-            "gso_max_segs", ifname=ifname, namespace=namespace, max_segs=limits.max_segs, asked=case.gso_max_segs
-        )
-        link.set_gso_max_segs(ifname, case.gso_max_segs, namespace)
+        journal.make(GsoMaxSegs(ifname=ifname, namespace=namespace, max_segs=limits.max_segs, asked=case.gso_max_segs))
     after = link.read(ifname, namespace).gso
     applied = Applied(
         features=_records(on_top, everything=True),
@@ -81,16 +82,14 @@ def apply(end: End, case: CaseDefinition, journal: Journal) -> Applied:
 
 def ask(journal: Journal, ifname: str, namespace: str | None, wanted: dict[str, bool]) -> FeatureChange:
     """Ask one device for these features, which belong to no case."""
-    _remember(journal, ifname, namespace, features.read(ifname, namespace), wanted)
-    return features.change(ifname, wanted, namespace)
+    found = features.read(ifname, namespace)
+    journal.make(FeatureBits.of(ifname, namespace, found, wanted))
+    return _came(wanted, found, features.read(ifname, namespace))
 
 
-def _remember(
-    journal: Journal, ifname: str, namespace: str | None, found: dict[str, Feature], requested: dict[str, bool]
-) -> None:
-    wanted = {bit: feature.wanted for bit, feature in found.items() if not feature.fixed}
-    asked = {bit: value for bit, value in requested.items() if bit in wanted}
-    journal.add("features", ifname=ifname, namespace=namespace, wanted=wanted, asked=asked)
+def _came(requested: dict[str, bool], before: dict[str, Feature], after: dict[str, Feature]) -> FeatureChange:
+    """What a request for features did; those that the device does not know are left out."""
+    return FeatureChange({bit: value for bit, value in requested.items() if bit in before}, before, after)
 
 
 def _drivers(end: End, below: link.Below) -> list[str]:

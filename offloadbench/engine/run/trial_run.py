@@ -19,8 +19,8 @@ from offloadbench.base.signals import uninterrupted
 from offloadbench.base.units import format_bytes
 from offloadbench.bed.testbed import Bed
 from offloadbench.engine.progress_events import Emit, Note, Phase, Sampled
-from offloadbench.engine.putting_back.undo import Journal
-from offloadbench.engine.putting_back.undo_others import overwritten
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.taking_back import overwritten
 from offloadbench.engine.run import offloads
 from offloadbench.engine.run.cpu_use import ProcessWatch
 from offloadbench.engine.run.fresh_start import forget_earlier_trials
@@ -203,7 +203,7 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
             try:
                 capture.read_back()
                 warnings += capture.count_out(failed=outcome == "failed")
-                warnings += overwritten(setting.journal.steps_since(mark))
+                warnings += overwritten(setting.journal.changes_since(mark))
             finally:
                 problem = _take_back(setting.journal, mark, session)
     _read_evidence(capture, setting.emit)
@@ -250,7 +250,7 @@ def _begin_alike(setting: TrialSetting) -> None:
 def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
     """End the traffic and undo the trial's changes, each tried whatever the other does; returns what failed.
 
-    Steps that could not be taken back stay in the journal: the end of the run tries them again, and says so.
+    Changes that could not be taken back stay in the journal: the end of the run tries them again, and says so.
     """
     problems = []
     try:
@@ -267,7 +267,7 @@ def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
 
 def _in_flight_bytes(bed: Bed) -> int:
     """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
-    if bed.push_back or bed.cable.queue_bytes:
+    if bed.push_back or bed.cable.has_queue:
         return 0
     return bed.cable.capacity_bytes + QUEUE_BYTES
 

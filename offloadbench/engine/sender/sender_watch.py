@@ -6,13 +6,13 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from offloadbench.base.errors import HostError, Interrupted, TrafficError
 from offloadbench.base.signals import uninterrupted
+from offloadbench.changes.mounted_tracefs import MountedTracefs
 from offloadbench.engine.sender.monitor import MODULE, TITLE, Monitor, Watched
 from offloadbench.kernel.system import netns, processes
 from offloadbench.kernel.tcp import sock_diag
@@ -20,10 +20,11 @@ from offloadbench.kernel.trace import perf, tracefs
 from offloadbench.kernel.trace import scheduler_waits as waits
 from offloadbench.model import TcpTrace, Waits
 from offloadbench.roles.ends import ProcessRole, Role, python_role
+from offloadbench.roles.messages import TcpGlance
 
 _GLANCE_S = 1.0
 
-Glances = list[dict[str, Any]]
+Glances = Sequence[TcpGlance]
 Show = Callable[[float, Glances], None]
 
 
@@ -191,4 +192,4 @@ def _recorder(pids: list[int]) -> Iterator[waits.WaitRecorder]:
                 recorder.close()
     finally:
         if not mounted:
-            tracefs.unmount_tracefs()
+            MountedTracefs().undo(lambda _: None)

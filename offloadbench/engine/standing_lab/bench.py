@@ -8,7 +8,6 @@ the lock is free: `down`, `restore` and the next `up` of that name take back the
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import select
@@ -21,12 +20,22 @@ from typing import Any
 import msgspec
 
 from offloadbench.base.errors import HostError, OffloadbenchError, UsageError
-from offloadbench.bed import lab_bed
+from offloadbench.changes.run_folder import RunFolder
 from offloadbench.engine import rights
-from offloadbench.engine.putting_back import undo
+from offloadbench.engine.putting_back.left_behind import journalled, restore_left_behind
+from offloadbench.engine.putting_back.nic_lock import NicLock, state_folder
 from offloadbench.kernel.system import processes
 from offloadbench.model import EmulatedLink, Frozen, WireReport
+from offloadbench.roles.codec import (
+    encode,
+)
 from offloadbench.roles.ends import python_role
+from offloadbench.roles.messages import (
+    AskBench,
+    BuildBench,
+    EndBench,
+    Order,
+)
 
 _OWNER_PREFIX = "bench-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
@@ -82,17 +91,15 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
 
     Raises:
         UsageError: a bench of this name stands.
-        HostError: a capability is missing, no TAP devices, or the keeper ended.
+        HostError: a capability is missing, the keeper ended, or there are no TAP devices.
     """
     _check_name(name)
     rights.for_namespaces("lab")
-    if settings.get("wire") != "netem":
-        lab_bed.require_tun()
     if name in names():
         with contextlib.suppress(KilledError):
-            _ask(name, "status")
+            _ask(name, AskBench())
             raise UsageError(f"bench {name} stands already", f"offloadbench lab down --name {name}, or another --name")
-    log = undo.state_folder() / f"{owner_of(name)}.log"
+    log = state_folder() / f"{owner_of(name)}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         errors = log.open("wb")
@@ -109,7 +116,7 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
             env={key: value for key, value in os.environ.items() if key != processes.MARKER},
         )
     try:
-        said = _first_words(keeper, {"name": name, "settings": settings})
+        said = _first_words(keeper, BuildBench(name, msgspec.json.encode(settings).decode()))
     except BaseException:
         # it takes back what it has built
         keeper.terminate()
@@ -121,12 +128,12 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
     return bench
 
 
-def _first_words(keeper: subprocess.Popen[bytes], order: dict[str, Any]) -> bytes:
+def _first_words(keeper: subprocess.Popen[bytes], order: BuildBench) -> bytes:
     """The line that the keeper answers with; empty when it ends instead."""
     assert keeper.stdin is not None
     assert keeper.stdout is not None
     with keeper.stdin, keeper.stdout:
-        keeper.stdin.write(json.dumps(order).encode() + b"\n")
+        keeper.stdin.write(encode(order) + b"\n")
         keeper.stdin.close()
         if not select.select([keeper.stdout], [], [], _ANSWER_S)[0]:
             raise HostError(f"the bench was not ready after {_ANSWER_S:.0f} s", "is the machine overloaded?")
@@ -135,7 +142,7 @@ def _first_words(keeper: subprocess.Popen[bytes], order: dict[str, Any]) -> byte
 
 def names() -> list[str]:
     """Benches that stand, or whose keeper was killed."""
-    owners = [str(header.get("nic", "")) for header, _ in undo.journalled()]
+    owners = [found.header.nic for found in journalled()]
     return sorted(owner.removeprefix(_OWNER_PREFIX) for owner in owners if owner.startswith(_OWNER_PREFIX))
 
 
@@ -147,7 +154,7 @@ def status(name: str) -> tuple[Bench, WireReport | None]:
         KilledError: its keeper is gone.
         TrafficError: its wire is gone.
     """
-    reply = _ask(name, "status")
+    reply = _ask(name, AskBench())
     assert reply.bench is not None
     return reply.bench, reply.wire
 
@@ -160,11 +167,16 @@ def down(name: str, tell: Callable[[str], None]) -> None:
         RestoreError: something could not be taken back.
     """
     try:
-        _ask(name, "down")
+        # it says nothing of a bench that is down
+        if _ask(name, EndBench()).bench is not None:
+            raise HostError(
+                f"bench {name} still stands: its supervisor does not know this order",
+                "use the offloadbench that built it",
+            )
     except KilledError:
-        lock = undo.NicLock(owner_of(name))
+        lock = NicLock(owner_of(name))
         try:
-            undo.restore_left_behind(tell, owner_of(name))
+            restore_left_behind(tell, owner_of(name))
         finally:
             lock.release()
 
@@ -179,18 +191,19 @@ def owner_of(name: str) -> str:
     return f"{_OWNER_PREFIX}{name}"
 
 
-def _ask(name: str, what: str) -> Reply:
+def _ask(name: str, order: Order) -> Reply:
     _check_name(name)
-    for header, steps in undo.journalled():
-        if header.get("nic") == owner_of(name):
-            folder = next((Path(step["path"]) for step in steps if step["kind"] == "folder"), Path("/nonexistent"))
-            return _call(folder / "control", name, what).checked()
+    for found in journalled():
+        if found.header.nic == owner_of(name):
+            folders = [Path(change.path) for change in found.changes if isinstance(change, RunFolder)]
+            folder = folders[0] if folders else Path("/nonexistent")
+            return _call(folder / "control", name, order).checked()
     raise UsageError(
         f"no bench named {name} stands", "offloadbench lab up makes one; offloadbench lab status lists them"
     )
 
 
-def _call(path: Path, name: str, what: str) -> Reply:
+def _call(path: Path, name: str, order: Order) -> Reply:
     killed = KilledError(
         f"the keeper of bench {name} was killed: its wire is gone", f"offloadbench lab down --name {name}"
     )
@@ -198,7 +211,7 @@ def _call(path: Path, name: str, what: str) -> Reply:
         control.settimeout(_ANSWER_S)
         try:
             control.connect(str(path))
-            control.sendall(what.encode() + b"\n")
+            control.sendall(encode(order) + b"\n")
             with control.makefile("rb") as stream:
                 said = stream.readline()
         except TimeoutError as error:

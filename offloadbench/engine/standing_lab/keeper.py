@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 
-from offloadbench.base.errors import Interrupted, OffloadbenchError
+from offloadbench.base.errors import HostError, Interrupted, OffloadbenchError, UsageError
 from offloadbench.bed import lab_bed
 from offloadbench.bed.testbed import Bed
-from offloadbench.engine.options import RunOptions
+from offloadbench.engine.options import RunOptions, check_bed
 from offloadbench.engine.progress_events import Event, Note
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply, owner_of
 from offloadbench.model import EmulatedLink
 from offloadbench.model.emulated_link import link_part
+from offloadbench.roles.codec import (
+    LINE_BYTES_MAX,
+    MessageError,
+    decode,
+)
 from offloadbench.roles.ends import End
+from offloadbench.roles.messages import (
+    AskBench,
+    BuildBench,
+    EndBench,
+    Order,
+)
+from offloadbench.roles.orders import Desk
 
 # how long a caller may take to say what it wants
 _CALLER_S = 5.0
+_NOT_UNDERSTOOD = UsageError("the bench does not understand this order", "use the offloadbench that built it")
 
 
 def _describe_end(end: End) -> BenchEnd:
@@ -52,10 +65,21 @@ def _serve(listener: socket.socket, bench: Bench, bed: Bed) -> socket.socket:
         caller, _ = listener.accept()
         caller.settimeout(_CALLER_S)
         with contextlib.suppress(OSError):
-            if caller.recv(64).strip() == b"down":
+            order = _order_of(caller)
+            if isinstance(order, EndBench):
                 return caller
-            caller.sendall(_encode(_report(bench, bed)))
+            caller.sendall(_encode(_report(bench, bed) if order else _failure(_NOT_UNDERSTOOD)))
         caller.close()
+
+
+def _order_of(caller: socket.socket) -> Order | None:
+    """What a caller wants; None where that is not known here."""
+    with caller.makefile("rb") as stream:
+        line = stream.readline(LINE_BYTES_MAX + 1)
+    try:
+        return decode(line.rstrip(b"\n"), AskBench, EndBench)
+    except MessageError:
+        return None
 
 
 def _report(bench: Bench, bed: Bed) -> Reply:
@@ -89,9 +113,14 @@ def _tell_starter(reply: Reply) -> None:
 
 def main() -> None:
     """Keep one bench until it is asked to go, or gets SIGTERM."""
-    order = json.loads(sys.stdin.readline())
+    try:
+        order = Desk().first(BuildBench)
+        asked = msgspec.json.decode(order.settings, type=dict[str, Any])
+    except (MessageError, msgspec.DecodeError) as error:
+        _tell_starter(_failure(HostError(f"lab: {error}", "report this as a bug")))
+        return
     signal.signal(signal.SIGTERM, _leave)
-    settings = order["settings"] | {"link": EmulatedLink(**order["settings"]["link"])}
+    settings = asked | {"link": EmulatedLink(**asked["link"])}
     options = RunOptions(cases="", workloads=[], output=Path(), nic=lab_bed.LAB, profile=False, **settings)
     notes: list[str] = []
 
@@ -102,10 +131,11 @@ def main() -> None:
     caller: socket.socket | None = None
     reply = Reply()
     try:
-        with open_site(options, note, owner_of(order["name"])) as site, socket.socket(socket.AF_UNIX) as listener:
+        check_bed(options)
+        with open_site(options, note, owner_of(order.name)) as site, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(site.folder / "control"))
             listener.listen()
-            bench = _describe(order["name"], site, notes)
+            bench = _describe(order.name, site, notes)
             site.bed.mark()
             _tell_starter(Reply(bench=bench))
             caller = _serve(listener, bench, site.bed)

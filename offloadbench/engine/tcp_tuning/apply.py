@@ -16,9 +16,13 @@ from offloadbench.analysis.tcp_tuning.kernel_defaults import version
 from offloadbench.analysis.tcp_tuning.needs import PathTarget
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.base.signals import uninterrupted
+from offloadbench.changes.change import Tell
+from offloadbench.changes.sysctl_value import SysctlValue
 from offloadbench.engine import rights
-from offloadbench.engine.putting_back import undo
-from offloadbench.engine.putting_back.undo_steps import Tell
+from offloadbench.engine.putting_back.journal import Journal
+from offloadbench.engine.putting_back.journal_file import journal_path
+from offloadbench.engine.putting_back.left_behind import restore_kept
+from offloadbench.engine.putting_back.nic_lock import NicLock
 from offloadbench.kernel.system import netns, sysctl
 
 _SUFFIX = "tuned"
@@ -26,7 +30,7 @@ _NAME = re.compile(r"[^/.][^/]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TunedSysctl:
     """A sysctl that was set, and what was read back."""
 
     name: str
@@ -59,7 +63,7 @@ def present(namespace: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def apply(target: PathTarget, namespace: str | None) -> list[Change]:
+def apply(target: PathTarget, namespace: str | None) -> list[TunedSysctl]:
     """Raise what is too small, journal first. Nothing is lowered; whatever fails, everything set is taken back.
 
     Raises:
@@ -69,15 +73,15 @@ def apply(target: PathTarget, namespace: str | None) -> list[Change]:
     rights.for_sysctls("tune --apply", namespace)
     _check(namespace)
     owner = _owner(namespace)
-    lock = undo.NicLock(owner)
+    lock = NicLock(owner)
     try:
         before = present(namespace)
         wanted = needs.changes(needs.needs(target), before)
         if not wanted:
             return []
-        if undo.journal_path(owner, _SUFFIX).exists():
+        if journal_path(owner, _SUFFIX).exists():
             raise UsageError("an earlier --apply stands", "offloadbench tune --undo, then --apply again")
-        journal = undo.Journal(owner, owner, _SUFFIX)
+        journal = Journal(owner, owner, _SUFFIX)
         try:
             changed = [set_value(journal, name, before[name], value, namespace) for name, value in wanted.items()]
         except BaseException:
@@ -99,26 +103,25 @@ def undo_applied(namespace: str | None, tell: Tell) -> bool:
     """
     rights.for_sysctls("tune --undo", namespace)
     owner = _owner(namespace)
-    lock = undo.NicLock(owner)
+    lock = NicLock(owner)
     try:
         with uninterrupted():
-            return undo.restore_kept(undo.journal_path(owner, _SUFFIX), tell)
+            return restore_kept(journal_path(owner, _SUFFIX), tell)
     finally:
         lock.release()
 
 
-def set_value(journal: undo.Journal, name: str, before: str, value: str, namespace: str | None) -> Change:
+def set_value(journal: Journal, name: str, before: str, value: str, namespace: str | None) -> TunedSysctl:
     """Set one sysctl, journal first, and read it back.
 
     Raises:
         HostError: refused, or the kernel took another value.
     """
-    journal.add("sysctl", name=name, namespace=namespace, value=before, asked=value)
-    sysctl.write(name, value, namespace)
+    journal.make(SysctlValue(name=name, namespace=namespace, value=before, asked=value))
     after = sysctl.read(name, namespace) or ""
     if after != value:
         raise HostError(f"{name} is {after} after asking for {value}", "everything was put back")
-    return Change(name, before, after)
+    return TunedSysctl(name, before, after)
 
 
 def _owner(namespace: str | None) -> str:

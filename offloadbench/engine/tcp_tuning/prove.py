@@ -21,7 +21,7 @@ from offloadbench.engine.options import RunOptions
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.run.trial_run import WIRE_VOID_RATIO
 from offloadbench.engine.standing_bed import open_site
-from offloadbench.engine.tcp_tuning.apply import Change, present, set_value
+from offloadbench.engine.tcp_tuning.apply import TunedSysctl, present, set_value
 from offloadbench.kernel.system import sysctl
 from offloadbench.model import EmulatedLink
 from offloadbench.traffic.kind_of_traffic import Traffic
@@ -46,7 +46,7 @@ class TuningProof:
 
     before: Stretch
     after: Stretch
-    changes: dict[str, list[Change]]
+    changes: dict[str, list[TunedSysctl]]
 
 
 def prove(target: needs.PathTarget, sysctls: Mapping[str, str], emit: Emit) -> TuningProof:
@@ -80,7 +80,7 @@ def prove(target: needs.PathTarget, sysctls: Mapping[str, str], emit: Emit) -> T
         bed = site.bed
         emit(Note("measuring as it is"))
         before = _stretch(bed, kind, target)
-        changes: dict[str, list[Change]] = {}
+        changes: dict[str, list[TunedSysctl]] = {}
         for end in (bed.dut, bed.peer):
             found = present(end.namespace)
             wanted = needs.changes(needed, found)

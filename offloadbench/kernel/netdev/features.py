@@ -149,16 +149,3 @@ def write_wanted(ifname: str, wanted: dict[str, bool], namespace: str | None = N
         raise FeatureError(
             f"{ifname}: cannot set {names}: {error.args[-1]}", "CAP_NET_ADMIN is needed; see `ethtool -k`"
         ) from error
-
-
-def change(ifname: str, requested: dict[str, bool], namespace: str | None = None) -> FeatureChange:
-    """Ask for the bits, and read back everything: what followed, what was dragged along, what was refused.
-
-    Fixed and unknown features are left out of the request; the record tells them apart.
-    """
-    before = read(ifname, namespace)
-    known = {name: value for name, value in requested.items() if name in before}
-    changeable = {name: value for name, value in known.items() if not before[name].fixed}
-    if changeable:
-        write_wanted(ifname, changeable, namespace)
-    return FeatureChange(requested=known, before=before, after=read(ifname, namespace))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -21,8 +23,41 @@ _UP = 1
 _RTPROT_KERNEL = 2
 _SCOPE_LINK = 253
 
+# no control characters: these are written and read as text
+_Word = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_.:/]{1,64}\Z")]
+_Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
-def snapshot(ifname: str) -> dict[str, Any]:
+
+class LentRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A route that leaves by the NIC, by its names in rtnetlink(7); `dst` is `default` or a network."""
+
+    family: _Number
+    dst: _Word
+    gateway: _Word | None
+    table: _Number
+    priority: _Number | None
+    proto: _Number
+    # not in journals of older versions
+    scope: _Number | None = None
+    prefsrc: _Word | None = None
+    metrics: dict[_Word, _Number | _Word] = msgspec.field(default_factory=dict)
+
+
+class LentState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What moving takes from a NIC.
+
+    Attributes:
+        addresses: family, address, prefix length.
+        broadcasts: address -> the one for broadcasts that goes with it.
+    """
+
+    up: bool
+    addresses: list[tuple[_Number, _Word, _Number]]
+    routes: list[LentRoute]
+    broadcasts: dict[_Word, _Word] = msgspec.field(default_factory=dict)
+
+
+def snapshot(ifname: str) -> LentState:
     """What moving takes from a NIC of this namespace: up or down, addresses, routes.
 
     Raises:
@@ -35,25 +70,36 @@ def snapshot(ifname: str) -> dict[str, Any]:
         if message.get_attr("IFLA_MASTER"):
             raise HostError(f"{ifname} belongs to a bond or bridge", "use a port that stands alone")
         index = message["index"]
-        addresses = [
-            [one["family"], one.get_attr("IFA_LOCAL") or one.get_attr("IFA_ADDRESS"), one["prefixlen"]]
-            for one in ipr.addr("dump", index=index)
-            if one["scope"] != _SCOPE_LINK
-        ]
+        found = [one for one in ipr.addr("dump", index=index) if one["scope"] != _SCOPE_LINK]
+        addresses = [(one["family"], _own(one), one["prefixlen"]) for one in found]
+        broadcasts = {_own(one): one.get_attr("IFA_BROADCAST") for one in found if one.get_attr("IFA_BROADCAST")}
         routes = [
-            {
-                "family": one["family"],
-                "dst": f"{one.get_attr('RTA_DST')}/{one['dst_len']}" if one["dst_len"] else "default",
-                "gateway": one.get_attr("RTA_GATEWAY"),
-                "table": one.get_attr("RTA_TABLE") or one["table"],
-                "priority": one.get_attr("RTA_PRIORITY"),
-                "proto": one["proto"],
-            }
+            LentRoute(
+                family=one["family"],
+                dst=f"{one.get_attr('RTA_DST')}/{one['dst_len']}" if one["dst_len"] else "default",
+                gateway=one.get_attr("RTA_GATEWAY"),
+                table=one.get_attr("RTA_TABLE") or one["table"],
+                priority=one.get_attr("RTA_PRIORITY"),
+                proto=one["proto"],
+                scope=one["scope"],
+                prefsrc=one.get_attr("RTA_PREFSRC"),
+                metrics=_metrics(one),
+            )
             for family in (2, 10)
             for one in ipr.route("dump", family=family)
             if one.get_attr("RTA_OIF") == index and one["proto"] != _RTPROT_KERNEL and one["type"] == 1
         ]
-        return {"up": bool(message["flags"] & _UP), "addresses": addresses, "routes": routes}
+        return LentState(bool(message["flags"] & _UP), addresses, routes, broadcasts)
+
+
+def _own(address: Any) -> str:
+    return str(address.get_attr("IFA_LOCAL") or address.get_attr("IFA_ADDRESS"))
+
+
+def _metrics(route: Any) -> dict[str, int | str]:
+    """By their names in ip-route(8)."""
+    found = route.get_attr("RTA_METRICS")
+    return {} if found is None else {name.removeprefix("RTAX_").lower(): value for name, value in found["attrs"]}
 
 
 def _message(ipr: Any, ifname: str) -> Any:
@@ -76,7 +122,7 @@ def lend(ifname: str, namespace: str) -> None:
             ) from error
 
 
-def take_back(ifname: str, namespace: str, was: dict[str, Any]) -> bool:
+def take_back(ifname: str, namespace: str, was: LentState) -> bool:
     """Bring the NIC back to this namespace, up or down, with addresses and routes as in `was` (see `snapshot`).
 
     Returns:
@@ -101,12 +147,14 @@ def take_back(ifname: str, namespace: str, was: dict[str, Any]) -> bool:
     return away
 
 
-def _put_in_order(ipr: Any, index: int, was: dict[str, Any]) -> None:
-    ipr.link("set", index=index, state="up" if was["up"] else "down")
-    for family, address, prefix_length in was["addresses"]:
-        _unless_there(ipr.addr, family=family, index=index, address=address, prefixlen=prefix_length)
-    for route in was["routes"]:
-        set_values = {key: value for key, value in route.items() if value is not None}
+def _put_in_order(ipr: Any, index: int, was: LentState) -> None:
+    ipr.link("set", index=index, state="up" if was.up else "down")
+    for family, address, prefix_length in was.addresses:
+        broadcast = {"broadcast": was.broadcasts[address]} if address in was.broadcasts else {}
+        _unless_there(ipr.addr, family=family, index=index, address=address, prefixlen=prefix_length, **broadcast)
+    # those that others go through first
+    for route in sorted(was.routes, key=lambda one: one.gateway is not None):
+        set_values = {key: value for key, value in msgspec.structs.asdict(route).items() if value not in (None, {})}
         _unless_there(ipr.route, oif=index, **set_values)
 
 

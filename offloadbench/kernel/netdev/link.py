@@ -269,16 +269,20 @@ def configure(
 
 
 def deconfigure(ifname: str, address: str, namespace: str | None, *, up: bool) -> bool:
-    """Take an address of `configure` away again, and take the link down unless it was up. False: nothing to do."""
+    """Take an address of `configure` away again, and take the link down unless it was up.
+
+    Returns:
+        False where the link does not have it: then it is not of `configure`, and stays as it is.
+    """
     with netns.entered(namespace), IPRoute() as ipr:
         index = _find(ipr, ifname)["index"]
         found = [one for one in ipr.addr("dump", index=index) if one.get_attr("IFA_ADDRESS") == address]
+        # down first: the address is what a second attempt knows it by
+        if found and not up:
+            ipr.link("set", index=index, state="down")
         for one in found:
             ipr.addr("del", index=index, address=address, prefixlen=one["prefixlen"])
-        was_up = bool(_find(ipr, ifname)["flags"] & _UP)
-        if was_up and not up:
-            ipr.link("set", index=index, state="down")
-    return bool(found) or was_up != up
+    return bool(found)
 
 
 def addresses(ifname: str, namespace: str | None = None) -> dict[str, int]:

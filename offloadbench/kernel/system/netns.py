@@ -21,13 +21,22 @@ RUN_NETNS = Path("/run/netns")
 
 @contextlib.contextmanager
 def entered(name: str | None) -> Iterator[None]:
-    """Run the block's system calls in the named namespace; None stays where the thread is."""
+    """Run the block's system calls in the named namespace; None stays where the thread is.
+
+    Raises:
+        HostError: there is no such namespace.
+        OSError: it cannot be entered.
+    """
     if name is None:
         yield
         return
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        pyroute2_netns.setns(str(RUN_NETNS / name))
+        try:
+            # its own flags are O_CREAT: a namespace that is gone would be made anew, empty
+            pyroute2_netns.setns(str(RUN_NETNS / name), flags=0)
+        except FileNotFoundError as error:
+            raise HostError(f"no namespace named {name}", "see `ip netns` for the names") from error
         try:
             yield
         finally:

@@ -21,18 +21,26 @@ def folder_of_run(run_id: str) -> Path:
     return Path(tempfile.gettempdir()) / f"offloadbench-{run_id}"
 
 
+def _mark(run_id: str) -> bytes:
+    return f"{MARKER}={run_id}".encode()
+
+
+def _environment(pid: int) -> list[bytes]:
+    """A process's environment as it was started; empty for one that has ended or is not ours to look at."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def of_run(run_id: str) -> list[int]:
     """Pids, other than our own, that carry the run's marker."""
-    wanted = f"{MARKER}={run_id}".encode()
+    wanted = _mark(run_id)
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
-        try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environment:
+        if wanted in _environment(int(folder.name)):
             found.append(int(folder.name))
     return found
 
@@ -45,16 +53,17 @@ def end_of_run(run_id: str, grace_s: float = 12.0) -> list[str]:
     Returns:
         What was ended.
     """
-    told: dict[int, str] = {}
+    told: dict[tuple[int, int], str] = {}
+    wanted = _mark(run_id)
     deadline = time.monotonic() + grace_s
     while (left := of_run(run_id)) and time.monotonic() < deadline:
         for pid in left:
-            called = name(pid)
-            if pid not in told and _parent(pid) not in left and _signal(pid, signal.SIGTERM):
-                told[pid] = f"{called} (pid {pid})"
+            called, one = name(pid), (pid, _started(pid))
+            if one not in told and _parent(pid) not in left and _signal(pid, signal.SIGTERM, wanted):
+                told[one] = f"{called} (pid {pid})"
         time.sleep(0.05)
     for pid in left:
-        _signal(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL, wanted)
     while of_run(run_id) and time.monotonic() < deadline + grace_s:
         time.sleep(0.05)
     return list(told.values())
@@ -83,12 +92,36 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _signal(pid: int, number: int) -> bool:
-    """False where the process has ended."""
+def _started(pid: int) -> int:
+    """When a process was started, in clock ticks since the machine was (field 22 of proc_pid_stat(5)); 0 for none."""
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+def _signal(pid: int, number: signal.Signals, wanted: bytes) -> bool:
+    """False where the process has ended, whose number may be another's by now."""
+    with contextlib.ExitStack() as closing:
+        try:
+            # Linux 5.3 and Python 3.9; a load host may have neither
+            handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        except ProcessLookupError:
+            return False
+        except OSError:
+            handle = -1
+        if handle >= 0:
+            closing.callback(os.close, handle)
+        started = _started(pid)
+        if wanted not in _environment(pid):
+            return False
+        try:
+            if handle >= 0:
+                signal.pidfd_send_signal(handle, number)
+            elif _started(pid) == started:
+                os.kill(pid, number)
+        except ProcessLookupError:
+            return False
     return True
 
 
@@ -127,6 +160,15 @@ def threads(pid: int) -> list[int]:
         return sorted(int(folder.name) for folder in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return []
+
+
+def waits_in(thread: int) -> str:
+    """The kernel function that a thread sleeps in (proc_pid_wchan(5)); empty where it runs, or it cannot be seen."""
+    try:
+        name = Path(f"/proc/{thread}/wchan").read_text().strip()
+    except OSError:
+        return ""
+    return "" if name == "0" else name
 
 
 def cpu_times() -> dict[int, float]:

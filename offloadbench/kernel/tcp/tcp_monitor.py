@@ -1,30 +1,18 @@
-"""Reads TCP connections at a fixed pace, as a role of its own at the sender's end (see offloadbench.roles.ends).
+"""Reads TCP connections at a fixed pace, for the length of a window.
 
-Orders: what to watch; then `open`, `glance` as often as wanted, `close`, any number of times. Raw replies are kept
-while a window is open and decoded when it has closed, so that a reading costs little and no reading waits for another's
-decoding. The answer to `close` is followed by one message a connection with its columns.
-
-It preempts the emulated cable, with which it may share a CPU: a late reading says nothing, a late frame is caught up.
+Raw replies are kept while the window is open and decoded when it has closed, so that a reading costs little and no
+reading waits for another's decoding.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import json
-import os
-import select
 import sys
 import time
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from offloadbench.base import comms
-from offloadbench.base.errors import OffloadbenchError
 from offloadbench.files.packed_columns import TCP_COLUMNS, TcpColumns, pack_columns
 from offloadbench.kernel.tcp import sock_diag
 from offloadbench.model import TcpTrace
@@ -34,9 +22,6 @@ PRIORITY = 20
 CONNECTIONS_MAX = 16
 # of a connection: enough for a diagnosis, 2 s at 1 kHz
 ROWS_MIN = 2000
-_PR_SET_TIMERSLACK = 29
-# how often orders and new connections are looked for
-_LOOK_NS = 50_000_000
 # a dump of a machine's sockets may take long, 2 to 4 ms where the kernel's table is large: it gets this share of the
 # time at most, so that a connection is found within a second, and few ticks are missed for it
 _DUMP_RATIO = 0.004
@@ -121,11 +106,13 @@ class Window:
         if gone:
             self._alive = [watched for watched in self._alive if watched.last_tick < 0]
 
-    def glance(self) -> list[dict[str, Any]]:
-        """The last reading of each connection that is there."""
+    def glance(self) -> list[tuple[str, dict[str, int]]]:
+        """The last reading of each connection that is there: its name, and the fields of `sock_diag.decode`."""
         return [
-            {"connection": watched.watch.connection.name}
-            | {name: int(column[-1]) for name, column in watched.watch.decode(last=1).items()}
+            (
+                watched.watch.connection.name,
+                {name: int(column[-1]) for name, column in watched.watch.decode(last=1).items()},
+            )
             for watched in self._alive
             if watched.times_ns
         ]
@@ -182,75 +169,3 @@ class Window:
 def _middle(columns: TcpColumns, rows: int) -> TcpColumns:
     first = max(0, (len(columns["t_us"]) - rows) // 2)
     return {name: column[first : first + rows] for name, column in columns.items()}
-
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
-def _real_time(priority: int) -> str:
-    """Take the priority; returns what was refused."""
-    # a timer slack of 1 ns, for where the priority is refused: the default 50 us would be a share of the period
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    if not priority:
-        return ""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    except OSError as error:
-        return f"the TCP monitor runs without real-time priority: {error.strerror}"
-    return ""
-
-
-def _next_order() -> dict[str, Any] | None:
-    line = sys.stdin.readline()
-    return json.loads(line) if line else None
-
-
-def _watch(window: Window) -> bool:
-    """Read until the order to close; False when nobody is there any more to give one."""
-    stdin = sys.stdin.fileno()
-    look_at_ns = 0
-    while True:
-        window.tick()
-        now_ns = time.monotonic_ns()
-        if now_ns < look_at_ns:
-            continue
-        look_at_ns = now_ns + _LOOK_NS
-        window.look()
-        if not select.select([stdin], [], [], 0)[0]:
-            continue
-        order = _next_order()
-        if order is None:
-            return False
-        if order["do"] == "close":
-            window.close()
-            return True
-        _answer({"event": "glance", "connections": window.glance()})
-
-
-def main() -> None:
-    comms.take(comms.MONITOR)
-    order = _next_order()
-    if order is None:
-        return
-    _answer({"event": "ready", "problem": _real_time(order["priority"])})
-    remote = (order["remote_address"], order["remote_port"]) if order["remote_address"] else None
-    # nothing here makes cycles, and a collection would delay a tick
-    gc.disable()
-    try:
-        while _next_order() is not None:
-            window = Window(order["period_us"] * 1000, order["local_port"], remote, order["connections_max"])
-            _answer({"event": "opened", "t_ns": window.started_ns, "connections": len(window)})
-            if not _watch(window):
-                return
-            traces = window.traces(order["side"], order["rows_max"])
-            _answer({"event": "closed", "traces": len(traces)})
-            for trace in traces:
-                _answer({"event": "trace", "trace": msgspec.to_builtins(trace)})
-    except OffloadbenchError as error:
-        _answer({"event": "error", "message": error.message, "hint": error.hint})
-
-
-if __name__ == "__main__":
-    main()

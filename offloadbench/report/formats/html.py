@@ -18,13 +18,13 @@ from offloadbench.report.material import Material
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots import style
 from offloadbench.report.section import (
-    Answer,
     Block,
     Bullets,
     Findings,
     FlameGraph,
     NoFinding,
     Paragraph,
+    ReportAnswer,
     RowsFrom,
     SenderLimits,
     Subheading,
@@ -34,7 +34,7 @@ from offloadbench.report.templates import content_hash, environment, own, script
 
 # the macro that writes a block
 _MACROS: dict[type[Block], str] = {
-    Answer: "answer",
+    ReportAnswer: "answer",
     Paragraph: "paragraph",
     Bullets: "bullets",
     Findings: "findings",

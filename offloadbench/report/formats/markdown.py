@@ -12,7 +12,6 @@ from offloadbench.report.contents import written
 from offloadbench.report.machine import TermGroup
 from offloadbench.report.material import Material
 from offloadbench.report.section import (
-    Answer,
     Block,
     Bullet,
     Bullets,
@@ -20,6 +19,7 @@ from offloadbench.report.section import (
     Findings,
     NoFinding,
     Paragraph,
+    ReportAnswer,
     RowsFrom,
     SenderLimits,
     Subheading,
@@ -105,7 +105,9 @@ def _terms(group: TermGroup) -> list[str]:
 
 
 _BLOCKS: dict[type[Block], Callable[[Any], list[str]]] = {
-    Answer: lambda block: [line for one in block.told for line in (f"**{_prose(_bullet(one))}**", "", *_rest(one))],
+    ReportAnswer: lambda block: [
+        line for one in block.told for line in (f"**{_prose(_bullet(one))}**", "", *_rest(one))
+    ],
     Paragraph: lambda block: [_prose(block.text), ""],
     Findings: lambda block: [line for one in block.found for line in _finding(one, several=block.several)],
     NoFinding: lambda block: [_prose(block.text), "", _prose(block.reason), ""],

@@ -14,7 +14,7 @@ from offloadbench.report import sweep_picture
 from offloadbench.report.material import Material
 from offloadbench.report.plot import Plot
 from offloadbench.report.plots.finding_intervals import finding_intervals
-from offloadbench.report.section import Answer, Block, Bullet, Bullets, Layer, NoFinding, Section
+from offloadbench.report.section import Block, Bullet, Bullets, Layer, NoFinding, ReportAnswer, Section
 from offloadbench.report.sections import changes_section, savings_section
 
 _TOLD_MOST = 4
@@ -23,7 +23,7 @@ _CAVEATS_SHOWN = 3
 
 def _write(material: Material) -> Iterator[Block]:
     told = _answers(material)
-    yield Answer(told) if told else _nothing(material)
+    yield ReportAnswer(told) if told else _nothing(material)
     yield from _picture(material)
     found = sorted(material.caveats, key=lambda caveat: caveat.weight)[:_CAVEATS_SHOWN]
     if found:

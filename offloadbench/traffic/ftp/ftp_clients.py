@@ -1,8 +1,6 @@
 """Virtual FTP clients, as a role (see offloadbench.roles.ends): many in one process on one selector.
 
-Each logs in and repeats RETR over the files. Standard library only, so that a load host needs nothing installed.
-Orders: the configuration; `mark` (count the payload now); `finish` (begin no new transfer, say
-`settled`, read every data connection to its end, quit).
+Each logs in and repeats RETR over the files. Standard library of Python 3.7, so that a load host needs nothing else.
 """
 
 from __future__ import annotations
@@ -10,16 +8,26 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from offloadbench.base import comms
-from offloadbench.roles.orders import answer, read_configuration, read_orders
+from offloadbench.roles.messages import (
+    CountNow,
+    FinishFtpClients,
+    FtpClientsCounted,
+    FtpClientsFinished,
+    FtpClientsReady,
+    FtpClientsSettled,
+    OpenFtpClients,
+)
+from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 
 READ_BYTES = 4 << 20
 STALL_S = 30.0
+_LOOK_S = 0.1
+# what the receiving call does with the payload: MSG_TRUNC makes the kernel drop it instead of copying it (tcp(7))
+_FLAGS = {"kernel": socket.MSG_TRUNC, "copy": 0}
 
 
 class ClientError(Exception):
@@ -27,9 +35,10 @@ class ClientError(Exception):
 
 
 class ReceivedCounts:
-    """What all clients of this process have received."""
+    """What all clients of this process have received, and the buffer that they share."""
 
     def __init__(self) -> None:
+        self.buffer = bytearray(READ_BYTES)
         self.payload_bytes = 0
         self.complete = 0
         self.cut = 0
@@ -43,13 +52,14 @@ class VirtualClient:
     """
 
     def __init__(
-        self, number: int, config: dict[str, Any], selector: selectors.BaseSelector, counts: ReceivedCounts
+        self, number: int, order: OpenFtpClients, selector: selectors.BaseSelector, counts: ReceivedCounts
     ) -> None:
         self._number = number
-        self._config = config
+        self._asked = order
+        self._flags = _FLAGS[order.discard]
         self._selector = selector
         self._counts = counts
-        self._files: list[str] = config["files"]
+        self._files = order.files
         self._next_file = number % len(self._files)
         self._text = b""
         self._data: socket.socket | None = None
@@ -61,7 +71,7 @@ class VirtualClient:
         self.moved_at = time.monotonic()
         self.receiving = False
         self._expect: Callable[[int, str], None] = self._greeted
-        self._control = socket.create_connection((config["address"], config["port"]), timeout=STALL_S)
+        self._control = socket.create_connection((order.address, order.port), timeout=STALL_S)
         self._control.setblocking(False)
         selector.register(self._control, selectors.EVENT_READ, self._on_control)
 
@@ -90,11 +100,11 @@ class VirtualClient:
 
     def _greeted(self, code: int, text: str) -> None:
         self._require(code, text, 220)
-        self._send(f"USER {self._config['user']}", self._named)
+        self._send(f"USER {self._asked.user}", self._named)
 
     def _named(self, code: int, text: str) -> None:
         self._require(code, text, 331)
-        self._send(f"PASS {self._config['password']}", self._logged_in)
+        self._send(f"PASS {self._asked.password}", self._logged_in)
 
     def _logged_in(self, code: int, text: str) -> None:
         self._require(code, text, 230)
@@ -134,12 +144,14 @@ class VirtualClient:
 
     def _connect(self, port: int) -> None:
         data = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if self._config["window_bytes"]:
-            data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._config["window_bytes"])
+        if self._asked.window_bytes:
+            with refusing("window_bytes", self._asked.window_bytes):
+                data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._asked.window_bytes)
         # one wake-up for many segments
-        data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._config["wake_at_bytes"])
+        with refusing("wake_at_bytes", self._asked.wake_at_bytes):
+            data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._asked.wake_at_bytes)
         data.setblocking(False)
-        data.connect_ex((self._config["address"], port))
+        data.connect_ex((self._asked.address, port))
         self._data = data
         self._received = 0
         self._data_ended = self._reply_226 = False
@@ -148,8 +160,7 @@ class VirtualClient:
     def _on_data(self) -> None:
         assert self._data is not None
         try:
-            # MSG_TRUNC makes the kernel drop the bytes instead of copying them (tcp(7))
-            count = self._data.recv_into(self._config["buffer"], READ_BYTES, self._config["flags"])
+            count = self._data.recv_into(self._counts.buffer, READ_BYTES, self._flags)
         except BlockingIOError:
             return
         if count:
@@ -166,7 +177,7 @@ class VirtualClient:
             self._end_of_transfer()
 
     def _end_of_transfer(self) -> None:
-        whole = self._reply_226 and self._received == self._config["file_bytes"]
+        whole = self._reply_226 and self._received == self._asked.file_bytes
         self._counts.complete += whole
         self._counts.cut += not whole
         if self.finishing:
@@ -175,7 +186,7 @@ class VirtualClient:
         if not whole:
             name = self._files[self._next_file]
             raise ClientError(
-                f"client {self._number}: {name} ended after {self._received} of {self._config['file_bytes']} bytes"
+                f"client {self._number}: {name} ended after {self._received} of {self._asked.file_bytes} bytes"
             )
         self._next_file = (self._next_file + 1) % len(self._files)
         self._begin()
@@ -201,62 +212,58 @@ class VirtualClient:
 class VirtualClients:
     """All virtual clients of this process."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        config["buffer"] = bytearray(READ_BYTES)
-        config["flags"] = 0 if config["discard"] == "copy" else socket.MSG_TRUNC
+    def __init__(self, desk: Desk, order: OpenFtpClients) -> None:
+        if order.discard not in _FLAGS:
+            raise RefusedOrder("discard", order.discard, "there is no such way", f"write {' or '.join(_FLAGS)}")
+        if not order.files:
+            raise RefusedOrder("files", list(order.files), "there is nothing to ask for", "name a file at least")
+        self._desk = desk
         self._counts = ReceivedCounts()
         self._selector = selectors.DefaultSelector()
-        self._clients = [
-            VirtualClient(number, config, self._selector, self._counts) for number in range(config["clients"])
-        ]
+        self._clients = [VirtualClient(number, order, self._selector, self._counts) for number in range(order.clients)]
         self._told_ready = self._told_settled = False
-        self._selector.register(sys.stdin, selectors.EVENT_READ, self._on_order)
-        self._over = False
+        self._looked_s = time.monotonic()
+        desk.on(CountNow, self._count)
+        desk.on(FinishFtpClients, self._finish)
 
     def run(self) -> None:
         """Serve the selector until finished or until the engine is gone."""
-        looked_at = time.monotonic()
-        while not self._over:
-            for key, _ in self._selector.select(0.1):
-                key.data()
-            now = time.monotonic()
-            if now - looked_at > 0.1:
-                looked_at = now
-                self._look(now)
+        self._desk.serve(self._selector, self._look, _LOOK_S)
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_s <= _LOOK_S:
+            return
+        self._looked_s = now
         if not self._told_ready and all(client.receiving for client in self._clients):
             self._told_ready = True
-            answer({"event": "ready"})
-        for client in self._clients:
-            if not client.done and client.silent_s(now) > STALL_S:
-                raise ClientError(f"no progress for {STALL_S:.0f} s")
+            self._desk.answer(FtpClientsReady())
+        stalled = sum(not client.done and client.silent_s(now) > STALL_S for client in self._clients)
+        if stalled:
+            raise ClientError(
+                f"{stalled} of {len(self._clients)} clients made no progress for {STALL_S:.0f} s, after "
+                f"{self._counts.payload_bytes} bytes of all"
+            )
         if not self._told_settled and all(client.settled for client in self._clients):
             self._told_settled = True
-            answer({"event": "settled"})
+            self._desk.answer(FtpClientsSettled())
         if self._told_settled and all(client.done for client in self._clients):
-            answer({"event": "finished", **self._totals()})
-            self._over = True
+            self._desk.answer(FtpClientsFinished(*self._totals()))
+            self._desk.over = True
 
-    def _totals(self) -> dict[str, Any]:
-        return {
-            "t_ns": time.monotonic_ns(),
-            "payload_bytes": self._counts.payload_bytes,
-            "complete": self._counts.complete,
-            "cut": self._counts.cut,
-            "cpu_s": sum(os.times()[:2]),
-        }
+    def _totals(self) -> tuple[int, int, int, int, float]:
+        """The fields of `FtpClientsCounted`."""
+        counts = self._counts
+        return time.monotonic_ns(), counts.payload_bytes, counts.complete, counts.cut, sum(os.times()[:2])
 
-    def _on_order(self) -> None:
-        orders = read_orders()
-        if orders is None:
-            self._over = True
-        for order in orders or ():
-            if order == "mark":
-                answer({"event": "mark", **self._totals()})
-            elif order == "finish":
-                for client in self._clients:
-                    client.finish()
+    def _count(self, order: CountNow) -> FtpClientsCounted:
+        del order
+        return FtpClientsCounted(*self._totals())
+
+    def _finish(self, order: FinishFtpClients) -> None:
+        del order
+        for client in self._clients:
+            client.finish()
 
     def close(self) -> None:
         for client in self._clients:
@@ -265,12 +272,11 @@ class VirtualClients:
 
 def main() -> None:
     comms.take(comms.FTP_CLIENTS)
-    try:
-        fleet = VirtualClients(read_configuration())
+    desk = Desk(ClientError)
+    with desk.reporting(hint="see the server's log and `dmesg`"):
+        fleet = VirtualClients(desk, desk.first(OpenFtpClients))
         fleet.run()
         fleet.close()
-    except (ClientError, OSError) as error:
-        answer({"event": "error", "message": str(error), "hint": "see the server's log and `dmesg`"})
 
 
 if __name__ == "__main__":

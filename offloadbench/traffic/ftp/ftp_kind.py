@@ -9,10 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
-from offloadbench.roles.ends import End, Role
+from offloadbench.roles.ends import End, Role, accompany
+from offloadbench.roles.messages import (
+    CountNow,
+    DrainFtpServer,
+    FinishFtpClients,
+    FtpClientsCounted,
+    FtpClientsFinished,
+    FtpClientsReady,
+    FtpClientsSettled,
+    FtpServerReady,
+    FtpServerReport,
+    OpenFtpClients,
+    OpenFtpServer,
+    ReportFtpServer,
+)
 from offloadbench.traffic import files
-from offloadbench.traffic.kind_of_traffic import Leftover, Mark
+from offloadbench.traffic.kind_of_traffic import Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 90.0
@@ -72,7 +87,7 @@ class FtpTraffic:
     def check_peer(self, peer: End) -> None:
         """python3 is enough there."""
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
+    def may_leave(self, run_id: str) -> list[Change]:
         del run_id
         return []
 
@@ -84,43 +99,42 @@ class FtpTraffic:
         server = dut.launch("offloadbench.traffic.ftp.ftp_server", "the FTP server")
         clients: Role | None = None
         try:
-            ready = server.request(
-                {
-                    "address": dut.address,
-                    "folder": str(self._folder),
-                    "files": self._names,
-                    "user": user,
-                    "password": password,
-                    "congestion_control": self.congestion_control,
-                    "sendfile_block_bytes": self.sendfile_block_bytes,
-                    "first_passive_port": self.passive_ports[0],
-                    "last_passive_port": self.passive_ports[1],
-                },
-                "ready",
+            serving = OpenFtpServer(
+                address=dut.address,
+                folder=str(self._folder),
+                files=tuple(self._names),
+                user=user,
+                password=password,
+                congestion_control=self.congestion_control,
+                sendfile_block_bytes=self.sendfile_block_bytes,
+                first_passive_port=self.passive_ports[0],
+                last_passive_port=self.passive_ports[1],
             )
+            ready = server.request(serving, FtpServerReady)
             clients = peer.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients")
-            order = {
-                "address": dut.address,
-                "port": ready["port"],
-                "user": user,
-                "password": password,
-                "clients": self.clients,
-                "files": self._names,
-                "file_bytes": self.file_bytes,
-                "window_bytes": window_bytes,
+            accompany(server, clients)
+            receiving = OpenFtpClients(
+                address=dut.address,
+                port=ready.port,
+                user=user,
+                password=password,
+                clients=self.clients,
+                files=tuple(self._names),
+                file_bytes=self.file_bytes,
+                window_bytes=window_bytes,
                 # a receiver that waits for more than its window holds would wait for ever
-                "wake_at_bytes": min(self.wake_at_bytes, window_bytes // 4) if window_bytes else self.wake_at_bytes,
-                "discard": self.discard,
-            }
-            clients.request(order, "ready", _START_TIMEOUT_S)
+                wake_at_bytes=min(self.wake_at_bytes, window_bytes // 4) if window_bytes else self.wake_at_bytes,
+                discard=self.discard,
+            )
+            clients.request(receiving, FtpClientsReady, _START_TIMEOUT_S)
         except BaseException:
             for role in (clients, server):
                 if role:
                     role.close()
             raise
-        settings = {**self.settings(), "window_bytes": window_bytes, "files_locked": not ready["unlocked"]}
-        if ready["unlocked"]:
-            settings["files_not_locked_because"] = ready["unlocked"]
+        settings = {**self.settings(), "window_bytes": window_bytes, "files_locked": not ready.unlocked}
+        if ready.unlocked:
+            settings["files_not_locked_because"] = ready.unlocked
         return FtpSession(server, clients, self.clients, settings)
 
 
@@ -142,38 +156,38 @@ class FtpSession:
         self.watched: list[tuple[str, int]] = []
 
     def mark(self) -> _FtpMark:
-        reply = self._clients.request({"do": "mark"}, "mark")
+        counted = self._clients.request(CountNow(), FtpClientsCounted)
         return _FtpMark(
-            t_s=reply["t_ns"] * 1e-9,
-            payload_bytes=reply["payload_bytes"],
-            cpu_s=reply["cpu_s"],
-            disk_read_bytes=self._server.request({"do": "report"}, "report")["disk_read_bytes"],
+            t_s=counted.t_ns * 1e-9,
+            payload_bytes=counted.payload_bytes,
+            cpu_s=counted.cpu_s,
+            disk_read_bytes=self._server.request(ReportFtpServer(), FtpServerReport).disk_read_bytes,
         )
 
     def finish(self, opened: Mark, closed: Mark) -> Load:
         assert isinstance(opened, _FtpMark)
         assert isinstance(closed, _FtpMark)
         before, after = opened.disk_read_bytes, closed.disk_read_bytes
-        self._clients.request({"do": "finish"}, "settled", _FINISH_TIMEOUT_S)
-        self._server.request({"do": "drain"}, "report")
-        received = self._clients.receive("finished", _FINISH_TIMEOUT_S)
-        sent = self._server.request({"do": "report"}, "report")
+        self._clients.request(FinishFtpClients(), FtpClientsSettled, _FINISH_TIMEOUT_S)
+        self._server.request(DrainFtpServer(), FtpServerReport)
+        received = self._clients.receive(FtpClientsFinished, _FINISH_TIMEOUT_S)
+        sent = self._server.request(ReportFtpServer(), FtpServerReport)
         # clients that were lost with their host have not told what they received last
-        lost: list[str] = received.get("lost", [])
-        difference = sent["bytes_sent"] - received["payload_bytes"]
+        lost = received.lost
+        difference = sent.bytes_sent - received.payload_bytes
         if difference < 0 or (difference and not lost):
             raise TrafficError(
-                f"the server sent {sent['bytes_sent']} bytes, the clients received {received['payload_bytes']}",
+                f"the server sent {sent.bytes_sent} bytes, the clients received {received.payload_bytes}",
                 "data was lost or doubled on the way: do not trust this link",
             )
         return Load(
             clients=self._count,
             payload_bytes=closed.payload_bytes - opened.payload_bytes,
             interval_s=closed.t_s - opened.t_s,
-            bytes_sent=sent["bytes_sent"],
-            bytes_received=received["payload_bytes"],
-            transfers_complete=received["complete"],
-            transfers_cut=received["cut"],
+            bytes_sent=sent.bytes_sent,
+            bytes_received=received.payload_bytes,
+            transfers_complete=received.complete,
+            transfers_cut=received.cut,
             cpu_s=closed.cpu_s - opened.cpu_s,
             settings=self._settings,
             disk_read_bytes=None if before is None or after is None else after - before,

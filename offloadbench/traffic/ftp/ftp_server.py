@@ -1,11 +1,7 @@
-"""The FTP server under test, as a role (see offloadbench.roles.ends): pyftpdlib, one process, one thread, sendfile(2).
-
-Orders: the configuration; then `drain` (stop sending, close the data connections) and `report`.
-"""
+"""The FTP server under test, as a role (see offloadbench.roles.ends): pyftpdlib in one thread, sendfile(2)."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import select
@@ -21,11 +17,14 @@ from pyftpdlib.servers import FTPServer
 
 from offloadbench.base import comms
 from offloadbench.kernel.system import page_cache
-
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+from offloadbench.roles.messages import (
+    DrainFtpServer,
+    FtpServerReady,
+    FtpServerReport,
+    OpenFtpServer,
+    ReportFtpServer,
+)
+from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 
 
 def _with_congestion_control(listener: socket.socket, name: str) -> None:
@@ -33,10 +32,8 @@ def _with_congestion_control(listener: socket.socket, name: str) -> None:
     # even after a change to cubic (sk_pacing_status is never cleared), which cost 40 % of a CPU here.
     if not name:
         return
-    try:
+    with refusing("congestion_control", name, "see net.ipv4.tcp_available_congestion_control"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
-    except OSError as error:
-        raise OSError(error.errno, f"congestion control {name}: {error.strerror}") from error
 
 
 class _Counts:
@@ -47,17 +44,17 @@ class _Counts:
     cut = 0
 
 
-def make_handler(config: dict[str, Any]) -> type[FTPHandler]:
+def make_handler(order: OpenFtpServer) -> type[FTPHandler]:
     """An FTPHandler class for one user, read only, on the test address only."""
 
     class PassiveListener(FTPHandler.passive_dtp):  # type: ignore[misc]
         def create_socket(self, *args: Any, **kwargs: Any) -> None:
             super().create_socket(*args, **kwargs)
-            _with_congestion_control(self.socket, config["congestion_control"])
+            _with_congestion_control(self.socket, order.congestion_control)
 
     class DataConnection(DTPHandler):  # type: ignore[misc]
         # pyftpdlib gives this number to sendfile(2) as its block size
-        ac_out_buffer_size = config["sendfile_block_bytes"]
+        ac_out_buffer_size = order.sendfile_block_bytes
 
         def close(self) -> None:
             if not self._closed:
@@ -69,22 +66,24 @@ def make_handler(config: dict[str, Any]) -> type[FTPHandler]:
     class Handler(FTPHandler):  # type: ignore[misc]
         passive_dtp = PassiveListener
         dtp_handler = DataConnection
-        passive_ports = range(config["first_passive_port"], config["last_passive_port"] + 1)
+        passive_ports = range(order.first_passive_port, order.last_passive_port + 1)
         banner = "offloadbench"
         timeout = 3600
 
     authorizer = DummyAuthorizer()
-    authorizer.add_user(config["user"], config["password"], config["folder"], perm="elr")
+    authorizer.add_user(order.user, order.password, order.folder, perm="elr")
     Handler.authorizer = authorizer
     return Handler
 
 
-class _Orders:
-    """Standard input as a member of pyftpdlib's event loop."""
+class _OrderMember:
+    """The desk as a member of pyftpdlib's event loop."""
 
-    def __init__(self, server: FTPServer) -> None:
-        self._server = server
-        server.ioloop.register(sys.stdin.fileno(), self, select.EPOLLIN)
+    def __init__(self, server: FTPServer, desk: Desk) -> None:
+        self._server, self._desk = server, desk
+        desk.on(ReportFtpServer, self._report)
+        desk.on(DrainFtpServer, self._drain)
+        server.ioloop.register(desk.reading, self, select.EPOLLIN)
 
     def readable(self) -> bool:
         return True
@@ -93,30 +92,29 @@ class _Orders:
         return False
 
     def handle_read_event(self) -> None:
-        line = sys.stdin.readline()
-        if not line:
+        self._desk.take()
+        if self._desk.over:
             self.handle_close()
-        order = json.loads(line)["do"]
-        if order == "drain":
-            self._drain()
-        _answer(
-            {
-                "event": "report",
-                "bytes_sent": _Counts.bytes_sent,
-                "complete": _Counts.complete,
-                "cut": _Counts.cut,
-                "cpu_s": sum(os.times()[:2]),
-                "disk_read_bytes": page_cache.disk_read_bytes(),
-            }
+
+    def _report(self, order: ReportFtpServer | None = None) -> FtpServerReport:
+        del order
+        return FtpServerReport(
+            bytes_sent=_Counts.bytes_sent,
+            complete=_Counts.complete,
+            cut=_Counts.cut,
+            cpu_s=sum(os.times()[:2]),
+            disk_read_bytes=page_cache.disk_read_bytes(),
         )
 
-    def _drain(self) -> None:
+    def _drain(self, order: DrainFtpServer) -> FtpServerReport:
         """Stop sending; what the sockets hold still goes out, and then the end of the stream."""
+        del order
         members = list(self._server.ioloop.socket_map.values())
         for member in members:
             if isinstance(member, DTPHandler):
                 # as if the client had gone: the reply is 426, never an early 226
                 member.handle_close()
+        return self._report()
 
     def handle_close(self) -> None:
         # the engine is gone, or done with us
@@ -127,26 +125,33 @@ class _Orders:
         raise SystemExit(1)
 
 
+def _open(order: OpenFtpServer) -> FTPServer:
+    folder = Path(order.folder)
+    if not folder.is_dir():
+        raise RefusedOrder("folder", order.folder, "there is no such folder", "the served files went away: start again")
+    # pyftpdlib takes any port where none is in the range
+    if order.first_passive_port > order.last_passive_port:
+        raise RefusedOrder("first_passive_port", order.first_passive_port, f"above {order.last_passive_port}, the last")
+    with refusing("address", order.address, "see `ip address` on that host"):
+        server = FTPServer((order.address, 0), make_handler(order))
+    # 512 by default, which 256 clients with a data connection each exceed; the workload sets the limit
+    server.max_cons = 0
+    _with_congestion_control(server.socket, order.congestion_control)
+    return server
+
+
 def main() -> None:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     comms.take(comms.FTP_SERVER)
-    config = json.loads(sys.stdin.readline())
-    try:
-        server = FTPServer((config["address"], 0), make_handler(config))
-        # 512 by default, which 256 clients with a data connection each exceed; the workload sets the limit
-        server.max_cons = 0
-        _with_congestion_control(server.socket, config["congestion_control"])
-    except OSError as error:
-        _answer({"event": "error", "message": str(error), "hint": "see net.ipv4.tcp_available_congestion_control"})
-        return
-    try:
-        unlocked = page_cache.hold([Path(config["folder"], name) for name in config["files"]])
-    except OSError as error:
-        _answer({"event": "error", "message": str(error), "hint": "the served files went away: start again"})
-        return
-    _Orders(server)
-    _answer({"event": "ready", "port": server.address[1], "unlocked": unlocked})
-    server.serve_forever(handle_exit=False)
+    desk = Desk()
+    with desk.reporting():
+        order = desk.first(OpenFtpServer)
+        server = _open(order)
+        with refusing("files", f"{len(order.files)} of {order.folder}", "the served files went away: start again"):
+            unlocked = page_cache.hold([Path(order.folder, name) for name in order.files])
+        _OrderMember(server, desk)
+        desk.answer(FtpServerReady(server.address[1], unlocked))
+        server.serve_forever(handle_exit=False)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from offloadbench.base.errors import OffloadbenchError, UsageError
 from offloadbench.base.units import format_bytes, parse_size_bytes
+from offloadbench.roles.messages import UnitInspected
 from offloadbench.traffic.iscsi import extents
 from offloadbench.traffic.iscsi.existing import FREE, Existing
 
@@ -38,18 +38,18 @@ class Device:
     blank: bool
 
     @classmethod
-    def from_answer(cls, answer: dict[str, Any]) -> Device:
+    def from_answer(cls, answer: UnitInspected) -> Device:
         """From the inspection's answer (inspection.py)."""
         return cls(
-            product=answer["product"],
-            serial=answer["serial"],
-            size_bytes=answer["size_bytes"],
-            block_bytes=answer["block_bytes"],
-            longest_transfer_bytes=answer["longest_transfer_bytes"],
-            used=[extents.Used(kind, end) for kind, end in answer["used"]],
-            free=(answer["free"][0], answer["free"][1]),
-            why_not=answer["why_not"],
-            blank=answer["blank"],
+            product=answer.product,
+            serial=answer.serial,
+            size_bytes=answer.size_bytes,
+            block_bytes=answer.block_bytes,
+            longest_transfer_bytes=answer.longest_transfer_bytes,
+            used=[extents.Used(kind, end) for kind, end in answer.used],
+            free=answer.free,
+            why_not=answer.why_not,
+            blank=answer.blank,
         )
 
     @property

@@ -6,7 +6,6 @@ import struct
 import time
 from array import array
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,17 +53,13 @@ def tcp_counters(infos: Iterable[bytes]) -> dict[str, int]:
     }
 
 
-def window(latencies_ns: npt.NDArray[np.int64], first: dict[str, int], last: dict[str, int]) -> dict[str, Any]:
-    """The commands that ended in a window, and the growth of its TCP counters.
+def of_commands(latencies_ns: npt.NDArray[np.int64]) -> tuple[int, dict[str, float]]:
+    """How many commands, and the percentiles of their latencies in us; none where there are none.
 
     Args:
         latencies_ns: shape (commands,).
     """
     latency_us = latencies_ns / 1e3
-    return {
-        "commands": len(latency_us),
-        "latency_us": {name: float(np.percentile(latency_us, share)) for name, share in _PERCENTILES.items()}
-        if len(latency_us)
-        else {},
-        "tcp": {name: last[name] - first[name] for name in first},
-    }
+    if not len(latency_us):
+        return 0, {}
+    return len(latency_us), {name: float(np.percentile(latency_us, share)) for name, share in _PERCENTILES.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.base.units import format_bytes
 from offloadbench.kernel.system import resolver
 from offloadbench.roles.ends import End
+from offloadbench.roles.messages import InspectUnit, UnitInspected, UnitLogin
 from offloadbench.traffic.iscsi import consent, open_iscsi
 from offloadbench.traffic.iscsi.consent import Device, Region
 from offloadbench.traffic.iscsi.existing import Existing
@@ -123,28 +124,38 @@ def _look(existing: Existing, load: LunLoad, dut: End, peer: End, tell: Callable
         tell(f"waiting {wait_s:.0f} s at most for {existing.portal}, in namespace {peer.namespace}")
     role = dut.launch("offloadbench.traffic.iscsi.inspection", "the look at the LUN")
     try:
-        order = {
-            **login(existing, peer.address),
-            "offers": load.offers,
-            "congestion_control": "",
-            "send_buffer_bytes": 0,
-            "receive_window_bytes": 0,
-            "timeout_s": load.timeout_s,
-            "wait_s": wait_s,
-        }
-        return Device.from_answer(role.request(order, "inspected", wait_s + _ANSWER_S))
+        transport = Transport(
+            offers=load.offers,
+            congestion_control="",
+            send_buffer_bytes=0,
+            receive_window_bytes=0,
+            timeout_s=load.timeout_s,
+        )
+        order = InspectUnit(login(existing, peer.address, **transport), wait_s)
+        return Device.from_answer(role.request(order, UnitInspected, wait_s + _ANSWER_S))
     finally:
         role.close()
 
 
-def login(existing: Existing, address: str) -> dict[str, Any]:
-    """Who logs in where, for a role's configuration."""
-    return {
-        "address": address,
-        "port": existing.portal.port,
-        "target_name": existing.portal.name,
-        "initiator_name": existing.initiator_name,
-        "user": existing.credentials.user,
-        "password": existing.credentials.password,
-        "lun": existing.lun,
-    }
+class Transport(TypedDict):
+    """The fields of `UnitLogin` that say how its connection is set up."""
+
+    offers: dict[str, str]
+    congestion_control: str
+    send_buffer_bytes: int
+    receive_window_bytes: int
+    timeout_s: float
+
+
+def login(existing: Existing, address: str, **transport: Unpack[Transport]) -> UnitLogin:
+    """Who logs in where."""
+    return UnitLogin(
+        address=address,
+        port=existing.portal.port,
+        target_name=existing.portal.name,
+        initiator_name=existing.initiator_name,
+        user=existing.credentials.user,
+        password=existing.credentials.password,
+        lun=existing.lun,
+        **transport,
+    )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from offloadbench.base import comms
-from offloadbench.roles.orders import answer
+from offloadbench.roles.messages import InitiatorReady, OpenInitiator
+from offloadbench.roles.orders import Desk
 from offloadbench.traffic.iscsi import counts
 from offloadbench.traffic.iscsi.initiator_role import InitiatorRole, in_force
 from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
@@ -28,8 +27,8 @@ _DRAIN_S, _LOGOUT_S = 2.5, 1.0
 class UserInitiator(InitiatorRole):
     """Sessions of our own."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
+    def __init__(self, desk: Desk, order: OpenInitiator) -> None:
+        super().__init__(desk, order)
         self._sessions: list[LoggedInSession] = []
         self._session_loads: list[QueuedLoad] = []
         self._product = ""
@@ -42,7 +41,7 @@ class UserInitiator(InitiatorRole):
     def open(self) -> None:
         # 48 bits in the random format (RFC 7143, 11.12.5); the last 16 tell the sessions apart
         isid = 0x80 << 40 | secrets.randbits(24) << 16
-        for number in range(self._config["sessions"]):
+        for number in range(self._asked.sessions):
             try:
                 self._open_session(number, isid | number)
             except IscsiError as error:
@@ -52,40 +51,40 @@ class UserInitiator(InitiatorRole):
             load.start()
 
     def _open_session(self, number: int, isid: int) -> None:
-        session = open_session(self._config, isid, self._wake)
+        session = open_session(self._asked.login, isid, self._wake)
         self._sessions.append(session)
-        unit = Unit(session, self._config["lun"])
+        unit = Unit(session, self._asked.login.lun)
         unit.require_ready()
         self._product = unit.product()
         blocks, block_bytes = unit.capacity()
-        expected = self._config["expected"]
-        if expected and (unit.serial(), blocks * block_bytes) != (expected["serial"], expected["size_bytes"]):
+        expected = self._asked.expected
+        if expected and (unit.serial(), blocks * block_bytes) != (expected.serial, expected.size_bytes):
             raise IscsiError(f"LUN {unit.lun} is not the one that was looked at before", "nothing was written to it")
         self._session_loads.append(self._load_of(session, number, blocks, block_bytes))
 
     def _load_of(self, session: LoggedInSession, number: int, blocks: int, block_bytes: int) -> QueuedLoad:
         """Each session has a part of the LUN of its own."""
-        config = self._config
+        asked = self._asked
         shape = Shape(
-            config["lun"],
-            config["operation"] == "write",
-            config["transfer_bytes"],
-            config["queue_depth"],
-            config["fua"],
-            config["verify"],
+            asked.login.lun,
+            asked.operation == "write",
+            asked.transfer_bytes,
+            asked.queue_depth,
+            asked.fua,
+            asked.verify,
         )
         if shape.transfer_bytes % block_bytes:
             raise IscsiError(f"the LUN has blocks of {block_bytes} bytes; {shape.transfer_bytes} is no multiple")
-        lun_bytes = min(blocks * block_bytes - config["start_bytes"], config["lun_bytes"])
-        transfers = lun_bytes // config["sessions"] // shape.transfer_bytes
+        lun_bytes = min(blocks * block_bytes - asked.start_bytes, asked.lun_bytes)
+        transfers = lun_bytes // asked.sessions // shape.transfer_bytes
         # two commands on the same blocks at once would leave it open which is the last
         if transfers < shape.queue_depth:
             raise IscsiError(
-                f"the LUN has {lun_bytes} bytes: too few for {config['sessions']} sessions with "
+                f"the LUN has {lun_bytes} bytes: too few for {asked.sessions} sessions with "
                 f"{shape.queue_depth} commands of {shape.transfer_bytes} bytes",
                 "use a larger lun_size",
             )
-        first_block = (config["start_bytes"] + number * transfers * shape.transfer_bytes) // block_bytes
+        first_block = (asked.start_bytes + number * transfers * shape.transfer_bytes) // block_bytes
         return QueuedLoad(
             session,
             shape,
@@ -107,30 +106,31 @@ class UserInitiator(InitiatorRole):
         for session in self._sessions:
             session.logout()
 
-    def _carried(self) -> dict[str, int]:
-        return {
-            "sent_bytes": sum(session.sent_bytes for session in self._sessions),
-            "received_bytes": sum(session.received_bytes for session in self._sessions) - self._set_up_bytes,
-            "set_up_bytes": self._set_up_bytes,
-        }
+    def _carried_bytes(self) -> tuple[int, int, int]:
+        return (
+            sum(session.sent_bytes for session in self._sessions),
+            sum(session.received_bytes for session in self._sessions) - self._set_up_bytes,
+            self._set_up_bytes,
+        )
 
     def _tcp_infos(self) -> Iterator[bytes]:
         for session in self._sessions:
             yield session.connection.option(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> InitiatorReady:
         session = self._sessions[0]
         size = session.connection.option(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)
         congestion_control = session.connection.option(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         limits = session.negotiated
-        return in_force(size, congestion_control) | {
-            "target_product": self._product,
-            "negotiated": {
+        return InitiatorReady(
+            *in_force(size, congestion_control),
+            negotiated={
                 name: getattr(limits, name)
                 for name in limits.__dataclass_fields__
                 if name not in ("cmd_sn", "max_cmd_sn", "exp_stat_sn")
             },
-        }
+            target_product=self._product,
+        )
 
     def close(self) -> None:
         """A session that is left is logged out, once its last command is through: no target keeps it then."""
@@ -154,18 +154,15 @@ def main() -> None:
     comms.take(comms.INITIATOR)
     # as if our input had been closed: sessions are ended in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # the next order comes after our answer only: nothing of it can stay in this buffer
-    line = sys.stdin.readline()
-    if not line:
-        return
-    initiator = UserInitiator(json.loads(line))
-    try:
-        initiator.open()
-        initiator.run()
-    except IscsiError as error:
-        answer({"event": "error", "message": error.message, "hint": error.hint})
-    finally:
-        initiator.close()
+    desk = Desk(IscsiError)
+    with desk.reporting(hint="see `dmesg` and the target's log"):
+        initiator = UserInitiator(desk, desk.first(OpenInitiator))
+        try:
+            with desk.reporting(hint="see `dmesg` and the target's log"):
+                initiator.open()
+                initiator.run()
+        finally:
+            initiator.close()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,20 @@
 """A look at a LUN of an existing target, as a role (see offloadbench.roles.ends): it reads, and writes nothing.
 
-The configuration is answered by `inspected`: what the LUN is, what lies on it, and where it is free.
+It says what the LUN is, what lies on it, and where it is free.
 """
 
 from __future__ import annotations
 
 import secrets
-import select
 import signal
 import sys
 import time
-from typing import Any
 
 from offloadbench.base import comms
 from offloadbench.base.errors import HostError
 from offloadbench.kernel.system import signatures
-from offloadbench.roles.orders import answer, read_configuration
+from offloadbench.roles.messages import InspectUnit, UnitInspected, UnitLogin
+from offloadbench.roles.orders import Desk
 from offloadbench.traffic.iscsi import extents
 from offloadbench.traffic.iscsi.login import AccountError
 from offloadbench.traffic.iscsi.pdu import IscsiError
@@ -26,8 +25,8 @@ _LOGOUT_S = 5.0
 _PAUSE_S = 0.3
 
 
-def inspect(unit: Unit) -> dict[str, Any]:
-    """What `consent.Device` has, as values of JSON.
+def inspect(unit: Unit) -> UnitInspected:
+    """What `consent.Device` has.
 
     Raises:
         IscsiError: it is no disk, or cannot be read.
@@ -54,23 +53,23 @@ def inspect(unit: Unit) -> dict[str, Any]:
         why_not = str(error)
     except HostError as error:
         why_not = error.message
-    return {
-        "product": product,
-        "serial": serial,
-        "size_bytes": edges.size_bytes,
-        "block_bytes": block_bytes,
-        "longest_transfer_bytes": longest * block_bytes,
-        "used": [[one.kind, one.end_bytes] for one in found],
-        "free": list(free),
-        "why_not": why_not,
-        "blank": edges.blank,
-    }
+    return UnitInspected(
+        product=product,
+        serial=serial,
+        size_bytes=edges.size_bytes,
+        block_bytes=block_bytes,
+        longest_transfer_bytes=longest * block_bytes,
+        used=tuple((one.kind, one.end_bytes) for one in found),
+        free=free,
+        why_not=why_not,
+        blank=edges.blank,
+    )
 
 
-def _look(config: dict[str, Any]) -> dict[str, Any]:
-    session = open_session(config, 0x80 << 40 | secrets.randbits(24) << 16)
+def _look(login: UnitLogin) -> UnitInspected:
+    session = open_session(login, 0x80 << 40 | secrets.randbits(24) << 16)
     try:
-        found = inspect(Unit(session, config["lun"]))
+        found = inspect(Unit(session, login.lun))
         session.logout(_LOGOUT_S)
         return found
     finally:
@@ -80,19 +79,19 @@ def _look(config: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     comms.take(comms.INITIATOR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = read_configuration()
-    until_s = time.monotonic() + config["wait_s"]
-    while True:
-        try:
-            answer({"event": "inspected", **_look(config)})
-            return
-        except IscsiError as error:
-            if isinstance(error, AccountError) or time.monotonic() >= until_s:
-                answer({"event": "error", "message": error.message, "hint": error.hint})
+    desk = Desk(IscsiError)
+    with desk.reporting():
+        order = desk.first(InspectUnit)
+        until_s = time.monotonic() + order.wait_s
+        while not desk.over:
+            try:
+                desk.answer(_look(order.login))
                 return
-        # a target that is being set up comes to be step by step: its port, its name, its LUN
-        if select.select([sys.stdin], [], [], _PAUSE_S)[0]:
-            return
+            except IscsiError as error:
+                if isinstance(error, AccountError) or time.monotonic() >= until_s:
+                    raise
+            # a target that is being set up comes to be step by step: its port, its name, its LUN
+            desk.poll(_PAUSE_S)
 
 
 if __name__ == "__main__":

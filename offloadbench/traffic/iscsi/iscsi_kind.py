@@ -10,14 +10,18 @@ from typing import Any
 
 from offloadbench.base.errors import HostError, UsageError
 from offloadbench.base.units import format_bytes
+from offloadbench.changes.change import Change
 from offloadbench.kernel.system import processes
 from offloadbench.model import WorkloadDefinition
 from offloadbench.roles.ends import End
+from offloadbench.roles.messages import ExpectedUnit, InitiatorReady, OpenInitiator, OpenTarget, TargetReady, UnitLogin
+from offloadbench.traffic.changes.iscsi_sessions import IscsiSessions
 from offloadbench.traffic.iscsi import consent, existing, granting, open_iscsi, tgt
 from offloadbench.traffic.iscsi.checked import LARGEST_BYTES, Parameters
+from offloadbench.traffic.iscsi.consent import Region
 from offloadbench.traffic.iscsi.granting import Grant
 from offloadbench.traffic.iscsi.measured import MARK_S, IscsiSession
-from offloadbench.traffic.kind_of_traffic import Ask, Leftover, Outside
+from offloadbench.traffic.kind_of_traffic import Ask, Outside
 
 __all__ = ["IscsiSession", "IscsiTraffic"]
 
@@ -201,8 +205,8 @@ class IscsiTraffic:
         """What we offer in a login."""
         return {**self._keys(), "MaxConnections": "1", "ErrorRecoveryLevel": "0"}
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
-        return [("iscsi_sessions", {"prefix": _target_prefix(run_id)})] if self.initiator == "kernel" else []
+    def may_leave(self, run_id: str) -> list[Change]:
+        return [IscsiSessions(prefix=_target_prefix(run_id))] if self.initiator == "kernel" else []
 
     def start(self, dut: End, peer: End, in_flight_bytes: int) -> IscsiSession:
         if self.initiator == "kernel" and dut.namespace is not None:
@@ -215,31 +219,41 @@ class IscsiTraffic:
         if self.existing:
             return self._start_on_existing(dut, peer, name, window_bytes)
         # made for this trial and known to its processes only; by pipe, but for the one tgtadm that makes the account
-        names = {
-            "initiator_name": f"{_NAME_PREFIX}:initiator-{secrets.token_hex(4)}",
-            "target_name": name,
-            "user": f"bench-{secrets.token_hex(4)}",
-            "password": secrets.token_hex(16),
-            "address": peer.address,
-            "congestion_control": self.congestion_control,
-            "lun_bytes": self.lun_bytes,
-        }
+        initiator_name = f"{_NAME_PREFIX}:initiator-{secrets.token_hex(4)}"
+        user, password = f"bench-{secrets.token_hex(4)}", secrets.token_hex(16)
         target = peer.launch("offloadbench.traffic.iscsi.target", "the iSCSI target")
         session = IscsiSession(target, self.settings())
         try:
             serving = target.request(
-                {
-                    **names,
-                    "backing": self.backing,
-                    "receive_window_bytes": window_bytes if self.operation == "write" else 0,
-                    "parameters": self._keys(),
-                },
-                "ready",
+                OpenTarget(
+                    address=peer.address,
+                    target_name=name,
+                    initiator_name=initiator_name,
+                    user=user,
+                    password=password,
+                    backing=self.backing,
+                    lun_bytes=self.lun_bytes,
+                    receive_window_bytes=window_bytes if self.operation == "write" else 0,
+                    congestion_control=self.congestion_control,
+                    parameters=self._keys(),
+                ),
+                TargetReady,
             )
-            session.settings |= {**serving["settings"], "window_bytes": window_bytes}
-            session.watched = [(peer.address, serving["port"])]
-            where = {"port": serving["port"], "lun": int(tgt.LUN), "start_bytes": 0, "expected": None}
-            self._begin(session, dut, {**names, **where, "session_name": name}, window_bytes)
+            session.settings |= {"target": serving.product, "window_bytes": window_bytes}
+            if serving.receive_buffer_bytes is not None:
+                session.settings["target_receive_buffer_bytes"] = serving.receive_buffer_bytes
+            session.watched = [(peer.address, serving.port)]
+            login = UnitLogin(
+                address=peer.address,
+                port=serving.port,
+                target_name=name,
+                initiator_name=initiator_name,
+                user=user,
+                password=password,
+                lun=int(tgt.LUN),
+                **self._transport(window_bytes),
+            )
+            self._begin(session, dut, self._order(login, name, Region(0, self.lun_bytes)))
         except BaseException:
             session.close()
             raise
@@ -261,41 +275,46 @@ class IscsiTraffic:
                 "window_bytes": window_bytes if self.operation == "read" else 0,
             }
             session.watched = [(peer.address, self.existing.portal.port)]
-            order = {
-                **granting.login(self.existing, peer.address),
-                "congestion_control": self.congestion_control,
-                "lun_bytes": grant.region.size_bytes,
-                "start_bytes": grant.region.start_bytes,
-                "expected": {"serial": grant.device.serial, "size_bytes": grant.device.size_bytes},
-                "session_name": name,
-            }
-            self._begin(session, dut, order, window_bytes)
+            login = granting.login(self.existing, peer.address, **self._transport(window_bytes))
+            expected = ExpectedUnit(grant.device.serial, grant.device.size_bytes)
+            self._begin(session, dut, self._order(login, name, grant.region, expected))
         except BaseException:
             session.close()
             raise
         return session
 
-    def _begin(self, session: IscsiSession, dut: End, order: dict[str, Any], window_bytes: int) -> None:
-        """Start the initiator, and wait until payload flows."""
-        session.initiator = dut.launch(_ROLES[self.initiator], "the iSCSI initiator")
-        started = session.ask_initiator(
-            {
-                **order,
-                "offers": self._offers(),
-                "send_buffer_bytes": self.send_buffer_bytes,
-                "receive_window_bytes": window_bytes if self.operation == "read" else 0,
-                "transfer_bytes": self.transfer_bytes,
-                "queue_depth": self.queue_depth,
-                "sessions": self.sessions,
-                "operation": self.operation,
-                "fua": self.fua,
-                "verify": self.verify,
-                "timeout_s": _TIMEOUT_S,
-            },
-            "ready",
-            _START_TIMEOUT_S,
+    def _transport(self, window_bytes: int) -> granting.Transport:
+        """How the initiator's connections are set up."""
+        return granting.Transport(
+            offers=self._offers(),
+            congestion_control=self.congestion_control,
+            send_buffer_bytes=self.send_buffer_bytes,
+            receive_window_bytes=window_bytes if self.operation == "read" else 0,
+            timeout_s=_TIMEOUT_S,
         )
-        session.settings |= started["settings"]
+
+    def _order(
+        self, login: UnitLogin, session_name: str, region: Region, expected: ExpectedUnit | None = None
+    ) -> OpenInitiator:
+        return OpenInitiator(
+            login=login,
+            session_name=session_name,
+            sessions=self.sessions,
+            operation=self.operation,
+            transfer_bytes=self.transfer_bytes,
+            queue_depth=self.queue_depth,
+            fua=self.fua,
+            verify=self.verify,
+            lun_bytes=region.size_bytes,
+            start_bytes=region.start_bytes,
+            expected=expected,
+        )
+
+    def _begin(self, session: IscsiSession, dut: End, order: OpenInitiator) -> None:
+        """Start the initiator, and wait until payload flows."""
+        session.start_initiator(dut.launch(_ROLES[self.initiator], "the iSCSI initiator"))
+        started = session.ask_initiator(order, InitiatorReady, _START_TIMEOUT_S)
+        session.settings |= {name: value for name, value in vars(started).items() if value is not None}
 
 
 def _target_prefix(run_id: str) -> str:

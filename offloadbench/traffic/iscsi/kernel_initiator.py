@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from offloadbench.base import comms
 from offloadbench.base.errors import OffloadbenchError
-from offloadbench.roles.orders import answer, read_configuration
+from offloadbench.roles.messages import InitiatorReady, OpenInitiator, UnitLogin
+from offloadbench.roles.orders import Desk, refusing
 from offloadbench.traffic.iscsi import counts, open_iscsi, scsi
 from offloadbench.traffic.iscsi.block_load import BlockLoad
 from offloadbench.traffic.iscsi.initiator_role import InitiatorRole, in_force
@@ -26,14 +26,13 @@ from offloadbench.traffic.iscsi.pdu import IscsiError
 _HOW = {"Yes": "Yes", "No": "No", "CRC32C": "CRC32C,None", "None": "None"}
 
 
-def record(config: dict[str, Any]) -> dict[str, str]:
-    """A node record's settings from a role's configuration, named as in iscsid.conf; but for the account's."""
-    offers = config["offers"]
+def record(offers: dict[str, str], sessions: int) -> dict[str, str]:
+    """A node record's settings, named as in iscsid.conf; but for the account's."""
     segment = offers["MaxRecvDataSegmentLength"]
     return {
         # one LUN is asked for afterwards: the kernel is not to look at the others of a target, nor to offer them
         "node.session.scan": "manual",
-        "node.session.nr_sessions": str(config["sessions"]),
+        "node.session.nr_sessions": str(sessions),
         "node.session.iscsi.InitialR2T": offers["InitialR2T"],
         "node.session.iscsi.ImmediateData": offers["ImmediateData"],
         "node.session.iscsi.MaxBurstLength": offers["MaxBurstLength"],
@@ -44,24 +43,24 @@ def record(config: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def account(config: dict[str, Any]) -> dict[str, str]:
+def account(asked: UnitLogin) -> dict[str, str]:
     """The settings of a node record that hold who logs in."""
-    if not config["user"]:
+    if not asked.user:
         return {}
     return {
         "node.session.auth.authmethod": "CHAP",
-        "node.session.auth.username": config["user"],
-        "node.session.auth.password": config["password"],
+        "node.session.auth.username": asked.user,
+        "node.session.auth.password": asked.password,
     }
 
 
 class KernelInitiator(InitiatorRole):
     """Sessions of the kernel, and the load on their disks."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
+    def __init__(self, desk: Desk, order: OpenInitiator) -> None:
+        super().__init__(desk, order)
         self._portal = open_iscsi.LoginPortal(
-            config["target_name"], config["address"], config["port"], open_iscsi.interface(config["session_name"])
+            order.login.target_name, order.login.address, order.login.port, open_iscsi.interface(order.session_name)
         )
         self._open_iscsi: open_iscsi.OpenIscsi | None = None
         self._sockets: list[socket.socket] = []
@@ -73,28 +72,31 @@ class KernelInitiator(InitiatorRole):
         return self._disk_loads
 
     def open(self) -> None:
-        config = self._config
+        asked, login = self._asked, self._asked.login
         self._open_iscsi = open_iscsi.OpenIscsi()
-        self._open_iscsi.log_in(self._portal, config["initiator_name"], record(config), account(config))
+        settings = record(login.offers, asked.sessions)
+        self._open_iscsi.log_in(self._portal, login.initiator_name, settings, account(login))
         self._sockets = self._open_iscsi.connections(self._portal)
         for connection in self._sockets:
-            if config["send_buffer_bytes"]:
-                connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, config["send_buffer_bytes"])
-            if config["congestion_control"]:
-                name = config["congestion_control"].encode()
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
-        for disk in open_iscsi.disks(self._portal, config["lun"]):
+            if login.send_buffer_bytes:
+                with refusing("send_buffer_bytes", login.send_buffer_bytes):
+                    connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, login.send_buffer_bytes)
+            if login.congestion_control:
+                with refusing("congestion_control", login.congestion_control):
+                    name = login.congestion_control.encode()
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+        for disk in open_iscsi.disks(self._portal, login.lun):
             self._check_identity(disk)
-            self._largest_command_bytes = open_iscsi.send_whole(disk, config["transfer_bytes"])
+            self._largest_command_bytes = open_iscsi.send_whole(disk, asked.transfer_bytes)
             self._disk_loads.append(
                 BlockLoad(
                     disk,
-                    transfer_bytes=config["transfer_bytes"],
-                    queue_depth=config["queue_depth"],
-                    start_bytes=config["start_bytes"],
-                    bytes_used=config["lun_bytes"],
-                    fua=config["fua"],
-                    stamped=config["verify"],
+                    transfer_bytes=asked.transfer_bytes,
+                    queue_depth=asked.queue_depth,
+                    start_bytes=asked.start_bytes,
+                    bytes_used=asked.lun_bytes,
+                    fua=asked.fua,
+                    stamped=asked.verify,
                     on_change=self._wake,
                 )
             )
@@ -103,13 +105,13 @@ class KernelInitiator(InitiatorRole):
 
     def _check_identity(self, disk: Path) -> None:
         """Whether the disk is the LUN that was looked at before anything was to be written to it."""
-        expected = self._config["expected"]
+        expected = self._asked.expected
         if not expected:
             return
         size_bytes = open_iscsi.size_bytes(disk)
         serial = scsi.decode_serial(open_iscsi.product_data(disk, "vpd_pg80"))
         named = serial or scsi.decode_identification(open_iscsi.product_data(disk, "vpd_pg83"))
-        if (named, size_bytes) != (expected["serial"], expected["size_bytes"]):
+        if (named, size_bytes) != (expected.serial, expected.size_bytes):
             raise IscsiError(f"{disk} is not the LUN that was looked at before", "nothing was written to it")
 
     def _check(self) -> None:
@@ -123,21 +125,22 @@ class KernelInitiator(InitiatorRole):
             time.sleep(0.001)
         return True
 
-    def _carried(self) -> dict[str, int]:
-        return {"sent_bytes": sum(load.sent_bytes for load in self._loads), "received_bytes": 0, "set_up_bytes": 0}
+    def _carried_bytes(self) -> tuple[int, int, int]:
+        return sum(load.sent_bytes for load in self._loads), 0, 0
 
     def _tcp_infos(self) -> Iterator[bytes]:
         for connection in self._sockets:
             yield connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, counts.TCP_INFO_BYTES)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> InitiatorReady:
         first = self._sockets[0]
         size = first.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)
         congestion_control = first.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
-        return in_force(size, congestion_control) | {
-            "largest_command_bytes": self._largest_command_bytes,
-            "negotiated": open_iscsi.negotiated(self._portal),
-        }
+        return InitiatorReady(
+            *in_force(size, congestion_control),
+            negotiated=dict(open_iscsi.negotiated(self._portal)),
+            largest_command_bytes=self._largest_command_bytes,
+        )
 
     def _log_out(self) -> None:
         # first out, then close: a write to a target that is gone ends only with its session
@@ -163,17 +166,16 @@ def main() -> None:
     comms.take(comms.INITIATOR)
     # as if our input had been closed: the kernel's sessions are ended in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    initiator = KernelInitiator(read_configuration())
-    try:
-        initiator.open()
-        initiator.run()
-    except (OffloadbenchError, IscsiError) as error:
-        answer({"event": "error", "message": error.message, "hint": error.hint})
-    except OSError as error:
-        answer({"event": "error", "message": str(error), "hint": "see dmesg"})
-    finally:
-        with contextlib.suppress(OffloadbenchError):
-            initiator.close()
+    desk = Desk(OffloadbenchError, IscsiError)
+    with desk.reporting(hint="see dmesg"):
+        initiator = KernelInitiator(desk, desk.first(OpenInitiator))
+        try:
+            with desk.reporting(hint="see dmesg"):
+                initiator.open()
+                initiator.run()
+        finally:
+            with contextlib.suppress(OffloadbenchError):
+                initiator.close()
 
 
 if __name__ == "__main__":

@@ -1,27 +1,34 @@
 """The iSCSI target at the load side, as a role (see offloadbench.roles.ends): keeps a tgtd, and ends it when it ends.
 
-Orders: the configuration, answered by `ready`; then `mark` (CPU time), `report` (bytes moved), `words` (what tgtd
-said last, or that it is gone). Standard library only, of Python 3.9, so that a load host needs tgt and nothing else.
+Standard library only, of Python 3.9, so that a load host needs tgt and nothing else.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import tempfile
-from typing import IO, Any
+from pathlib import Path
+from typing import IO
 
 from offloadbench.base import comms
 from offloadbench.base.errors import OffloadbenchError
 from offloadbench.kernel.system import processes
+from offloadbench.roles.messages import (
+    AskTargetWords,
+    CountTargetCpu,
+    OpenTarget,
+    ReportTarget,
+    TargetCpu,
+    TargetMoved,
+    TargetReady,
+    TargetWords,
+)
+from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 from offloadbench.traffic.iscsi import tgt
 
-
-def _answer(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+_NO_FILE = ("null", "memory")
 
 
 def open_disk(backing: str, lun_bytes: int) -> IO[bytes] | None:
@@ -29,69 +36,85 @@ def open_disk(backing: str, lun_bytes: int) -> IO[bytes] | None:
 
     Args:
         backing: `null` for none, `memory`, or a folder on the disk to use.
+
+    Raises:
+        RefusedOrder: there is no such folder here, or it takes no file of that size.
     """
     if backing == "null":
         return None
-    if backing == "memory":
-        disk: IO[bytes] = os.fdopen(os.memfd_create("offloadbench-lun"), "r+b", buffering=0)
-    else:
-        disk = tempfile.TemporaryFile(dir=backing, buffering=0)  # noqa: SIM115 - closed by the caller
-    disk.truncate(lun_bytes)
+    if backing not in _NO_FILE:
+        if not Path(backing).is_absolute():
+            raise RefusedOrder("backing", backing, "no whole path", "write null, memory, or the folder's whole path")
+        if not Path(backing).is_dir():
+            raise RefusedOrder("backing", backing, "no such folder", "make it there, or --set backing=memory")
+    with refusing("backing", backing, "name a folder that root may write to, or --set backing=memory"):
+        if backing == "memory":
+            disk: IO[bytes] = os.fdopen(os.memfd_create("offloadbench-lun"), "r+b", buffering=0)
+        else:
+            disk = tempfile.TemporaryFile(dir=backing, buffering=0)  # noqa: SIM115 - closed by the caller
+    try:
+        with refusing("lun_bytes", lun_bytes, "use a smaller LUN: --set lun_size=64MiB"):
+            disk.truncate(lun_bytes)
+    except RefusedOrder:
+        disk.close()
+        raise
     return disk
 
 
-def _serve(config: dict[str, Any], daemon: tgt.Daemon, disk: IO[bytes] | None) -> None:
-    inforce = daemon.tune_listener(config["receive_window_bytes"], config["congestion_control"])
-    account = tgt.ChapAccount(config["initiator_name"], config["user"], config["password"])
-    path = f"/proc/{os.getpid()}/fd/{disk.fileno()}" if disk else None
-    daemon.serve(config["target_name"], path, config["parameters"], account)
-    _answer(
-        {
-            "event": "ready",
-            "port": daemon.port,
-            "settings": {"target": f"tgt {tgt.version()}", **inforce},
-        }
-    )
-    for line in sys.stdin:
-        _follow(json.loads(line)["do"], daemon)
+class TargetRole:
+    """A tgtd that serves one LUN."""
+
+    def __init__(self, desk: Desk, order: OpenTarget, daemon: tgt.Daemon, disk: IO[bytes] | None) -> None:
+        self._daemon = daemon
+        receive_buffer_bytes = daemon.tune_listener(order.receive_window_bytes, order.congestion_control)
+        account = tgt.ChapAccount(order.initiator_name, order.user, order.password)
+        path = f"/proc/{os.getpid()}/fd/{disk.fileno()}" if disk else None
+        daemon.serve(order.target_name, path, order.parameters, account)
+        desk.on(CountTargetCpu, self._count_cpu)
+        desk.on(ReportTarget, self._report)
+        desk.on(AskTargetWords, self._words)
+        desk.answer(TargetReady(daemon.port, f"tgt {tgt.version()}", receive_buffer_bytes))
+
+    def _count_cpu(self, order: CountTargetCpu) -> TargetCpu:
+        del order
+        return TargetCpu(processes.cpu_s(self._daemon.pid) + processes.cpu_s())
+
+    def _report(self, order: ReportTarget) -> TargetMoved:
+        del order
+        read_bytes, written_bytes = self._daemon.moved_bytes()
+        return TargetMoved(read_bytes, written_bytes)
+
+    def _words(self, order: AskTargetWords) -> TargetWords:
+        del order
+        gone = "" if self._daemon.running() else "tgtd is gone"
+        return TargetWords("; ".join(filter(None, (gone, self._daemon.words()))))
 
 
-def _follow(order: str, daemon: tgt.Daemon) -> None:
-    if order == "mark":
-        _answer({"event": "mark", "cpu_s": processes.cpu_s(daemon.pid) + processes.cpu_s()})
-    elif order == "report":
-        _answer({"event": "report", **daemon.moved_bytes()})
-    elif order == "words":
-        gone = "" if daemon.running() else "tgtd is gone"
-        _answer({"event": "words", "words": "; ".join(filter(None, (gone, daemon.words())))})
+def _play(desk: Desk) -> None:
+    order = desk.first(OpenTarget)
+    if not hasattr(os, "pidfd_open"):
+        raise OffloadbenchError("Python 3.9 is needed here for tgt", "--workloads ftp-get")
+    disk: IO[bytes] | None = None
+    daemon: tgt.Daemon | None = None
+    try:
+        disk = open_disk(order.backing, order.lun_bytes)
+        daemon = tgt.Daemon(order.address)
+        TargetRole(desk, order, daemon, disk)
+        desk.serve()
+    finally:
+        if daemon:
+            daemon.close()
+        if disk:
+            disk.close()
 
 
 def main() -> None:
     comms.take(comms.TARGET)
     # as if our input had been closed: tgtd is ended in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    line = sys.stdin.readline()
-    if not line:
-        return
-    if not hasattr(os, "pidfd_open"):
-        _answer({"event": "error", "message": "Python 3.9 is needed here for tgt", "hint": "--workloads ftp-get"})
-        return
-    config = json.loads(line)
-    disk: IO[bytes] | None = None
-    daemon: tgt.Daemon | None = None
-    try:
-        disk = open_disk(config["backing"], config["lun_bytes"])
-        daemon = tgt.Daemon(config["address"])
-        _serve(config, daemon, disk)
-    except OffloadbenchError as error:
-        _answer({"event": "error", "message": error.message, "hint": error.hint})
-    except OSError as error:
-        _answer({"event": "error", "message": str(error), "hint": "see backing, window and congestion_control"})
-    finally:
-        if daemon:
-            daemon.close()
-        if disk:
-            disk.close()
+    desk = Desk(OffloadbenchError)
+    with desk.reporting(hint="see backing, window and congestion_control"):
+        _play(desk)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from offloadbench.base.errors import HostError, TrafficError
 from offloadbench.kernel.system import borrowed_sockets, processes
+from offloadbench.roles.orders import refusing
 
 # include/uapi/asm-generic/socket.h: beyond net.core.rmem_max, with CAP_NET_ADMIN
 _SO_RCVBUFFORCE = 33
@@ -32,6 +32,7 @@ _ADMIN_S = 30.0
 _END_TIMEOUT_S = 3.0
 _LOGOUT_S = 8.0
 _LOG_TAIL_BYTES = 4096
+_AVAILABLE = "see net.ipv4.tcp_available_congestion_control there"
 # program -> Debian package
 TOOLS = {"tgtd": "tgt", "tgtadm": "tgt", "setpriv": "util-linux"}
 _TARGET_ID, LUN = "1", "1"
@@ -168,7 +169,7 @@ class Daemon:
             raise TrafficError(f"tgtadm {' '.join(arguments[:4])}: {said}", "see tgtadm(8)")
         return done.stdout.decode(errors="replace")
 
-    def tune_listener(self, receive_window_bytes: int, congestion_control: str) -> dict[str, Any]:
+    def tune_listener(self, receive_window_bytes: int, congestion_control: str) -> int | None:
         """Set what accepted connections inherit.
 
         Args:
@@ -177,18 +178,20 @@ class Daemon:
             congestion_control: matters where the target sends; empty leaves the namespace's own.
 
         Returns:
-            What is in force.
+            The receive buffer that is in force, in bytes; None where it is the kernel's.
         """
-        inforce: dict[str, Any] = {}
+        receive_buffer_bytes: int | None = None
         with self._listeners() as listeners:
             for listener in listeners:
                 if receive_window_bytes:
-                    listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_window_bytes)
-                    inforce["target_receive_buffer_bytes"] = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+                    with refusing("receive_window_bytes", receive_window_bytes):
+                        listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_window_bytes)
+                    receive_buffer_bytes = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
                 if congestion_control:
-                    name = congestion_control.encode()
-                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
-        return inforce
+                    with refusing("congestion_control", congestion_control, _AVAILABLE):
+                        name = congestion_control.encode()
+                        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+        return receive_buffer_bytes
 
     def serve(self, name: str, backing_store: str | None, parameters: dict[str, str], account: ChapAccount) -> None:
         """Make the target: its LUN 1, its limits, and the one who may use it.
@@ -209,8 +212,8 @@ class Daemon:
         self._admin("--mode", "account", "--op", "bind", "--tid", _TARGET_ID, "--user", account.user)
         self._admin(*target, "--op", "bind", "--initiator-name", account.initiator_name)
 
-    def moved_bytes(self) -> dict[str, int]:
-        """Bytes that the sessions that are logged in have read from and written to the LUN, as tgtd counts them."""
+    def moved_bytes(self) -> tuple[int, int]:
+        """(read, written) bytes of the LUN, of the sessions that are logged in are logged in, as tgtd counts them."""
         return count_moved_bytes(self._admin("--mode", "target", "--op", "stat", "--tid", _TARGET_ID))
 
     def _wait_for_logout(self) -> None:
@@ -248,12 +251,12 @@ def _connected(port: int) -> bool:
     return any(int(row[1].rpartition(":")[2], 16) == port and row[3] == "01" for row in rows)
 
 
-def count_moved_bytes(table: str) -> dict[str, int]:
-    """Sums of tgtd's table of statistics over the sessions on the LUN.
+def count_moved_bytes(table: str) -> tuple[int, int]:
+    """(read, written) sums of tgtd's table of statistics over the sessions on the LUN.
 
     A row is target, LUN, session, then bytes and commands of reads submitted, reads done, writes submitted, writes
     done, and errors (tgt_stat_line in tgt's usr/target.c).
     """
     rows = [line.split() for line in table.splitlines()[1:]]
     ours = [row for row in rows if len(row) == 12 and row[1] == LUN]
-    return {"read": sum(int(row[5]) for row in ours), "written": sum(int(row[9]) for row in ours)}
+    return sum(int(row[5]) for row in ours), sum(int(row[9]) for row in ours)

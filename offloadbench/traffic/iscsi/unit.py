@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from offloadbench.roles.messages import UnitLogin
 from offloadbench.traffic.iscsi import iscsi_connection, scsi
 from offloadbench.traffic.iscsi.command import Command
 from offloadbench.traffic.iscsi.iscsi_session import LoggedInSession
@@ -14,25 +14,24 @@ from offloadbench.traffic.iscsi.pdu import IscsiError
 _READ_BYTES = 256 << 10
 
 
-def open_session(config: dict[str, Any], isid: int, on_failure: Callable[[], None] = lambda: None) -> LoggedInSession:
-    """Connect and log in as a role's configuration says.
+def open_session(asked: UnitLogin, isid: int, on_failure: Callable[[], None] = lambda: None) -> LoggedInSession:
+    """Connect and log in.
 
     Raises:
         IscsiError: no connection, or the login is refused.
     """
-    timeout_s = float(config["timeout_s"])
     connected = iscsi_connection.connect(
-        config["address"],
-        config["port"],
-        timeout_s=timeout_s,
-        congestion_control=config["congestion_control"],
-        send_buffer_bytes=config["send_buffer_bytes"],
-        receive_window_bytes=config["receive_window_bytes"],
+        asked.address,
+        asked.port,
+        timeout_s=asked.timeout_s,
+        congestion_control=asked.congestion_control,
+        send_buffer_bytes=asked.send_buffer_bytes,
+        receive_window_bytes=asked.receive_window_bytes,
     )
-    link = iscsi_connection.IscsiConnection(connected, timeout_s)
+    link = iscsi_connection.IscsiConnection(connected, asked.timeout_s)
     try:
-        identity = Identity(config["initiator_name"], config["target_name"], isid, config["user"], config["password"])
-        return LoggedInSession(link, login(link, identity, config["offers"]), on_failure)
+        identity = Identity(asked.initiator_name, asked.target_name, isid, asked.user, asked.password)
+        return LoggedInSession(link, login(link, identity, asked.offers), on_failure)
     except BaseException:
         link.close()
         raise

@@ -6,9 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from offloadbench.base.errors import TrafficError, UsageError
+from offloadbench.changes.change import Change
 from offloadbench.model import Load, WorkloadDefinition
-from offloadbench.roles.ends import End, Role
-from offloadbench.traffic.kind_of_traffic import Leftover, Mark
+from offloadbench.roles.ends import End, Role, accompany
+from offloadbench.roles.messages import (
+    CountNow,
+    DrainSender,
+    OpenSender,
+    OpenSink,
+    SenderReady,
+    SenderReport,
+    SinkCounted,
+    SinkFinished,
+    SinkListening,
+    SinkReady,
+)
+from offloadbench.traffic.kind_of_traffic import Mark
 from offloadbench.traffic.parameters import integer, size_bytes
 
 _START_TIMEOUT_S = 60.0
@@ -54,7 +67,7 @@ class StreamTraffic:
         if not peer.address:
             raise UsageError("tcp-stream sends to one load host, and a fleet is many", "--workloads ftp-get")
 
-    def may_leave(self, run_id: str) -> list[Leftover]:
+    def may_leave(self, run_id: str) -> list[Change]:
         del run_id
         return []
 
@@ -63,25 +76,26 @@ class StreamTraffic:
         sink = peer.launch("offloadbench.traffic.stream.sink", "the sink")
         sender: Role | None = None
         try:
-            order = {
-                "address": peer.address,
-                "connections": self.connections,
-                "window_bytes": window_bytes,
+            receiving = OpenSink(
+                address=peer.address,
+                connections=self.connections,
+                window_bytes=window_bytes,
                 # a receiver that waits for more than its window holds would wait for ever
-                "wake_at_bytes": min(self.wake_at_bytes, window_bytes // 4) if window_bytes else self.wake_at_bytes,
-            }
-            port = sink.request(order, "listening")["port"]
+                wake_at_bytes=min(self.wake_at_bytes, window_bytes // 4) if window_bytes else self.wake_at_bytes,
+            )
+            port = sink.request(receiving, SinkListening).port
             sender = dut.launch("offloadbench.traffic.stream.stream_sender", "the sender")
-            order = {
-                "address": peer.address,
-                "port": port,
-                "connections": self.connections,
-                "block_bytes": self.block_bytes,
-                "congestion_control": self.congestion_control,
-                "send_buffer_bytes": self.send_buffer_bytes,
-            }
-            sender.request(order, "ready", _START_TIMEOUT_S)
-            sink.receive("ready", _START_TIMEOUT_S)
+            accompany(sender, sink)
+            sending = OpenSender(
+                address=peer.address,
+                port=port,
+                connections=self.connections,
+                block_bytes=self.block_bytes,
+                congestion_control=self.congestion_control,
+                send_buffer_bytes=self.send_buffer_bytes,
+            )
+            sender.request(sending, SenderReady, _START_TIMEOUT_S)
+            sink.receive(SinkReady, _START_TIMEOUT_S)
         except BaseException:
             for role in (sender, sink):
                 if role:
@@ -101,28 +115,28 @@ class StreamSession:
         self.watched = [remote]
 
     def mark(self) -> Mark:
-        reply = self._sink.request({"do": "mark"}, "mark")
-        return Mark(t_s=reply["t_ns"] * 1e-9, payload_bytes=reply["payload_bytes"], cpu_s=reply["cpu_s"])
+        counted = self._sink.request(CountNow(), SinkCounted)
+        return Mark(t_s=counted.t_ns * 1e-9, payload_bytes=counted.payload_bytes, cpu_s=counted.cpu_s)
 
     def finish(self, opened: Mark, closed: Mark) -> Load:
-        sent = self._sender.request({"do": "drain"}, "report", _FINISH_TIMEOUT_S)
-        received = self._sink.receive("finished", _FINISH_TIMEOUT_S)
-        if sent["bytes_sent"] != received["payload_bytes"]:
+        sent = self._sender.request(DrainSender(), SenderReport, _FINISH_TIMEOUT_S)
+        received = self._sink.receive(SinkFinished, _FINISH_TIMEOUT_S)
+        if sent.bytes_sent != received.payload_bytes:
             raise TrafficError(
-                f"the sender sent {sent['bytes_sent']} bytes, the sink received {received['payload_bytes']}",
+                f"the sender sent {sent.bytes_sent} bytes, the sink received {received.payload_bytes}",
                 "data was lost or doubled on the way: do not trust this link",
             )
         return Load(
             clients=self._settings["connections"],
             payload_bytes=closed.payload_bytes - opened.payload_bytes,
             interval_s=closed.t_s - opened.t_s,
-            bytes_sent=sent["bytes_sent"],
-            bytes_received=received["payload_bytes"],
-            transfers_complete=received["complete"],
+            bytes_sent=sent.bytes_sent,
+            bytes_received=received.payload_bytes,
+            transfers_complete=received.complete,
             transfers_cut=0,
             cpu_s=closed.cpu_s - opened.cpu_s,
             # SO_SNDBUF at the end: twice what was asked for, or what the kernel has tuned it to
-            settings={**self._settings, "sndbuf_at_end_bytes": max(sent["send_buffers_bytes"])},
+            settings={**self._settings, "sndbuf_at_end_bytes": max(sent.send_buffers_bytes)},
         )
 
     def close(self) -> None:

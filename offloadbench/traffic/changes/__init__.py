@@ -1,0 +1,1 @@
+"""Changes that are taken back by programs of a kind of traffic."""
