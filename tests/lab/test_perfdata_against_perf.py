@@ -60,7 +60,10 @@ def _record(folder: Path, options: tuple[str, ...], *, piped: bool = False) -> P
     return path
 
 
-@pytest.fixture(scope="module", params=[*RECORDINGS, "clock through a pipe", "compressed through a pipe"])
+WAYS = (*RECORDINGS, "clock through a pipe", "compressed through a pipe")
+
+
+@pytest.fixture(scope="module", params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in WAYS])
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
     """A recording, and whether it has a CPU column."""
     name, _, piped = request.param.partition(" through ")

@@ -103,6 +103,7 @@ def _left(run_id: str, environment: dict[str, str]) -> list[str]:
     return [*map(str, journals), *map(processes.name, processes.of_run(run_id))]
 
 
+@pytest.mark.xdist_group("remote_run")
 def test_the_cases_are_measured_and_proven(remote_run: Run) -> None:
     rows = trial_tables.trials([remote_run])
     assert set(rows["outcome"]) == {"ok"}
@@ -113,6 +114,7 @@ def test_the_cases_are_measured_and_proven(remote_run: Run) -> None:
         assert trial.load.bytes_sent == trial.load.bytes_received > 0
 
 
+@pytest.mark.xdist_group("remote_run")
 def test_both_ends_and_their_clocks_are_recorded(remote_run: Run, host: RemoteHost) -> None:
     bed = remote_run.bed
     assert (bed.kind, bed.peer) == ("remote", host.peer)
@@ -131,6 +133,7 @@ def test_both_ends_and_their_clocks_are_recorded(remote_run: Run, host: RemoteHo
         assert 0 < trial.peer.cpu_busy_s <= 1.1 * trial.peer.cpus * trial.peer.interval_s
 
 
+@pytest.mark.xdist_group("remote_run")
 def test_nothing_is_left_at_either_end(
     remote_run: Run, host: RemoteHost, by_ssh: dict[str, Feature], environment: dict[str, str]
 ) -> None:
@@ -139,8 +142,9 @@ def test_nothing_is_left_at_either_end(
     assert features.read(host.nic) == by_ssh
 
 
+@pytest.mark.usefixtures("by_ssh")
 def test_iscsi_writes_to_a_target_that_the_load_host_keeps(
-    offloadbench: Offloadbench, host: RemoteHost, remote_run: Run, tmp_path: Path
+    offloadbench: Offloadbench, host: RemoteHost, tmp_path: Path
 ) -> None:
     path = tmp_path / "iscsi.json"
     done = offloadbench(
@@ -241,6 +245,8 @@ def test_the_other_host_can_be_the_one_that_is_tested(
         ("wait:port", (2, "write --peer wait")),
         ("carrier-pigeon", (2, "unknown kind of load side")),
     ],
+    # alike in every process
+    ids=["user", "port", "nic", "python", "option", "empty", "call", "kind"],
 )
 @pytest.mark.usefixtures("by_ssh")
 def test_a_load_host_that_cannot_be_used_is_told_in_one_line(

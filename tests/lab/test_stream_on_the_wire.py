@@ -63,6 +63,7 @@ def _stream(bed: Bed, seconds: float, in_flight_bytes: int = 0, **settings: obje
     return load, report
 
 
+@pytest.mark.quiet
 def test_a_long_rtt_does_not_slow_a_stream_with_a_large_buffer(open_bed: OpenBed) -> None:
     bed = open_bed(rtt_s=0.02)
     # the bandwidth-delay product and 4 MiB
@@ -76,12 +77,14 @@ def test_a_long_rtt_does_not_slow_a_stream_with_a_large_buffer(open_bed: OpenBed
     assert report.to_peer.lost_segments == report.to_peer.overflow_segments == 0
 
 
+@pytest.mark.quiet
 def test_the_send_buffer_bounds_a_stream_over_a_long_rtt(open_bed: OpenBed) -> None:
     load, _ = _stream(open_bed(rtt_s=0.02), 2.0, sndbuf=131072)
     # no more than its doubled buffer in a round trip
     assert 0 < load.payload_bytes * 8 / load.interval_s <= 2 * 131072 * 8 / 0.02
 
 
+@pytest.mark.quiet
 def test_every_lost_segment_is_sent_again_and_no_byte_is_missing(open_bed: OpenBed) -> None:
     bed = open_bed(loss_ratio=0.002)
     before = _retransmitted(bed)
@@ -95,6 +98,7 @@ def test_every_lost_segment_is_sent_again_and_no_byte_is_missing(open_bed: OpenB
     assert _retransmitted(bed) - before >= 0.9 * lost - 3
 
 
+@pytest.mark.quiet
 def test_a_short_queue_drops_and_the_sender_adapts(open_bed: OpenBed) -> None:
     bed = open_bed(queue_bytes=100_000)
     load, report = _stream(bed, 3.0, connections=4)
