@@ -77,14 +77,12 @@ def test_a_long_rtt_does_not_slow_a_stream_with_a_large_buffer(open_bed: OpenBed
     assert report.to_peer.lost_segments == report.to_peer.overflow_segments == 0
 
 
-@pytest.mark.quiet
 def test_the_send_buffer_bounds_a_stream_over_a_long_rtt(open_bed: OpenBed) -> None:
     load, _ = _stream(open_bed(rtt_s=0.02), 2.0, sndbuf=131072)
     # no more than its doubled buffer in a round trip
     assert 0 < load.payload_bytes * 8 / load.interval_s <= 2 * 131072 * 8 / 0.02
 
 
-@pytest.mark.quiet
 def test_every_lost_segment_is_sent_again_and_no_byte_is_missing(open_bed: OpenBed) -> None:
     bed = open_bed(loss_ratio=0.002)
     before = _retransmitted(bed)
