@@ -26,6 +26,16 @@ REQUIRED_TOOLS = ("perf", "ip", "ping", "ethtool", "tcpdump")
 Offloadbench = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> object | None:
+    """`--dist loadscope` of lab tests."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from tests.lab.sharing_out import BedScheduling
+
+    return BedScheduling(config)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [tool for tool in REQUIRED_TOOLS if shutil.which(tool) is None]
     if os.geteuid() != 0:

@@ -19,13 +19,10 @@ from offloadbench.model import Load, Trial
 from tests.lab import fleet
 from tests.lab.fleet import SCHEDULER, Cluster
 
-pytestmark = [
-    pytest.mark.xdist_group("fleet"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("distributed") is None and not os.environ.get("OFFLOADBENCH_REQUIRE_ALL"),
-        reason="needs the extra [fleet]",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None and not os.environ.get("OFFLOADBENCH_REQUIRE_ALL"),
+    reason="needs the extra [fleet]",
+)
 
 CLIENTS, WORKERS = 8, 4
 RATE_BITS_PER_S = 100e6

@@ -133,7 +133,6 @@ def _flow(path: Path, number: int) -> FlowScore:
     return scored.flows[number]
 
 
-@pytest.mark.xdist_group("captures")
 @pytest.mark.parametrize("number", range(len(TRIALS)))
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_both_ends_of_the_cable_show_what_the_kernel_did(captures: dict[str, Path], side: str, number: int) -> None:

@@ -60,10 +60,7 @@ def _record(folder: Path, options: tuple[str, ...], *, piped: bool = False) -> P
     return path
 
 
-WAYS = (*RECORDINGS, "clock through a pipe", "compressed through a pipe")
-
-
-@pytest.fixture(scope="module", params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in WAYS])
+@pytest.fixture(scope="module", params=[*RECORDINGS, "clock through a pipe", "compressed through a pipe"])
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
     """A recording, and whether it has a CPU column."""
     name, _, piped = request.param.partition(" through ")

@@ -101,7 +101,6 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Obs
     assert list(folder.glob("*.journal")) == []
 
 
-@pytest.mark.xdist_group("observed")
 def test_every_window_is_honoured_with_tso_on_and_off_and_both_captures_say_so(observed: dict[str, Observed]) -> None:
     found = observed["windows"]
     assert len(found.trials) == 4 * 3 * len(ALGORITHMS)
@@ -124,7 +123,6 @@ def test_every_window_is_honoured_with_tso_on_and_off_and_both_captures_say_so(o
             assert flows[number].first_flight_segments == trial.initcwnd
 
 
-@pytest.mark.xdist_group("observed")
 @pytest.mark.parametrize(
     ("name", "word"),
     [("small window", verdict.CAPPED_BY_WINDOW), ("short", verdict.INCONCLUSIVE)],
@@ -138,7 +136,6 @@ def test_a_limit_is_named_by_the_probe_and_by_both_captures(
         assert [flow.verdict for flow in flows] == [word] * 3
 
 
-@pytest.mark.xdist_group("observed")
 def test_a_starved_send_buffer_is_told_from_a_small_cwnd_by_the_servers_own_account(
     observed: dict[str, Observed],
 ) -> None:
@@ -151,7 +148,6 @@ def test_a_starved_send_buffer_is_told_from_a_small_cwnd_by_the_servers_own_acco
     assert {flows[0].verdict for flows in found.flows.values()} != {verdict.HONOURED}
 
 
-@pytest.mark.xdist_group("observed")
 def test_a_connection_restarts_after_silence_with_the_initial_window(observed: dict[str, Observed]) -> None:
     found = observed["idle"]
     assert found.words == [verdict.HONOURED] * 3

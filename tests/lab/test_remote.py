@@ -103,7 +103,6 @@ def _left(run_id: str, environment: dict[str, str]) -> list[str]:
     return [*map(str, journals), *map(processes.name, processes.of_run(run_id))]
 
 
-@pytest.mark.xdist_group("remote_run")
 def test_the_cases_are_measured_and_proven(remote_run: Run) -> None:
     rows = trial_tables.trials([remote_run])
     assert set(rows["outcome"]) == {"ok"}
@@ -114,7 +113,6 @@ def test_the_cases_are_measured_and_proven(remote_run: Run) -> None:
         assert trial.load.bytes_sent == trial.load.bytes_received > 0
 
 
-@pytest.mark.xdist_group("remote_run")
 def test_both_ends_and_their_clocks_are_recorded(remote_run: Run, host: RemoteHost) -> None:
     bed = remote_run.bed
     assert (bed.kind, bed.peer) == ("remote", host.peer)
@@ -133,7 +131,6 @@ def test_both_ends_and_their_clocks_are_recorded(remote_run: Run, host: RemoteHo
         assert 0 < trial.peer.cpu_busy_s <= 1.1 * trial.peer.cpus * trial.peer.interval_s
 
 
-@pytest.mark.xdist_group("remote_run")
 def test_nothing_is_left_at_either_end(
     remote_run: Run, host: RemoteHost, by_ssh: dict[str, Feature], environment: dict[str, str]
 ) -> None:
