@@ -27,13 +27,13 @@ Offloadbench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> object | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
     """`--dist loadscope` of lab tests."""
     if config.getoption("dist") != "loadscope":
         return None
     from tests.lab.sharing_out import BedScheduling
 
-    return BedScheduling(config)
+    return BedScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
