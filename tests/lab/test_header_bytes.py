@@ -12,6 +12,7 @@ from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
+pytestmark = pytest.mark.quiet
 _NO_TIMESTAMPS = "net.ipv4.tcp_timestamps=0"
 
 
@@ -24,7 +25,6 @@ def _run(offloadbench: Offloadbench, path: Path, *arguments: str) -> Run:
     return run_file.load(path)
 
 
-@pytest.mark.quiet
 def test_without_timestamps_the_line_carries_949_megabits(offloadbench: Offloadbench, tmp_path: Path) -> None:
     arguments = ("--nic", "lab", "--workloads", "tcp-stream", "--sysctl", _NO_TIMESTAMPS)
     found = limit_tables.bounds([_run(offloadbench, tmp_path / "lab.json", *arguments)])
