@@ -21,6 +21,12 @@ settings.register_profile("offloadbench", deadline=None, derandomize=True, datab
 settings.load_profile("offloadbench")
 
 
+def pytest_configure() -> None:
+    # a shell has what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A command that ran to its end."""

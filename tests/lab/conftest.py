@@ -1,4 +1,9 @@
-"""Lab tests run the real thing: root, namespaces, perf, traffic. State and cache of their own."""
+"""Lab tests run the real thing: root, namespaces, perf, traffic. State, cache and mounts of their own.
+
+Several processes (pytest-xdist) run them at a time, which leaves each a part of the CPUs: what holds whatever that
+part is. A test that asserts a figure of the machine (a rate, a share of a CPU, a delay, the limit of a sender) is
+marked `quiet` and runs by itself, in a last stage. A bed that several tests share is a fixture of their module.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,22 @@ from pathlib import Path
 import pytest
 
 from offloadbench.files import run_file
+from offloadbench.kernel.system import processes
 from offloadbench.model import Run
+from tests.lab import own_machine
 
 REQUIRED_TOOLS = ("perf", "ip", "ping", "ethtool", "tcpdump")
 Offloadbench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """`--dist loadscope` of lab tests."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from tests.lab.sharing_out import BedScheduling
+
+    return BedScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,9 +46,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_mounts() -> None:
+    """Several of these processes may go on at a time, and other people's."""
+    if os.geteuid() == 0:
+        own_machine.leave_shared_mounts()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Served files of this process's own: another one may be making the same."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OFFLOADBENCH_CACHE", str(folder))
+        yield
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Journals apart from the machine's own, small served files."""
+def environment(own_mounts: None, own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Journals apart from the machine's own."""
     return os.environ | {"OFFLOADBENCH_STATE": str(tmp_path_factory.mktemp("state"))}
 
 
@@ -88,19 +122,13 @@ def veth_run(offloadbench: Offloadbench, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def traces(environment: dict[str, str]) -> Iterator[Callable[[], list[str]]]:
-    """What runs have left on the machine: journals, namespaces, folders, processes."""
+    """What the runs of this process have left: journals, namespaces, processes."""
 
     def found() -> list[str]:
         state = Path(environment["OFFLOADBENCH_STATE"])
         left = [str(path) for path in state.glob("*.journal")]
         namespaces = json.loads(subprocess.check_output(["ip", "-j", "netns", "list"]) or b"[]")
         left += [row["name"] for row in namespaces if row["name"].startswith("offloadbench-")]
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if b"OFFLOADBENCH_RUN=" in (folder / "environ").read_bytes():
-                    left.append((folder / "comm").read_text().strip())
-            except OSError:
-                continue
-        return left
+        return left + [processes.name(pid) for pid in own_machine.runs_of_ours()]
 
     yield found

@@ -54,6 +54,7 @@ def veth_link(state: None) -> Iterator[Site]:
     yield from _site("lab-veth")
 
 
+@pytest.mark.quiet
 def test_no_packet_is_faster_than_the_delay(long_link: Site) -> None:
     bed = long_link.bed
     with netns.entered(bed.dut.namespace):
@@ -65,6 +66,7 @@ def test_no_packet_is_faster_than_the_delay(long_link: Site) -> None:
     assert statistics.median(times) == pytest.approx(20.0, abs=0.5)
 
 
+@pytest.mark.quiet
 def test_the_wires_account_counts_both_directions(long_link: Site) -> None:
     bed = long_link.bed
     bed.mark()
@@ -158,6 +160,7 @@ for place in range(1 << 30):
 """
 
 
+@pytest.mark.quiet
 def test_a_cpu_that_waits_for_the_disk_is_idle() -> None:
     cpu = min(os.sched_getaffinity(0))
     # not tmp_path: a file system in memory takes no O_DIRECT

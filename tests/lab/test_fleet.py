@@ -83,10 +83,11 @@ def _goodput(load: Load) -> float:
     return load.payload_bytes * 8 / load.interval_s
 
 
+@pytest.mark.quiet
 def test_four_hosts_bring_the_load_that_one_brings(begin: Begin, cluster: Cluster, tmp_path: Path) -> None:
-    process, said = begin(tmp_path / "four.json", "--fleet", SCHEDULER, "--duration", "6")
+    process, said = begin(tmp_path / "four.json", "--fleet", SCHEDULER, "--duration", "3")
     assert process.wait(120) == 0, "\n".join(said)
-    process, said = begin(tmp_path / "one.json", "--peer", "wait", "--duration", "6")
+    process, said = begin(tmp_path / "one.json", "--peer", "wait", "--duration", "3")
     cluster.call_back(process, said)
     assert process.wait(120) == 0, "\n".join(said)
     four, one = _load(_only_trial(tmp_path / "four.json")), _load(_only_trial(tmp_path / "one.json"))
@@ -99,7 +100,7 @@ def test_four_hosts_bring_the_load_that_one_brings(begin: Begin, cluster: Cluste
 
 
 def test_every_worker_has_its_share_and_both_ends_are_recorded(begin: Begin, cluster: Cluster, tmp_path: Path) -> None:
-    process, said = begin(tmp_path / "run.json", "--fleet", SCHEDULER, "--duration", "4")
+    process, said = begin(tmp_path / "run.json", "--fleet", SCHEDULER, "--duration", "3")
     cluster.wait_for_roles(WORKERS)
     assert process.wait(120) == 0, "\n".join(said)
     run = run_file.load(tmp_path / "run.json")
@@ -114,7 +115,7 @@ def test_every_worker_has_its_share_and_both_ends_are_recorded(begin: Begin, clu
 
 def test_a_worker_killed_on_the_way_fails_the_trial(begin: Begin, cluster: Cluster, tmp_path: Path) -> None:
     before = features.read(cluster.nic)
-    process, said = begin(tmp_path / "fail.json", "--fleet", SCHEDULER, "--duration", "8")
+    process, said = begin(tmp_path / "fail.json", "--fleet", SCHEDULER, "--duration", "4")
     cluster.wait_for_traffic()
     cluster.lose_worker()
     try:
@@ -130,7 +131,7 @@ def test_a_worker_killed_on_the_way_fails_the_trial(begin: Begin, cluster: Clust
 
 def test_or_the_trial_goes_on_with_the_others(begin: Begin, cluster: Cluster, tmp_path: Path) -> None:
     process, said = begin(
-        tmp_path / "shrink.json", "--fleet", SCHEDULER, "--on-lost-worker", "shrink", "--duration", "8"
+        tmp_path / "shrink.json", "--fleet", SCHEDULER, "--on-lost-worker", "shrink", "--duration", "4"
     )
     cluster.wait_for_traffic()
     cluster.lose_worker()
@@ -153,6 +154,8 @@ def test_or_the_trial_goes_on_with_the_others(begin: Begin, cluster: Cluster, tm
         (("--fleet", SCHEDULER, "--workloads", "ftp-get,tcp-stream"), 2, "--workloads ftp-get"),
         (("--fleet", SCHEDULER, "--peer", "wait"), 2, "leave one of them out"),
     ],
+    # alike in every process
+    ids=["nobody there", "no address", "other traffic", "two load sides"],
 )
 def test_a_fleet_that_cannot_be_used_is_told(
     begin: Begin, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str

@@ -267,8 +267,6 @@ def test_nothing_stays_logged_in_after_an_interrupt_or_a_kill(
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=environment,
-        # whoever runs the tests in the background has them ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         _until(lambda: waiting.target is not None and _changed(before, image) != (0, 0))

@@ -12,6 +12,7 @@ from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
+pytestmark = pytest.mark.quiet
 _NO_TIMESTAMPS = "net.ipv4.tcp_timestamps=0"
 
 

@@ -167,6 +167,7 @@ def test_forced_unit_access_on_a_disk(bench: Bench, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.quiet
 def test_latencies_and_the_queue_depth_give_the_throughput(bench: Bench) -> None:
     load = bench.measured("block_size=1MiB", seconds=1.0)
     assert set(load.latency_us) == {"p50", "p90", "p99", "max"}
@@ -178,6 +179,7 @@ def test_latencies_and_the_queue_depth_give_the_throughput(bench: Bench) -> None
     assert load.cpu_s > 0
 
 
+@pytest.mark.quiet
 def test_a_small_send_buffer_starves_a_long_link(long_link: Bench) -> None:
     """E3: the send buffer alone, everything above it tuned."""
     starved = long_link.measured("sndbuf=212992", seconds=1.5, warm_up_s=1.0)
@@ -189,6 +191,7 @@ def test_a_small_send_buffer_starves_a_long_link(long_link: Bench) -> None:
     assert rates[1] > 4.5 * rates[0]
 
 
+@pytest.mark.quiet
 def test_the_sender_sleeps_in_the_kernel_for_send_buffer_memory(long_link: Bench, tmp_path: Path) -> None:
     session = long_link.begin("sndbuf=212992")
     assert isinstance(session.initiator, ProcessRole)

@@ -15,6 +15,7 @@ from offloadbench.definitions import catalog
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
+pytestmark = pytest.mark.quiet
 # of 1 Gbit/s, layer 2 without FCS, preamble and gap: 1514 of 1538 bytes
 CABLE_LIMIT_BITS_PER_S = 1e9 * 1514 / 1538
 

@@ -79,6 +79,7 @@ def _sent(bed: Netem, size: int) -> tuple[WireDirection, WireDirection, float]:
     return report.to_peer, report.to_dut, took_s
 
 
+@pytest.mark.quiet
 def test_no_packet_is_faster_than_the_delay(open_netem: OpenNetem) -> None:
     bed = open_netem(Cable(line_rate_bits_per_s=10**9, rtt_s=0.02))
     with netns.entered(bed.dut.namespace):

@@ -161,13 +161,14 @@ def test_call_chains_are_those_that_perf_prints(name: str, tmp_path: Path) -> No
     for batch in perfdata.read(path).batches(chains=True):
         chains = batch.chains
         assert chains is not None
-        modes |= {MODE_LETTERS[number] for number in chains.mode.tolist()}
         assert (chains.ip[chains.mode == perfdata.CpuMode.KERNEL] >> np.uint64(63) == 1).all()
         for index, (time_ns, cpu) in enumerate(zip(batch.time_ns.tolist(), batch.cpu.tolist(), strict=True)):
-            entries = chains.ip[chains.offsets[index] : chains.offsets[index + 1]]
+            place = slice(chains.offsets[index], chains.offsets[index + 1])
             if (time_ns, cpu) not in dropped:
-                ours[time_ns, cpu, _comparable(entries.tolist())] += 1
-    assert len(ours) > 100 > 10 * len(dropped)
+                ours[time_ns, cpu, _comparable(chains.ip[place].tolist())] += 1
+                modes |= {MODE_LETTERS[number] for number in chains.mode[place].tolist()}
+    # the more others do on this machine, the more of them
+    assert ours.total() > max(100, 100 * len(dropped))
     assert ours == theirs
     assert modes == ({"U"} if name == "only user" else {"K", "U"})
 

@@ -139,8 +139,9 @@ def test_nothing_is_left_at_either_end(
     assert features.read(host.nic) == by_ssh
 
 
+@pytest.mark.usefixtures("by_ssh")
 def test_iscsi_writes_to_a_target_that_the_load_host_keeps(
-    offloadbench: Offloadbench, host: RemoteHost, remote_run: Run, tmp_path: Path
+    offloadbench: Offloadbench, host: RemoteHost, tmp_path: Path
 ) -> None:
     path = tmp_path / "iscsi.json"
     done = offloadbench(
@@ -241,6 +242,8 @@ def test_the_other_host_can_be_the_one_that_is_tested(
         ("wait:port", (2, "write --peer wait")),
         ("carrier-pigeon", (2, "unknown kind of load side")),
     ],
+    # alike in every process
+    ids=["user", "port", "nic", "python", "option", "empty", "call", "kind"],
 )
 @pytest.mark.usefixtures("by_ssh")
 def test_a_load_host_that_cannot_be_used_is_told_in_one_line(

@@ -13,6 +13,7 @@ from offloadbench.files import run_file
 from offloadbench.model import Run
 from tests.lab.conftest import Offloadbench
 
+pytestmark = pytest.mark.quiet
 LONG = ("run", "--nic", "lab", "--rtt", "20ms", "--cases", "tso", "--workloads", "iscsi-write", "--no-profile")
 
 

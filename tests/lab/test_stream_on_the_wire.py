@@ -63,6 +63,7 @@ def _stream(bed: Bed, seconds: float, in_flight_bytes: int = 0, **settings: obje
     return load, report
 
 
+@pytest.mark.quiet
 def test_a_long_rtt_does_not_slow_a_stream_with_a_large_buffer(open_bed: OpenBed) -> None:
     bed = open_bed(rtt_s=0.02)
     # the bandwidth-delay product and 4 MiB
@@ -95,6 +96,7 @@ def test_every_lost_segment_is_sent_again_and_no_byte_is_missing(open_bed: OpenB
     assert _retransmitted(bed) - before >= 0.9 * lost - 3
 
 
+@pytest.mark.quiet
 def test_a_short_queue_drops_and_the_sender_adapts(open_bed: OpenBed) -> None:
     bed = open_bed(queue_bytes=100_000)
     load, report = _stream(bed, 3.0, connections=4)

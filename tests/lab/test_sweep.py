@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from offloadbench.analysis.tables import sweep_tables as analysis
 from offloadbench.files import sweep_file
@@ -14,6 +15,7 @@ WORDS = ("--workloads", "tcp-stream", "--rtt", "0,5ms", "--line-rate", "100mbit"
 SHORT = ("--duration", "2", "--warmup", "1", "--no-profile")
 
 
+@pytest.mark.quiet
 def test_two_points_are_measured_shown_and_resumed(offloadbench: Offloadbench, tmp_path: Path) -> None:
     folder = tmp_path / "rtt"
     done = offloadbench("sweep", *WORDS, *SHORT, "--output", str(folder))

@@ -20,6 +20,7 @@ from tests.lab.conftest import Offloadbench
 from tests.unit.served_files import evict, require_disk, resident_bytes
 
 
+@pytest.mark.quiet
 def test_no_throughput_is_told_of_a_link_that_the_emulator_could_not_fill(
     offloadbench: Offloadbench, tmp_path: Path
 ) -> None:

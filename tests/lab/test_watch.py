@@ -24,6 +24,7 @@ from tests.lab import limit_rows
 from tests.lab.conftest import Offloadbench
 from tests.lab.limits import CASES, lab_of, measure, traffic
 
+pytestmark = pytest.mark.quiet
 _WARM_UP_S, _WINDOW_S = 2.0, 1.5
 # what the tests of other things leave of a machine with two CPUs
 _TICKS_RATIO, _CPU_RATIO = 0.99, 0.05
