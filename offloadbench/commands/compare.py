@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offloadbench.base import similar
 from offloadbench.base.errors import REGRESSION, UNDECIDED, UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ def _metrics(arguments: argparse.Namespace, gates: list[Gate]) -> list[str]:
 
     wrong = [name for name in arguments.metric if name not in LESS_IS_BETTER | MORE_IS_BETTER]
     if wrong:
-        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
-        raise UsageError(f"--metric {wrong[0]}: no such metric", f"known: {known}")
+        known = sorted(LESS_IS_BETTER | MORE_IS_BETTER)
+        raise UsageError(
+            f"--metric {wrong[0]}: no such metric", similar.hint(wrong[0], known, f"known: {', '.join(known)}")
+        )
     return list(dict.fromkeys([*HEADLINES, *arguments.metric, *(gate.metric for gate in gates)]))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, UsageError
 from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.units import parse_duration_s, parse_whole_seconds
 from offloadbench.commands import endings, shared_grid
 from offloadbench.commands.options import cable_options
 from offloadbench.commands.typed import refuse_others
@@ -26,9 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUES", action="append", default=[], help="a parameter's value, or a comma list of them"
     )
     parser.add_argument(
-        "--duration", metavar="S", type=int, default=10, help="measured window in seconds (default: 10)"
+        "--duration",
+        metavar="TIME",
+        type=parse_whole_seconds,
+        default=10,
+        help="measured window: 10, 30s, 1m (default: 10)",
     )
-    parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
+    parser.add_argument("--warmup", metavar="TIME", type=parse_duration_s, default=5.0, help="warm-up (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
     parser.add_argument(
         "--seed", metavar="N", type=int, help="seed of orders and losses (default: drawn, and recorded)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from offloadbench.analysis.comparison.changes import Comparison, Row
 from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
 from offloadbench.analysis.statistics.holm import CHANGED, CONTAMINATED, INDICATION, TOO_FEW, testable
+from offloadbench.base import similar
 from offloadbench.base.errors import OK, REGRESSION, UNDECIDED, UsageError
 
 PASSED, REGRESSED, OPEN = "passed", "regressed", "undecided"
@@ -55,8 +56,11 @@ def parse(text: str) -> Gate:
         raise UsageError(f"--fail-on {text!r}: not a bound", _EXAMPLE)
     metric, sign, percent = match[1], match[2], float(match[3])
     if metric not in LESS_IS_BETTER | MORE_IS_BETTER:
-        known = ", ".join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))
-        raise UsageError(f"--fail-on {text!r}: no metric {metric!r} to bound", f"known: {known}")
+        known = sorted(LESS_IS_BETTER | MORE_IS_BETTER)
+        raise UsageError(
+            f"--fail-on {text!r}: no metric {metric!r} to bound",
+            similar.hint(metric, known, f"known: {', '.join(known)}"),
+        )
     rising = metric in LESS_IS_BETTER
     if (sign == ">") != rising or (percent < 0 if rising else percent > 0):
         direction = "rises" if rising else "falls"

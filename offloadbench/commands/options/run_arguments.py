@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from offloadbench.base.units import parse_duration_s, parse_whole_seconds
 from offloadbench.commands.options import cable_options
 
 
@@ -43,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workloads", metavar="LIST", help="names or TOML files (default: ftp-get,iscsi-write; of a fleet ftp-get)"
     )
     parser.add_argument(
-        "--duration", metavar="S", type=int, default=60, help="measured window in seconds (default: 60)"
+        "--duration",
+        metavar="TIME",
+        type=parse_whole_seconds,
+        default=60,
+        help="measured window: 30, 30s, 1m (default: 60)",
     )
-    parser.add_argument("--warmup", metavar="S", type=float, default=5.0, help="warm-up in seconds (default: 5)")
+    parser.add_argument("--warmup", metavar="TIME", type=parse_duration_s, default=5.0, help="warm-up (default: 5)")
     parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
     parser.add_argument(
         "--runs",

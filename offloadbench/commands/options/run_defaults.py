@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from offloadbench.base import environment as variables
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 from offloadbench.commands.options.run_arguments import add_arguments
 
 FILE = "offloadbench.toml"
-_VARIABLE = "OFFLOADBENCH_"
 _LOAD_SIDES = frozenset({"peer", "fleet"})
 # consents to overwrite what others have stored
 _TYPED_ONLY = ("overwrite", "confirm")
@@ -35,7 +36,7 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     # a run that goes on has its own; a series is asked for again
     if "help" in typed or ("resume" in typed and "runs" not in typed):
         return list(arguments)
-    actions = _actions()
+    actions = run_actions()
     upper = _under(_of_environment(environment, actions), dict.fromkeys(typed, None))
     chosen = _under(_of_file(folder / FILE, actions), upper)
     defaults = [_words(name, value, actions[name]) for name, value in chosen.items() if name not in typed]
@@ -46,7 +47,31 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     return ["run", *(word for words in defaults for word in words), *arguments[1:]]
 
 
-def _actions() -> dict[str, argparse.Action]:
+def check_names(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that is nearly, but not quite, one that the program reads.
+
+    Others with its prefix may be somebody else's.
+    """
+    strange = sorted(
+        name
+        for name in environment
+        if name.startswith(variables.PREFIX) and name not in variables.VARIABLES and name not in variables.INTERNAL
+    )
+    if not strange:
+        return
+    known = {name.removeprefix(variables.PREFIX) for name in (*variables.VARIABLES, *map(variable_of, run_actions()))}
+    for name in strange:
+        end = name.removeprefix(variables.PREFIX)
+        near = "" if end in known else similar.nearest(end, known)
+        if near:
+            raise UsageError(f"{name}: no variable of offloadbench", f"did you mean {variables.PREFIX}{near}?")
+
+
+def variable_of(option: str) -> str:
+    return variables.PREFIX + option.upper().replace("-", "_")
+
+
+def run_actions() -> dict[str, argparse.Action]:
     """Option without its dashes -> what argparse knows of it."""
     parser = argparse.ArgumentParser(add_help=False)
     add_arguments(parser)
@@ -55,7 +80,7 @@ def _actions() -> dict[str, argparse.Action]:
 
 def words(arguments: argparse.Namespace, without: set[str]) -> list[str]:
     """The options of a parsed command line as they would be typed, where they are not argparse's defaults."""
-    chosen = {name: (getattr(arguments, action.dest), action) for name, action in _actions().items()}
+    chosen = {name: (getattr(arguments, action.dest), action) for name, action in run_actions().items()}
     return [
         word
         for name, (value, action) in chosen.items()
@@ -80,12 +105,15 @@ def _of_file(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, An
     named = {key.replace("_", "-"): value for key, value in found.items()}
     unknown = sorted(named.keys() - actions.keys())
     if unknown:
-        raise UsageError(f"{path}: {unknown[0]} is no option of run", "see `offloadbench run --help`")
+        raise UsageError(
+            f"{path}: {unknown[0]} is no option of run",
+            similar.hint(unknown[0], actions, "see `offloadbench help run`"),
+        )
     return named
 
 
 def _of_environment(environment: Mapping[str, str], actions: Mapping[str, argparse.Action]) -> dict[str, Any]:
-    named = {name: _VARIABLE + name.upper().replace("-", "_") for name in actions}
+    named = {name: variable_of(name) for name in actions}
     return {name: environment[variable] for name, variable in named.items() if environment.get(variable)}
 
 
