@@ -21,7 +21,7 @@ PICTURE = ROOT / "docs" / "pictures" / "report-top.png"
 # as README names it
 _NAME = "first.json"
 _BLOCK = re.compile(r"(?<=\n```text\n).*?(?=```\n)", re.DOTALL)
-_WIDTH_PX, _HEIGHT_PX = 1300, 900
+_WIDTH_PX, _HEIGHT_PX = 1300, 690
 
 
 def output() -> str:
