@@ -81,6 +81,8 @@ def _command(typed: list[str]) -> int:
         # what is left in the buffer would fail again when the interpreter ends, with an exit code of its own
         _close_output()
         raise HostError(f"{error.filename or 'the output'}: {error.strerror}", "free some space") from error
+    except MemoryError as error:
+        raise HostError("there is not enough memory", "end other programs, or read fewer files at once") from error
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "offloadbench"):

@@ -22,7 +22,11 @@ _FILE_FIELD = 60
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text for a cell of a table: code as it is, the rest with what Markdown would read escaped."""
+    parts = " ".join(text.split()).split("`")
+    return "`".join(
+        part if number % 2 else part.replace("|", "\\|").replace("<", "&lt;") for number, part in enumerate(parts)
+    )
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -41,7 +45,7 @@ def _written(action: argparse.Action) -> str:
     """An argument as it is typed."""
     value = action.metavar
     if value is None and action.choices is not None:
-        value = "\N{VERTICAL LINE}".join(map(str, action.choices))
+        value = f"{{{','.join(map(str, action.choices))}}}"
     value = " ".join(value) if isinstance(value, tuple) else value or action.dest.upper()
     if not action.option_strings:
         return f"{value}..." if action.nargs in ("*", "+", argparse.REMAINDER) else value
@@ -53,7 +57,8 @@ def _written(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action) -> str:
     text = (action.help or "") % {"prog": "offloadbench", "default": action.default}
-    return text[:1].upper() + text[1:]
+    # a word, not `ssh://user@host`
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+[ ,]", text) else text
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:

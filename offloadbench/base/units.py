@@ -55,6 +55,8 @@ def parse_time_s(text: str) -> float:
     """`20ms` -> 0.02; 0 needs no unit."""
     if re.fullmatch(r"\s*0+(\.0+)?\s*", text):
         return 0.0
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text):
+        raise UsageError(f"{text!r} is not a time: its unit is missing", f"did you mean {text.strip()}ms?")
     return _parse(text, _TIME, "time", "20ms, 0.5s")
 
 
