@@ -12,7 +12,8 @@ import msgspec
 from offloadbench.analysis import table_columns
 from offloadbench.base import environment
 from offloadbench.base.errors import EXIT_CODES
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.setting import BENCH, RUN
+from offloadbench.base.settings import LINK_SETTINGS
 from offloadbench.commands import command_parser
 from offloadbench.commands.options import run_defaults
 from offloadbench.definitions import catalog
@@ -95,11 +96,11 @@ def commands() -> str:
 
 def run_options() -> str:
     """The options of `run` with their variables and keys."""
-    actions = run_defaults.run_actions()
     rows = []
-    for name, action in actions.items():
-        default = "" if action.default in (None, "", [], False) else str(action.default)
-        rows.append((_code(f"--{name}"), _code(run_defaults.variable_of(name)), _code(name), _code(default)))
+    for name, setting in run_defaults.OPTIONS.items():
+        default = setting.defaults[RUN]
+        shown = "" if default in (None, "", [], False) else str(default)
+        rows.append((_code(setting.option), _code(run_defaults.variable_of(name)), _code(name), _code(shown)))
     return "\n".join(_table(["option", "variable", "key in offloadbench.toml", "default"], rows))
 
 
@@ -111,10 +112,10 @@ def environment_variables() -> str:
 
 
 def link_settings() -> str:
-    """The rows of `offloadbench.base.link_settings`."""
+    """The rows of `offloadbench.base.settings`."""
     rows = [
         (
-            _code(f"--{row.name.replace('_', '-')}"), _code(row.name), _code(row.field), _code(row.default),
+            _code(row.option), _code(row.plan_key), _code(row.field), _code(row.defaults[BENCH]),
             row.help,
         )
         for row in LINK_SETTINGS

@@ -5,7 +5,7 @@ Columns may be added; these stay. Units are in the names. Tests hold the tables 
 
 from __future__ import annotations
 
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.settings import LINK_SETTINGS
 
 # the ending of a column -> its unit
 _UNITS = {

@@ -11,5 +11,5 @@ VARIABLES = {
     "OFFLOADBENCH_CHAP_USER": "iscsi-write, existing target: user name of CHAP",
     "OFFLOADBENCH_CHAP_PASSWORD": "iscsi-write, existing target: password of CHAP",
 }
-# set for the processes of a run, so that they can be found after a kill
-INTERNAL = frozenset({"OFFLOADBENCH_RUN"})
+# a mark of a run's processes, by which they are found after a kill; and what sets this program up and tests it
+OTHERS = frozenset({"OFFLOADBENCH_RUN", "OFFLOADBENCH_VENV", "OFFLOADBENCH_REQUIRE_ALL"})

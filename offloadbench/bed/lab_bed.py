@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from offloadbench.base import setting
 from offloadbench.base.errors import HostError, OffloadbenchError
 from offloadbench.bed import cpus
 from offloadbench.bed.local import (
@@ -27,7 +28,7 @@ from offloadbench.roles.ends import Role
 
 # frames a TAP may hold before it drops; a NIC's ring and its driver's queue together
 TAP_QUEUE_FRAMES = 16384
-LAB, LAB_VETH = "lab", "lab-veth"
+LAB, LAB_VETH = setting.LAB, setting.LAB_VETH
 NAMES = (LAB, LAB_VETH)
 
 
@@ -61,8 +62,6 @@ class Lab:
     def _build(self, emulated: bool, remember: Remember) -> None:
         for namespace in self.namespaces:
             make_namespace(namespace, self.cable.sysctls, remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
         self.settings |= buffer_limits(*self.namespaces)
         if emulated:
             self._start_wire()

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from offloadbench.base.settings import NETEM_KIND
 from offloadbench.bed import cpus
 from offloadbench.bed.local import (
     DUT_ADDRESS,
@@ -31,8 +32,7 @@ from offloadbench.kernel.netdev import features, link, qdisc, steering
 from offloadbench.kernel.system import netns
 from offloadbench.model import PeerReport, WireDirection, WireReport
 
-KIND = "lab-netem"
-# a full segment as it lies on the cable
+KIND = NETEM_KIND
 # of a veth (ETH_MAX_MTU)
 _MOST_MTU_BYTES = 65535
 
@@ -61,7 +61,7 @@ class Netem:
         self._load_side = LoadSide(self.placement.peer)
         self._counts: tuple[float, dict[str, dict[str, int]]] | None = None
         self.problems: list[str] = []
-        self.settings: dict[str, Any] = {"push_back": self.push_back, "wire": "netem"}
+        self.settings: dict[str, Any] = {"push_back": self.push_back}
         try:
             self._build(remember)
         except BaseException:
@@ -72,8 +72,6 @@ class Netem:
         dut, peer, hop = self.namespaces
         for namespace, sysctls in ((dut, self.cable.sysctls), (peer, self.cable.sysctls), (hop, {})):
             make_namespace(namespace, sysctls, remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
         self.settings |= buffer_limits(dut, peer)
         for end in (self.dut, self.peer):
             assert end.namespace is not None

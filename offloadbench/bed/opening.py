@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from offloadbench.base import setting
 from offloadbench.base.errors import HostError, TrafficError, UsageError
 from offloadbench.bed import lab_bed, outside, pair
 from offloadbench.bed.fleet import fleet_bed as fleet
@@ -20,6 +21,17 @@ _HINT = (
     "name a load side: --peer ssh://user@host (another host), --peer wait (one without ssh), --peer nic:eth2 "
     "(a second port, cabled to it), --fleet tcp://host:8786 (Dask workers); or use --nic lab"
 )
+
+
+def kind_of(nic: str, peer: str) -> setting.BedKind:
+    """Which kind of testbed a NIC and its load side make; a real NIC without one has a workload's own target."""
+    if nic in lab_bed.NAMES:
+        return setting.LAB if nic == lab_bed.LAB else setting.LAB_VETH
+    if peer.startswith(fleet.PREFIX):
+        return setting.FLEET
+    if _is_remote(peer):
+        return setting.HOST
+    return setting.PAIR if peer.startswith(pair.PREFIX) else setting.OUTSIDE
 
 
 def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:

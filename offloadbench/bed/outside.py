@@ -102,7 +102,6 @@ class OutsideBed:
         self.settings: dict[str, Any] = {"dut_address": own, "target_address": address}
         if self.cable.sysctls:
             self.problems.append("the sysctls are set at this end only: the other is not ours")
-            self.settings["sysctls"] = dict(self.cable.sysctls)
             set_sysctls(self.cable.sysctls, None, remember)
         self.settle()
 

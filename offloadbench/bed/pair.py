@@ -61,8 +61,6 @@ class PairBed:
         sysctl.write("net.ipv6.conf.default.disable_ipv6", "1", namespace)
         for where in (None, namespace):
             set_sysctls(self.cable.sysctls, where, self._remember)
-        if self.cable.sysctls:
-            self.settings["sysctls"] = dict(self.cable.sysctls)
         self._remember("lent_nic", ifname=self.peer.ifname, namespace=namespace, was=lending.snapshot(self.peer.ifname))
         lending.lend(self.peer.ifname, namespace)
         link.configure(self.peer.ifname, self.peer.address, PREFIX_LENGTH, namespace)

@@ -10,8 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, OffloadbenchError, UsageError
+from offloadbench.base.setting import BENCH
+from offloadbench.base.settings import chosen, in_words
 from offloadbench.base.units import format_bytes
-from offloadbench.commands.options import cable_options
+from offloadbench.commands.options import setting_options
 
 if TYPE_CHECKING:
     from offloadbench.engine.standing_lab.bench import Bench, BenchEnd
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`lab up`, `lab exec`, `lab status`, `lab down`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="build a bench and leave it standing")
-    cable_options.add_arguments(up)
+    setting_options.add_arguments(up, BENCH)
     up.add_argument("--seed", metavar="N", type=int, help=f"of the random losses (default: {_DEFAULT_SEED})")
     run = actions.add_parser("exec", help="run a command on one end, on that end's CPUs; its exit code is ours")
     status = actions.add_parser("status", help="say which benches stand, and what their cables carried and dropped")
@@ -53,10 +55,10 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    from offloadbench.model.emulated_link import link_part
+    from offloadbench.model.emulated_link import link_part, with_link
 
-    found = cable_options.settings(arguments)
-    if arguments.seed is not None and not found["link"].loss_ratio:
+    found = with_link(chosen(vars(arguments), BENCH))
+    if arguments.seed is not None and not found["link"].loses:
         raise UsageError("--seed draws which segments are lost, and none is", "add --loss, or leave --seed out")
     return {
         **found,
@@ -66,8 +68,6 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _description(bench: Bench) -> list[str]:
-    from offloadbench.base.link_settings import in_words
-
     return [
         f"bench {bench.name}: {', '.join(in_words(bench))}",
         _line("dut", bench.dut),

@@ -11,18 +11,15 @@ import msgspec
 
 from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.setting import BATCH, Setting
+from offloadbench.base.setting_values import parse_sysctls
+from offloadbench.base.settings import AXES, check_least, named, of_command, refuse
 from offloadbench.commands import shared_grid
-from offloadbench.commands.options import cable_options
 from offloadbench.model.batch_plan import BatchNic, BatchPlan, PlanFile
 
 if TYPE_CHECKING:
     from offloadbench.files.sweep_file import Sweep
 
-# IPv4 asks for 68 (RFC 791); below 576 no host need take a datagram whole (RFC 1122)
-_LEAST_MTU_BYTES = 576
-# what a header of IPv4 can say
-_MOST_MTU_BYTES = 65535
 _KEYS = tuple(field.name for field in msgspec.structs.fields(PlanFile))
 
 
@@ -34,7 +31,8 @@ def read(path: Path) -> tuple[Sweep, int | None]:
     """
     plan = _decode(path)
     try:
-        return _sweep(plan), plan.seed
+        values = {setting.plan_key: getattr(plan, setting.plan_key) for setting in of_command(BATCH)}
+        return _sweep(plan, values), values["seed"]
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", error.hint) from error
 
@@ -54,47 +52,41 @@ def _decode(path: Path) -> BatchPlan:
         raise UsageError(f"{path}: not TOML: {error}", "see https://toml.io") from error
 
 
-def _sweep(plan: BatchPlan) -> Sweep:
+def _sweep(plan: BatchPlan, values: dict[str, Any]) -> Sweep:
+    """The grid of a plan, whose settings are by key here."""
+    from offloadbench.bed import opening
+
     nics = _nics(plan)
-    for key, value, least in (
-        ("duration_s", plan.duration_s, 2), ("warmup_s", plan.warmup_s, 0), ("repeats", plan.repeats, 1)
-    ):  # fmt: skip
-        if value < least:
-            raise UsageError(f"{key} = {value} is too small", f"use at least {least}")
     if not plan.workloads:
         raise UsageError("workloads names none", 'for example: workloads = ["ftp-get"]')
-    given = [
-        *(setting.name for setting in LINK_SETTINGS if getattr(plan, setting.name)),
-        *(["wire"] if plan.wire != "tap" else []),
-    ]
-    for nic in nics:
-        if given and nic != "lab":
-            raise UsageError(
-                f"{given[0]} is of the emulated cable, which {nic} does not have",
-                "leave it out, or write a plan of its own for NIC lab",
-            )
+    given = [setting for setting in of_command(BATCH) if setting.lacks and values[setting.plan_key] not in ([], None)]
+    if plan.sysctls:
+        given.append(named("sysctl"))
+    for nic, peer in nics.items():
+        refuse(nic, opening.kind_of(nic, peer), given, lambda setting: setting.plan_key)
     return shared_grid.make(
         nics=nics,
         bed={
-            **{
-                setting.field: _values(setting.name, getattr(plan, setting.name), setting.parse, setting.default)
-                for setting in LINK_SETTINGS
-            },
-            "mtu_bytes": _values("mtu", plan.mtu, _mtu, 0),
-            "rx_ring": _values("rx_ring", plan.rx_ring, _descriptors, 0),
-            "tx_ring": _values("tx_ring", plan.tx_ring, _descriptors, 0),
+            setting.field: _values(setting.plan_key, values[setting.plan_key], setting.parse, setting.defaults[BATCH])
+            for setting in AXES
         },
         sysctls={name: _sysctl_values(name, value) for name, value in _flattened(plan.sysctls)},
         parameters={name: _values(f"parameters.{name}", value, _word) for name, value in plan.parameters.items()},
         workloads=_values("workloads", plan.workloads, str),
-        cases=plan.cases,
-        duration_s=plan.duration_s,
-        warmup_s=plan.warmup_s,
-        repeats=plan.repeats,
-        seed=plan.seed,
-        profile=plan.profile,
-        wire=plan.wire,
+        fixed={
+            setting.field: _fixed(setting, values[setting.plan_key])
+            for setting in of_command(BATCH)
+            if not setting.axis
+        },
     )
+
+
+def _fixed(setting: Setting, value: Any) -> Any:
+    """The value that holds at every point; what is on or off stands in a plan as it is."""
+    if setting.is_flag:
+        return value
+    check_least(setting, value, f"{setting.plan_key} =")
+    return setting.parse(setting.defaults[BATCH] if value is None else value)
 
 
 def _nics(plan: BatchPlan) -> dict[str, str]:
@@ -130,18 +122,6 @@ def _values(key: str, value: Any, parse: Callable[[Any], Any], default: Any = No
     return found
 
 
-def _mtu(size: int) -> int:
-    if size and not _LEAST_MTU_BYTES <= size <= _MOST_MTU_BYTES:
-        raise UsageError(f"{size} is no MTU", f"use {_LEAST_MTU_BYTES} to {_MOST_MTU_BYTES}, or 0: as found")
-    return size
-
-
-def _descriptors(count: int) -> int:
-    if count < 0:
-        raise UsageError(f"{count} is no number of descriptors", "see `ethtool -g` for the most, or 0: as found")
-    return count
-
-
 def _word(value: object) -> str:
     """A value as `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -151,7 +131,7 @@ def _sysctl_values(name: str, value: object) -> list[str]:
     if not all(isinstance(word, (str, int)) for word in (value if isinstance(value, list) else [value])):
         raise UsageError(f"sysctls.{name}: neither text nor a number", 'write "net.ipv4.tcp_sack" = [0, 1]')
     values: list[str] = _values(f"sysctls.{name}", value, _word)
-    cable_options.parse_sysctls([f"{name}={word}" for word in values])
+    parse_sysctls([f"{name}={word}" for word in values])
     return values
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.setting import PROBE
+from offloadbench.base.settings import of_command
 from offloadbench.commands import endings, probe_live
 from offloadbench.commands.typed import refuse_others
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from offloadbench.analysis.initcwnd.scoring import FlowScore
 
 _LIVE = (
-    "server", "repeats", "output", "force", "rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics",
-    "response",
+    "server", "repeats", "output", "force", "congestion_control", "cases", "patterns", "metrics", "response",
+    *(setting.name for setting in of_command(PROBE)),
 )  # fmt: skip
 _SOCKET = (
     "tso", "mss", "timestamps", "cached_rtt", "writes", "nodelay", "cwnd_before", "idle", "fin", "route_rtt",

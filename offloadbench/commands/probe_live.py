@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from offloadbench.base.errors import OK, UsageError
+from offloadbench.base.setting import PROBE
+from offloadbench.base.settings import chosen, of_command
 from offloadbench.base.units import parse_size_bytes
 from offloadbench.commands import endings
+from offloadbench.commands.options import setting_options
 
 if TYPE_CHECKING:
     from offloadbench.engine.probe.probe_lab import Matrix
@@ -34,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", type=Path, help="write a probe file, for report and export; with --explain a page"
     )
     live.add_argument("--force", action="store_true", help="overwrite --output")
-    live.add_argument("--rtt", metavar="TIME", help="of --nic lab (default: 20ms)")
-    live.add_argument("--line-rate", metavar="RATE", help="of --nic lab (default: 1gbit)")
+    setting_options.add_arguments(live, PROBE)
     live.add_argument("--congestion-control", metavar="LIST", help="of the lab's server (default: cubic)")
     live.add_argument("--cases", metavar="LIST", help="of tso, gso, csum (default: all): the server's offloads")
     live.add_argument(
@@ -74,20 +76,19 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
 def _in_the_lab(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
     from offloadbench.engine.options import RunOptions
     from offloadbench.engine.probe import probe_session
-    from offloadbench.model.emulated_link import typed_link
+    from offloadbench.model.emulated_link import with_link
 
     if arguments.server:
         raise UsageError("--server: the lab has a server of its own", "give --nic NIC for another")
-    if arguments.nic != "lab" and (arguments.rtt or arguments.line_rate):
-        raise UsageError("--rtt and --line-rate: lab-veth has no cable: it is as fast as the CPU goes", "use --nic lab")
+    setting_options.refuse_lacking(arguments, PROBE, arguments.nic, "")
     options = RunOptions(
         nic=arguments.nic,
         cases="",
         workloads=[],
         output=Path(),
         profile=False,
-        link=typed_link({"line_rate": arguments.line_rate, "rtt": arguments.rtt or "20ms"}),
         command=["offloadbench", *sys.argv[1:]],
+        **with_link(chosen(vars(arguments), PROBE)),
     )
     return probe_session.in_the_lab(options, _matrix(arguments, initcwnds), _show, _note)
 
@@ -136,7 +137,15 @@ def _chosen(text: str | None, option: str, known: tuple[Word, ...]) -> tuple[Wor
 def _from_outside(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> Probe:
     from offloadbench.engine.probe import probe_session, remote
 
-    lab_only = ("rtt", "line_rate", "congestion_control", "cases", "patterns", "metrics", "response", "sndbuf")
+    lab_only = (
+        *(setting.name for setting in of_command(PROBE)),
+        "congestion_control",
+        "cases",
+        "patterns",
+        "metrics",
+        "response",
+        "sndbuf",
+    )
     given = [name for name in lab_only if getattr(arguments, name)]
     if given:
         raise UsageError(

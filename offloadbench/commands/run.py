@@ -4,48 +4,50 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import math
 import random
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, FeatureError, OffloadbenchError, TrafficError, UsageError
-from offloadbench.base.units import format_rate, parse_percent
+from offloadbench.base.setting import RUN
+from offloadbench.base.settings import FLEET_PREFIX, chosen
+from offloadbench.base.units import format_rate
 from offloadbench.commands import run_elsewhere, run_series, show_error
-from offloadbench.commands.options import cable_options
-from offloadbench.commands.options.run_arguments import add_arguments
+from offloadbench.commands.options import setting_options
 
 if TYPE_CHECKING:
     from offloadbench.commands.options.nic_options import NicTarget
     from offloadbench.engine.options import RunOptions
     from offloadbench.model import Run
 
-__all__ = ["add_arguments", "main"]
 _MAX_REPEATS = 20
 
 
-def _precision(arguments: argparse.Namespace) -> tuple[float, int, int]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Every option of `offloadbench run`: the contract that others script against."""
+    setting_options.add_arguments(parser, RUN)
+
+
+def _precision(values: Mapping[str, Any]) -> tuple[float, int, int]:
     """The half width asked for, the repeats to begin with, and the most; 0 without --precision."""
     from offloadbench.analysis.comparison.precision import FIRST_LOOK
 
-    if not arguments.precision:
-        if arguments.max_repeats is not None:
+    ratio, repeats, most = (values[field] for field in ("precision_ratio", "repeats", "max_repeats"))
+    if not ratio:
+        if most is not None:
             raise UsageError("--max-repeats is where --precision gives up", "add --precision 2%, or use --repeats")
-        return 0.0, arguments.repeats, 0
-    most = _MAX_REPEATS if arguments.max_repeats is None else arguments.max_repeats
-    _at_least("max-repeats", most, max(FIRST_LOOK, arguments.repeats))
-    return parse_percent(arguments.precision), max(FIRST_LOOK, arguments.repeats), most
+        return 0.0, repeats, 0
+    most, least = _MAX_REPEATS if most is None else most, max(FIRST_LOOK, repeats)
+    if most < least:
+        raise UsageError(f"--max-repeats {most} is too small", f"use at least {least}")
+    return ratio, least, most
 
 
-def _default_workloads(arguments: argparse.Namespace) -> str:
+def _default_workloads(arguments: argparse.Namespace) -> list[str]:
     # the others have one load host each
-    return "ftp-get" if arguments.fleet else "ftp-get,iscsi-write"
-
-
-def _at_least(name: str, value: float, low: float) -> None:
-    if not low <= value < math.inf:
-        raise UsageError(f"--{name} {value:g} is too small", f"use at least {low:g}")
+    return ["ftp-get"] if arguments.fleet else ["ftp-get", "iscsi-write"]
 
 
 def _check_complete(arguments: argparse.Namespace) -> None:
@@ -70,7 +72,9 @@ def _check_complete(arguments: argparse.Namespace) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from offloadbench.engine.options import check_load_side, check_output
+    from offloadbench.bed.remote import wait
+    from offloadbench.engine.options import check_output
+    from offloadbench.model.emulated_link import with_link
 
     if arguments.runs is not None:
         run_series.check(arguments)
@@ -81,18 +85,15 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError("--call-graph belongs to the profile that --no-profile leaves out", "drop one of them")
     if arguments.keep_perf and arguments.no_profile:
         raise UsageError("--keep-perf keeps the recordings that --no-profile leaves out", "drop one of them")
-    if "on_lost_worker" in arguments.typed and not (arguments.fleet or arguments.resume):
-        raise UsageError("--on-lost-worker is of the workers of --fleet", "leave it out, or name a --fleet")
-    _at_least("duration", arguments.duration, 2)
-    _at_least("warmup", arguments.warmup, 0)
-    _at_least("repeats", arguments.repeats, 1)
-    _precision(arguments)
+    values = with_link(chosen(vars(arguments), RUN))
+    _precision(values)
     if arguments.dut:
-        cable_options.check_nic(arguments, arguments.nic)
+        setting_options.refuse_lacking(arguments, RUN, arguments.nic, wait.PREFIX)
         return run_elsewhere.main(arguments)
-    asked = [_options(arguments, target) for target in _targets(arguments)]
+    if values["seed"] is None:
+        values["seed"] = random.SystemRandom().randrange(1, 2**31)
+    asked = [_options(arguments, target, values) for target in _targets(arguments)]
     for options in asked:
-        check_load_side(options)
         if len(asked) > 1 and arguments.runs is None:
             check_output(options)
     if arguments.runs is not None:
@@ -115,48 +116,34 @@ def _targets(arguments: argparse.Namespace) -> list[NicTarget]:
     for target in found:
         # a run that goes on has its own link
         if not goes_on:
-            cable_options.check_nic(arguments, target.nic)
+            load_side = f"{FLEET_PREFIX}{arguments.fleet}" if arguments.fleet else target.peer
+            setting_options.refuse_lacking(arguments, RUN, target.nic, load_side)
         if arguments.output.endswith("/"):
             nic_options.make_folder(target.output.parent)
     return found
 
 
-def _options(arguments: argparse.Namespace, target: NicTarget) -> RunOptions:
+def _options(arguments: argparse.Namespace, target: NicTarget, values: dict[str, Any]) -> RunOptions:
     from offloadbench.engine.options import RunOptions
 
-    precision_ratio, repeats, max_repeats = _precision(arguments)
     if arguments.fleet and arguments.peer:
         raise UsageError("--fleet is the load side, and so is --peer", "leave one of them out")
-    workloads = [name for name in (arguments.workloads or _default_workloads(arguments)).split(",") if name]
-    if not workloads:
+    if arguments.workloads and not values["workloads"]:
         raise UsageError("--workloads names none", "for example: --workloads ftp-get")
-    if arguments.seed is None:
-        arguments.seed = random.SystemRandom().randrange(1, 2**31)
-    return RunOptions(
-        nic=target.nic,
-        peer=f"fleet:{arguments.fleet}" if arguments.fleet else target.peer,
-        on_lost_worker=arguments.on_lost_worker,
-        cases=arguments.cases or "",
-        workloads=workloads,
-        output=target.output,
-        duration_s=arguments.duration,
-        warmup_s=arguments.warmup,
-        repeats=repeats,
-        precision_ratio=precision_ratio,
-        max_repeats=max_repeats,
-        seed=arguments.seed,
-        **cable_options.settings(arguments),
-        settings=arguments.set,
-        force=arguments.force,
-        resume=arguments.resume is not None,
-        profile=not arguments.no_profile,
-        keep_perf=arguments.keep_perf,
-        call_graph=arguments.call_graph,
-        waits=arguments.waits,
-        capture=arguments.capture,
-        tune=arguments.tune is not None,
-        command=["offloadbench", *sys.argv[1:]],
-    )
+    precision_ratio, repeats, max_repeats = _precision(values)
+    asked = values | {
+        "nic": target.nic,
+        "peer": f"{FLEET_PREFIX}{arguments.fleet}" if arguments.fleet else target.peer,
+        "cases": values["cases"] or "",
+        "workloads": values["workloads"] or _default_workloads(arguments),
+        "precision_ratio": precision_ratio,
+        "repeats": repeats,
+        "max_repeats": max_repeats,
+        "output": target.output,
+        "resume": arguments.resume is not None,
+        "command": ["offloadbench", *sys.argv[1:]],
+    }
+    return RunOptions(**asked)
 
 
 def _in_turn(asked: list[RunOptions], *, dry_run: bool) -> int:

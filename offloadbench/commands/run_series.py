@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offloadbench.base.errors import OK, OffloadbenchError, UsageError
+from offloadbench.base.setting import RUN
 from offloadbench.commands import show_error
 
 if TYPE_CHECKING:
@@ -107,10 +108,10 @@ def _words(arguments: argparse.Namespace) -> list[str]:
 
 def _asked(words: Sequence[str]) -> list[str]:
     """The options of a command line in one spelling, but for those that may differ."""
-    from offloadbench.commands.options.run_arguments import add_arguments
+    from offloadbench.commands.options import setting_options
 
     parser = argparse.ArgumentParser(add_help=False)
-    add_arguments(parser)
+    setting_options.add_arguments(parser, RUN)
     return _words(parser.parse_args(words))
 
 

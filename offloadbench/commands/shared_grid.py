@@ -11,7 +11,6 @@ from offloadbench.base.errors import OK, TrafficError
 from offloadbench.base.units import format_rate
 
 if TYPE_CHECKING:
-    from offloadbench.bed.testbed import Wire
     from offloadbench.files.sweep_file import Sweep
 
 
@@ -21,15 +20,8 @@ def make(
     bed: dict[str, list[Any]],
     parameters: dict[str, list[str]],
     workloads: list[str],
-    cases: str,
-    duration_s: int,
-    warmup_s: float,
-    repeats: int,
-    seed: int | None,
-    profile: bool,
+    fixed: dict[str, Any],
     sysctls: dict[str, list[str]] | None = None,
-    fixed_sysctls: dict[str, str] | None = None,
-    wire: Wire = "tap",
 ) -> Sweep:
     """The sweep over these axes, each point's workloads and cases checked.
 
@@ -37,8 +29,7 @@ def make(
         nics: NIC -> its load side.
         bed: bed axis -> values, without the NICs; sysctls and parameters likewise, values as written.
         workloads: names or paths of TOML files.
-        seed: drawn where it is None.
-        fixed_sysctls: the same at every point.
+        fixed: field -> value of the settings that are the same at every point; a seed of None is drawn.
 
     Raises:
         UsageError: a definition, a case or a value is wrong.
@@ -53,7 +44,7 @@ def make(
     words = [str(Path(word).absolute()) if word.endswith(".toml") else word for word in workloads]
     definitions = [catalog.workload(word) for word in words]
     word_of = {definition.name: word for definition, word in zip(definitions, words, strict=True)}
-    catalog.select_cases(cases)
+    catalog.select_cases(fixed["cases"])
     places = {"nic": list(nics)} | bed
     points = sweep_file.grid(places, parameters, definitions, sysctls)
     for point in points:
@@ -61,18 +52,11 @@ def make(
         settings = [f"{key}={value}" for key, value in point.parameters.items()]
         for definition in catalog.override_parameters(chosen, settings):
             traffic.from_definition(definition)
-    return sweep_file.Sweep(
-        format=sweep_file.FORMAT,
-        format_version=sweep_file.FORMAT_VERSION,
+    if fixed["seed"] is None:
+        fixed = fixed | {"seed": random.SystemRandom().randrange(1, 2**31)}
+    return sweep_file.begun(
+        fixed,
         nics=nics,
-        cases=cases,
-        duration_s=duration_s,
-        warmup_s=warmup_s,
-        repeats=repeats,
-        seed=random.SystemRandom().randrange(1, 2**31) if seed is None else seed,
-        profile=profile,
-        sysctls=fixed_sysctls or {},
-        wire=wire,
         axes={axis: values for axis, values in (places | (sysctls or {}) | parameters).items() if len(values) > 1},
         points=[
             msgspec.structs.replace(point, workloads=[word_of[name] for name in point.workloads]) for point in points

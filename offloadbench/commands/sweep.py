@@ -1,4 +1,4 @@
-"""Measure every point of a grid: RTT, line rate, loss, queue, and any parameter of the workloads."""
+"""Measure every point of a grid: settings of the emulated link, MTU, and any parameter of the workloads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, UsageError
-from offloadbench.base.link_settings import LINK_SETTINGS
-from offloadbench.base.units import parse_duration_s, parse_whole_seconds
+from offloadbench.base.setting import SWEEP
+from offloadbench.base.settings import chosen, of_command
 from offloadbench.commands import endings, shared_grid
-from offloadbench.commands.options import cable_options
+from offloadbench.commands.options import setting_options
 from offloadbench.commands.typed import refuse_others
 
 if TYPE_CHECKING:
@@ -20,25 +20,10 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Lists make axes: `--rtt 0,10,20ms`, `--set sndbuf=212992,16MiB`."""
     parser.add_argument("--nic", metavar="NIC", default="lab", help="lab or lab-veth (default: lab)")
-    parser.add_argument("--workloads", metavar="LIST", help="names or TOML files")
-    parser.add_argument("--cases", metavar="LIST", default="tso", help="as of `run` (default: tso)")
-    cable_options.add_arguments(parser, lists=True)
+    setting_options.add_arguments(parser, SWEEP)
     parser.add_argument(
         "--set", metavar="KEY=VALUES", action="append", default=[], help="a parameter's value, or a comma list of them"
     )
-    parser.add_argument(
-        "--duration",
-        metavar="TIME",
-        type=parse_whole_seconds,
-        default=10,
-        help="measured window: 10, 30s, 1m (default: 10)",
-    )
-    parser.add_argument("--warmup", metavar="TIME", type=parse_duration_s, default=5.0, help="warm-up (default: 5)")
-    parser.add_argument("--repeats", metavar="N", type=int, default=1, help="blocks of all cases (default: 1)")
-    parser.add_argument(
-        "--seed", metavar="N", type=int, help="seed of orders and losses (default: drawn, and recorded)"
-    )
-    parser.add_argument("--no-profile", action="store_true", help="do not run perf in the measured windows")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="holds sweep.json and a run file a point")
     parser.add_argument("--resume", action="store_true", help="go on with the sweep in the folder; retry what failed")
     parser.add_argument("--dry-run", action="store_true", help="print the grid and how long it takes")
@@ -93,32 +78,25 @@ def _words(text: str) -> list[str]:
 
 def _wanted(arguments: argparse.Namespace) -> Sweep:
     """The sweep that the command line asks for."""
-    cable_options.check_nic(arguments, arguments.nic)
-    if arguments.duration < 2 or arguments.warmup < 0 or arguments.repeats < 1:
-        raise UsageError("--duration, --warmup or --repeats is too small", "use at least 2, 0 and 1")
+    setting_options.refuse_lacking(arguments, SWEEP, arguments.nic, "")
+    axes = [setting for setting in of_command(SWEEP) if setting.axis]
     bed: dict[str, list[Any]] = {
-        setting.field: setting.values(_words(getattr(arguments, setting.name) or setting.default))
-        for setting in LINK_SETTINGS
+        setting.field: setting.values(_words(getattr(arguments, setting.name) or str(setting.defaults[SWEEP])))
+        for setting in axes
     }
     parameters: dict[str, list[str]] = {}
-    for setting in arguments.set:
-        key, equals, values = setting.partition("=")
+    for word in arguments.set:
+        key, equals, values = word.partition("=")
         if not equals or key in parameters:
-            raise UsageError(f"--set {setting!r}: no '=', or its key twice", "write --set key=value,value")
+            raise UsageError(f"--set {word!r}: no '=', or its key twice", "write --set key=value,value")
         parameters[key] = _words(values)
+    others = [setting for setting in of_command(SWEEP) if not setting.axis and setting.name != "workloads"]
     return shared_grid.make(
         nics={arguments.nic: ""},
         bed=bed,
         parameters=parameters,
         workloads=_words(arguments.workloads),
-        cases=arguments.cases,
-        duration_s=arguments.duration,
-        warmup_s=arguments.warmup,
-        repeats=arguments.repeats,
-        seed=arguments.seed,
-        profile=not arguments.no_profile,
-        fixed_sysctls=cable_options.parse_sysctls(arguments.sysctl),
-        wire=arguments.wire or "tap",
+        fixed=chosen(vars(arguments), SWEEP, others),
     )
 
 

@@ -121,7 +121,7 @@ def _print_changes(changes: list[Change], form: str) -> None:
 def _prove(target: PathTarget, arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from offloadbench.commands.options.cable_options import parse_sysctls
+    from offloadbench.base.setting_values import parse_sysctls
     from offloadbench.engine.progress_events import Event, Note
     from offloadbench.engine.tcp_tuning import prove
 

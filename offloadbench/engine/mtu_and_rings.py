@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from offloadbench.base.errors import FeatureError
+from offloadbench.base.settings import AXES, axis_title
+from offloadbench.bed import lab_bed
 from offloadbench.bed.local import LocalEnd
 from offloadbench.bed.testbed import Bed, Remember
 from offloadbench.engine.options import RunOptions
 from offloadbench.kernel.netdev import link, rings
+from offloadbench.kernel.system import sysctl
 
-NAMES = ("mtu_bytes", "rx_ring", "tx_ring")
+NAMES = tuple(setting.field for setting in AXES if not setting.of_link)
 
 
 def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
@@ -18,8 +24,7 @@ def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
         FeatureError: a driver refuses a value.
         TrafficError: the link does not come back.
     """
-    asked = {name: getattr(options, name) for name in NAMES if getattr(options, name)}
-    if not asked:
+    if not any(getattr(options, name) for name in NAMES):
         return
     if options.mtu_bytes:
         _check_load_side(bed, options.mtu_bytes)
@@ -37,7 +42,6 @@ def apply(bed: Bed, options: RunOptions, remember: Remember) -> None:
         remember("rings", ifname=ifname, namespace=namespace, rings=was, asked=wanted)
         rings.write(ifname, wanted, namespace)
     bed.settle()
-    bed.settings |= asked
 
 
 def _check_load_side(bed: Bed, mtu_bytes: int) -> None:
@@ -50,3 +54,34 @@ def _check_load_side(bed: Bed, mtu_bytes: int) -> None:
             f"MTU {mtu_bytes}: {bed.peer.ifname} of the load side {bed.peer_name} has {there or 'one not known here'}",
             f"set it there: ip link set {bed.peer.ifname} mtu {mtu_bytes}",
         )
+
+
+def told(nic: str, asked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What runs would set beside the cases, as lines: present value -> values.
+
+    Args:
+        asked: of each run, MTU, ring or sysctl -> value; none where it stays as found.
+    """
+    values: dict[str, list[str]] = {}
+    for one in asked:
+        for name, value in one.items():
+            if value and str(value) not in values.setdefault(name, []):
+                values[name].append(str(value))
+    return [
+        f"  {axis_title(name)}: {_present(nic, name)} -> {', '.join(found)}" for name, found in values.items() if found
+    ]
+
+
+def asked_of(options: RunOptions) -> dict[str, Any]:
+    """What `told` takes of a run."""
+    return {name: getattr(options, name) for name in NAMES} | options.sysctls
+
+
+def _present(nic: str, name: str) -> str:
+    if nic in lab_bed.NAMES:
+        return "as built"
+    if name not in NAMES:
+        return sysctl.read(name) or "absent"
+    if name == "mtu_bytes":
+        return str(link.read(nic).mtu_bytes)
+    return str(getattr(rings.read(nic), name.removesuffix("_ring")))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from offloadbench.base.errors import UsageError
+from offloadbench.base.setting import Setting
+from offloadbench.base.settings import SETTINGS, refuse, set_otherwise
 from offloadbench.bed import opening
-from offloadbench.bed.fleet import fleet_bed as fleet
 from offloadbench.bed.testbed import Cable, Wire
 from offloadbench.engine import rights
 from offloadbench.kernel.trace import perf
@@ -22,7 +23,7 @@ _GIGABIT = EmulatedLink(line_rate_bits_per_s=10**9)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What `offloadbench run` was asked for.
+    """What `offloadbench run` was asked for; `offloadbench.base.settings` has a row for each setting among it.
 
     Attributes:
         link: of `--nic lab`.
@@ -62,7 +63,7 @@ class RunOptions:
     @property
     def cable(self) -> Cable:
         """The emulated cable of `--nic lab`; of another bed only its sysctls matter."""
-        drawn = {"loss_seed": self.seed if self.link.loss_ratio else 0}
+        drawn = {"loss_seed": self.seed if self.link.loses else 0}
         return Cable(**link_part(self.link) | drawn, sysctls=self.sysctls, wire=self.wire)
 
 
@@ -76,20 +77,32 @@ def check_output(options: RunOptions) -> None:
         raise UsageError(f"{folder}: not a folder that can be written to", "choose another --output")
 
 
-def check_load_side(options: RunOptions) -> None:
-    """Raise UsageError for what the kind of load side cannot be asked for."""
-    if options.sysctls and options.peer.startswith(fleet.PREFIX):
-        raise UsageError(
-            f"--sysctl {next(iter(options.sysctls))}: the workers of a fleet are many hosts, whose sysctls are not set",
-            "leave it out, or use --peer ssh://user@host",
-        )
+def check_settings(options: RunOptions) -> None:
+    """Raise UsageError for a setting that the testbed does not have."""
+    asked = set_otherwise(lambda setting: _value(options, setting))
+    refuse(options.nic, opening.kind_of(options.nic, options.peer), asked, lambda setting: setting.option)
+
+
+def _value(options: RunOptions, setting: Setting) -> Any:
+    return getattr(options.link if setting.of_link else options, setting.field)
+
+
+def recorded_with_bed(options: RunOptions) -> dict[str, Any]:
+    """Field -> value of what a testbed's record keeps of the options, where it was asked for."""
+    kept = [(setting, _value(options, setting)) for setting in SETTINGS if setting.place == "bed.settings"]
+    return {setting.field: value for setting, value in kept if value != setting.before}
+
+
+def check_bed(options: RunOptions) -> None:
+    """Raise unless this machine can be the testbed."""
+    opening.check(options.nic, options.peer, options.wire, force=options.force)
 
 
 def check_machine(options: RunOptions) -> None:
-    check_load_side(options)
+    check_settings(options)
     rights.for_run(options.nic, options.peer, profile=options.profile, capture=options.capture)
     if options.profile:
         perf.require()
     if options.capture:
         capture.require()
-    opening.check(options.nic, options.peer, options.wire, force=options.force)
+    check_bed(options)

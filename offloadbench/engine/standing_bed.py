@@ -15,7 +15,7 @@ from offloadbench.base.signals import deferred, uninterrupted
 from offloadbench.bed import lab_bed, opening
 from offloadbench.bed.testbed import Bed, Cable
 from offloadbench.engine import mtu_and_rings
-from offloadbench.engine.options import RunOptions
+from offloadbench.engine.options import RunOptions, recorded_with_bed
 from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.putting_back.guardian import SILENCE_S, Guardian
 from offloadbench.engine.putting_back.undo import Journal, NicLock, restore_left_behind
@@ -69,6 +69,7 @@ class Site:
             forget=self.journal.forget,
             on_lost_worker=options.on_lost_worker,
         )
+        self._bed.settings |= recorded_with_bed(options)
 
     def furnish(self) -> None:
         """Set MTU and rings as asked for, and go to the CPUs that the bed leaves to the tool."""

@@ -20,7 +20,6 @@ from offloadbench.base.errors import (
     UsageError,
 )
 from offloadbench.base.units import format_duration
-from offloadbench.bed import lab_bed
 from offloadbench.definitions import catalog
 from offloadbench.definitions.plan import TRIAL_OVERHEAD_S
 from offloadbench.engine import mtu_and_rings
@@ -29,10 +28,8 @@ from offloadbench.engine.progress_events import Emit, Note
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import sweep_file
 from offloadbench.files.sweep_file import Point, Sweep, describe, format_value, title
-from offloadbench.kernel.netdev import link, rings
-from offloadbench.kernel.system import sysctl
 from offloadbench.model import Run
-from offloadbench.model.emulated_link import link_of
+from offloadbench.model.emulated_link import with_link
 
 Execute = Callable[[RunOptions, Emit], Run]
 # building the bed, reading the kernel's symbols, taking everything back
@@ -43,27 +40,14 @@ _POINT_ERRORS = (TrafficError, FeatureError, ProfilerError, RefusedError)
 
 def options_of(sweep: Sweep, point: Point, folder: Path, command: list[str]) -> RunOptions:
     """The options of a point's run."""
-    nic = point.bed["nic"]
     return RunOptions(
-        nic=nic,
-        peer=sweep.nics[nic],
-        cases=sweep.cases,
         workloads=point.workloads,
         output=folder / point.file,
-        duration_s=sweep.duration_s,
-        warmup_s=sweep.warmup_s,
-        repeats=sweep.repeats,
-        # an order of its own, and losses of its own
-        seed=sweep.seed + point.number,
-        sysctls={**sweep.sysctls, **point.sysctls},
-        wire=sweep.wire,
         settings=[f"{key}={value}" for key, value in point.parameters.items()],
         resume=(folder / point.file).exists(),
-        profile=sweep.profile,
         command=command,
         sweep=sweep_file.place_of(point, sweep),
-        link=link_of(point.bed),
-        **{axis: value for axis, value in point.bed.items() if axis in mtu_and_rings.NAMES},
+        **with_link(sweep_file.values_of(point, sweep)),
     )
 
 
@@ -80,8 +64,11 @@ def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool, seed: int | 
     """
     if resume:
         found = sweep_file.load(folder)
-        if wanted is not None and _grid_of(wanted) != _grid_of(found):
-            raise UsageError(f"{folder} holds another sweep", "leave everything but --output and --resume out")
+        told = [] if wanted is None else sweep_file.otherwise(wanted, found)
+        if told:
+            raise UsageError(
+                f"{folder} holds another sweep: {told[0]}", "leave everything but --output and --resume out"
+            )
         if seed not in (None, found.seed):
             raise UsageError(f"seed {seed}: the sweep in {folder} was begun with {found.seed}", "leave the seed out")
         return found
@@ -94,12 +81,6 @@ def open_sweep(wanted: Sweep | None, folder: Path, *, resume: bool, seed: int | 
         raise UsageError(f"{folder}: {error.strerror}", "choose another --output") from error
     sweep_file.save(wanted, folder)
     return wanted
-
-
-def _grid_of(sweep: Sweep) -> Sweep:
-    """The sweep without what running it adds."""
-    points = [msgspec.structs.replace(point, done=False, problem="") for point in sweep.points]
-    return msgspec.structs.replace(sweep, points=points, seed=0)
 
 
 def in_order(sweep: Sweep) -> list[Point]:
@@ -158,34 +139,13 @@ def touched(sweep: Sweep) -> list[str]:
         points = [point for point in sweep.points if point.bed["nic"] == nic]
         lines.append(f"{nic}, load side {peer}:" if peer else f"{nic}, built for each run:")
         try:
-            lines += _outside_cases(nic, points)
+            lines += mtu_and_rings.told(
+                nic, [mtu_and_rings.asked_of(options_of(sweep, one, Path(), [])) for one in points]
+            )
             lines += engine.touched(options_of(sweep, points[0], Path(), []))
         except OffloadbenchError as error:
             lines.append(f"  cannot be measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
     return lines
-
-
-def _outside_cases(nic: str, points: list[Point]) -> list[str]:
-    """MTU, rings and sysctls: present value -> values of the points."""
-    asked: dict[str, list[str]] = {}
-    for point in points:
-        set_here = {axis: point.bed.get(axis) for axis in mtu_and_rings.NAMES} | point.sysctls
-        for axis, value in set_here.items():
-            if value and str(value) not in asked.setdefault(axis, []):
-                asked[axis].append(str(value))
-    return [
-        f"  {title(axis)}: {_present(nic, axis)} -> {', '.join(values)}" for axis, values in asked.items() if values
-    ]
-
-
-def _present(nic: str, axis: str) -> str:
-    if axis not in mtu_and_rings.NAMES:
-        return sysctl.read(axis) or "absent"
-    if nic in lab_bed.NAMES:
-        return "as built"
-    if axis == "mtu_bytes":
-        return str(link.read(nic).mtu_bytes)
-    return str(getattr(rings.read(nic), axis.removesuffix("_ring")))
 
 
 def preview(sweep: Sweep) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from offloadbench.base.errors import RunFileError
-from offloadbench.base.link_settings import LINK_FIELDS, LINK_SETTINGS, link_setting
+from offloadbench.base.setting import BATCH, RUN, SWEEP
+from offloadbench.base.settings import AXES, SETTINGS, axis_title, axis_value
 from offloadbench.definitions import catalog
 from offloadbench.files import documents, run_file
 from offloadbench.model import Frozen, Run, WorkloadDefinition
@@ -21,12 +22,13 @@ FORMAT: Final = "offloadbench-sweep"
 FORMAT_VERSION = 1
 # all that the engine's options know by name; an axis that begins with `net.` is a sysctl, every other one a
 # workload's parameter
-BED_AXES = ("nic", *LINK_FIELDS, "mtu_bytes", "rx_ring", "tx_ring")
-_TITLES = {
-    "nic": "NIC", "mtu_bytes": "MTU", "rx_ring": "rx ring", "tx_ring": "tx ring",
-    **{setting.field: setting.title for setting in LINK_SETTINGS},
-}  # fmt: skip
+BED_AXES = ("nic", *(setting.field for setting in AXES))
 SYSCTL_PREFIX = "net."
+_FIXED = {
+    setting.field: setting
+    for setting in SETTINGS
+    if setting.field not in ("", "seed", "workloads") and not setting.axis and {SWEEP, BATCH} & setting.defaults.keys()
+}
 
 
 class Point(Frozen, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class Sweep(Frozen, frozen=True, kw_only=True):
         nics: NIC -> its load side, "" where it is both.
         sysctls: the same at every point.
         axes: axis -> its values, for those with more than one.
+        others: field -> value of settings that are the same at every point and have no field here.
     """
 
     format: Literal["offloadbench-sweep"]
@@ -72,6 +75,7 @@ class Sweep(Frozen, frozen=True, kw_only=True):
     wire: Literal["tap", "netem", "auto"] = "tap"
     axes: dict[str, list[Any]]
     points: list[Point]
+    others: Mapping[str, Any] = {}
 
 
 def grid(
@@ -119,19 +123,74 @@ def grid(
     return points
 
 
+def begun(fixed: Mapping[str, Any], **more: Any) -> Sweep:
+    """A sweep of which nothing is measured yet.
+
+    Args:
+        fixed: field -> value of the settings that are the same at every point.
+        more: what else a sweep has.
+    """
+    own = {name: value for name, value in fixed.items() if name in Sweep.__struct_fields__}
+    others = {name: value for name, value in fixed.items() if name not in own}
+    return Sweep(format=FORMAT, format_version=FORMAT_VERSION, others=others, **({"sysctls": {}} | own), **more)
+
+
+def fixed_of(sweep: Sweep) -> dict[str, Any]:
+    """Field -> value of the settings that are the same at every point."""
+    own = {setting.field: getattr(sweep, setting.field) for setting in SETTINGS if hasattr(sweep, setting.field)}
+    return own | {field: value for field, value in sweep.others.items() if field in _FIXED}
+
+
+def values_of(point: Point, sweep: Sweep) -> dict[str, Any]:
+    """Field -> value of every setting at a point, which has an order and losses of its own."""
+    nic = point.bed["nic"]
+    place = {axis: value for axis, value in point.bed.items() if axis in BED_AXES}
+    return (
+        fixed_of(sweep)
+        | place
+        | {
+            "peer": sweep.nics[nic],
+            "seed": sweep.seed + point.number,
+            "sysctls": {**sweep.sysctls, **point.sysctls},
+        }
+    )
+
+
+def otherwise(wanted: Sweep, found: Sweep) -> list[str]:
+    """In what a sweep that is there differs from one that is asked for, as ends of a sentence; seeds may differ.
+
+    A setting that its index does not know had its default.
+    """
+    asked, had = (_values_of(sweep) for sweep in (wanted, found))
+    told = [
+        f"its {setting.title or setting.name} is {setting.form(had[field])}, not {setting.form(asked[field])}"
+        for field, setting in _FIXED.items()
+        if asked[field] != had[field]
+    ]
+    axes = [
+        [(_padded(point.bed), point.sysctls, point.parameters, point.workloads) for point in sweep.points]
+        for sweep in (wanted, found)
+    ]
+    return told or (["its grid is another"] if axes[0] != axes[1] or wanted.nics != found.nics else [])
+
+
+def _values_of(sweep: Sweep) -> dict[str, Any]:
+    values = fixed_of(sweep)
+    return {field: values.get(field, setting.before) for field, setting in _FIXED.items()}
+
+
+def _padded(bed: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{setting.field: setting.parse(setting.defaults[RUN]) for setting in AXES}, **bed}
+
+
 def title(axis: str) -> str:
     """`rtt_s` -> 'RTT'; a parameter's own name."""
-    return _TITLES.get(axis, axis)
+    return "NIC" if axis == "nic" else axis_title(axis)
 
 
 def format_value(axis: str, value: float | str | None) -> str:
     """`rtt_s`, 0.02 -> '20 ms'; a parameter as it was written; None (a workload without it) -> '-'."""
-    if value is None:
-        return "-"
-    setting = link_setting(axis)
-    if setting:
-        return setting.form(value)
-    return str(value or "as found") if axis in BED_AXES else str(value)
+    return "-" if value is None else axis_value(axis, value)
 
 
 def is_parameter(axis: str) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.setting import BATCH, Setting
+from offloadbench.base.settings import of_command
 from offloadbench.model.frozen import Strict
 
 # a value, or the values of an axis
-Whole = int | list[int]
-Text = str | list[str]
 Value = str | int | bool | list[str | int | bool]
 
 
@@ -25,37 +24,39 @@ class BatchNic(Strict, frozen=True, kw_only=True):
 class BatchPlan(Strict, frozen=True, kw_only=True):
     """What to measure: every combination of the NICs and of all lists; workloads and cases are measured inside each.
 
-    A plan file has a key for each setting of the emulated link too: see `PlanFile`.
+    A plan file has a key for each setting of a batch too: see `PlanFile`.
 
     Attributes:
-        mtu: bytes, of both ends; rx_ring, tx_ring: descriptors of the NIC under test (`ethtool -G`).
-        wire: of the emulated link, as `run` takes it; only for NIC `lab`.
         sysctls: name -> value or values, of both ends; names may be quoted, or the tables that TOML makes of dots.
         parameters: of the workloads, as `--set`.
     """
 
     nics: list[BatchNic | str]
     workloads: list[str]
-    cases: str = "ladder"
-    duration_s: int = 60
-    warmup_s: float = 5.0
-    repeats: int = 1
-    seed: int | None = None
-    profile: bool = True
-    mtu: Whole = []
-    rx_ring: Whole = []
-    tx_ring: Whole = []
-    wire: Literal["tap", "netem", "auto"] = "tap"
     sysctls: dict[str, object] = {}
     parameters: dict[str, Value] = {}
 
 
+def _key(setting: Setting) -> tuple[str, Any, Any]:
+    """Name, type and default of a setting's key: an axis takes a value or a list, what is on or off true or false."""
+    default = setting.defaults[BATCH]
+    if setting.is_flag:
+        return setting.plan_key, bool, setting.parse(default)
+    one: Any = Literal[setting.choices] if setting.choices else setting.typed
+    if setting.axis:
+        return setting.plan_key, one | list[one], []
+    # one that a testbed may refuse must be seen to be asked for
+    return (
+        (setting.plan_key, one | None, None) if setting.lacks or default is None else (setting.plan_key, one, default)
+    )
+
+
 PlanFile = msgspec.defstruct(
     "PlanFile",
-    [(setting.name, Text, []) for setting in LINK_SETTINGS],
+    [_key(setting) for setting in of_command(BATCH)],
     bases=(BatchPlan,),
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
 )
-"""A plan as it is written: with the settings of the emulated link, as `run` takes them; only for NIC `lab`."""
+"""A plan as it is written: with the settings of a batch, as `run` takes them."""

@@ -1,4 +1,4 @@
-"""What an emulated link is set to; `offloadbench.base.link_settings` has a row for each field."""
+"""What an emulated link is set to; `offloadbench.base.settings` has a row for each field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from offloadbench.base.link_settings import LINK_FIELDS, LINK_SETTINGS
+from offloadbench.base.settings import LINK_FIELDS
 from offloadbench.model.frozen import Frozen
 
 
@@ -33,24 +33,21 @@ class EmulatedLink(Frozen, frozen=True, kw_only=True):
         """What may be on its way, there and back, without waiting anywhere."""
         return int(self.line_rate_bits_per_s / 8 * (self.rtt_s + 2 * self.jitter_s))
 
+    @property
+    def has_queue(self) -> bool:
+        """Drops in front of it tell a sender to slow down."""
+        return self.queue_bytes > 0
 
-def typed_link(words: Mapping[str, str | None]) -> EmulatedLink:
-    """The link that is asked for.
-
-    Args:
-        words: name of a setting -> what was typed; its default where that is None.
-
-    Raises:
-        UsageError: a value is none.
-    """
-    return EmulatedLink(
-        **{setting.field: setting.parse(words.get(setting.name) or setting.default) for setting in LINK_SETTINGS}
-    )
+    @property
+    def loses(self) -> bool:
+        """Segments are lost at random, as `loss_seed` draws them."""
+        return self.loss_ratio > 0
 
 
-def link_of(values: Mapping[str, Any]) -> EmulatedLink:
-    """The link with these fields among others."""
-    return EmulatedLink(**{field: values[field] for field in LINK_FIELDS if field in values})
+def with_link(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Field -> value with those of the link in one, as `offloadbench.engine.options.RunOptions` has them."""
+    others = {field: value for field, value in values.items() if field not in LINK_FIELDS}
+    return others | {"link": EmulatedLink(**{field: values[field] for field in LINK_FIELDS if field in values})}
 
 
 def link_part(record: EmulatedLink) -> dict[str, Any]:

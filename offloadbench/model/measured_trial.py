@@ -147,7 +147,7 @@ class WireDirection(Frozen, frozen=True, kw_only=True):
         frames, segments, l2_bytes: what the cable carried; of a super-packet, the segments that it stands for. netem
             counts no bytes of what it loses.
         dropped: frames that the receiver had no room for.
-        lost_segments: lost on the cable, as `BedRecord.loss_ratio` asks; overflow_segments: refused by the full queue
+        lost_segments: lost on the cable, as its setting asks; overflow_segments: refused by the full queue
             in front of the cable.
     """
 

@@ -16,7 +16,7 @@ from offloadbench.engine import sweep_run as engine
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.putting_back import undo_steps
 from offloadbench.kernel.netdev import link, rings
-from offloadbench.kernel.system import netns
+from offloadbench.kernel.system import netns, sysctl
 from tests.conftest import CommandLine
 
 PLAN = """
@@ -188,11 +188,23 @@ def test_what_is_set_is_remembered_before_and_put_back_after(monkeypatch: pytest
     steps = _apply(bed, _options(mtu_bytes=9000, rx_ring=4096))
     assert nics.mtu == {"eth1": 9000, "eth2": 9000}
     assert (nics.rings.rx, nics.rings.tx) == (4096, 256)
-    assert bed.settings == {"mtu_bytes": 9000, "rx_ring": 4096}
     assert bed.settled == 1
     assert undo_steps.take_back(steps, lambda text: None) is None
     assert nics.mtu == {"eth1": 1500, "eth2": 1500}
     assert (nics.rings.rx, nics.rings.tx) == (256, 256)
+
+
+def test_a_dry_run_tells_present_value_and_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Nics(monkeypatch)
+    monkeypatch.setattr(sysctl, "read", lambda name: "1")
+    asked = [_options(mtu_bytes=9000, sysctls={"net.ipv4.tcp_sack": "0"}), _options(mtu_bytes=4000, rx_ring=512)]
+    lines = [mtu_and_rings.asked_of(one) for one in asked]
+    assert mtu_and_rings.told("eth1", lines) == [
+        "  MTU: 1500 -> 9000, 4000", "  net.ipv4.tcp_sack: 1 -> 0", "  rx ring: 256 -> 512"
+    ]  # fmt: skip
+    # its namespaces are not there yet
+    assert mtu_and_rings.told("lab", lines[:1]) == ["  MTU: as built -> 9000", "  net.ipv4.tcp_sack: as built -> 0"]
+    assert mtu_and_rings.told("eth1", [mtu_and_rings.asked_of(_options())]) == []
 
 
 def test_nothing_asked_for_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_a_misspelt_key_of_the_file_and_of_the_environment_is_answered(
 def test_variables_of_others_and_our_own_are_left_alone(
     command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (*environment.VARIABLES, *environment.INTERNAL, "OFFLOADBENCH_REQUIRE_ALL", "OFFLOADBENCH_VENV"):
+    for name in (*environment.VARIABLES, *environment.OTHERS, "OFFLOADBENCH_REQUIRE_ALL", "OFFLOADBENCH_VENV"):
         monkeypatch.setenv(name, "somewhere")
     assert command_line("cases").code == 0
 

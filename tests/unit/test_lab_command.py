@@ -11,14 +11,16 @@ import msgspec
 import pytest
 
 from offloadbench.base.errors import RestoreError, UsageError
+from offloadbench.base.setting import BENCH
+from offloadbench.base.setting_values import parse_sysctls
+from offloadbench.base.settings import chosen
 from offloadbench.bed import lab_bed
-from offloadbench.commands.options import cable_options
 from offloadbench.engine.putting_back import undo
 from offloadbench.engine.standing_lab import bench
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply
 from offloadbench.kernel.system import capabilities
 from offloadbench.model import WireDirection, WireReport
-from offloadbench.model.emulated_link import typed_link
+from offloadbench.model.emulated_link import EmulatedLink, with_link
 from tests.conftest import CommandLine
 from tests.unit.machine import Machine
 
@@ -180,15 +182,18 @@ def test_a_seed_without_losses_to_draw_is_refused(command_line: CommandLine) -> 
     assert (finished.code, "--seed draws which segments are lost, and none is" in finished.err) == (2, True)
 
 
+def _link(**words: str) -> EmulatedLink:
+    link: EmulatedLink = with_link(chosen(words, BENCH))["link"]
+    return link
+
+
 def test_options_of_the_cable() -> None:
-    assert [typed_link({"loss": text}).loss_ratio for text in ("0.1", "0.1%")] == [pytest.approx(0.001)] * 2
-    assert [typed_link({"queue": text}).queue_bytes for text in ("0", "256KiB")] == [0, 1 << 18]
-    assert cable_options.parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {
-        "net.ipv4.tcp_wmem": "4096 16384 67108864"
-    }
+    assert [_link(loss=text).loss_ratio for text in ("0.1", "0.1%")] == [pytest.approx(0.001)] * 2
+    assert [_link(queue=text).queue_bytes for text in ("0", "256KiB")] == [0, 1 << 18]
+    assert parse_sysctls(["net.ipv4.tcp_wmem=4096 16384 67108864"]) == {"net.ipv4.tcp_wmem": "4096 16384 67108864"}
 
 
 @pytest.mark.parametrize("word", ["kernel.panic=1", "net.ipv4.tcp_sack", "net./etc=1", "=1", "net.=1"])
 def test_a_sysctl_that_belongs_to_no_namespace_is_a_usage_error(word: str) -> None:
     with pytest.raises(UsageError):
-        cable_options.parse_sysctls([word])
+        parse_sysctls([word])

@@ -60,5 +60,5 @@ def test_a_setting_of_the_emulated_link_is_named_in_four_files() -> None:
     """A row, a field, and the two that carry it out: whatever else would name one could lose the next."""
     naming = [path.relative_to(PACKAGE).as_posix() for path in FILES if "jitter" in path.read_text(encoding="utf-8")]
     assert naming == [
-        "base/link_settings.py", "bed/cable.py", "kernel/netdev/qdisc.py", "model/emulated_link.py",
+        "base/settings.py", "bed/cable.py", "kernel/netdev/qdisc.py", "model/emulated_link.py",
     ]  # fmt: skip

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from offloadbench import cli, commands
-from offloadbench.commands import run_elsewhere, run_resume
+from offloadbench.base.setting import RUN as RUN_COMMAND
+from offloadbench.base.settings import of_command
+from offloadbench.commands import run_elsewhere
 from offloadbench.engine.options import RunOptions
 from offloadbench.engine.run import execute as engine
 from offloadbench.files import run_file
@@ -65,6 +67,9 @@ RUN: dict[str, list[str]] = {
     "--queue 64KiB": [D, R, D, R, R, R, R, R],
     "--wire auto": [D, R, D, R, R, R, R, R],
     "--sysctl net.ipv4.tcp_sack=0": [D, D, D, D, D, D, R, D],
+    "--mtu 4000": [D, D, D, D, D, D, R, D],
+    "--rx-ring 512": [R, R, R, D, D, D, D, D],
+    "--tx-ring 512": [R, R, R, D, D, D, D, D],
     "--no-profile": [D, D, D, D, D, D, D, D],
     "--call-graph": [D, D, D, D, D, D, D, D],
     "--waits": [D, D, D, D, D, D, D, D],
@@ -170,6 +175,7 @@ OTHERWISE = {
     "seed": "--seed 123456", "line_rate": "--line-rate 7gbit", "rtt": "--rtt 50ms", "jitter": "--jitter 3ms",
     "loss": "--loss 5",
     "queue": "--queue 1MiB", "wire": "--wire netem", "sysctl": "--sysctl net.ipv4.tcp_sack=0",
+    "mtu": "--mtu 4000", "rx_ring": "--rx-ring 512", "tx_ring": "--tx-ring 512",
     "no_profile": "--no-profile", "call_graph": "--call-graph", "waits": "--waits", "capture": "--capture",
     "tune": "--tune sndbuf", "cases": "--cases tso", "output": "--output x.json", "set": "--set clients=9",
     "precision": "--precision 2%", "max_repeats": "--max-repeats 5",
@@ -178,10 +184,10 @@ OTHERWISE = {
 
 def test_resume_has_a_rule_for_every_option_of_run() -> None:
     fields = {action.dest for _, action in _options(_parser_of("run"))}
+    settings = of_command(RUN_COMMAND)
+    assert {setting.name for setting in settings} == fields
     # a series goes on by the whole of its command line: see test_run_series
-    fields.remove("runs")
-    assert run_resume.FREE | run_resume.REFUSED | run_resume.RECORDED.keys() == fields
-    assert OTHERWISE.keys() == fields - run_resume.FREE - {"dut"}
+    assert OTHERWISE.keys() == {setting.name for setting in settings if setting.resume != "free"} - {"dut"}
 
 
 @pytest.mark.parametrize("field", OTHERWISE)
@@ -237,6 +243,8 @@ USES: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
             "--queue 1MiB": "show resume", "--wire tap": "show resume", "--sysctl net.ipv4.tcp_sack=0": "show resume",
             "--set sndbuf=0": "show resume", "--duration 5": "show resume", "--warmup 1": "show resume",
             "--repeats 2": "show resume", "--seed 5": "show resume", "--no-profile": "show resume",
+            "--mtu 1500,4000": "show resume", "--call-graph": "show resume", "--waits": "show resume",
+            "--capture": "show resume",
             "--output x": "show", "--resume": "show", "--dry-run": "show", "--show x": "", "--plot x.svg": "new resume",
         },
     ),
@@ -292,7 +300,8 @@ ELSEWHERE = {
     "help": set[str](),
     "completion": set[str](),
     "lab": {
-        "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --seed",
+        "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --mtu",
+        "up --seed",
         "up --name",
         "exec --name", "status --name", "down --name",
     },
@@ -366,7 +375,7 @@ def test_every_key_of_a_plan_is_known() -> None:
     cable = {"line_rate", "rtt", "jitter", "loss", "queue", "wire"}
     everywhere = {
         "nics", "workloads", "cases", "duration_s", "warmup_s", "repeats", "seed", "profile", "parameters", "sysctls",
-        "mtu", "rx_ring", "tx_ring",
+        "mtu", "rx_ring", "tx_ring", "call_graph", "waits", "capture",
     }  # fmt: skip
     import msgspec
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.setting import Setting
+from offloadbench.base.settings import SETTINGS, recorded
 from offloadbench.base.units import format_bytes
 from offloadbench.model import Nic, Queues, Run
 
@@ -17,9 +19,9 @@ def obstacles(a: Run, b: Run) -> list[str]:
     found = []
     if (a.nic.name, a.nic.driver) != (b.nic.name, b.nic.driver):
         found.append(f"other NIC: {a.nic.name} ({a.nic.driver}) and {b.nic.name} ({b.nic.driver})")
-    link_a, link_b = ((run.bed.kind, *(setting.value(run.bed) for setting in LINK_SETTINGS)) for run in (a, b))
-    if link_a != link_b:
-        found.append(f"other link: {link_a} and {link_b}")
+    if a.bed.kind != b.bed.kind:
+        found.append(f"other testbed: {a.bed.kind} and {b.bed.kind}")
+    found += [f"other {title}: {one} and {other}" for title, one, other in _other_settings(a, b, "question")]
     definitions = [{w.name: msgspec.to_builtins(w.parameters) for w in run.plan.workloads} for run in (a, b)]
     for name in sorted(definitions[0].keys() & definitions[1].keys()):
         keys = [k for k, v in definitions[0][name].items() if definitions[1][name].get(k) != v]
@@ -34,9 +36,22 @@ def obstacles(a: Run, b: Run) -> list[str]:
         found.append("no workload in common")
     if not _case_names(a) & _case_names(b):
         found.append("no case in common")
-    if a.plan.duration_s != b.plan.duration_s:
-        found.append(f"other window: {a.plan.duration_s} s and {b.plan.duration_s} s")
     return found
+
+
+def _other_settings(a: Run, b: Run, compare: str) -> list[tuple[str, str, str]]:
+    """Title and both values of the settings that are compared in this way and differ."""
+    return [
+        (setting.title, *_apart_in_words(setting, one, other))
+        for setting in SETTINGS
+        if setting.compare == compare and (one := recorded(setting, a)) != (other := recorded(setting, b))
+    ]
+
+
+def _apart_in_words(setting: Setting, one: Any, other: Any) -> tuple[str, str]:
+    """Two values for people, exact where they would read alike."""
+    texts = setting.form(one), setting.form(other)
+    return texts if texts[0] != texts[1] else (str(one), str(other))
 
 
 def _case_names(run: Run) -> set[str]:
@@ -140,13 +155,12 @@ def _setting_differences(a: Run, b: Run) -> list[str]:
         "governor": (a.host.governor, b.host.governor),
         "MTU": (a.nic.mtu_bytes, b.nic.mtu_bytes),
         "qdisc": (a.nic.qdisc, b.nic.qdisc),
-        "warm-up": (a.plan.warmup_s, b.plan.warmup_s),
-        "profile": (a.plan.profile, b.plan.profile),
         "offloadbench": (a.tool_version, b.tool_version),
         "idle clock": (a.host.idle_source, b.host.idle_source),
         "CPUs under test": (a.bed.dut_cpus, b.bed.dut_cpus),
     }
     found = [f"{name}: {x!s} -> {y!s}" for name, (x, y) in pairs.items() if x != y]
+    found += [f"{title}: {one} -> {other}" for title, one, other in _other_settings(a, b, "difference")]
     common = a.definitions.keys() & b.definitions.keys()
     found += [
         f"the definition of {key.replace(':', ' ')}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from offloadbench.base.link_settings import LINK_FIELDS
+from offloadbench.base.settings import LINK_FIELDS
 from offloadbench.model import Run
 
 _NIC = ("driver", "driver_version", "firmware", "bus", "mtu_bytes", "speed_bits_per_s")
@@ -20,10 +20,9 @@ def benches(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run.
 
     Columns: run, created_utc, tool_version, nic, driver, driver_version, firmware, bus, mtu_bytes, speed_bits_per_s,
-    kernel, distribution, cpu_model, cpus, memory_bytes, virtualization, governor, bed (its kind),
-    line_rate_bits_per_s (0 where no cable is emulated), rtt_s, loss_ratio, queue_bytes, peer, dut_cpus (numbers, a
-    space between them), shared_cpus and warnings (sentences, a semicolon between them), duration_s (of a window),
-    trials_planned, trials, trials_missing.
+    kernel, distribution, cpu_model, cpus, memory_bytes, virtualization, governor, bed (its kind), `LINK_FIELDS` (0
+    where no cable is emulated), peer, dut_cpus (numbers, a space between them), shared_cpus and warnings (sentences, a
+    semicolon between them), duration_s (of a window), trials_planned, trials, trials_missing.
     """
     rows = [
         {

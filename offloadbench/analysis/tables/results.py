@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -18,7 +19,8 @@ from offloadbench.analysis.profile.call_tree import Flames, Forest
 from offloadbench.analysis.tables import quality
 from offloadbench.analysis.tables import trial_tables as tables
 from offloadbench.base.errors import StatisticError
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.setting import Setting
+from offloadbench.base.settings import SETTINGS, recorded
 from offloadbench.files.sweep_file import in_words
 from offloadbench.model import Profile, Run
 
@@ -122,13 +124,8 @@ def _circumstances(run: Run) -> dict[str, str]:
         "governor": host.governor,
         "idle clock": host.idle_source,
         "link": bed.kind,
-        "peer": bed.peer,
-        **{setting.title: setting.value(bed) for setting in LINK_SETTINGS},
+        **{setting.title: _exact(setting, recorded(setting, run)) for setting in SETTINGS if setting.compare},
         "CPUs under test": bed.dut_cpus,
-        "link's sysctls": bed.settings.get("sysctls"),
-        "window": plan.duration_s,
-        "warm-up": plan.warmup_s,
-        "profile": "with profile" if plan.profile else "no profile",
         "offloadbench": run.tool_version,
         "place": in_words(run.sweep),
         "parameters": [(workload.name, workload.parameters) for workload in plan.workloads],
@@ -138,6 +135,11 @@ def _circumstances(run: Run) -> dict[str, str]:
     for values in (nic.settings, host.sysctls, host.mitigations, compatibility.nic_facts(nic)):
         facts |= values
     return {name: str(value) for name, value in facts.items()}
+
+
+def _exact(setting: Setting, value: Any) -> Any:
+    """The value itself: what reads alike need not be alike."""
+    return setting.form(value) if setting.is_flag else value
 
 
 def bench_names(runs: Sequence[Run]) -> dict[str, str]:

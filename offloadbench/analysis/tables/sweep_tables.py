@@ -12,7 +12,7 @@ from offloadbench.analysis.profile import module_tables
 from offloadbench.analysis.sender import limit_tables
 from offloadbench.analysis.sender.theory import CONGESTION_WINDOW
 from offloadbench.analysis.tables import trial_tables
-from offloadbench.base.link_settings import LINK_FIELDS
+from offloadbench.base.settings import LINK_FIELDS
 from offloadbench.files.sweep_file import in_words, is_parameter
 from offloadbench.model import Profile, Run, WorkloadDefinition
 
@@ -52,9 +52,9 @@ def axis_columns(sweep: Axed) -> list[str]:
 def trials(sweep: Axed, runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial of the sweep: the columns of `tables.trials`, the bed's, the sysctls' and the parameters' axes.
 
-    Columns: those of `tables.trials`; line_rate_bits_per_s, rtt_s, loss_ratio, queue_bytes; mtu_bytes, rx_ring,
-    tx_ring and sysctls where the sweep varies them; `set_<key>` for each parameter that it varies, as it was written,
-    None where the workload does not know it; setting: the place on every axis but RTT in words, "" without any.
+    Columns: those of `tables.trials`; `LINK_FIELDS`; the other axes that are settings, and sysctls, where the sweep
+    varies them; `set_<key>` for each parameter that it varies, as it was written, None where the workload does not know
+    it; setting: the place on every axis but RTT in words, "" without any.
     """
     keys = [axis for axis in sweep.axes if is_parameter(axis)]
     others = [axis for axis in sweep.axes if not is_parameter(axis) and axis not in ("nic", *LINK_FIELDS)]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import HostError, TrafficError
+from offloadbench.base.settings import FLEET_PREFIX
 from offloadbench.bed import cpus, reach
 from offloadbench.bed.fleet import shard
 from offloadbench.bed.fleet.client_role import FleetRole, RoleShare
@@ -33,7 +34,7 @@ from offloadbench.roles.ends import Role
 if TYPE_CHECKING:
     from distributed import Client
 
-PREFIX = "fleet:"
+PREFIX = FLEET_PREFIX
 # rows of the table that Dask warns with
 _PACKAGE = re.compile(r"^\| (\w[\w.-]*) +\|", re.MULTILINE)
 # what Dask compares besides itself; the roles need none of them

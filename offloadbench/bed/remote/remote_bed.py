@@ -114,8 +114,6 @@ class RemoteBed:
             self.dut = LocalEnd("device under test", found.dut_address, nic_name, None, self.placement.dut)
             self.peer = RemoteEnd("load side", found.address, found.ifname, self)
             self.settings = self._describe()
-            if sysctls.values:
-                self.settings["sysctls"] = dict(sysctls.values)
             sysctls.set_here()
             self.settle()
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from offloadbench.base.link_settings import LINK_SETTINGS
+from offloadbench.base.settings import LINK_SETTINGS
 
 _LINK = tuple(setting.name.replace("_", "-") for setting in LINK_SETTINGS)
 _GROUPS = {
@@ -12,7 +12,7 @@ _GROUPS = {
     "the peer of a real NIC": ("peer", "fleet", "on-lost-worker", "dut"),
     "how long and how often": ("duration", "warmup", "repeats", "runs", "precision", "max-repeats", "seed"),
     "the link, where --nic lab emulates it": (*_LINK, "wire"),
-    "both ends": ("sysctl",),
+    "both ends, and the NIC": ("sysctl", "mtu", "rx-ring", "tx-ring"),
     "the kernel profile, and why a sender waits": (
         "no-profile", "call-graph", "keep-perf", "waits", "capture", "tune",
     ),

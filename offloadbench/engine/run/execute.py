@@ -15,7 +15,8 @@ from offloadbench import traffic
 from offloadbench.analysis.profile.attribution import SymbolTable
 from offloadbench.analysis.trial import headers
 from offloadbench.base.errors import RunFileError, UsageError
-from offloadbench.bed import lab_bed, netem, outside
+from offloadbench.base.settings import SETTINGS, recorded
+from offloadbench.bed import lab_bed, outside
 from offloadbench.bed.testbed import Bed
 from offloadbench.definitions import catalog, plan
 from offloadbench.definitions import name_tables as names
@@ -32,8 +33,8 @@ from offloadbench.files import packed_columns, run_file
 from offloadbench.kernel.netdev import route
 from offloadbench.kernel.system import cpu_idle, host
 from offloadbench.kernel.trace import debuginfo, kallsyms, perf
-from offloadbench.model import FORMAT, FORMAT_VERSION, EmulatedLink, Kallsyms, Nic, Plan, Run, WorkloadDefinition
-from offloadbench.model.emulated_link import link_part
+from offloadbench.model import FORMAT, FORMAT_VERSION, Kallsyms, Nic, Plan, Run, WorkloadDefinition
+from offloadbench.model.emulated_link import with_link
 from offloadbench.traffic.kind_of_traffic import ToOutside, Traffic
 from offloadbench.version import __version__
 
@@ -192,23 +193,12 @@ def _wanted_profile(options: RunOptions, run: Run) -> Wanted:
 
 
 def _resumed(options: RunOptions, prior: Run) -> RunOptions:
-    """The options with the NIC and the link of the run that goes on."""
+    """The options with the NIC and the settings of the run that goes on."""
     if options.nic and options.nic != prior.nic.name:
         raise UsageError(f"{options.output} is a run on {prior.nic.name}, not on {options.nic}", "leave --nic out")
+    measured_with = [one for one in SETTINGS if one.field and one.resume == "recorded"]
     return dataclasses.replace(
-        options,
-        nic=prior.nic.name,
-        peer=prior.bed.peer,
-        link=EmulatedLink(**link_part(prior.bed)),
-        wire="netem" if prior.bed.kind == netem.KIND else "tap",
-        sysctls=prior.bed.settings.get("sysctls", {}),
-        **{name: prior.bed.settings.get(name, 0) for name in mtu_and_rings.NAMES},
-        seed=prior.plan.seed,
-        profile=prior.plan.profile,
-        call_graph=prior.plan.call_graph,
-        waits=prior.plan.waits,
-        capture=prior.plan.capture,
-        on_lost_worker=prior.bed.settings.get("on_lost_worker", options.on_lost_worker),
+        options, nic=prior.nic.name, **with_link({one.field: recorded(one, prior) for one in measured_with})
     )
 
 
@@ -339,4 +329,5 @@ def preview(options: RunOptions) -> list[str]:
     definitions = [definition for definition, _ in workloads.values()]
     planned = _plan(options, able, definitions)
     told = _told_of_outside({name: kind for name, (_, kind) in workloads.items()})
-    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *able.limits, *told]
+    beside = mtu_and_rings.told(options.nic, [mtu_and_rings.asked_of(options)])
+    return [*plan.describe(planned, options.nic, able.states, set(), able.couplings), *beside, *able.limits, *told]

@@ -6,10 +6,11 @@ import msgspec
 
 from offloadbench.analysis.sender import theory
 from offloadbench.base.errors import UsageError
+from offloadbench.base.settings import TWIN_SUFFIX
 from offloadbench.base.units import format_bytes, parse_size_bytes
 from offloadbench.model import WorkloadDefinition
 
-SUFFIX = "-tuned"
+SUFFIX = TWIN_SUFFIX
 PARAMETERS = ("sndbuf",)
 # below this the kernel's own tuning would be undercut
 _LEAST_BYTES = 1 << 18

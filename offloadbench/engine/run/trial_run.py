@@ -242,7 +242,7 @@ def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
 
 def _in_flight_bytes(bed: Bed) -> int:
     """Bound for what may be in flight, where neither the NIC nor drops hold a sender back; 0: none is needed."""
-    if bed.push_back or bed.cable.queue_bytes:
+    if bed.push_back or bed.cable.has_queue:
         return 0
     return bed.cable.capacity_bytes + QUEUE_BYTES
 

@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 
 from offloadbench.base.errors import HostError, OffloadbenchError, UsageError
-from offloadbench.bed import lab_bed
 from offloadbench.engine import rights
 from offloadbench.engine.putting_back import undo
 from offloadbench.kernel.system import processes
@@ -82,12 +81,10 @@ def up(name: str, settings: dict[str, Any]) -> Bench:
 
     Raises:
         UsageError: a bench of this name stands.
-        HostError: a capability is missing, no TAP devices, or the keeper ended.
+        HostError: a capability is missing, the keeper ended, or there are no TAP devices.
     """
     _check_name(name)
     rights.for_namespaces("lab")
-    if settings.get("wire") != "netem":
-        lab_bed.require_tun()
     if name in names():
         with contextlib.suppress(KilledError):
             _ask(name, "status")

@@ -16,7 +16,7 @@ import msgspec
 from offloadbench.base.errors import Interrupted, OffloadbenchError
 from offloadbench.bed import lab_bed
 from offloadbench.bed.testbed import Bed
-from offloadbench.engine.options import RunOptions
+from offloadbench.engine.options import RunOptions, check_bed
 from offloadbench.engine.progress_events import Event, Note
 from offloadbench.engine.standing_bed import Site, open_site
 from offloadbench.engine.standing_lab.bench import Bench, BenchEnd, Reply, owner_of
@@ -102,6 +102,7 @@ def main() -> None:
     caller: socket.socket | None = None
     reply = Reply()
     try:
+        check_bed(options)
         with open_site(options, note, owner_of(order["name"])) as site, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(site.folder / "control"))
             listener.listen()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from offloadbench.analysis.tcp_tuning.tcp_advice import IDLE_RESTART
 from offloadbench.analysis.trial import metrics
-from offloadbench.base.link_settings import in_words
+from offloadbench.base.settings import in_record, in_words
 from offloadbench.base.units import format_bytes, format_rate
 from offloadbench.base.words import percent
 from offloadbench.model import Host, Probe, Run
@@ -188,7 +188,7 @@ def _existing_target(run: Run) -> list[TermGroup]:
 def machine(run: Run) -> list[TermGroup]:
     """Host, NIC, sysctls, tools."""
     host = run.host
-    told = [(name, str(value)) for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE]
+    told = [in_record(name, value) for name, value in run.bed.settings.items() if name not in _OF_LOAD_SIDE]
     settings = [*told, *nic_views.settings(run.nic)]
     return [
         _host(host),
