@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from offloadbench.commands.options import option_groups
 from offloadbench.version import __version__
 
 PROGRAM = "offloadbench"
+_INVALID_CHOICE = re.compile(r"(?P<what>(?P<name>.+?): invalid choice: '(?P<word>.*)') \(choose from .*\)", re.DOTALL)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -27,8 +29,20 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError with argparse's own message, without its usage."""
-        raise UsageError(message.removeprefix("argument "), f"see `{PROGRAM} help{self.prog.removeprefix(PROGRAM)}`")
+        """Raise UsageError with argparse's own message, without its usage, and with what may have been meant."""
+        text = message.removeprefix("argument ")
+        wrong = _INVALID_CHOICE.fullmatch(text)
+        choices = self._choices(wrong["name"]) if wrong else []
+        if not wrong or not choices:
+            raise UsageError(text, f"see `{PROGRAM} help{self.prog.removeprefix(PROGRAM)}`")
+        raise UsageError(wrong["what"], hint(wrong["word"], choices, f"known: {', '.join(choices)}"))
+
+    def _choices(self, name: str) -> list[str]:
+        """Of the argument that an error of argparse names."""
+        for action in self._actions:
+            if name in ("/".join(action.option_strings), action.metavar, action.dest):
+                return [str(choice) for choice in action.choices or ()]
+        return []
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """What was typed; what is unknown raises UsageError with what may have been meant."""
@@ -42,27 +56,6 @@ class CommandParser(argparse.ArgumentParser):
         page = f"see `{PROGRAM} help {found.command}`"
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
         return hint(options[0], set(_options(self)), page) if options else page
-
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """As argparse does it; a UsageError of the option's type says which option it is of."""
-        try:
-            return super()._get_value(action, arg_string)
-        except UsageError as error:
-            raise UsageError(f"{_name(action)}: {error.message}", error.hint) from error
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse does it; raises UsageError with what may have been meant."""
-        if action.choices is None or value in action.choices:
-            return
-        names = [str(choice) for choice in action.choices]
-        raise UsageError(
-            f"{_name(action)}: invalid choice: {value!r}", hint(str(value), names, f"known: {', '.join(names)}")
-        )
-
-
-def _name(action: argparse.Action) -> str:
-    """As the help shows it."""
-    return "/".join(action.option_strings) or str(action.metavar or action.dest)
 
 
 def build(command: str = "") -> CommandParser:

@@ -231,4 +231,4 @@ def test_a_percentage_needs_no_sign_and_a_size_needs_its_base(command_line: Comm
 def test_options_take_units(command_line: CommandLine) -> None:
     chosen = command_parser.build("run").parse_args(["run", "--duration", "1m", "--warmup", "2s"])
     assert (chosen.duration, chosen.warmup) == (60, 2.0)
-    assert command_line("run", "--duration", "90x").err.startswith("error: --duration: '90x' is not a duration\n")
+    assert command_line("run", "--duration", "90x").err.startswith("error: '90x' is not a duration\n")
