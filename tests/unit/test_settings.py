@@ -154,7 +154,7 @@ def test_a_plan_is_refused_by_the_key_that_its_nic_does_not_have(command_line: C
     ("variable", "hint"), [("DURATON", "did you mean OFFLOADBENCH_DURATION?"), ("COLOUR", "help run")]
 )
 def test_a_variable_that_nobody_knows_gets_a_line(tmp_path: Path, variable: str, hint: str) -> None:
-    with pytest.raises(UsageError, match=f"OFFLOADBENCH_{variable} in the environment: no option of run") as caught:
+    with pytest.raises(UsageError, match=f"OFFLOADBENCH_{variable}") as caught:
         run_defaults.expand(["run", "--nic", "lab"], {f"OFFLOADBENCH_{variable}": "7"}, tmp_path)
     assert hint in caught.value.hint
 
