@@ -109,7 +109,7 @@ _TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "virtualization": "hypervisor; empty without",
             "governor": "frequency governor",
             "bed": "kind of testbed",
-            **{setting.field: f"{setting.title} of the emulated link" for setting in LINK_SETTINGS},
+            **{setting.field: f"{setting.title} of the emulated link; 0 without one" for setting in LINK_SETTINGS},
             "peer": "the peer, as `--peer` names it",
             "dut_cpus": "CPUs that were measured, separated by spaces",
             "shared_cpus": "who had to share a CPU, sentences separated by semicolons",
