@@ -1,4 +1,4 @@
-"""`python -m offloadbench`: as the `offloadbench` script, which is the safer of the two (see README, "Safety")."""
+"""`python -m offloadbench`: as the `offloadbench` script, which is the safer of the two: docs/explanation/safety.md."""
 
 import os
 import sys

@@ -5,75 +5,29 @@ pandas, scipy and seaborn are imported by what needs them, so that --help stays 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import errno
 import gc
-import io
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from offloadbench import commands
-from offloadbench.base.errors import INTERRUPTED, Interrupted, OffloadbenchError
+from offloadbench.base.errors import INTERNAL, INTERRUPTED, HostError, Interrupted, OffloadbenchError
 from offloadbench.base.signals import ENDING
+from offloadbench.commands import command_parser
 from offloadbench.commands.options import run_defaults
-from offloadbench.version import __version__
 
 # a command makes much that lives until it ends: at Python's 700 new objects between two searches for cycles, the search
 # takes a fifth of the time of a report
 _NEW_OBJECTS = 50_000
-
-
-class _Parser(argparse.ArgumentParser):
-    """Takes options by their whole names only: what an abbreviation means changes with every new option.
-
-    The parsers of commands, and those below them, are of the same class.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **settings})
-
-
-def _parser(command: str = "") -> argparse.ArgumentParser:
-    """Of this command, or of all."""
-    parser = _Parser(
-        prog="offloadbench",
-        description="What each network offload (TSO, GSO, checksum) is worth on your NIC, kernel and load.",
-        epilog="exit codes: 0 ok, 1 regression, 2 usage, 3 host, 4 undecided, 5 traffic or a failed trial, 6 feature, "
-        "7 profiler, 8 run file, 9 restore, 10 statistic, 130 interrupted",
-    )
-    parser.add_argument("--version", action="version", version=f"offloadbench {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in commands.subcommands(command):
-        name = module.__name__.rpartition(".")[2]
-        summary = (module.__doc__ or "").partition("\n")[0]
-        subparser = subparsers.add_parser(name, help=summary, description=module.__doc__)
-        module.add_arguments(subparser)
-        subparser.set_defaults(main=module.main)
-    return parser
-
-
-def typed_options(parser: argparse.ArgumentParser, words: list[str]) -> frozenset[str]:
-    """What was typed, by the names of the fields: a default that is typed is among them, one that is not is not."""
-    _without_defaults(parser)
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            found = parser.parse_args(words)
-        except SystemExit:
-            return frozenset()
-    return frozenset(vars(found))
-
-
-def _without_defaults(parser: argparse.ArgumentParser) -> None:
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                _without_defaults(below)
-    parser._defaults.clear()
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DEBUG = "--debug"
+# from here on the words are another program's
+_OTHERS_WORDS = ("--", "exec")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -81,23 +35,100 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code."""
     gc.set_threshold(_NEW_OBJECTS)
     for number in ENDING:
         signal.signal(number, _interrupt)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    debug, typed = _without_debug(typed)
     try:
-        typed = sys.argv[1:] if arguments is None else arguments
-        words = run_defaults.expand(typed, os.environ, Path())
-        chosen = _parser(words[0] if words else "").parse_args(words)
-        chosen.typed = typed_options(_parser(words[0] if words else ""), typed)
-        code: int = chosen.main(chosen)
-    except (OffloadbenchError, Interrupted) as error:
-        commands.show_error(error)
-        return error.exit_code
+        code = _command(typed)
     except BrokenPipeError:
         # the reader of our output went away, as `| head` does; nothing more can be told it
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
+        _close_output()
         return INTERRUPTED
+    except (OffloadbenchError, Interrupted) as error:
+        if debug:
+            _print_traceback()
+        commands.show_error(error)
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            _print_traceback()
+        _show_bug(error, debug=debug)
+        return INTERNAL
     return code
+
+
+def _parser(command: str = "") -> command_parser.CommandParser:
+    """Of this command, or of all."""
+    return command_parser.build(command)
+
+
+def _command(typed: list[str]) -> int:
+    run_defaults.check_names(os.environ)
+    words = run_defaults.expand(typed, os.environ, Path())
+    name = words[0] if words else ""
+    chosen = _parser(name).parse(words)
+    chosen.typed = command_parser.typed_options(_parser(name), typed)
+    try:
+        code: int = chosen.main(chosen)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # what is left in the buffer would fail again when the interpreter ends, with an exit code of its own
+        _close_output()
+        raise HostError(f"{error.filename or 'the output'}: {error.strerror}", "free some space") from error
+    except MemoryError as error:
+        raise HostError("there is not enough memory", "end other programs, or read fewer files at once") from error
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "offloadbench"):
+            raise
+        raise HostError(f"the Python package {missing} is missing", "install offloadbench again, with pip") from error
+    return code
+
+
+def _close_output() -> None:
+    with contextlib.suppress(OSError):
+        sys.stdout.close()
+
+
+def _without_debug(words: list[str]) -> tuple[bool, list[str]]:
+    """Whether --debug is among our own words, and the words without it."""
+    ends = [words.index(word) for word in _OTHERS_WORDS if word in words]
+    own = min(ends, default=len(words))
+    return _DEBUG in words[:own], [word for word in words[:own] if word != _DEBUG] + words[own:]
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _show_bug(error: Exception, *, debug: bool) -> None:
+    """One line for what nobody foresaw, with where it happened and where to report it."""
+    import traceback
+
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())
+    sys.stderr.write(
+        f"error: internal error, {type(error).__name__}{': ' if text else ''}{text} "
+        f"({Path(place.filename).name}:{place.lineno})\n"
+    )
+    again = "report it with the traceback above" if debug else f"run it again with {_DEBUG}, and report the traceback"
+    sys.stderr.write(f"hint: this is a bug in offloadbench: {again}{_tracker()}\n")
+
+
+def _tracker() -> str:
+    """` at https://...`, as the package's metadata has it; nothing where it is not installed."""
+    from importlib import metadata
+
+    try:
+        urls = metadata.metadata("offloadbench").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    return next((f" at {url.partition(', ')[2]}" for url in urls if url.startswith("Issues,")), "")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from offloadbench.analysis.table_index import TABLES
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 from offloadbench.definitions import catalog
 from offloadbench.files import run_file
@@ -72,7 +73,7 @@ class Dataset:
             UsageError: no such table.
         """
         if name not in TABLES:
-            raise UsageError(f"no table {name!r}", f"known: {', '.join(TABLES)}")
+            raise UsageError(f"no table {name!r}", similar.hint(name, TABLES, f"known: {', '.join(TABLES)}"))
         return TABLES[name](self.runs, self.profile)
 
     @cached_property

@@ -48,9 +48,11 @@ from offloadbench.base.setting_values import (
 from offloadbench.base.units import (
     format_bytes,
     format_rate,
+    parse_duration_s,
     parse_rate_bits_per_s,
     parse_size_bytes,
     parse_time_s,
+    parse_whole_seconds,
 )
 
 # two full frames as they lie on the cable: with less, none would ever find room behind another
@@ -221,14 +223,16 @@ _PLAN = (
         help="names or TOML files (default of run: ftp-get,iscsi-write; of a fleet ftp-get)",
     ),
     Setting(
-        name="duration", field="duration_s", key="duration_s", title="window", metavar="S", typed=int, least=2,
+        name="duration", field="duration_s", key="duration_s", title="window", metavar="TIME",
+        typed=parse_whole_seconds, least=2,
         form=lambda seconds: f"{seconds} s", defaults={RUN: 60, SWEEP: 10, BATCH: 60}, place="plan",
-        compare="question", help="measured window in seconds",
+        compare="question", help="measured window: 30s, 1m",
     ),
     Setting(
-        name="warmup", field="warmup_s", key="warmup_s", title="warm-up", metavar="S", typed=float, least=0,
+        name="warmup", field="warmup_s", key="warmup_s", title="warm-up", metavar="TIME",
+        typed=parse_duration_s, least=0,
         form=lambda seconds: f"{seconds:g} s", defaults=dict.fromkeys(_EVERY_GRID, 5.0), place="plan",
-        compare="difference", help="warm-up in seconds",
+        compare="difference", help="warm-up: 5, 30s",
     ),
     Setting(
         name="repeats", field="repeats", title="repeats", metavar="N", typed=int, least=1,

@@ -1,6 +1,7 @@
 """Rates, times and sizes as people write them, and as people read them.
 
-Rates follow tc(8): `1gbit` is 10^9 bit/s. Sizes are binary only where they say so (`KiB`, `MiB`, `GiB`).
+Rates follow tc(8): `1gbit` is 10^9 bit/s; iperf3's `1G` and our own `1 Gbit/s` are the same. Sizes are binary only
+where they say so (`KiB`, `MiB`, `GiB`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ _RATE = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
 _MOST = 2.0**63
 _MOST_BITS_PER_S = 100 * 10**12
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_DURATION = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SIZE = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE |= {"tb": 10**12, "tib": 2**40}
 # of any size: what is longer is no size, and Python refuses to convert it
@@ -32,7 +34,10 @@ def _parse(text: str, table: dict[str, float] | dict[str, int], what: str, examp
 
 def parse_rate_bits_per_s(text: str, least_bits_per_s: int = 10**6) -> int:
     """`1gbit` -> 1_000_000_000. At least 1 Mbit/s unless told: below that no offload question remains."""
-    rate = _parse(text, _RATE, "rate", "1gbit, 100mbit")
+    # as users of iperf3 and ethtool write them, and as our own reports do
+    letter = re.fullmatch(r"\s*([0-9.]+\s*[kmgt])\s*", text, re.IGNORECASE)
+    word = f"{letter[1]}bit" if letter else text.strip().removesuffix("/s")
+    rate = _parse(word, _RATE, "rate", "1gbit, 10G, 100mbit")
     if rate < least_bits_per_s:
         raise UsageError(f"rate {text!r} is too low", f"use at least {_shortest(least_bits_per_s)}")
     if rate > _MOST_BITS_PER_S:
@@ -50,7 +55,24 @@ def parse_time_s(text: str) -> float:
     """`20ms` -> 0.02; 0 needs no unit."""
     if re.fullmatch(r"\s*0+(\.0+)?\s*", text):
         return 0.0
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text):
+        raise UsageError(f"{text!r} is not a time: its unit is missing", f"did you mean {text.strip()}ms?")
     return _parse(text, _TIME, "time", "20ms, 0.5s")
+
+
+def parse_duration_s(text: str) -> float:
+    """`30s` -> 30.0, `1m` -> 60.0; a bare number is seconds."""
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text):
+        return float(text)
+    return _parse(text, _DURATION, "duration", "30, 30s, 1m")
+
+
+def parse_whole_seconds(text: str) -> int:
+    """As `parse_duration_s`, of whole seconds."""
+    seconds = parse_duration_s(text)
+    if not seconds.is_integer():
+        raise UsageError(f"{text!r} is not a whole number of seconds", "for example: 30, 30s, 1m")
+    return int(seconds)
 
 
 def parse_size_bytes(text: str) -> int:
@@ -59,12 +81,15 @@ def parse_size_bytes(text: str) -> int:
         raise UsageError(f"{text[:_DIGITS_MAX]!r}... is not a size", "write a number and its unit: 128MiB, 16MB")
     if re.fullmatch(r"[0-9]{1,18}", text.strip()):
         return int(text)
+    if re.fullmatch(r"[0-9.]+[kmgt]", word := text.strip().lower()):
+        decimal, binary = f"{word[:-1]}{word[-1].upper()}B", f"{word[:-1]}{word[-1].upper()}iB"
+        raise UsageError(f"{text!r} is not a size: of 1000 or of 1024?", f"write {decimal} or {binary}")
     return int(_parse(text, _SIZE, "size", "128MiB, 16MB"))
 
 
 def parse_percent(text: str) -> float:
-    """`2%` -> 0.02. Above 0 and at most 100 %."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", text)
+    """`2%` or `2` -> 0.02. Above 0 and at most 100 %."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%?\s*", text)
     if not match:
         raise UsageError(f"{text!r} is not a percentage", "write a number and %: 2%, 0.5%")
     if not 0 < float(match[1]) <= 100:

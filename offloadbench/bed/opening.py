@@ -68,7 +68,8 @@ def check(nic: str, peer: str, wire: Wire, *, force: bool) -> None:
         addresses.own_networks(nic)
         return
     if not peer.startswith(pair.PREFIX):
-        raise UsageError(f"--peer {peer}: unknown kind of load side", _HINT)
+        hint = f"did you mean {ssh.PREFIX}{peer}?" if "@" in peer and "://" not in peer else _HINT
+        raise UsageError(f"--peer {peer}: unknown kind of load side", hint)
     second = peer.removeprefix(pair.PREFIX)
     if second == nic:
         raise UsageError(f"--peer {peer} is the NIC under test", "name the port that it is cabled to")

@@ -9,7 +9,7 @@ from types import ModuleType
 from offloadbench.base.errors import Interrupted, OffloadbenchError
 
 _MEASURING = ("run", "sweep", "batch", "watch", "compare", "report", "export", "modules", "probe")
-_NAMES = (*_MEASURING, "cases", "profile", "doctor", "tune", "lab", "restore", "schema")
+_NAMES = (*_MEASURING, "cases", "profile", "doctor", "tune", "lab", "restore", "schema", "help", "completion")
 
 
 def subcommands(only: str = "") -> list[ModuleType]:

@@ -13,7 +13,7 @@ _REPORT = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """README describes the plan; `sweep --show FOLDER` prints the result again."""
+    """The documentation describes the plan (how-to/batch.md); `sweep --show FOLDER` prints the result again."""
     parser.add_argument("plan", metavar="PLAN.toml", type=Path, nargs="?", help="the plan; --resume needs none")
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, help="sweep.json, a run file a point, the report (default: PLAN)"

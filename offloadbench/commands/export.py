@@ -51,7 +51,7 @@ FORMAT_NAMES = tuple(_ENDINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The columns are a contract: see the README."""
+    """The columns are a contract: see `offloadbench.analysis.table_columns`."""
     parser.add_argument(
         "files", metavar="FILE", nargs="+", type=Path, help="run files; probe files for the tables of flights"
     )

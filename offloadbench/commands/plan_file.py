@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 from offloadbench.base.setting import BATCH, Setting
 from offloadbench.base.setting_values import parse_sysctls
@@ -41,11 +41,10 @@ def _decode(path: Path) -> BatchPlan:
     try:
         return cast(BatchPlan, msgspec.toml.decode(path.read_bytes(), type=PlanFile))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "give the path of a plan; README shows one") from error
+        raise UsageError(f"{path}: {error.strerror}", "give the path of a plan") from error
     except msgspec.ValidationError as error:
         unknown = re.search("unknown field `(.+?)`", str(error))
-        close = difflib.get_close_matches(unknown[1], _KEYS, n=1) if unknown else []
-        hint = f"meant {close[0]}?" if close else f"keys: {', '.join(_KEYS)}"
+        hint = similar.hint(unknown[1] if unknown else "", _KEYS, f"keys: {', '.join(_KEYS)}")
         # `Object`, `$`: words of JSON
         words = str(error).replace("Object ", "the plan ").replace("$.", "").replace("object", "table")
         raise UsageError(f"{path}: {words}", hint) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import INTERRUPTED, OK, UsageError
-from offloadbench.base.units import format_rate, parse_rate_bits_per_s, parse_time_s
+from offloadbench.base.units import format_rate, parse_duration_s, parse_rate_bits_per_s, parse_time_s
 from offloadbench.commands import endings
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remote", metavar="ADDR[:PORT]", help="only connections to this address")
     parser.add_argument("--period", metavar="TIME", default="1ms", help="time from reading to reading (default: 1ms)")
     parser.add_argument(
-        "--duration", metavar="S", type=float, default=10.0, help="seconds (default: 10); Ctrl-C ends it"
+        "--duration",
+        metavar="TIME",
+        type=parse_duration_s,
+        default=10.0,
+        help="5, 30s, 1m (default: 10); Ctrl-C ends it",
     )
     parser.add_argument("--line-rate", metavar="RATE", help="of the link, so that a full link is known for certain")
     parser.add_argument("--waits", action="store_true", help="also record where the sender waits (perf, root)")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 from offloadbench.definitions import module_names as module_tables
 from offloadbench.definitions import name_tables as names
@@ -81,8 +82,11 @@ def _load(path: Path, kind: type[T]) -> T:
 def _load_named(name: str, folder: Path, kind: type[T]) -> T:
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise UsageError(f"no {kind.__name__.lower().removesuffix('definition')} named {name!r}", f"known: {known}")
+        known = sorted(p.stem for p in folder.glob("*.toml"))
+        raise UsageError(
+            f"no {kind.__name__.lower().removesuffix('definition')} named {name!r}",
+            similar.hint(name, known, f"known: {', '.join(known)}"),
+        )
     return _load(path, kind)
 
 
@@ -107,7 +111,10 @@ def profile(name: str, split: Sequence[str] = ()) -> Profile:
     for leaf in split:
         if leaf not in found.splits:
             known = ", ".join(found.splits) or "none"
-            raise UsageError(f"--split {leaf}: profile {found.name} does not say into what", f"it can split: {known}")
+            raise UsageError(
+                f"--split {leaf}: profile {found.name} does not say into what",
+                similar.hint(leaf, found.splits, f"it can split: {known}"),
+            )
     return msgspec.structs.replace(found, split=list(dict.fromkeys(split)))
 
 
@@ -215,8 +222,11 @@ def select_cases(spec: str) -> list[CaseDefinition]:
             matches = [case for case in known if word in ("all", case.name) or word in case.groups]
             if not matches:
                 groups = sorted({group for case in known for group in case.groups})
-                names = ", ".join(["all", *groups, *(case.name for case in known)])
-                raise UsageError(f"--cases: no case or group named {word!r}", f"known: {names}, or tso=off,tx=on")
+                names = ["all", *groups, *(case.name for case in known)]
+                raise UsageError(
+                    f"--cases: no case or group named {word!r}",
+                    similar.hint(word, names, f"known: {', '.join(names)}, or tso=off,tx=on"),
+                )
             chosen.update({case.name: case for case in matches if case.name not in chosen})
         settings = [word for word in words if "=" in word]
         if settings:
@@ -275,7 +285,9 @@ def override_parameters(workloads: list[WorkloadDefinition], settings: list[str]
             raise UsageError(f"--set {setting!r} has no '='", "write --set key=value")
         if not any(key in definition.parameters for definition in workloads):
             known = sorted({name for definition in workloads for name in definition.parameters})
-            raise UsageError(f"--set {key}: no chosen workload has this key", f"known: {', '.join(known)}")
+            raise UsageError(
+                f"--set {key}: no chosen workload has this key", similar.hint(key, known, f"known: {', '.join(known)}")
+            )
         workloads = [
             msgspec.structs.replace(
                 definition,

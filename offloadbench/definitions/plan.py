@@ -6,13 +6,13 @@ alike and a comparison can pair inside blocks.
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from offloadbench.base import similar
 from offloadbench.base.errors import FeatureError, UsageError
 from offloadbench.base.units import format_duration
 from offloadbench.definitions import feature_dependencies
@@ -82,10 +82,9 @@ def check_own_cases(cases: Sequence[CaseDefinition], features: FeatureStates) ->
         aliased = {name for names in ALIASES.values() for name in names}
         wrong = [name for name in unknown if name not in aliased]
         if wrong:
-            close = difflib.get_close_matches(wrong[0], features, n=3)
             raise UsageError(
                 f"--cases {case.name}: this kernel knows no feature {wrong[0]!r}",
-                f"meant {', '.join(close)}?" if close else "see `ethtool -k`",
+                similar.hint(wrong[0], features, "see `ethtool -k`"),
             )
 
 

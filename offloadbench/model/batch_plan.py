@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -37,12 +37,17 @@ class BatchPlan(Strict, frozen=True, kw_only=True):
     parameters: dict[str, Value] = {}
 
 
+def _type(setting: Setting) -> Any:
+    """What TOML gives: of a function that reads what is typed, the type that it returns."""
+    return setting.typed if isinstance(setting.typed, type) else get_type_hints(setting.typed)["return"]
+
+
 def _key(setting: Setting) -> tuple[str, Any, Any]:
     """Name, type and default of a setting's key: an axis takes a value or a list, what is on or off true or false."""
     default = setting.defaults[BATCH]
     if setting.is_flag:
         return setting.plan_key, bool, setting.parse(default)
-    one: Any = Literal[setting.choices] if setting.choices else setting.typed
+    one: Any = Literal[setting.choices] if setting.choices else _type(setting)
     if setting.axis:
         return setting.plan_key, one | list[one], []
     # one that a testbed may refuse must be seen to be asked for

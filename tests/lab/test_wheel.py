@@ -38,3 +38,10 @@ def test_the_wheel_runs_away_from_the_checkout(installed: Path, tmp_path: Path) 
     assert "<svg" in page
     # what is known of the sample's driver came with the wheel
     assert "TX checksum and TSO act only as far as the program at the other end allows" in page
+
+
+def test_the_wheel_brings_what_shells_read(installed: Path) -> None:
+    share = installed.parent / "share"
+    assert (share / "man" / "man1" / "offloadbench.1").read_text().startswith(".TH OFFLOADBENCH")
+    assert "complete" in (share / "bash-completion" / "completions" / "offloadbench").read_text()
+    assert (share / "zsh" / "site-functions" / "_offloadbench").read_text().startswith("#compdef offloadbench")

@@ -382,7 +382,7 @@ def test_the_command_line_compares_and_prints(command_line: CommandLine, sample_
         (["SECOND", "--reference", "tso"], "--reference is for the cases"),
         (["--baseline", "SECOND"], "go together"),
         (["--baseline", "SECOND", "--candidate", "SECOND"], "is on neither side"),
-        (["SECOND", "--run-scatter", "8"], "is not a percentage"),
+        (["SECOND", "--run-scatter", "much"], "is not a percentage"),
         (["SECOND", "--run-scatter", "steal_ratio=8%"], "no metric 'steal_ratio'"),
         (["SECOND", "--run-scatter", "8%:1"], "not a scatter"),
         (["SECOND", "--run-scatter", "8%", "--by", "module"], "of metrics, not of modules"),

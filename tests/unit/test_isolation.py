@@ -32,7 +32,7 @@ TRAPS = (
     "struct", "subprocess", "tempfile", "threading", "tokenize", "traceback", "types", "typing", "usercustomize",
     "warnings", "weakref", "zlib_",
 )  # fmt: skip
-# loaded by `python -m` before anything of ours: they cannot be kept out by us (README, "Safety")
+# loaded by `python -m` before anything of ours: they cannot be kept out by us (docs/explanation/safety.md)
 BEFORE_MAIN = {"collections", "contextlib", "enum", "functools", "types", "warnings", "offloadbench", "importlib"}
 
 

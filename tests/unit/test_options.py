@@ -297,6 +297,8 @@ ELSEWHERE = {
     "doctor": {"--nic", "--bandwidth", "--rtt", "--format"},
     "restore": set[str](),
     "schema": {"--of"},
+    "help": set[str](),
+    "completion": set[str](),
     "lab": {
         "up --line-rate", "up --rtt", "up --jitter", "up --loss", "up --queue", "up --wire", "up --sysctl", "up --mtu",
         "up --seed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offloadbench.analysis.comparison.usable_trials import LESS_IS_BETTER, MORE_IS_BETTER
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 
 # a column's name ends in its unit
@@ -30,4 +31,4 @@ def metric_named(text: str, option: str) -> str:
         return METRICS[text]
     if text in METRICS.values():
         return text
-    raise UsageError(f"{option}: no metric {text!r}", f"known: {', '.join(METRICS)}")
+    raise UsageError(f"{option}: no metric {text!r}", similar.hint(text, METRICS, f"known: {', '.join(METRICS)}"))

@@ -91,7 +91,7 @@ def text() -> list[str]:
 
 
 def markdown() -> list[str]:
-    """The same for a README."""
+    """The same for a page of the documentation."""
     lines = ["| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
     for title, rows in (("", AS_SHIPPED), ("cured: ", CURED)):
         lines += ["| " + " | ".join([row.mark, title + row.setting, *_cells(row)[2:]]) + " |" for row in rows]

@@ -1,6 +1,6 @@
 """Tidy tables of runs: trials, samples, features, proofs. `export` prints them, reports draw from them.
 
-The columns named in the README are a contract; more may follow, these stay.
+The columns named in `offloadbench.analysis.table_columns` are a contract; more may follow, these stay.
 """
 
 from __future__ import annotations

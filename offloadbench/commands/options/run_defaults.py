@@ -9,25 +9,22 @@ from __future__ import annotations
 import argparse
 import itertools
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from offloadbench.base import environment as variables
+from offloadbench.base import similar
 from offloadbench.base.errors import UsageError
 from offloadbench.base.setting import RUN, Setting
 from offloadbench.base.settings import of_command
 
 FILE = "offloadbench.toml"
-_VARIABLE = "OFFLOADBENCH_"
-# variables that are no options: folders, the ssh to use, a login, a run's mark, and what sets this program up
-OTHER_VARIABLES = frozenset(
-    _VARIABLE + name for name in ("STATE", "CACHE", "SSH", "CHAP_USER", "CHAP_PASSWORD", "RUN", "VENV", "REQUIRE_ALL")
-)
 _LOAD_SIDES = frozenset({"peer", "fleet"})
 # consents to overwrite what others have stored
 _TYPED_ONLY = ("overwrite", "confirm")
 # option without its dashes -> its setting
-_OPTIONS = {setting.option.removeprefix("--"): setting for setting in of_command(RUN)}
+OPTIONS = {setting.option.removeprefix("--"): setting for setting in of_command(RUN)}
 
 
 def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> list[str]:
@@ -44,7 +41,7 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
         return list(arguments)
     upper = _under(_of_environment(environment), dict.fromkeys(typed, None))
     chosen = _under(_of_file(folder / FILE), upper)
-    defaults = [_words(_OPTIONS[name], value) for name, value in chosen.items() if name not in typed]
+    defaults = [_words(OPTIONS[name], value) for name, value in chosen.items() if name not in typed]
     for word in itertools.chain.from_iterable(defaults):
         consent = word.removeprefix("--set=").partition("=")[0].strip()
         if word.startswith("--set=") and consent in _TYPED_ONLY:
@@ -52,9 +49,34 @@ def expand(arguments: Sequence[str], environment: Mapping[str, str], folder: Pat
     return ["run", *(word for words in defaults for word in words), *arguments[1:]]
 
 
+def check_names(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that is nearly, but not quite, one that the program reads."""
+    for name in _unknown(environment):
+        if near := _near(name):
+            raise UsageError(f"{name}: no variable of offloadbench", f"did you mean {near}?")
+
+
+def _near(name: str) -> str:
+    """The variable that a misspelt one was meant to be; what all begin with tells nothing."""
+    known = [known.removeprefix(variables.PREFIX) for known in (*variables.VARIABLES, *map(variable_of, OPTIONS))]
+    near = similar.nearest(name.removeprefix(variables.PREFIX), known)
+    return near and variables.PREFIX + near
+
+
+def variable_of(option: str) -> str:
+    """The variable of an option of `run`, which is named without its dashes."""
+    return variables.PREFIX + option.upper().replace("-", "_")
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    """Variables with our prefix that are set, and that nothing reads."""
+    read = {*variables.VARIABLES, *variables.OTHERS, *map(variable_of, OPTIONS)}
+    return sorted(name for name in environment if name.startswith(variables.PREFIX) and name not in read)
+
+
 def words(arguments: argparse.Namespace, without: set[str]) -> list[str]:
     """The options of a parsed command line as they would be typed, where they are not the defaults."""
-    chosen = {name: (getattr(arguments, setting.name), setting) for name, setting in _OPTIONS.items()}
+    chosen = {name: (getattr(arguments, setting.name), setting) for name, setting in OPTIONS.items()}
     return [
         word
         for name, (value, setting) in chosen.items()
@@ -77,33 +99,25 @@ def _of_file(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}", "mend it, or take it away") from error
     named = {key.replace("_", "-"): value for key, value in found.items()}
-    unknown = sorted(named.keys() - _OPTIONS.keys())
+    unknown = sorted(named.keys() - OPTIONS.keys())
     if unknown:
-        raise UsageError(f"{path}: {unknown[0]} is no option of run", _meant(unknown[0], _OPTIONS))
+        raise UsageError(
+            f"{path}: {unknown[0]} is no option of run",
+            similar.hint(unknown[0], OPTIONS, "see `offloadbench help run`"),
+        )
     return named
 
 
 def _of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    named = {setting.name.upper(): name for name, setting in _OPTIONS.items()}
-    given = {
-        variable.removeprefix(_VARIABLE): value
-        for variable, value in environment.items()
-        if variable.startswith(_VARIABLE) and variable not in OTHER_VARIABLES and value
-    }
-    unknown = sorted(given.keys() - named.keys())
+    check_names(environment)
+    unknown = _unknown(environment)
     if unknown:
         raise UsageError(
-            f"{_VARIABLE}{unknown[0]} in the environment: no option of run has that name",
-            _meant(unknown[0], named, _VARIABLE),
+            f"{unknown[0]} in the environment: no option of run has that name",
+            "see `offloadbench help run`, or unset it",
         )
-    return {named[name]: value for name, value in given.items()}
-
-
-def _meant(name: str, known: Collection[str], prefix: str = "") -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"meant {prefix}{close[0]}?" if close else "see `offloadbench run --help`, or take it away"
+    named = {name: variable_of(name) for name in OPTIONS}
+    return {name: environment[variable] for name, variable in named.items() if environment.get(variable)}
 
 
 def _words(setting: Setting, value: Any) -> list[str]:
