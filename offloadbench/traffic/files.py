@@ -1,5 +1,9 @@
 """The files that a server serves: made once, kept in a cache, checked before every run.
 
+What has the size, the inode and the times that it had when its content was last compared with its digest is taken as it
+is: reading a gigabyte before every run takes seconds. The kernel moves the time of change (ctime) whenever a file is
+written or given other times, and lets nobody set it.
+
 Their content is pseudo-random, so that checksums and compression see real data. The disk is not what is measured: the
 server holds them in memory while it serves them (`offloadbench.kernel.system.page_cache`).
 """
@@ -7,7 +11,6 @@ server holds them in memory while it serves them (`offloadbench.kernel.system.pa
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -44,12 +47,65 @@ def _write(path: Path, size_bytes: int, seed: int) -> None:
     partial.replace(path)
 
 
-def _known_digests(path: Path) -> dict[str, str]:
-    """Name -> SHA-256 of the files made before; empty when the list is missing or damaged: they are made again."""
+class _Made(msgspec.Struct, frozen=True):
+    """What is known of a file that was made before.
+
+    Attributes:
+        stamp: of the file whose content was found to be that of the digest: size, inode, and the times of its last
+            writing and change in ns; () where none has been looked at.
+    """
+
+    sha256: str
+    stamp: tuple[int, ...] = ()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _known(path: Path) -> dict[str, _Made]:
+    """Name -> what is known of it; empty when the list is missing or damaged: the files are made again."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        # earlier versions wrote the digest alone
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, _Made | str])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
+    return {name: _Made(one) if isinstance(one, str) else one for name, one in found.items()}
+
+
+def _whole(path: Path, size_bytes: int, known: _Made | None) -> _Made | None:
+    """What is known of a file that is there and as it was made; None where it must be made again."""
+    if known is None or not path.exists() or path.stat().st_size != size_bytes:
+        return None
+    stamp = _stamp(path)
+    if stamp == known.stamp:
+        return known
+    return _Made(known.sha256, stamp) if _digest(path) == known.sha256 else None
+
+
+def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> _Made:
+    """Write a file.
+
+    Raises:
+        HostError: the disk has no room for it.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < size_bytes * 1.1:
+        raise HostError(
+            f"{path.parent}: {format_bytes(free)} free; a served file needs {format_bytes(size_bytes)}",
+            "free space, or point OFFLOADBENCH_CACHE elsewhere",
+        )
+    tell(f"making {path} ({format_bytes(size_bytes)})")
+    _write(path, size_bytes, seed)
+    stamp = _stamp(path)
+    return _Made(_digest(path), stamp)
+
+
+def _fetch(path: Path) -> None:
+    """Have the kernel read the file ahead, while the testbed is built (posix_fadvise(2))."""
+    with path.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def require_memory(total_bytes: int) -> None:
@@ -78,22 +134,15 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
     names = [f"file{number:03d}.bin" for number in range(count)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        digests_path = folder / "sha256.json"
-        digests = _known_digests(digests_path)
+        list_path = folder / "sha256.json"
+        known = _known(list_path)
         for number, name in enumerate(names):
             path = folder / name
-            if path.exists() and path.stat().st_size == size_bytes and _digest(path) == digests.get(name):
-                continue
-            free = shutil.disk_usage(folder).free
-            if free < size_bytes * 1.1:
-                raise HostError(
-                    f"{folder}: {format_bytes(free)} free; a served file needs {format_bytes(size_bytes)}",
-                    "free space, or point OFFLOADBENCH_CACHE elsewhere",
-                )
-            tell(f"making {path} ({format_bytes(size_bytes)})")
-            _write(path, size_bytes, seed=number)
-            digests[name] = _digest(path)
-            digests_path.write_text(json.dumps(digests, indent=1))
+            made = _whole(path, size_bytes, known.get(name)) or _make(path, size_bytes, number, tell)
+            if made != known.get(name):
+                known[name] = made
+                list_path.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
+            _fetch(path)
     except OSError as error:
         raise HostError(
             f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere"

@@ -49,7 +49,12 @@ def test_what_every_load_host_runs_is_python_3_7(module: str) -> None:
 
 
 def test_a_module_is_sent_with_what_it_imports_and_nothing_else() -> None:
-    assert set(sources.closure(ROLES[0])) == {ROLES[0], "offloadbench.roles.orders", "offloadbench.base.comms"}
+    assert set(sources.closure(ROLES[0])) == {
+        ROLES[0],
+        "offloadbench.roles.orders",
+        "offloadbench.base.comms",
+        "offloadbench.kernel.system.open_files",
+    }
     assert sources.closure("offloadbench.no_such_module") == {}
 
 

@@ -16,10 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from offloadbench.base import comms
+from offloadbench.kernel.system import open_files
 from offloadbench.roles.orders import answer, read_configuration, read_orders
 
 READ_BYTES = 4 << 20
 STALL_S = 30.0
+# from look to look at all clients: while they are measured, and while somebody waits for them to begin or to end
+_LOOK_S, _SOON_S = 0.1, 0.005
 
 
 class ClientError(Exception):
@@ -210,6 +213,7 @@ class VirtualClients:
             VirtualClient(number, config, self._selector, self._counts) for number in range(config["clients"])
         ]
         self._told_ready = self._told_settled = False
+        self._look_s = _SOON_S
         self._selector.register(sys.stdin, selectors.EVENT_READ, self._on_order)
         self._over = False
 
@@ -217,16 +221,17 @@ class VirtualClients:
         """Serve the selector until finished or until the engine is gone."""
         looked_at = time.monotonic()
         while not self._over:
-            for key, _ in self._selector.select(0.1):
+            for key, _ in self._selector.select(self._look_s):
                 key.data()
             now = time.monotonic()
-            if now - looked_at > 0.1:
+            if now - looked_at > self._look_s:
                 looked_at = now
                 self._look(now)
 
     def _look(self, now: float) -> None:
         if not self._told_ready and all(client.receiving for client in self._clients):
             self._told_ready = True
+            self._look_s = _LOOK_S
             answer({"event": "ready"})
         for client in self._clients:
             if not client.done and client.silent_s(now) > STALL_S:
@@ -255,6 +260,7 @@ class VirtualClients:
             if order == "mark":
                 answer({"event": "mark", **self._totals()})
             elif order == "finish":
+                self._look_s = _SOON_S
                 for client in self._clients:
                     client.finish()
 
@@ -266,7 +272,10 @@ class VirtualClients:
 def main() -> None:
     comms.take(comms.FTP_CLIENTS)
     try:
-        fleet = VirtualClients(read_configuration())
+        config = read_configuration()
+        # a control and a data connection each
+        open_files.allow(2 * config["clients"])
+        fleet = VirtualClients(config)
         fleet.run()
         fleet.close()
     except (ClientError, OSError) as error:

@@ -20,7 +20,7 @@ from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.servers import FTPServer
 
 from offloadbench.base import comms
-from offloadbench.kernel.system import page_cache
+from offloadbench.kernel.system import open_files, page_cache
 
 
 def _answer(message: dict[str, Any]) -> None:
@@ -131,6 +131,8 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     comms.take(comms.FTP_SERVER)
     config = json.loads(sys.stdin.readline())
+    # a client has a control and a data connection, a file, and for a moment a listening socket: two a port
+    open_files.allow(2 * (config["last_passive_port"] - config["first_passive_port"] + 1))
     try:
         server = FTPServer((config["address"], 0), make_handler(config))
         # 512 by default, which 256 clients with a data connection each exceed; the workload sets the limit
