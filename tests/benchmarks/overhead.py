@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.overhead [--rounds N] [ARGUMENTS of `offloadbench run`...]
 
-Default: `--nic lab-veth --cases tso,none --workloads ftp-get --repeats 3 --duration 3 --warmup 2`, once. Each round is
-a process of its own, from the start of the interpreter to its end. By trial: the time between its start and its end less
+Default: `--nic lab-veth --cases tso,none --workloads ftp-get --repeats 3 --duration 3 --warmup 2`, once. A round is a
+process of its own, from the start of the interpreter to its end. By trial: the time between its start and its end less
 warm-up and window, in the phases that a user is shown, and the calls that take it (some overlap, and some are part of
 others). By run: what is left when its trials are taken away.
 """

@@ -12,6 +12,9 @@ TEXT_TYPES = frozenset("tTwW")
 _DIGITS = 16
 _KIND_AT, _NAME_AT = _DIGITS + 1, _DIGITS + 3
 _BLANK, _TAB, _LINE_FEED, _BAD = 0x20, 0x09, 0x0A, 0xFF
+# before the name
+_BLANKS = 2
+Mask = npt.NDArray[np.bool_]
 _NIBBLES = np.full(256, _BAD, dtype=np.uint8)
 for _value, _letters in enumerate([*"0123456789", "aA", "bB", "cC", "dD", "eE", "fF"]):
     _NIBBLES[list(_letters.encode())] = _value
@@ -40,12 +43,13 @@ def functions(kallsyms: str) -> Functions:
     Raises:
         ValueError: a line is not of that form.
     """
-    found = _of_one_form(kallsyms) if kallsyms.isascii() else None
-    return found or _of_any_form(kallsyms)
+    return _of_one_form(kallsyms) or _of_any_form(kallsyms)
 
 
 def _of_one_form(kallsyms: str) -> Functions | None:
     """As every 64-bit kernel writes them; None where any line is of another form."""
+    if not kallsyms.isascii():
+        return None
     text = kallsyms if kallsyms.endswith("\n") else f"{kallsyms}\n"
     data = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     ends = np.flatnonzero(data == _LINE_FEED)
@@ -60,12 +64,19 @@ def _of_one_form(kallsyms: str) -> Functions | None:
     if (nibbles == _BAD).any():
         return None
     addresses = (nibbles[lines, ::2] << 4 | nibbles[lines, 1::2]).view(">u8")[:, 0].astype(np.uint64)
-    names, modules = [], []
-    for begin, end in zip((starts[lines] + _NAME_AT).tolist(), ends[lines].tolist(), strict=True):
-        name, module = _parted(text[begin:end])
-        names.append(name)
-        modules.append(module)
+    begins = (starts[lines] + _NAME_AT).tolist()
+    names = [text[begin:end] for begin, end in zip(begins, ends[lines].tolist(), strict=True)]
+    modules = [""] * len(names)
+    # most are the kernel's own, and have nothing behind the name
+    for at in np.flatnonzero(_longer(data, starts, lines)).tolist():
+        names[at], modules[at] = _parted(names[at])
     return Functions(addresses, names, modules, lines)
+
+
+def _longer(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.intp], lines: npt.NDArray[np.intp]) -> Mask:
+    """Which of these lines have a tab, or more blanks than the two before the name; shape (lines,)."""
+    parts = np.searchsorted(starts, np.flatnonzero((data == _TAB) | (data == _BLANK)), side="right") - 1
+    return np.asarray(np.bincount(parts, minlength=len(starts))[lines] > _BLANKS)
 
 
 def _of_any_form(kallsyms: str) -> Functions:

@@ -92,6 +92,8 @@ class SymbolTable:
         self._base_names = base_names(self.raw_names)
         self._names = names
         self.modules = modules
+        self._found: dict[int, Symbol] = {}
+        self._paths_of: dict[str, tuple[str, ...]] = {}
         self._link_order()
 
     def __len__(self) -> int:
@@ -165,6 +167,12 @@ class SymbolTable:
 
     def symbol(self, index: int) -> Symbol:
         """The symbol at an index, with its file."""
+        found = self._found.get(index)
+        if found is None:
+            found = self._found[index] = self._find(index)
+        return found
+
+    def _find(self, index: int) -> Symbol:
         if index < 0:
             return NO_SYMBOL
         name, module = self._base_names[index], self._modules[index]
@@ -198,10 +206,13 @@ class SymbolTable:
 
         The .ko files of modules only where nothing that is always linked in uses it.
         """
-        known = self._names.by_name
-        paths = known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
-        linked = any(not path.endswith(".ko") for path in paths)
-        return paths if linked else self.module_paths(name)
+        found = self._paths_of.get(name)
+        if found is None:
+            known = self._names.by_name
+            paths = known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
+            linked = any(not path.endswith(".ko") for path in paths)
+            found = self._paths_of[name] = paths if linked else self.module_paths(name)
+        return found
 
     def module_paths(self, name: str) -> tuple[str, ...]:
         """The .ko files of loadable modules that have a function of this name."""
