@@ -47,7 +47,7 @@ def _write(path: Path, size_bytes: int, seed: int) -> None:
     partial.replace(path)
 
 
-class _Made(msgspec.Struct, frozen=True):
+class _MadeFile(msgspec.Struct, frozen=True):
     """What is known of a file that was made before.
 
     Attributes:
@@ -64,27 +64,27 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _known(path: Path) -> dict[str, _Made]:
+def _known(path: Path) -> dict[str, _MadeFile]:
     """Name -> what is known of it; empty when the list is missing or damaged: the files are made again."""
     try:
         # earlier versions wrote the digest alone
-        found = msgspec.json.decode(path.read_bytes(), type=dict[str, _Made | str])
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, _MadeFile | str])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
-    return {name: _Made(one) if isinstance(one, str) else one for name, one in found.items()}
+    return {name: _MadeFile(one) if isinstance(one, str) else one for name, one in found.items()}
 
 
-def _whole(path: Path, size_bytes: int, known: _Made | None) -> _Made | None:
+def _whole(path: Path, size_bytes: int, known: _MadeFile | None) -> _MadeFile | None:
     """What is known of a file that is there and as it was made; None where it must be made again."""
     if known is None or not path.exists() or path.stat().st_size != size_bytes:
         return None
     stamp = _stamp(path)
     if stamp == known.stamp:
         return known
-    return _Made(known.sha256, stamp) if _digest(path) == known.sha256 else None
+    return _MadeFile(known.sha256, stamp) if _digest(path) == known.sha256 else None
 
 
-def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> _Made:
+def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> _MadeFile:
     """Write a file.
 
     Raises:
@@ -99,7 +99,7 @@ def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -
     tell(f"making {path} ({format_bytes(size_bytes)})")
     _write(path, size_bytes, seed)
     stamp = _stamp(path)
-    return _Made(_digest(path), stamp)
+    return _MadeFile(_digest(path), stamp)
 
 
 def _fetch(path: Path) -> None:

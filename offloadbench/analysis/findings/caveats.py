@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offloadbench.analysis.comparison import alike, steadiness
 from offloadbench.analysis.comparison.steadiness import Trouble
 from offloadbench.analysis.profile import contamination, plain_count
-from offloadbench.analysis.tables.results import Results, primary_event
+from offloadbench.analysis.tables.results import Results, first_event
 from offloadbench.analysis.trial import link_emulator, metrics, toggle_proof
 from offloadbench.base.words import percent
 from offloadbench.model import ProfileCounts, Run, Trial
@@ -144,22 +145,25 @@ def _counted(name: str, counts: ProfileCounts) -> Iterator[str]:
 def foreign(results: Results) -> dict[tuple[str, str], str]:
     """Trials whose modules describe the work of other programs too: (run id, words that name it) -> a sentence."""
     keys = ["nic", "workload", "case", "repeat", "run"]
-    found = {}
     table = results.processes
     table = table.assign(taken=table["share_ratio"] * table["foreign_ratio"])
     shares = table.groupby([*keys, "event"])["taken"].sum()
     suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
-    for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
-        nic, workload, case, repeat, run = group
-        chosen = rows[rows["event"] == primary_event(rows)]
-        share = float(chosen["taken"].sum())
+    # the rows of a trial side by side: a table of its own for each takes a hundred times as long
+    trials: dict[tuple[str, ...], list[tuple[str, str, str, float]]] = {}
+    columns = [*keys, "event", "quantity", "process", "taken"]
+    for *key, event, quantity, process, taken in table.merge(suspects, on=keys)[columns].itertuples(index=False):
+        known = 0.0 if math.isnan(taken) else float(taken)
+        trials.setdefault(tuple(map(str, key)), []).append((str(event), str(quantity), str(process), known))
+    found = {}
+    for (nic, workload, case, repeat, run), rows in trials.items():
+        primary = first_event((event, quantity) for event, quantity, _, _ in rows)
+        parts = sorted(((taken, name) for event, _, name, taken in rows if event == primary), key=lambda part: -part[0])
+        share = math.fsum(taken for taken, _ in parts)
         if share > contamination.FOREIGN_RATIO:
-            most = chosen.sort_values("taken", ascending=False, kind="stable").head(3)
-            names = ", ".join(
-                f"{row.process} {percent(float(str(row.taken)))}" for row in most.itertuples() if row.taken
-            )
+            names = ", ".join(f"{name} {percent(taken)}" for taken, name in parts[:3] if taken)
             where = f"{nic}, {workload}, case {case}, repeat {repeat}"
-            found[str(run), where] = (
+            found[run, where] = (
                 f"{where}: {percent(share)} of the busy weight was the work of other processes ({names}); its modules "
                 "describe them too. Repeat it on an idle machine."
             )
