@@ -11,11 +11,13 @@ server holds them in memory while it serves them (`offloadbench.kernel.system.pa
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +26,7 @@ from offloadbench.base.units import format_bytes
 from offloadbench.files.cache import cache_folder
 from offloadbench.kernel.system import memory
 
+_T = TypeVar("_T")
 _BLOCK = 1 << 20
 # what the kernel, the sockets and the tool need besides the page cache of the files
 _SPARE_MEMORY_BYTES = 512 << 20
@@ -47,16 +50,49 @@ def _write(path: Path, size_bytes: int, seed: int) -> None:
     partial.replace(path)
 
 
-class _MadeFile(msgspec.Struct, frozen=True):
-    """What is known of a file that was made before.
+class _Known:
+    """What is known of the files of a folder, in two lists that outlive a run: damaged or missing ones know nothing.
 
     Attributes:
-        stamp: of the file whose content was found to be that of the digest: size, inode, and the times of its last
-            writing and change in ns; () where none has been looked at.
+        digests: name -> SHA-256.
+        stamps: name -> size, inode, and the times of the last writing and change in ns, of a file whose content was
+            found to be that of its digest.
     """
 
-    sha256: str
-    stamp: tuple[int, ...] = ()
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.digests: dict[str, str] = _decoded(folder / "sha256.json", dict[str, str])
+        self.stamps: dict[str, tuple[int, ...]] = _decoded(folder / "stamps.json", dict[str, tuple[int, ...]])
+
+    def is_whole(self, path: Path, size_bytes: int) -> bool:
+        """Whether a file is there as it was made; it is read where its stamp does not tell."""
+        name = path.name
+        if name not in self.digests or not path.exists() or path.stat().st_size != size_bytes:
+            return False
+        stamp = _stamp(path)
+        if stamp == self.stamps.get(name):
+            return True
+        if _digest(path) != self.digests[name]:
+            return False
+        self._keep(name, self.digests[name], stamp)
+        return True
+
+    def add(self, path: Path) -> None:
+        """Take a file as it is."""
+        stamp = _stamp(path)
+        self._keep(path.name, _digest(path), stamp)
+
+    def _keep(self, name: str, digest: str, stamp: tuple[int, ...]) -> None:
+        self.digests[name], self.stamps[name] = digest, stamp
+        for file, content in (("sha256.json", self.digests), ("stamps.json", self.stamps)):
+            (self._folder / file).write_text(json.dumps(content, indent=1))
+
+
+def _decoded(path: Path, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return kind()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -64,27 +100,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _known(path: Path) -> dict[str, _MadeFile]:
-    """Name -> what is known of it; empty when the list is missing or damaged: the files are made again."""
-    try:
-        # earlier versions wrote the digest alone
-        found = msgspec.json.decode(path.read_bytes(), type=dict[str, _MadeFile | str])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return {}
-    return {name: _MadeFile(one) if isinstance(one, str) else one for name, one in found.items()}
-
-
-def _whole(path: Path, size_bytes: int, known: _MadeFile | None) -> _MadeFile | None:
-    """What is known of a file that is there and as it was made; None where it must be made again."""
-    if known is None or not path.exists() or path.stat().st_size != size_bytes:
-        return None
-    stamp = _stamp(path)
-    if stamp == known.stamp:
-        return known
-    return _MadeFile(known.sha256, stamp) if _digest(path) == known.sha256 else None
-
-
-def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> _MadeFile:
+def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> None:
     """Write a file.
 
     Raises:
@@ -98,8 +114,6 @@ def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -
         )
     tell(f"making {path} ({format_bytes(size_bytes)})")
     _write(path, size_bytes, seed)
-    stamp = _stamp(path)
-    return _MadeFile(_digest(path), stamp)
 
 
 def _fetch(path: Path) -> None:
@@ -134,14 +148,12 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
     names = [f"file{number:03d}.bin" for number in range(count)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        list_path = folder / "sha256.json"
-        known = _known(list_path)
+        known = _Known(folder)
         for number, name in enumerate(names):
             path = folder / name
-            made = _whole(path, size_bytes, known.get(name)) or _make(path, size_bytes, number, tell)
-            if made != known.get(name):
-                known[name] = made
-                list_path.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
+            if not known.is_whole(path, size_bytes):
+                _make(path, size_bytes, number, tell)
+                known.add(path)
             _fetch(path)
     except OSError as error:
         raise HostError(

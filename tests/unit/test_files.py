@@ -170,16 +170,27 @@ def test_a_file_that_somebody_touched_is_compared_with_its_digest(
     assert read == []
 
 
-def test_the_list_of_an_earlier_version_is_taken_once_the_files_agree_with_it(
-    monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> None:
+def test_files_of_an_earlier_version_are_read_once(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     first, _ = _provide()
-    path = next(cache.rglob("sha256.json"))
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in first.items()}
-    path.write_text(json.dumps(found))
+    next(cache.rglob("stamps.json")).unlink()
     read = _reads(monkeypatch)
     assert _provide() == (first, [])
     assert read == list(first)
     read.clear()
     assert _provide() == (first, [])
     assert read == []
+
+
+def test_an_earlier_version_finds_its_list_as_it_writes_it(cache: Path) -> None:
+    first, _ = _provide()
+    digests = json.loads(next(cache.rglob("sha256.json")).read_text())
+    assert digests == {name: hashlib.sha256(content).hexdigest() for name, content in first.items()}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"file000.bin": "3"}', '{"file000.bin": []}'])
+def test_a_damaged_list_of_stamps_has_the_files_read(monkeypatch: pytest.MonkeyPatch, cache: Path, text: str) -> None:
+    first, _ = _provide()
+    next(cache.rglob("stamps.json")).write_text(text)
+    read = _reads(monkeypatch)
+    assert _provide() == (first, [])
+    assert read == list(first)

@@ -174,6 +174,8 @@ class FtpSession:
         self._server.request({"do": "drain"}, "report")
         received = self._clients.receive("finished", _FINISH_TIMEOUT_S)
         sent = self._server.request({"do": "report"}, "report")
+        # it unlocks its files, which takes a while
+        self._server.release()
         # clients that were lost with their host have not told what they received last
         lost: list[str] = received.get("lost", [])
         difference = sent["bytes_sent"] - received["payload_bytes"]
