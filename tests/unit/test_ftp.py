@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,6 +126,16 @@ def test_every_byte_sent_is_received_and_whole_files_are_counted(start: Start) -
     assert load.clients == 3
     session.close()
     session.close()
+    assert not any(role.running() for role in end.roles)
+
+
+def test_both_ends_end_by_themselves_once_all_is_accounted_for(start: Start) -> None:
+    session, end = start()
+    opened = session.mark()
+    session.finish(opened, session.mark())
+    deadline = time.monotonic() + 30
+    while any(role.running() for role in end.roles) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not any(role.running() for role in end.roles)
 
 
