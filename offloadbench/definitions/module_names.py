@@ -44,6 +44,7 @@ class ModuleNames:
 
     def __init__(self, files: tuple[str, ...] = ()) -> None:
         self.files = files
+        self._found: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def _texts(self) -> list[_Text]:
@@ -55,13 +56,16 @@ class ModuleNames:
         Raises:
             UsageError: a table is missing or damaged.
         """
-        key = name.encode(errors="replace") + b"\t"
-        found: set[str] = set()
-        for text in self._texts:
-            start = _at(text.lines, key)
-            if text.lines.startswith(key, start):
-                found.update(_paths_of(text, start))
-        return tuple(sorted(found))
+        known = self._found.get(name)
+        if known is None:
+            key = name.encode(errors="replace") + b"\t"
+            found: set[str] = set()
+            for text in self._texts:
+                start = _at(text.lines, key)
+                if text.lines.startswith(key, start):
+                    found.update(_paths_of(text, start))
+            known = self._found[name] = tuple(sorted(found))
+        return known
 
     @cached_property
     def _modules(self) -> dict[str, str]:

@@ -53,6 +53,16 @@ def base_name(name: str) -> str:
     return base or name
 
 
+def base_names(names: Iterable[str]) -> list[str]:
+    """`base_name` of each of many."""
+    return [
+        base_name(name)
+        if "." in name or "$" in name or "+" in name or name.endswith("_noprof") or name.startswith(_PREFIXES)
+        else name
+        for name in names
+    ]
+
+
 def system_calls(name: str) -> tuple[str, ...]:
     """Other names of the function that a system call begins in, by kernel and architecture; () for any other function.
 
@@ -94,6 +104,13 @@ class NameTable:
             found |= dict.fromkeys(names, (path,))
             found |= several
         return found
+
+    @cached_property
+    def of_one_file(self) -> tuple[list[str], dict[str, int]]:
+        """All paths, and of each name that one of them alone uses, the place of that path among them."""
+        paths = sorted(self.files)
+        places = {path: place for place, path in enumerate(paths)}
+        return paths, {name: places[used[0]] for name, used in self.by_name.items() if len(used) == 1}
 
     @cached_property
     def modules(self) -> dict[str, str]:

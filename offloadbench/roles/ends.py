@@ -197,6 +197,10 @@ class Role(ABC):
     def _last_words(self) -> str:
         """What it said last on standard error, or how it ended."""
 
+    # only where it can be: the others are ended by `close`
+    def release(self) -> None:  # noqa: B027
+        """Nothing more is asked of the role: let it end beside what comes next, where that can be; `close` waits."""
+
     @abstractmethod
     def close(self, grace_s: float = 5.0) -> None:
         """End the role: close its input, then terminate, then kill. Safe to call twice."""
@@ -257,6 +261,11 @@ class ProcessRole(Role):
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {self._process.poll()}"
+
+    def release(self) -> None:
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
     def close(self, grace_s: float = 5.0) -> None:
         if self._stderr.closed:

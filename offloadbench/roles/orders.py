@@ -80,11 +80,13 @@ class Desk:
 
     Attributes:
         over: nobody gives orders any more, or the role is through.
+        every_s: the longest wait while it serves; the role may change it.
     """
 
     def __init__(self, *errors: type[BaseException], reading: int = 0, writing: int = 1) -> None:
         self.reading = reading
         self.over = False
+        self.every_s = _POLL_S
         self._writing = writing
         self._errors: tuple[type[BaseException], ...] = (MessageError, RefusedOrder, OSError, MemoryError, *errors)
         self._splitter = LineSplitter()
@@ -157,14 +159,15 @@ class Desk:
 
         Args:
             selector: what else the role waits for; each key's data is called.
-            look: called after every wait, which is no longer than `every_s`.
+            look: called after every wait, which is no longer than `every_s`, as this role has it then.
         """
+        self.every_s = every_s
         chosen = selector or selectors.DefaultSelector()
         chosen.register(self.reading, selectors.EVENT_READ, self.take)
         try:
             self._follow_all()
             while not self.over:
-                for key, _ in chosen.select(every_s):
+                for key, _ in chosen.select(self.every_s):
                     key.data()
                 look()
                 self._check_half_line()

@@ -1,5 +1,9 @@
 """The files that a server serves: made once, kept in a cache, checked before every run.
 
+What has the size, the inode and the times that it had when its content was last compared with its digest is taken as it
+is: reading a gigabyte before every run takes seconds. The kernel moves the time of change (ctime) whenever a file is
+written or given other times, and lets nobody set it.
+
 Their content is pseudo-random, so that checksums and compression see real data. The disk is not what is measured: the
 server holds them in memory while it serves them (`offloadbench.kernel.system.page_cache`).
 """
@@ -13,6 +17,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +26,7 @@ from offloadbench.base.units import format_bytes
 from offloadbench.files.cache import cache_folder
 from offloadbench.kernel.system import memory
 
+_T = TypeVar("_T")
 _BLOCK = 1 << 20
 # what the kernel, the sockets and the tool need besides the page cache of the files
 _SPARE_MEMORY_BYTES = 512 << 20
@@ -44,12 +50,76 @@ def _write(path: Path, size_bytes: int, seed: int) -> None:
     partial.replace(path)
 
 
-def _known_digests(path: Path) -> dict[str, str]:
-    """Name -> SHA-256 of the files made before; empty when the list is missing or damaged: they are made again."""
+class _Known:
+    """What is known of the files of a folder, in two lists that outlive a run: damaged or missing ones know nothing.
+
+    Attributes:
+        digests: name -> SHA-256.
+        stamps: name -> size, inode, and the times of the last writing and change in ns, of a file whose content was
+            found to be that of its digest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.digests: dict[str, str] = _decoded(folder / "sha256.json", dict[str, str])
+        self.stamps: dict[str, tuple[int, ...]] = _decoded(folder / "stamps.json", dict[str, tuple[int, ...]])
+
+    def is_whole(self, path: Path, size_bytes: int) -> bool:
+        """Whether a file is there as it was made; it is read where its stamp does not tell."""
+        name = path.name
+        if name not in self.digests or not path.exists() or path.stat().st_size != size_bytes:
+            return False
+        stamp = _stamp(path)
+        if stamp == self.stamps.get(name):
+            return True
+        if _digest(path) != self.digests[name]:
+            return False
+        self._keep(name, self.digests[name], stamp)
+        return True
+
+    def add(self, path: Path) -> None:
+        """Take a file as it is."""
+        stamp = _stamp(path)
+        self._keep(path.name, _digest(path), stamp)
+
+    def _keep(self, name: str, digest: str, stamp: tuple[int, ...]) -> None:
+        self.digests[name], self.stamps[name] = digest, stamp
+        for file, content in (("sha256.json", self.digests), ("stamps.json", self.stamps)):
+            (self._folder / file).write_text(json.dumps(content, indent=1))
+
+
+def _decoded(path: Path, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}
+        return kind()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _make(path: Path, size_bytes: int, seed: int, tell: Callable[[str], None]) -> None:
+    """Write a file.
+
+    Raises:
+        HostError: the disk has no room for it.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < size_bytes * 1.1:
+        raise HostError(
+            f"{path.parent}: {format_bytes(free)} free; a served file needs {format_bytes(size_bytes)}",
+            "free space, or point OFFLOADBENCH_CACHE elsewhere",
+        )
+    tell(f"making {path} ({format_bytes(size_bytes)})")
+    _write(path, size_bytes, seed)
+
+
+def _fetch(path: Path) -> None:
+    """Have the kernel read the file ahead, while the testbed is built (posix_fadvise(2))."""
+    with path.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def require_memory(total_bytes: int) -> None:
@@ -78,22 +148,13 @@ def provide(count: int, size_bytes: int, tell: Callable[[str], None]) -> tuple[P
     names = [f"file{number:03d}.bin" for number in range(count)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        digests_path = folder / "sha256.json"
-        digests = _known_digests(digests_path)
+        known = _Known(folder)
         for number, name in enumerate(names):
             path = folder / name
-            if path.exists() and path.stat().st_size == size_bytes and _digest(path) == digests.get(name):
-                continue
-            free = shutil.disk_usage(folder).free
-            if free < size_bytes * 1.1:
-                raise HostError(
-                    f"{folder}: {format_bytes(free)} free; a served file needs {format_bytes(size_bytes)}",
-                    "free space, or point OFFLOADBENCH_CACHE elsewhere",
-                )
-            tell(f"making {path} ({format_bytes(size_bytes)})")
-            _write(path, size_bytes, seed=number)
-            digests[name] = _digest(path)
-            digests_path.write_text(json.dumps(digests, indent=1))
+            if not known.is_whole(path, size_bytes):
+                _make(path, size_bytes, number, tell)
+                known.add(path)
+            _fetch(path)
     except OSError as error:
         raise HostError(
             f"{folder}: cannot make the served files: {error}", "point OFFLOADBENCH_CACHE elsewhere"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from offloadbench.files.packed_columns import unpack_profile
-from offloadbench.kernel.trace import perfdata
+from offloadbench.kernel.trace import perfdata, tracepoints
 from offloadbench.kernel.trace.perfdata import MODE_LETTERS
 from offloadbench.model import ProfileEvent
 
@@ -191,3 +191,23 @@ def test_folding_counts_what_perf_prints(tmp_path: Path) -> None:
     assert folded == expected
     assert counts.samples == len(printed)
     assert int(columns["weight"].astype(int).sum()) == sum(row[-1] for row in printed)
+
+
+def test_fields_of_tracepoints_are_those_that_perf_prints(tmp_path: Path) -> None:
+    path = tmp_path / "perf.data"
+    names = (tracepoints.QUEUE, tracepoints.TRANSMIT, *tracepoints.RECEIVE)
+    events = [word for name in names for word in ("-e", name)]
+    work = ["ping", "-q", "-c", "20", "-i", "0.01", "-s", "3000", "127.0.0.1"]
+    subprocess.run(
+        ["perf", "record", "-q", "-a", *events, "-o", str(path), "--", *work], check=True, capture_output=True
+    )
+    printed: Counter[tuple[str, int, int, int]] = Counter()
+    for line in _perf("script", "-i", str(path), "-F", "event,trace").splitlines():
+        name, _, text = line.strip().partition(": ")
+        fields = dict(word.split("=") for word in text.split() if word.count("=") == 1)
+        length, gso_size, ip_summed = (int(fields.get(field, -1)) for field in ("len", "gso_size", "ip_summed"))
+        printed[name, length, gso_size, ip_summed] += 1
+    assert sum(printed.values()) >= 40
+    assert {
+        (one.tracepoint, row[0], row[1], row[2]): row[3] for one in tracepoints.shapes(path) for row in one.shapes
+    } == printed

@@ -90,7 +90,7 @@ class Stage:
         monkeypatch.setattr(trials, "EVIDENCE_S", 0.0)
         # the addresses of these ends are no neighbours of this machine
         monkeypatch.setattr(trials, "forget_earlier_trials", lambda _: self.done.append("forget earlier trials"))
-        monkeypatch.setattr(tracepoints, "record", self._act("evidence", lambda *_: tmp_path / "evidence"))
+        monkeypatch.setattr(tracepoints, "PacketRecorder", self._act("packet recorder", lambda *_: Packets(self)))
         monkeypatch.setattr(tracepoints, "shapes", self._act("read evidence", lambda *_: self.evidence))
         monkeypatch.setattr(network_counters, "NetworkCounters", self._act("open counters", lambda *_: self))
         monkeypatch.setattr(trials, "WindowCounts", self._act("ask the driver", lambda *_: Statistics(self)))
@@ -223,10 +223,35 @@ class Stage:
         assert self.journal.mark == 0
 
 
+class Packets:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def ready(self) -> None:
+        self._stage.step("packet recorder ready")
+
+    def record(self, seconds: float) -> None:
+        del seconds
+        self._stage.step("evidence")
+
+    def finish(self) -> Path:
+        self._stage.step("finish packet recorder")
+        return self._stage.tmp_path / "evidence"
+
+    def close(self) -> None:
+        self._stage.done.append("close packet recorder")
+
+
 class Recorder:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.pid = 2**22 + 1
+
+    def ready(self) -> None:
+        self._stage.step("recorder ready")
+
+    def stop(self) -> None:
+        self._stage.step("stop recorder")
 
     def enable(self) -> None:
         self._stage.step("enable")
@@ -266,6 +291,12 @@ class Counter:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.pid = 2**22 + 2
+
+    def ready(self) -> None:
+        self._stage.step("counter ready")
+
+    def stop(self) -> None:
+        self._stage.step("stop counter")
 
     def enable(self) -> None:
         self._stage.step("enable counter")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,3 +116,81 @@ def test_a_disk_that_fills_up_is_a_host_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(HostError, match="No space left"):
         _provide()
+
+
+def _reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files whose whole content is read from now on."""
+    read: list[str] = []
+    digest = files._digest
+
+    def watched(path: Path) -> str:
+        read.append(path.name)
+        return digest(path)
+
+    monkeypatch.setattr(files, "_digest", watched)
+    return read
+
+
+def test_files_that_nobody_touched_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = _provide()
+    read = _reads(monkeypatch)
+    assert _provide() == (first, [])
+    assert read == []
+
+
+def _touch(path: Path) -> None:
+    os.utime(path)
+
+
+def _copy(path: Path) -> None:
+    content, times = path.read_bytes(), path.stat()
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _flip_with_its_old_times(path: Path) -> None:
+    times = path.stat()
+    _flip(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(("change", "made"), [(_touch, 0), (_copy, 0), (_flip_with_its_old_times, 1)])
+def test_a_file_that_somebody_touched_is_compared_with_its_digest(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, change: Callable[[Path], None], made: int
+) -> None:
+    first, _ = _provide()
+    change(next(cache.rglob("file001.bin")))
+    read = _reads(monkeypatch)
+    again, told = _provide()
+    assert (again, len(told)) == (first, made)
+    assert set(read) == {"file001.bin"}
+    read.clear()
+    assert _provide() == (first, [])
+    assert read == []
+
+
+def test_files_of_an_earlier_version_are_read_once(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    first, _ = _provide()
+    next(cache.rglob("stamps.json")).unlink()
+    read = _reads(monkeypatch)
+    assert _provide() == (first, [])
+    assert read == list(first)
+    read.clear()
+    assert _provide() == (first, [])
+    assert read == []
+
+
+def test_an_earlier_version_finds_its_list_as_it_writes_it(cache: Path) -> None:
+    first, _ = _provide()
+    digests = json.loads(next(cache.rglob("sha256.json")).read_text())
+    assert digests == {name: hashlib.sha256(content).hexdigest() for name, content in first.items()}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"file000.bin": "3"}', '{"file000.bin": []}'])
+def test_a_damaged_list_of_stamps_has_the_files_read(monkeypatch: pytest.MonkeyPatch, cache: Path, text: str) -> None:
+    first, _ = _provide()
+    next(cache.rglob("stamps.json")).write_text(text)
+    read = _reads(monkeypatch)
+    assert _provide() == (first, [])
+    assert read == list(first)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +72,19 @@ def test_ports_that_do_not_exist_are_a_usage_error(ports: str) -> None:
         FtpTraffic(_definition(passive_ports=ports))
 
 
+@pytest.mark.parametrize(
+    ("clients", "last"), [(1, 40999), (32, 40999), (499, 40999), (500, 41000), (750, 41500), (1000, 42000)]
+)
+def test_the_shipped_ports_follow_the_clients(clients: int, last: int) -> None:
+    assert FtpTraffic(_definition(clients=clients)).passive_ports == (40000, last)
+
+
+@pytest.mark.parametrize(("ports", "clients"), [("40000-40998", 500), ("30000-31999", 1000), ("64000-65535", 800)])
+def test_ports_that_somebody_chose_are_taken_as_they_are(ports: str, clients: int) -> None:
+    with pytest.raises(UsageError, match=f"{clients} clients need two ports each"):
+        FtpTraffic(_definition(passive_ports=ports, clients=clients))
+
+
 @pytest.mark.parametrize("key", sorted(catalog.workload("ftp-get").parameters))
 def test_a_missing_parameter_is_named(key: str) -> None:
     parameters = catalog.workload("ftp-get").parameters
@@ -113,6 +128,16 @@ def test_every_byte_sent_is_received_and_whole_files_are_counted(start: Start) -
     assert load.clients == 3
     session.close()
     session.close()
+    assert not any(role.running() for role in end.roles)
+
+
+def test_both_ends_end_by_themselves_once_all_is_accounted_for(start: Start) -> None:
+    session, end = start()
+    opened = session.mark()
+    session.finish(opened, session.mark())
+    deadline = time.monotonic() + 30
+    while any(role.running() for role in end.roles) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not any(role.running() for role in end.roles)
 
 
@@ -165,3 +190,20 @@ def test_a_congestion_control_that_this_kernel_lacks_fails_the_start(
     with pytest.raises(TrafficError, match="the FTP server"):
         kind.start(end, end, 0)
     assert not any(role.running() for role in end.roles)
+
+
+@pytest.fixture
+def few_open_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_open_files")
+def test_more_clients_than_a_process_may_have_files_open_all_receive(start: Start) -> None:
+    session, _ = start(clients=300, file_size="4KiB")
+    opened = session.mark()
+    load = session.finish(opened, session.mark())
+    assert load.clients == 300
+    assert load.bytes_sent == load.bytes_received >= 300 * 4096

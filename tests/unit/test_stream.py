@@ -185,7 +185,8 @@ def test_a_sink_waits_for_a_sender_that_takes_its_time_to_start() -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sink:
         assert sink.stdin is not None
         assert sink.stdout is not None
-        sink.stdin.write(codec.encode(OpenSink(address=ADDRESS, connections=1, window_bytes=0, wake_at_bytes=1)))
+        order = OpenSink(address=ADDRESS, connections=1, window_bytes=0, wake_at_bytes=1)
+        sink.stdin.write(codec.encode(order) + b"\n")
         sink.stdin.flush()
         port = codec.decode(sink.stdout.readline(), SinkListening).port
         # its own look at the clock comes every 0.5 s

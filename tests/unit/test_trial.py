@@ -79,6 +79,24 @@ def test_traffic_starts_without_what_tcp_learned_in_earlier_trials(stage: Stage)
     assert stage.done.index("forget earlier trials") < stage.done.index("start traffic")
 
 
+def test_perf_starts_beside_the_traffic_and_has_nothing_left_to_do_when_the_window_opens(stage: Stage) -> None:
+    stage.run()
+    done = stage.done
+    window = done.index("enable")
+    assert done.index("recorder") < done.index("packet recorder") < done.index("start traffic")
+    for step in ("finish packet recorder", "recorder ready", "counter ready"):
+        assert done.index("start traffic") < done.index(step) < window
+    assert done.index("disable") < done.index("stop recorder") < done.index("finish traffic")
+    assert done.index("finish traffic") < done.index("finish recorder") < done.index("read profile")
+
+
+def test_perf_that_fails_while_traffic_fails_hides_no_reason(stage: Stage) -> None:
+    stage.failing["finish traffic"] = TrafficError("bytes were lost")
+    stage.failing["finish recorder"] = ProfilerError("perf failed")
+    trial = stage.run()
+    assert (trial.outcome, trial.reason, trial.profile) == ("failed", "bytes were lost", None)
+
+
 def test_the_machine_is_set_before_traffic_starts_and_put_back_after_it_ended(stage: Stage) -> None:
     stage.run()
     assert stage.machine.log[:2] == [
@@ -104,19 +122,23 @@ def test_the_journal_knows_each_change_before_it_is_made(stage: Stage, monkeypat
         assert f'"kind":"{kind}"' in on_disk
 
 
+# what a trial does before there is traffic
+BEFORE_TRAFFIC = ("recorder", "counter", "start traffic")
 STEPS = [
-    "start traffic",
+    *BEFORE_TRAFFIC,
+    "recorder ready",
+    "counter ready",
     "open counters",
-    "recorder",
     "enable",
     "mark",
     "read counters",
     "system counters",
     "wire report",
     "disable",
+    "stop recorder",
+    "finish traffic",
     "finish recorder",
     "read profile",
-    "finish traffic",
 ]
 
 
@@ -130,7 +152,7 @@ def test_a_failure_at_any_step_fails_the_trial_with_its_reason(
     assert (trial.outcome, trial.reason) == ("failed", "out of luck")
     assert step in stage.done
     stage.assert_put_back()
-    if step != "start traffic":
+    if step not in BEFORE_TRAFFIC:
         assert [done for done in stage.done if done != "read evidence"][-1] == "close"
     if "recorder" in stage.done and step != "recorder":
         assert "close recorder" in stage.done
@@ -355,8 +377,11 @@ def test_an_emulator_that_may_have_been_the_limit_is_a_warning(stage: Stage) -> 
     ]
 
 
-def test_a_machine_without_tracepoints_runs_on_without_evidence(stage: Stage) -> None:
-    stage.failing["evidence"] = ProfilerError("no tracefs")
+@pytest.mark.parametrize(
+    "step", ["packet recorder", "packet recorder ready", "evidence", "finish packet recorder", "read evidence"]
+)
+def test_a_machine_without_tracepoints_runs_on_without_evidence(stage: Stage, step: str) -> None:
+    stage.failing[step] = ProfilerError("no tracefs")
     trial = stage.run()
     assert trial.outcome == "ok"
     assert trial.evidence is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from offloadbench.analysis.comparison import alike, steadiness
 from offloadbench.analysis.comparison.steadiness import Trouble
 from offloadbench.analysis.profile import contamination, plain_count
-from offloadbench.analysis.tables.results import Results, primary_event
+from offloadbench.analysis.tables.results import Results, first_event
 from offloadbench.analysis.trial import link_emulator, metrics, toggle_proof
 from offloadbench.base.sentence import COUNTED, Quantity, Quoted, Sentence, Source, join, say
 from offloadbench.base.words import percent
@@ -229,30 +230,30 @@ def _counted(item: _NamedTrial, counts: ProfileCounts) -> Iterator[Sentence]:
 def foreign(results: Results) -> dict[tuple[str, str], Sentence]:
     """Trials whose modules describe the work of other programs too: (run id, words that name it) -> a sentence."""
     keys = ["nic", "workload", "case", "repeat", "run"]
-    found = {}
     table = results.processes
     table = table.assign(taken=table["share_ratio"] * table["foreign_ratio"])
     shares = table.groupby([*keys, "event"])["taken"].sum()
     suspects = shares[shares > contamination.FOREIGN_RATIO].reset_index()[keys].drop_duplicates()
-    for group, rows in table.merge(suspects, on=keys).groupby(keys, sort=False):
-        nic, workload, case, repeat, run = group
-        event = primary_event(rows)
-        chosen = rows[rows["event"] == event]
-        share = float(chosen["taken"].sum())
+    # the rows of a trial side by side: a table of its own for each takes a hundred times as long
+    trials: dict[tuple[str, ...], list[tuple[str, str, str, float]]] = {}
+    columns = [*keys, "event", "quantity", "process", "taken"]
+    for *key, event, quantity, process, taken in table.merge(suspects, on=keys)[columns].itertuples(index=False):
+        known = 0.0 if math.isnan(taken) else float(taken)
+        trials.setdefault(tuple(map(str, key)), []).append((str(event), str(quantity), str(process), known))
+    found: dict[tuple[str, str], Sentence] = {}
+    for (nic, workload, case, repeat, run), rows in trials.items():
+        primary = first_event((event, quantity) for event, quantity, _, _ in rows)
+        parts = sorted(((taken, name) for event, _, name, taken in rows if event == primary), key=lambda part: -part[0])
+        share = math.fsum(taken for taken, _ in parts)
         if share > contamination.FOREIGN_RATIO:
-            mine = {"run": run, "workload": workload, "case": case, "repeat": repeat, "event": event}
-            most = chosen.sort_values("taken", ascending=False, kind="stable").head(_NAMED)
+            mine = {"run": run, "workload": workload, "case": case, "repeat": int(repeat), "event": primary}
             names = [
-                say(
-                    "{process} {share}",
-                    process=str(row.process),
-                    share=_taken(float(str(row.taken)), mine, row.process),
-                )
-                for row in most.itertuples()
-                if row.taken
+                say("{process} {share}", process=name, share=_taken(taken, mine, name))
+                for taken, name in parts[:_NAMED]
+                if taken
             ]
-            where = _trial_name(str(nic), str(workload), str(case), int(str(repeat)), str(run))
-            found[str(run), str(where)] = say(
+            where = _trial_name(nic, workload, case, int(repeat), run)
+            found[run, str(where)] = say(
                 "{where}: {share} of the busy weight was the work of other processes ({names}); its modules describe "
                 "them too. Repeat it on an idle machine.",
                 where=where,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -286,11 +286,14 @@ def gather(runs: Sequence[Run], profile: Profile, sampled: Callable[[], Profiled
 
 def primary_event(modules: pd.DataFrame) -> str:
     """The event to draw: instructions before cycles before CPU time; "" without any."""
-    for quantity in QUANTITIES:
-        found = modules.loc[modules["quantity"] == quantity, "event"]
-        if len(found):
-            return str(found.iloc[0])
-    return str(modules["event"].iloc[0]) if len(modules) else ""
+    pairs = modules[["event", "quantity"]].drop_duplicates()
+    return first_event(zip(pairs["event"], pairs["quantity"], strict=True))
+
+
+def first_event(pairs: Iterable[tuple[str, str]]) -> str:
+    """The same, of pairs of an event and its quantity."""
+    place = {quantity: number for number, quantity in enumerate(QUANTITIES)}
+    return min(pairs, key=lambda pair: place.get(pair[1], len(place)), default=("", ""))[0]
 
 
 def case_means(table: pd.DataFrame, by: list[str], figures: list[str]) -> pd.DataFrame:

@@ -29,10 +29,10 @@ class Wanted:
 
 
 class Profiler:
-    """perf on the measured CPUs, armed before the window; with no events it does nothing.
+    """perf on the measured CPUs, armed long before the window; with no events it does nothing.
 
-    Raises:
-        ProfilerError: perf cannot record.
+    It starts beside what its maker does next, and notes processes that begin on its CPUs from then on. `ready` is when
+    nothing of its start is left; after `stop` it ends beside what comes next.
     """
 
     def __init__(self, wanted: Wanted, cpus: frozenset[int], folder: Path, name: str) -> None:
@@ -43,12 +43,23 @@ class Profiler:
         self._cpu_s = 0.0
         if wanted.events:
             chains = wanted.functions is not None
-            self._recorder = perf.PerfRecorder(wanted.events, cpus, folder, name, chains=chains)
+            keep = wanted.keep is not None
+            self._recorder = perf.PerfRecorder(wanted.events, cpus, folder, name, chains=chains, keep=keep)
             try:
                 self._counter = perf.Counter(wanted.events, cpus, folder, name)
             except BaseException:
                 self.close()
                 raise
+
+    def ready(self) -> None:
+        """Return when perf only waits for the window.
+
+        Raises:
+            ProfilerError: perf cannot record.
+        """
+        if self._recorder and self._counter:
+            self._recorder.ready()
+            self._counter.ready()
 
     def enable(self) -> None:
         if self._recorder and self._counter:
@@ -63,6 +74,12 @@ class Profiler:
         self._counter.disable()
         self._recorder.disable()
         return self._spent_s() - self._cpu_s
+
+    def stop(self) -> None:
+        """Ask perf to end; `result` waits for it."""
+        if self._recorder and self._counter:
+            self._recorder.stop()
+            self._counter.stop()
 
     def _spent_s(self) -> float:
         running = [process for process in (self._recorder, self._counter) if process]

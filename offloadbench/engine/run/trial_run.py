@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,8 @@ from offloadbench.engine.putting_back.taking_back import overwritten
 from offloadbench.engine.run import offloads
 from offloadbench.engine.run.cpu_use import ProcessWatch
 from offloadbench.engine.run.fresh_start import forget_earlier_trials
-from offloadbench.engine.run.profiler import Profiler, Wanted
+from offloadbench.engine.run.instruments import Instruments
+from offloadbench.engine.run.profiler import Wanted
 from offloadbench.engine.run.readback import ReadBack, check_as_found
 from offloadbench.engine.run.sampler import Reading, Sampler
 from offloadbench.engine.run.window_counts import CountedWindow, WindowCounts
@@ -32,7 +35,6 @@ from offloadbench.engine.sender.account import SenderAccount, Told
 from offloadbench.kernel.counters import network_counters
 from offloadbench.kernel.netdev import link
 from offloadbench.kernel.system import cpu_idle, processes
-from offloadbench.kernel.trace import tracepoints
 from offloadbench.model import (
     CpuUse,
     Evidence,
@@ -97,10 +99,11 @@ class _Capture:
     applied: offloads.Applied = field(default_factory=offloads.Applied)
     counts: WindowCounts | None = None
     counted: CountedWindow = field(default_factory=CountedWindow)
-    recorded: Path | None = None
+    instruments: Instruments | None = None
     evidence: Evidence | None = None
     samples: Samples | None = None
     profile: ProfileCounts | None = None
+    read_profile: Callable[[], ProfileCounts | None] | None = None
     load_marks: tuple[Mark, Mark] | None = None
     wire: WireReport | None = None
     peer: PeerReport | None = None
@@ -135,6 +138,11 @@ class _Capture:
         if self.readback is not None and self.changed is None:
             self.changed = self.readback.changes()
             self.readback.close()
+
+    def finish_profile(self) -> None:
+        """Read what perf recorded, once it has ended."""
+        if self.read_profile is not None:
+            self.profile = self.read_profile()
 
     def spoiled(self) -> list[str]:
         """Why the window's figures are not those of the case: what others changed, and when traffic stood still."""
@@ -183,12 +191,12 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
         if capture.applied.refused:
             raise Skipped(capture.applied.refused)
         capture.watch(setting.bed)
+        capture.instruments = _instruments(setting, planned, capture.applied)
         session = traffic.start(setting.bed.dut, setting.bed.peer, _in_flight_bytes(setting.bed))
-        _warm_up(setting, capture)
-        _measure(setting, session, planned, capture, warnings)
+        _warm_up(setting, capture.instruments, capture)
+        _measure(setting, session, capture.instruments, capture, warnings)
         setting.emit(Phase("finishing"))
-        assert capture.load_marks is not None
-        load = session.finish(*capture.load_marks)
+        load = _finish(session, capture)
         warnings += load.problems
         _judge_disk(load)
         if capture.profile:
@@ -205,7 +213,7 @@ def run_trial(setting: TrialSetting, planned: PlannedTrial, case: PlannedCase, t
                 warnings += capture.count_out(failed=outcome == "failed")
                 warnings += overwritten(setting.journal.changes_since(mark))
             finally:
-                problem = _take_back(setting.journal, mark, session)
+                problem = _take_back(setting.journal, mark, session, capture.instruments)
     _read_evidence(capture, setting.emit)
     outcome, reason, told = capture.ended(setting.bed.dut.ifname, outcome, reason, problem)
     return Trial(
@@ -247,21 +255,46 @@ def _begin_alike(setting: TrialSetting) -> None:
     forget_earlier_trials(setting.bed)
 
 
-def _take_back(journal: Journal, mark: int, session: Session | None) -> str:
-    """End the traffic and undo the trial's changes, each tried whatever the other does; returns what failed.
+def _instruments(setting: TrialSetting, planned: PlannedTrial, applied: offloads.Applied) -> Instruments:
+    """They start beside the traffic, on the CPUs of the tool."""
+    nic, name = setting.bed.dut.ifname, f"{planned.repeat}-{planned.workload}-{planned.case}"
+    devices = [nic, *(applied.leaves or [nic])]
+    return Instruments(setting.profile, setting.bed.placement.dut, devices, setting.folder, name)
+
+
+def _finish(session: Session, capture: _Capture) -> Load:
+    """Account for the traffic while perf ends; then read what it recorded, whatever the account says."""
+    assert capture.load_marks is not None
+    try:
+        load = session.finish(*capture.load_marks)
+    except OffloadbenchError:
+        with contextlib.suppress(ProfilerError):
+            capture.finish_profile()
+        raise
+    capture.finish_profile()
+    return load
+
+
+def _take_back(journal: Journal, mark: int, session: Session | None, instruments: Instruments | None) -> str:
+    """End perf and the traffic, and undo the trial's changes, each tried whatever the other does; returns what failed.
 
     Changes that could not be taken back stay in the journal: the end of the run tries them again, and says so.
     """
-    problems = []
-    try:
+    problems: list[str] = []
+
+    def attempt(end: Callable[[], None]) -> None:
+        try:
+            end()
+        except OffloadbenchError as error:
+            problems.append(error.message)
+
+    # the last first, and each of them whatever the others raise
+    with contextlib.ExitStack() as ends:
+        ends.callback(attempt, lambda: journal.undo_to(mark, lambda _: None))
         if session is not None:
-            session.close()
-    except OffloadbenchError as error:
-        problems.append(error.message)
-    try:
-        journal.undo_to(mark, lambda _: None)
-    except OffloadbenchError as error:
-        problems.append(error.message)
+            ends.callback(attempt, session.close)
+        if instruments is not None:
+            ends.callback(attempt, instruments.close)
     return "; ".join(problems)
 
 
@@ -272,32 +305,28 @@ def _in_flight_bytes(bed: Bed) -> int:
     return bed.cable.capacity_bytes + QUEUE_BYTES
 
 
-def _warm_up(setting: TrialSetting, capture: _Capture) -> None:
+def _warm_up(setting: TrialSetting, instruments: Instruments, capture: _Capture) -> None:
     """Let the connections reach their pace; meanwhile look at a moment's packets for the proof of the toggle."""
     warmup_s = setting.plan.warmup_s
     setting.emit(Phase("warm-up", warmup_s))
     ends_s = time.monotonic() + warmup_s
     time.sleep(min(1.0, warmup_s / 2))
-    nic, namespace = setting.bed.dut.ifname, setting.bed.dut.namespace
-    mtu = link.read(nic, namespace).mtu_bytes
-    try:
-        capture.recorded = tracepoints.record(nic, capture.applied.leaves or [nic], EVIDENCE_S, setting.folder)
-        capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=[])
-    except ProfilerError as error:
-        capture.evidence = Evidence(window_s=0.0, mtu_bytes=mtu, packets=[], problem=error.message)
-        setting.emit(Note(f"no evidence from tracepoints: {error.message}"))
+    mtu = link.read(setting.bed.dut.ifname, setting.bed.dut.namespace).mtu_bytes
+    instruments.look(EVIDENCE_S)
+    capture.evidence = Evidence(window_s=EVIDENCE_S, mtu_bytes=mtu, packets=[])
     time.sleep(max(0.0, ends_s - time.monotonic()))
+    instruments.ready()
 
 
 def _read_evidence(capture: _Capture, emit: Emit) -> None:
     """Only when the load has ended: beside it, on a full CPU, perf took twenty seconds for what takes it one."""
-    if capture.recorded is None or capture.evidence is None:
+    instruments, evidence = capture.instruments, capture.evidence
+    if instruments is None or evidence is None:
         return
-    try:
-        capture.evidence = replace(capture.evidence, packets=tracepoints.shapes(capture.recorded))
-    except ProfilerError as error:
-        capture.evidence = replace(capture.evidence, window_s=0.0, problem=error.message)
-        emit(Note(f"no evidence from tracepoints: {error.message}"))
+    capture.evidence = replace(evidence, packets=instruments.packets())
+    if instruments.problem:
+        capture.evidence = replace(evidence, window_s=0.0, problem=instruments.problem)
+        emit(Note(f"no evidence from tracepoints: {instruments.problem}"))
 
 
 def _attend(sampler: Sampler, bed: Bed) -> None:
@@ -336,15 +365,13 @@ def _show(setting: TrialSetting, t_s: float, difference: Reading, interval_s: fl
 
 
 def _measure(
-    setting: TrialSetting, session: Session, planned: PlannedTrial, capture: _Capture, warnings: list[str]
+    setting: TrialSetting, session: Session, instruments: Instruments, capture: _Capture, warnings: list[str]
 ) -> None:
     """The measured window: perf between enable and disable, counters once a second, marks at both sides."""
     bed, seconds = setting.bed, setting.plan.duration_s
     cpus = bed.placement.dut
     network = network_counters.NetworkCounters(bed.dut.ifname, bed.dut.namespace)
-
-    name = f"{planned.repeat}-{planned.workload}-{planned.case}"
-    profiler = Profiler(setting.profile, cpus, setting.folder, name)
+    profiler = instruments.profiler
     account: SenderAccount | None = None
     try:
         account = SenderAccount(bed.dut, session.watched, bed.placement.tool, setting.folder, setting.plan)
@@ -376,6 +403,7 @@ def _measure(
             perf_cpu_s=perf_cpu_s,
             on_dut_cpus=bool(bed.placement.tool & cpus),
         )
+        profiler.stop()
         capture.read_back()
         capture.counts.shut()
         # decoding what the sender told costs CPU: not before perf has stopped and the tool's cost is read
@@ -384,10 +412,9 @@ def _measure(
         capture.load_marks = (opened, closed)
         if not sampler.real_time:
             warnings.append("the sampler ran without real-time priority")
-        capture.profile = profiler.result(sampler.started_s, capture.samples.t_s[-1], use.own)
+        capture.read_profile = partial(profiler.result, sampler.started_s, capture.samples.t_s[-1], use.own)
     finally:
         network.close()
-        profiler.close()
         if account:
             account.close()
 

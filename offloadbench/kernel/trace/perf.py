@@ -19,7 +19,7 @@ import os
 import re
 import select
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ _CLOCK = "cpu-clock"
 # modifiers that leave out user, kernel, hypervisor, host or guest (perf-list(1))
 _ONE_MODE = re.compile("[/:][pPSDIWeb]*[ukhHG][ukhHGpPSDIWeb]*$")
 _CONTROL_TIMEOUT_S = 60.0
+NO_BUILD_IDS = ["--no-buildid", "--no-buildid-cache"]
 # percent; below, perf shared the counter with other events in turn
 _FULLY_COUNTED = 99.0
 
@@ -76,18 +77,33 @@ def available_events() -> list[ProfileEvent]:
 
 
 class Controlled:
-    """A perf process on some CPUs, armed early and counting only between `enable` and `disable` (--control fifo)."""
+    """A perf process, armed early and counting only between `enable` and `disable` (--control fifo).
 
-    def __init__(self, arguments: list[str], cpus: frozenset[int], folder: Path, name: str) -> None:
+    It opens its events beside whatever its maker does next. Until it is enabled its events are off, and it sleeps.
+
+    Args:
+        arguments: of perf, with what it counts and on which CPUs.
+        folder, name: where its log and fifos are.
+    """
+
+    def __init__(self, arguments: list[str], folder: Path, name: str) -> None:
         self._log = folder / f"{name}.log"
         self._fifos = (folder / f"{name}.ctl", folder / f"{name}.ack")
+        self._ending = False
         for fifo in self._fifos:
             os.mkfifo(fifo, 0o600)
         # opened for both directions, so that neither side waits for the other to open
         self._control, self._ack = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in self._fifos)
         control = f"--control=fifo:{self._fifos[0]},{self._fifos[1]}"
-        self._process = _start([*arguments, "--delay=-1", control, "-C", format_cpulist(cpus)], self._log)
-        # the ping is answered once perf has opened its events
+        self._process = _start([*arguments, "--delay=-1", control], self._log)
+
+    def ready(self) -> None:
+        """Return when perf has opened its events.
+
+        Raises:
+            ProfilerError: it cannot.
+        """
+        # answered by the loop in which it waits for orders
         self._command("ping")
 
     @property
@@ -106,16 +122,29 @@ class Controlled:
                 break
         raise ProfilerError(f"perf did not answer {word!r}: {_last_line(self._log)}", "see `offloadbench doctor`")
 
+    def said(self) -> str:
+        """What perf has said so far."""
+        try:
+            return self._log.read_text(errors="replace")
+        except OSError:
+            return ""
+
     def enable(self) -> None:
         self._command("enable")
 
     def disable(self) -> None:
         self._command("disable")
 
+    def stop(self) -> None:
+        """Ask `perf record` to end; `finish_recording` waits for it."""
+        if not self._ending:
+            self._ending = True
+            with contextlib.suppress(ProfilerError):
+                self._command("stop")
+
     def finish_recording(self, data: Path) -> Path:
         """Stop `perf record` and return the path of its complete perf.data."""
-        with contextlib.suppress(ProfilerError):
-            self._command("stop")
+        self.stop()
         self._wait()
         return data
 
@@ -143,13 +172,28 @@ class Controlled:
 
 
 class PerfRecorder(Controlled):
-    """`perf record`: samples of all events, with the calling kernel functions on request."""
+    """`perf record`: samples of all events.
+
+    Args:
+        chains: with the calling kernel functions.
+        keep: for the user, with the build ids of what was sampled.
+    """
 
     def __init__(
-        self, events: list[ProfileEvent], cpus: frozenset[int], folder: Path, name: str, *, chains: bool = False
+        self,
+        events: list[ProfileEvent],
+        cpus: frozenset[int],
+        folder: Path,
+        name: str,
+        *,
+        chains: bool = False,
+        keep: bool = False,
     ) -> None:
         self.data = folder / f"{name}.perf.data"
-        arguments = ["record", "-k", "CLOCK_MONOTONIC", "-o", str(self.data)]
+        arguments = ["record", "-k", "CLOCK_MONOTONIC", "-o", str(self.data), "-C", format_cpulist(cpus)]
+        if not keep:
+            # only who reads it with perf elsewhere needs them; perf would read its whole recording again for them
+            arguments += NO_BUILD_IDS
         for event in events:
             # the only event where it is recorded: it takes no terms, and -c is for all events
             if event.name == _CLOCK:
@@ -159,7 +203,7 @@ class PerfRecorder(Controlled):
         if chains:
             # the kernel unwinds itself (ORC); user frames would cost more than they tell here
             arguments += ["-g", "--kernel-callchains"]
-        super().__init__(arguments, cpus, folder, f"{name}.perf")
+        super().__init__(arguments, folder, f"{name}.perf")
 
     def finish(self) -> Path:
         """Stop perf and return the path of its complete perf.data."""
@@ -173,16 +217,22 @@ class Counter(Controlled):
         self._events = [event.name for event in events]
         self._counts = folder / f"{name}.stat"
         arguments = ["stat", "-x", ",", "-o", str(self._counts), "-e", ",".join(self._events)]
-        super().__init__(arguments, cpus, folder, f"{name}.stat")
+        super().__init__([*arguments, "-C", format_cpulist(cpus)], folder, f"{name}.stat")
+
+    def stop(self) -> None:
+        """Ask perf to end; `finish` waits for it."""
+        # perf stat prints when it is interrupted, and knows no `stop`
+        if not self._ending:
+            self._ending = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
 
     def finish(self) -> tuple[dict[str, float], str]:
         """Stop perf and return what it counted: event -> mean rate of one CPU, and what may be wrong with it.
 
         A rate, for the window of a second perf process cannot be exactly that of the first.
         """
-        # perf stat prints when it is interrupted, and knows no `stop`
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGINT)
+        self.stop()
         with contextlib.suppress(ProfilerError):
             self._wait()
         try:
@@ -232,29 +282,6 @@ def _last_line(log: Path) -> str:
     except OSError:
         lines = []
     return lines[-1] if lines else "no message"
-
-
-def script(data: Path, fields: str) -> Iterable[str]:
-    """Lines of `perf script`."""
-    output = data.with_suffix(".txt")
-    try:
-        sh.perf(
-            "script",
-            "-i",
-            str(data),
-            "--ns",
-            "-F",
-            fields,
-            _out=str(output),
-            _err=str(data.with_suffix(".err")),
-        )
-        with output.open(errors="replace") as lines:
-            yield from lines
-    except sh.ErrorReturnCode as error:
-        reason = _last_line(data.with_suffix(".err"))
-        raise ProfilerError(f"perf cannot read its own recording: {reason}", "see `offloadbench doctor`") from error
-    finally:
-        output.unlink(missing_ok=True)
 
 
 def read_all(recording: perfdata.Recording, functions: npt.NDArray[np.uint64]) -> list[ProfileCounts]:

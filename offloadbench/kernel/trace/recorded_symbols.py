@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from offloadbench.base.errors import ProfilerError
@@ -90,8 +90,25 @@ def _distance(text: str, kernel: Sequence[KernelMapping], source: str, notes: li
 
 
 def _address_of(text: str, name: str) -> int | None:
-    found = re.search(rf"^[ \t]*([0-9a-fA-F]+) \S {re.escape(name)}[ \t]*$", text, re.MULTILINE)
-    return int(found[1], 16) if found else None
+    line = re.compile(rf"[ \t]*([0-9a-fA-F]+) \S {re.escape(name)}[ \t]*")
+    # a quarter of a million lines: where the name stands is found first
+    for at in _places(text, f" {name}"):
+        found = line.fullmatch(_line_at(text, at))
+        if found:
+            return int(found[1], 16)
+    return None
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _line_at(text: str, at: int) -> str:
+    end = text.find("\n", at)
+    return text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)]
 
 
 def _check_end(
@@ -116,8 +133,10 @@ def _check_end(
 def _placed_modules(text: str) -> dict[str, list[int]]:
     """Module -> ascending addresses of its symbols."""
     placed: dict[str, list[int]] = defaultdict(list)
-    if "[" in text:
-        for found in _MODULE_LINE.finditer(text):
+    # the kernel's own symbols, most of a text and the first of it, name no module
+    first = text.find("[")
+    if first >= 0:
+        for found in _MODULE_LINE.finditer(text, text.rfind("\n", 0, first) + 1):
             placed[found[4]].append(int(found[1], 16))
     return {name: sorted(addresses) for name, addresses in placed.items()}
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offloadbench.base.errors import ProfilerError
+from offloadbench.base.units import format_cpulist
 from offloadbench.definitions.name_tables import base_name
 from offloadbench.files.packed_columns import Columns, pack_waits
 from offloadbench.kernel.system import processes
@@ -59,7 +60,8 @@ class WaitRecorder(Controlled):
             cpus = frozenset[int]().union(*(os.sched_getaffinity(thread) for thread in threads))
         except ProcessLookupError as error:
             raise ProfilerError("a thread to watch is gone", "watch a process that runs") from error
-        super().__init__(arguments, cpus, folder, f"{name}.waits")
+        super().__init__([*arguments, "-C", format_cpulist(cpus)], folder, f"{name}.waits")
+        self.ready()
 
     def enable(self) -> None:
         self._cpu_s = processes.cpu_s(self.pid)

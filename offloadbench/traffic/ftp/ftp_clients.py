@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from offloadbench.base import comms
+from offloadbench.kernel.system import open_files
 from offloadbench.roles.messages import (
     CountNow,
     FinishFtpClients,
@@ -25,7 +26,8 @@ from offloadbench.roles.orders import Desk, RefusedOrder, refusing
 
 READ_BYTES = 4 << 20
 STALL_S = 30.0
-_LOOK_S = 0.1
+# from look to look at all clients: while they are measured, and while somebody waits for them to begin or to end
+_LOOK_S, _SOON_S = 0.1, 0.005
 # what the receiving call does with the payload: MSG_TRUNC makes the kernel drop it instead of copying it (tcp(7))
 _FLAGS = {"kernel": socket.MSG_TRUNC, "copy": 0}
 
@@ -228,15 +230,16 @@ class VirtualClients:
 
     def run(self) -> None:
         """Serve the selector until finished or until the engine is gone."""
-        self._desk.serve(self._selector, self._look, _LOOK_S)
+        self._desk.serve(self._selector, self._look, _SOON_S)
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._looked_s <= _LOOK_S:
+        if now - self._looked_s <= self._desk.every_s:
             return
         self._looked_s = now
         if not self._told_ready and all(client.receiving for client in self._clients):
             self._told_ready = True
+            self._desk.every_s = _LOOK_S
             self._desk.answer(FtpClientsReady())
         stalled = sum(not client.done and client.silent_s(now) > STALL_S for client in self._clients)
         if stalled:
@@ -262,6 +265,7 @@ class VirtualClients:
 
     def _finish(self, order: FinishFtpClients) -> None:
         del order
+        self._desk.every_s = _SOON_S
         for client in self._clients:
             client.finish()
 
@@ -274,7 +278,10 @@ def main() -> None:
     comms.take(comms.FTP_CLIENTS)
     desk = Desk(ClientError)
     with desk.reporting(hint="see the server's log and `dmesg`"):
-        fleet = VirtualClients(desk, desk.first(OpenFtpClients))
+        order = desk.first(OpenFtpClients)
+        # a control and a data connection each
+        open_files.allow(2 * order.clients)
+        fleet = VirtualClients(desk, order)
         fleet.run()
         fleet.close()
 

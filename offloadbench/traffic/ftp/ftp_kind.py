@@ -33,6 +33,21 @@ from offloadbench.traffic.parameters import integer, size_bytes
 _START_TIMEOUT_S = 90.0
 _FINISH_TIMEOUT_S = 90.0
 _DISCARDS = ("kernel", "copy")
+# as they ship: with more clients the range goes on upwards, so that run files stay comparable whoever has how many
+_SHIPPED_PORTS = "40000-40999"
+# a client may take the next one before the server has given back its last
+_PORTS_EACH = 2
+
+
+def _ports(text: str, clients: int) -> tuple[int, int]:
+    """First and last port that the server may take for data connections.
+
+    Raises:
+        ValueError: the text is no range.
+    """
+    first, _, last = text.partition("-")
+    ports = int(first), int(last)
+    return (ports[0], max(ports[1], ports[0] + _PORTS_EACH * clients)) if text == _SHIPPED_PORTS else ports
 
 
 class FtpTraffic:
@@ -49,8 +64,7 @@ class FtpTraffic:
             self.sendfile_block_bytes = size_bytes(parameters, "sendfile_block")
             self.window_bytes = size_bytes(parameters, "window")
             self.wake_at_bytes = size_bytes(parameters, "wake_at")
-            first, _, last = str(parameters["passive_ports"]).partition("-")
-            self.passive_ports = (int(first), int(last))
+            self.passive_ports = _ports(str(parameters["passive_ports"]), self.clients)
         except KeyError as error:
             raise UsageError(
                 f"workload {definition.name}: {error.args[0]} is missing", "see workloads/ftp-get.toml"
@@ -63,10 +77,11 @@ class FtpTraffic:
             raise UsageError(f"workload {definition.name}: passive_ports are not ports", "write 40000-40999")
         if self.file_bytes < 1:
             raise UsageError(f"file_size = {parameters['file_size']!r}: at least 1 byte", "write 128MiB")
-        if self.passive_ports[1] - self.passive_ports[0] < 2 * self.clients:
+        if self.passive_ports[1] - self.passive_ports[0] < _PORTS_EACH * self.clients:
+            least = min(65535, self.passive_ports[0] + _PORTS_EACH * self.clients)
             raise UsageError(
                 f"passive_ports = {parameters['passive_ports']!r}: {self.clients} clients need two ports each",
-                f"write {self.passive_ports[0]}-{min(65535, self.passive_ports[0] + 2 * self.clients)}, or more",
+                f"write {self.passive_ports[0]}-{least}, or more",
             )
         self._folder = Path()
         self._names: list[str] = []
@@ -99,6 +114,9 @@ class FtpTraffic:
         server = dut.launch("offloadbench.traffic.ftp.ftp_server", "the FTP server")
         clients: Role | None = None
         try:
+            # its interpreter starts while the server locks its files
+            clients = peer.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients")
+            accompany(server, clients)
             serving = OpenFtpServer(
                 address=dut.address,
                 folder=str(self._folder),
@@ -111,8 +129,6 @@ class FtpTraffic:
                 last_passive_port=self.passive_ports[1],
             )
             ready = server.request(serving, FtpServerReady)
-            clients = peer.launch("offloadbench.traffic.ftp.ftp_clients", "the FTP clients")
-            accompany(server, clients)
             receiving = OpenFtpClients(
                 address=dut.address,
                 port=ready.port,
@@ -172,6 +188,8 @@ class FtpSession:
         self._server.request(DrainFtpServer(), FtpServerReport)
         received = self._clients.receive(FtpClientsFinished, _FINISH_TIMEOUT_S)
         sent = self._server.request(ReportFtpServer(), FtpServerReport)
+        # it unlocks its files, which takes a while
+        self._server.release()
         # clients that were lost with their host have not told what they received last
         lost = received.lost
         difference = sent.bytes_sent - received.payload_bytes

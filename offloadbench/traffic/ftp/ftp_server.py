@@ -16,7 +16,7 @@ from pyftpdlib.handlers import DTPHandler, FTPHandler
 from pyftpdlib.servers import FTPServer
 
 from offloadbench.base import comms
-from offloadbench.kernel.system import page_cache
+from offloadbench.kernel.system import open_files, page_cache
 from offloadbench.roles.messages import (
     DrainFtpServer,
     FtpServerReady,
@@ -76,6 +76,25 @@ def make_handler(order: OpenFtpServer) -> type[FTPHandler]:
     return Handler
 
 
+class AcceptingServer(FTPServer):  # type: ignore[misc]
+    """Accepts all clients that wait, not one in each round of the event loop.
+
+    A round takes a block of every transfer that has begun: the last of a thousand clients would wait for minutes.
+    """
+
+    _accepted = False
+
+    def handle_accept(self) -> None:
+        self._accepted = True
+        while self._accepted:
+            self._accepted = False
+            super().handle_accept()
+
+    def handle_accepted(self, *connection: Any) -> Any:
+        self._accepted = True
+        return super().handle_accepted(*connection)
+
+
 class _OrderMember:
     """The desk as a member of pyftpdlib's event loop."""
 
@@ -132,8 +151,13 @@ def _open(order: OpenFtpServer) -> FTPServer:
     # pyftpdlib takes any port where none is in the range
     if order.first_passive_port > order.last_passive_port:
         raise RefusedOrder("first_passive_port", order.first_passive_port, f"above {order.last_passive_port}, the last")
+    ports = order.last_passive_port - order.first_passive_port + 1
+    # a client has a control and a data connection, a file, and for a moment a listening socket: two a port
+    open_files.allow(2 * ports)
     with refusing("address", order.address, "see `ip address` on that host"):
-        server = FTPServer((order.address, 0), make_handler(order))
+        # all clients come at once: one that finds the queue full takes itself for connected, and waits for the greeting
+        # until the kernel's next SYN-ACK, which may be half a minute off
+        server = AcceptingServer((order.address, 0), make_handler(order), backlog=ports)
     # 512 by default, which 256 clients with a data connection each exceed; the workload sets the limit
     server.max_cons = 0
     _with_congestion_control(server.socket, order.congestion_control)

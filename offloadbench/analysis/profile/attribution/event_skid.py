@@ -37,11 +37,11 @@ def skidding(
             guests and what is nobody's), samples.
     """
     found = np.array([quantity == CLOCK for quantity in quantities], dtype=bool)
+    if not any(quantity in _HARDWARE for quantity in quantities):
+        return found
     profile = verdicts.rules.profile
     known = verdicts.symbols.by_name
-    if not any(quantity in _HARDWARE for quantity in quantities) or not any(
-        name in known for name in profile.irq_sampled
-    ):
+    if not any(name in known for name in profile.irq_sampled):
         return found
     masked = np.array([known[name] for name in profile.irqs_off if name in known], dtype=np.intp)
     for event, quantity in enumerate(quantities):

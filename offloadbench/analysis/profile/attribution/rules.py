@@ -29,6 +29,7 @@ class Rules:
         self._in_function_folders = _any_match(profile.function_folders)
         self._in_name_folders = _any_match(profile.name_folders)
         self._file_patterns = [(pattern, _any_match([pattern])) for rule in profile.files for pattern in rule.match]
+        self._said: dict[str, int] = {}
         self._by_file = _first_match(profile.files)
         self._helped = _first_match(profile.helpers)
         self._by_module_name = _first_match(profile.modules)
@@ -61,9 +62,9 @@ class Rules:
         most of them are of; of equals the one whose rule says most of the path: a file that a rule names was split off
         from those that a rule for a whole folder holds.
         """
+        if len(paths) < 2:
+            return "".join(paths)
         leaves = [self.by_source(name, path) for path in paths]
-        if not paths:
-            return ""
         # of modules, any may be the one that is linked in: no leaf is likelier for being named by a rule
         if all(path.endswith(".ko") for path in paths):
             (leaf, count), *_ = Counter(leaves).most_common(1)
@@ -77,8 +78,11 @@ class Rules:
 
     def _said_of(self, path: str) -> int:
         """Characters that the first rule for this file fixes."""
-        found = next((pattern for pattern, matches in self._file_patterns if matches(path)), "")
-        return len(found.replace("*", ""))
+        said = self._said.get(path)
+        if said is None:
+            found = next((pattern for pattern, matches in self._file_patterns if matches(path)), "")
+            said = self._said[path] = len(found.replace("*", ""))
+        return said
 
     def is_helper(self, name: str, path: str) -> bool:
         """Whether the leaf of this function is that of its usual callers, not its own."""

@@ -8,22 +8,19 @@ known functions tells, and switches the method off.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
+from offloadbench.analysis.profile.attribution.kallsyms_lines import functions
 from offloadbench.definitions.module_names import NONE, ModuleNames
-from offloadbench.definitions.name_tables import NameTable, base_name, system_calls
+from offloadbench.definitions.name_tables import NameTable, base_name, base_names, system_calls
 
 DEBUGINFO, TABLE, NEIGHBOURS, NOT_FOUND = "debuginfo", "table", "neighbours", ""
-# types of /proc/kallsyms that are functions (nm(1)): local, global, weak
-TEXT_TYPES = frozenset("tTwW")
 # share of known functions whose neighbours must name their file, before unknown ones may be judged by theirs
 TRUSTED_RATIO = 0.9
 # how far a function may reach where nothing follows it: none is as long as the first; the second is for what lies
@@ -76,27 +73,27 @@ class SymbolTable:
     """
 
     def __init__(self, kallsyms: str, names: NameTable, sources: str = "", modules: ModuleNames = NONE) -> None:
-        lines = kallsyms.splitlines()
-        rows = []
-        for line, path in zip(lines, sources.split("\n") if sources else repeat(""), strict=False):
-            address, kind, rest = line.split(" ", 2)
-            # nm lists marks of arm, arm64 and riscv too, which begin with a dollar
-            if kind in TEXT_TYPES and not rest.startswith("$"):
-                # a copy from a terminal has blanks for the tab
-                name, _, module = rest.partition("\t") if "\t" in rest else rest.partition(" ")
-                rows.append((int(address, 16), name, module.strip(" \t[]") if module else "", path))
+        found = functions(kallsyms)
         # of several symbols at one address the last is found: a function goes before the label of its section
-        rows.sort(key=lambda row: not row[1].endswith(_LABELS))
-        rows.sort(key=itemgetter(0))
-        addresses, raw_names, owners, exact = zip(*rows, strict=True) if rows else ((), (), (), ())
-        self.addresses: npt.NDArray[np.uint64] = np.array(addresses, dtype=np.uint64)
-        self.raw_names = list(raw_names)
-        self._modules = list(owners)
-        self._exact = list(exact)
+        is_label = np.array([name.endswith(_LABELS) for name in found.names], dtype=bool)
+        # nm lists marks of arm, arm64 and riscv too, which begin with a dollar
+        is_mark = np.array([name.startswith("$") for name in found.names], dtype=bool)
+        order = np.lexsort((~is_label, found.addresses))
+        chosen = order[~is_mark[order]]
+        self.addresses: npt.NDArray[np.uint64] = found.addresses[chosen]
+        places = chosen.tolist()
+        self.raw_names = [found.names[at] for at in places]
+        self._modules = [found.modules[at] for at in places]
+        exact = sources.split("\n") if sources else []
+        # a list that is too short knows nothing of the rest
+        paths = [exact[line] if line < len(exact) else "" for line in found.lines[chosen].tolist()] if exact else []
+        self._exact = paths or [""] * len(places)
         self._ends = self._reach()
-        self._base_names = [base_name(name) for name in raw_names]
+        self._base_names = base_names(self.raw_names)
         self._names = names
         self.modules = modules
+        self._found: dict[int, Symbol] = {}
+        self._paths_of: dict[str, tuple[str, ...]] = {}
         self._link_order()
 
     def __len__(self) -> int:
@@ -112,12 +109,12 @@ class SymbolTable:
 
     def _reach(self) -> npt.NDArray[np.uint64]:
         """The last address that each symbol may cover, shape (symbols,)."""
-        same = np.array(
-            [mine == next_ and mine not in _SCATTERED for mine, next_ in itertools.pairwise([*self._modules, ""])]
-        )
         if not len(self):
             return self.addresses
-        same[-1] = False
+        numbers = {module: number for number, module in enumerate(dict.fromkeys(self._modules))}
+        owner = np.fromiter(map(numbers.__getitem__, self._modules), dtype=np.int64, count=len(self))
+        scattered = [numbers[module] for module in _SCATTERED if module in numbers]
+        same = np.append(owner[1:] == owner[:-1], False) & ~np.isin(owner, scattered)
         reach = np.where(same, np.uint64(_REACH_BYTES), np.uint64(_LAST_REACH_BYTES)) - np.uint64(1)
         last = np.uint64(2**64 - 1)
         ends: npt.NDArray[np.uint64] = self.addresses + np.minimum(reach, last - self.addresses)
@@ -142,15 +139,11 @@ class SymbolTable:
 
     def _link_order(self) -> None:
         """The nearest known functions before and after each symbol, and whether their files can be trusted."""
-        known = self._names.by_name
-        files: dict[str, int] = {}
-        file_of = np.full(len(self), -1, dtype=np.int64)
-        for index, (name, module) in enumerate(zip(self._base_names, self._modules, strict=True)):
-            paths = known.get(name, ())
-            # compilers move .cold parts away from their function
-            if len(paths) == 1 and not module and ".cold" not in self.raw_names[index]:
-                file_of[index] = files.setdefault(paths[0], len(files))
-        self._files = list(files)
+        self._files, alone = self._names.of_one_file
+        file_of = np.fromiter(map(alone.get, self._base_names, repeat(-1)), dtype=np.int64, count=len(self))
+        # compilers move .cold parts away from their function
+        elsewhere = [bool(module) or ".cold" in raw for module, raw in zip(self._modules, self.raw_names, strict=True)]
+        file_of[np.array(elsewhere, dtype=bool)] = -1
         positions = np.arange(len(self))
         anchors = np.flatnonzero(file_of >= 0)
         self._before = _nearest_before(file_of, positions)
@@ -174,6 +167,12 @@ class SymbolTable:
 
     def symbol(self, index: int) -> Symbol:
         """The symbol at an index, with its file."""
+        found = self._found.get(index)
+        if found is None:
+            found = self._found[index] = self._find(index)
+        return found
+
+    def _find(self, index: int) -> Symbol:
         if index < 0:
             return NO_SYMBOL
         name, module = self._base_names[index], self._modules[index]
@@ -207,10 +206,13 @@ class SymbolTable:
 
         The .ko files of modules only where nothing that is always linked in uses it.
         """
-        known = self._names.by_name
-        paths = known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
-        linked = any(not path.endswith(".ko") for path in paths)
-        return paths if linked else self.module_paths(name)
+        found = self._paths_of.get(name)
+        if found is None:
+            known = self._names.by_name
+            paths = known.get(name) or next((known[other] for other in system_calls(name) if other in known), ())
+            linked = any(not path.endswith(".ko") for path in paths)
+            found = self._paths_of[name] = paths if linked else self.module_paths(name)
+        return found
 
     def module_paths(self, name: str) -> tuple[str, ...]:
         """The .ko files of loadable modules that have a function of this name."""

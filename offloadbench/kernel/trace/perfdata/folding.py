@@ -25,6 +25,10 @@ _EVENTS_MAX = 1 << _EVENT_BITS
 # a run file keeps CPU, second and process in 16 bits
 _NUMBER_MAX = (1 << 16) - 1
 _NOT_ASKED, _LEFT_OUT = -2, -1
+# modes whose addresses symbols of this kernel can name
+_NAMED = np.array(
+    [mode not in (CpuMode.USER, CpuMode.GUEST_KERNEL, CpuMode.GUEST_USER) for mode in range(1 << _MODE_BITS)]
+)
 # any odd numbers whose bits are well mixed
 _ODD = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
@@ -55,7 +59,8 @@ class _Wanted:
         events: those that the counts name.
         asked: for each event of the recording its index in `events`; `_NOT_ASKED`, or `_LEFT_OUT`.
         window_s: 0 puts every sample in second 0.
-        without_cpu: samples that carry no CPU are taken, as of `NO_CPU`.
+        anybodys: the recording is not a run's: samples that carry no CPU are taken, as of `NO_CPU`, and what no symbol
+            of the kernel can name (user mode, guests) is taken at address 0, which leaves a fraction of the rows.
         own: pids of the run's own processes; empty where nobody knows.
     """
 
@@ -64,7 +69,7 @@ class _Wanted:
     window_start_s: float
     window_s: float
     functions: U8 | None
-    without_cpu: bool
+    anybodys: bool
     own: frozenset[int]
 
 
@@ -97,6 +102,8 @@ def fold(
 
 def fold_all(recording: Recording, events: Sequence[ProfileEvent], functions: U8 | None = None) -> list[ProfileCounts]:
     """All samples of anybody's recording, counted as `fold` does, but in one second and whatever their event and CPU.
+
+    Addresses of user mode and of guests are 0.
 
     Args:
         events: one for each event of the recording, in its order.
@@ -132,7 +139,7 @@ def _fold(recording: Recording, wanted: _Wanted) -> ProfileCounts:
         cpu = batch.cpu
         # as an unsigned number, that of samples without a CPU is larger than any CPU's
         if (cpu.view(np.uint32) >= NO_CPU).any():
-            if not wanted.without_cpu:
+            if not wanted.anybodys:
                 raise ProfilerError(f"{recording.path}: samples without a CPU", "record with -a, -C or --sample-cpu")
             cpu = np.where(cpu.view(np.uint32) >= NO_CPU, NO_CPU, cpu)
         kept, second = event >= 0, None
@@ -144,7 +151,8 @@ def _fold(recording: Recording, wanted: _Wanted) -> ProfileCounts:
             kept &= inside
         chain = callers.number(batch) if callers else None
         own = np.isin(batch.pid, mine) if len(mine) else None
-        parts.append(_fold_batch(batch, kept, _Labels(event, cpu, second, chain, own)))
+        address = np.where(_NAMED[batch.mode], batch.ip, np.uint64(0)) if wanted.anybodys else batch.ip
+        parts.append(_fold_batch(batch, kept, _Labels(address, event, cpu, second, chain, own)))
         pending += len(parts[-1])
         if pending > max(_MERGE_ROWS, merged):
             parts = [_sum_equal(_joined(parts), _scattered)]
@@ -203,8 +211,9 @@ def _asked(recording: Recording, events: Sequence[ProfileEvent]) -> I8:
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """What a batch does not say as it is stored, shape (samples,) each; None where it is 0 for all."""
+    """What a batch says otherwise than it is stored, shape (samples,) each; None where it is 0 for all."""
 
+    address: U8
     event: I8
     cpu: I4
     second: U8 | None
@@ -226,7 +235,7 @@ def _fold_batch(batch: SampleBatch, kept: npt.NDArray[np.bool_], labels: _Labels
         if column is not None:
             rest |= column.astype(np.uint64)
     chain = np.zeros(len(rest), dtype=np.uint64) if labels.chain is None else labels.chain
-    rows = _Rows(batch.ip, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period)
+    rows = _Rows(labels.address, rest, chain, np.ones(len(rest), dtype=np.uint64), batch.period)
     return _sum_equal(rows if kept.all() else rows.where(kept), _scattered)
 
 

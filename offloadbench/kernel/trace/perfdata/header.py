@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from offloadbench.base.errors import ProfilerError
@@ -14,7 +15,7 @@ from offloadbench.kernel.trace.perfdata.byteorder import BIG, LITTLE, ByteOrder
 from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.trace.perfdata.mappings import KERNEL_NAME
 from offloadbench.kernel.trace.perfdata.sampled_events import ATTR_MIN_BYTES, Event, parse_attr, with_tracepoint_names
-from offloadbench.kernel.trace.perfdata.tracing import tracepoint_names
+from offloadbench.kernel.trace.perfdata.tracing import TracepointFormat, tracepoint_formats
 
 _MAGIC = {b"PERFILE2": LITTLE, b"2ELIFREP": BIG}
 _MAGIC_V1 = b"PERFFILE"
@@ -40,6 +41,7 @@ class RecordingHeader:
         cpus_online, cpus_available: of the recorded machine; 0 where the file does not say.
         kernel_build_id: hexadecimal, of the kernel that was recorded.
         events: in the order of the file, which is the order of the event index of samples.
+        formats: number of a tracepoint (`Event.config`) -> what it writes; of files, not of pipes.
         program_symbols: functions of the BPF programs that were loaded when the recording ended.
         data_start_byte, data_end_byte: where records lie in the file; no end: up to the end of the file.
     """
@@ -49,6 +51,7 @@ class RecordingHeader:
     data_start_byte: int
     data_end_byte: int | None
     events: tuple[Event, ...] = ()
+    formats: Mapping[int, TracepointFormat] = field(default_factory=dict)
     program_symbols: tuple[KernelSymbol, ...] = ()
     hostname: str | None = None
     os_release: str | None = None
@@ -172,7 +175,8 @@ def with_feature(header: RecordingHeader, number: int, data: bytes | memoryview)
             words.append(word)
         return replace(header, command_line=tuple(words))
     if number == HeaderFeature.TRACING_DATA:
-        return replace(header, events=with_tracepoint_names(header.events, tracepoint_names(bytes(data))))
+        formats = tracepoint_formats(bytes(data))
+        return replace(header, formats=formats, events=with_tracepoint_names(header.events, formats))
     if number == HeaderFeature.BUILD_ID:
         return _with_build_ids(header, data)
     if number == HeaderFeature.EVENT_DESC:

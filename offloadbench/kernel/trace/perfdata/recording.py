@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from offloadbench.base.errors import ProfilerError
+from offloadbench.kernel.trace.perfdata.byteorder import I8
 from offloadbench.kernel.trace.perfdata.header import RecordingHeader, read_header
 from offloadbench.kernel.trace.perfdata.ksymbols import KernelSymbol
 from offloadbench.kernel.trace.perfdata.mappings import KernelMapping
 from offloadbench.kernel.trace.perfdata.process_names import ProcessMaps
+from offloadbench.kernel.trace.perfdata.raw_fields import RawFieldReader
 from offloadbench.kernel.trace.perfdata.samples import BatchReader, SampleBatch
 from offloadbench.kernel.trace.perfdata.scan import Scan
-from offloadbench.kernel.trace.perfdata.stream import RecordReader
+from offloadbench.kernel.trace.perfdata.stream import RecordBlock, RecordReader
 from offloadbench.kernel.trace.perfdata.threads import ThreadNames
 
 
@@ -77,12 +79,27 @@ class Recording:
         if not header.events:
             return
         reader = BatchReader(header.events, header.order, self.threads, chains=chains)
+        for block in self._blocks():
+            batch = reader.read(block)
+            if len(batch.ip):
+                yield batch
+
+    def traced(self, names: Sequence[str]) -> Iterator[tuple[str, list[I8]]]:
+        """Some fields of all readable samples of tracepoints, see `RawFieldReader`; memory is bounded.
+
+        Raises:
+            ProfilerError: the file cannot be opened any more.
+        """
+        if not self.header.events:
+            return
+        reader = RawFieldReader(self.header, names)
+        for block in self._blocks():
+            yield from reader.read(block)
+
+    def _blocks(self) -> Iterator[RecordBlock]:
         for part in self.parts:
             with _opened(part) as stream:
-                for block in RecordReader(stream, header if part is self.parts[0] else _bare(header)):
-                    batch = reader.read(block)
-                    if len(batch.ip):
-                        yield batch
+                yield from RecordReader(stream, self.header if part is self.parts[0] else _bare(self.header))
 
 
 def read(path: Path) -> Recording:

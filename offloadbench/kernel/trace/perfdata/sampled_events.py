@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from offloadbench.kernel.trace.perfdata.abi import ReadFormat, SampleField
 from offloadbench.kernel.trace.perfdata.byteorder import ByteOrder
+from offloadbench.kernel.trace.perfdata.tracing import TracepointFormat
 
 # PERF_ATTR_SIZE_VER0: no attr is smaller
 ATTR_MIN_BYTES = 64
-_TYPE_HARDWARE, _TYPE_SOFTWARE, _TYPE_TRACEPOINT, _TYPE_RAW = 0, 1, 2, 4
+_TYPE_HARDWARE, _TYPE_SOFTWARE, TYPE_TRACEPOINT, _TYPE_RAW = 0, 1, 2, 4
 # perf's own names (tools/perf/util/evsel.c), for files that carry none
 _HARDWARE = ("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses", "bus-cycles",
              "stalled-cycles-frontend", "stalled-cycles-backend", "ref-cycles")  # fmt: skip
@@ -102,11 +103,13 @@ def _modifiers(flags: int) -> str:
     return f":{letters}" if letters else ""
 
 
-def with_tracepoint_names(events: Sequence[Event], names: Mapping[int, str]) -> tuple[Event, ...]:
-    """The events, nameless tracepoints by these names (number -> name)."""
-    nameless = _unnamed(_TYPE_TRACEPOINT, "")
+def with_tracepoint_names(events: Sequence[Event], formats: Mapping[int, TracepointFormat]) -> tuple[Event, ...]:
+    """The events, nameless tracepoints by the names in these formats (number -> format)."""
+    nameless = _unnamed(TYPE_TRACEPOINT, "")
     return tuple(
-        replace(event, name=names[event.config]) if event.config in names and event.name.startswith(nameless) else event
+        replace(event, name=formats[event.config].name)
+        if event.config in formats and event.name.startswith(nameless)
+        else event
         for event in events
     )
 

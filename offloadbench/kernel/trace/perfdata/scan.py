@@ -41,7 +41,7 @@ from offloadbench.kernel.trace.perfdata.selection import Selection
 from offloadbench.kernel.trace.perfdata.selector import SampleSelector
 from offloadbench.kernel.trace.perfdata.stream import RecordBlock, RecordReader
 from offloadbench.kernel.trace.perfdata.threads import TaskRecord
-from offloadbench.kernel.trace.perfdata.tracing import tracepoint_names
+from offloadbench.kernel.trace.perfdata.tracing import tracepoint_formats
 
 # types above are not known to this reader; they are counted together
 _UNKNOWN_TYPE = 255
@@ -116,8 +116,8 @@ class Scan:
                 self._count_samples(self._selector.select(block))
         for kind, count in reader.special.items():
             self._counts[kind] += count
-        names = tracepoint_names(bytes(reader.tracing))
-        self.header = replace(self.header, events=with_tracepoint_names(self.header.events, names))
+        formats = tracepoint_formats(bytes(reader.tracing))
+        self.header = replace(self.header, events=with_tracepoint_names(self.header.events, formats))
 
     def _handle(self, block: RecordBlock, index: int, kind: int, header: U8) -> None:
         begin = int(block.starts[index]) * WORD_BYTES
