@@ -115,8 +115,8 @@ EXIT_CODES = {
     ),
     UNDECIDED: ExitCode(
         "undecided",
-        "`compare`: a gate could not be put to a case, or other processes spoiled it; under `--strict`, also where the data "
-        "cannot decide.",
+        "`compare`: a gate could not be put to a case, or other processes spoiled it; under `--strict`, also where the "
+        "data cannot decide.",
     ),
     TrafficError.exit_code: ExitCode(
         "traffic or a failed trial",

@@ -101,6 +101,7 @@ class World:
         monkeypatch.setattr(sysctl, "write", noted("sysctl", None))
         monkeypatch.setattr(lending, "take_back", noted("lent", True))
         monkeypatch.setattr(irq, "affinity", lambda *_: "1")
+        monkeypatch.setattr(irq, "exists", lambda _: True)
         monkeypatch.setattr(irq, "set_affinity", noted("irq", None))
         monkeypatch.setattr(route, "remove_host_route", noted("route", True))
         monkeypatch.setattr(neighbour, "remove", noted("neighbour", True))

@@ -325,7 +325,7 @@ def test_a_nic_that_somebody_has_renamed_is_put_back_by_its_new_name(journal: Jo
     machine.nics = {"lan7"}
     told: list[str] = []
     journal.close(told.append)
-    assert machine.log == ["gso_max_segs 65535", f"features {WANTED}", "remove ob-ns"]
+    assert machine.log == ["gso_max_segs 65535", f"features {WANTED}", "remove offloadbench-r1-dut"]
     assert told[:2] == [f"{NIC} is called lan7 now", "lan7: gso_max_segs put back to 65535"]
 
 

@@ -243,7 +243,7 @@ def test_settings_that_differ_are_told_when_runs_are_compared(sample_run: Run) -
     assert "sysctls of both ends: none -> net.ipv4.tcp_sack=0" in told
     assert "waits: off -> on" in told
     found = obstacles(sample_run, other)
-    assert any(text.startswith("other link: ") and "0.5" in text for text in found)
+    assert any(text.startswith("other link: ") and "added RTT 500 ms" in text for text in found)
     assert any(text.startswith("other window: ") for text in found)
 
 

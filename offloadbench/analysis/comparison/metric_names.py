@@ -31,4 +31,5 @@ def metric_named(text: str, option: str) -> str:
         return METRICS[text]
     if text in METRICS.values():
         return text
-    raise UsageError(f"{option}: no metric {text!r}", similar.hint(text, METRICS, f"known: {', '.join(METRICS)}"))
+    known = f"known: {', '.join(METRICS)}"
+    raise UsageError(f"{option}: no metric {text!r}", similar.hint(text, [*METRICS, *METRICS.values()], known))

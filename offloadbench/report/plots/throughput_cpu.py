@@ -74,6 +74,8 @@ def _panel(axes: Axes, trials: pd.DataFrame, metric: str, cases: list[str], *, n
         highs = np.minimum(highs, _FARTHEST * largest)
         if metric == "cpu_busy_ratio":
             highs = np.minimum(highs, _ALL)
+        # the mean of logarithms of CPUs that are all busy is a rounding error above the end
+        highs = np.maximum(highs, centres)
         axes.errorbar(
             centres, rows, xerr=[centres - lows, highs - centres],
             fmt="none", ecolor=style.INK, elinewidth=1.6, capsize=5, capthick=1.6,
