@@ -214,7 +214,8 @@ _PLAN = (
         name="cases", field="cases", metavar="SPEC", defaults={RUN: None, SWEEP: "tso", BATCH: "ladder"},
         resume="never",
         help="groups (paper, ladder, one-off, factorial, all), names, settings "
-        "(tso=off,tx=on; a semicolon between two such cases), TOML files",
+        "(tso=off,tx=on; a semicolon between two such cases), TOML files (default of run: every offload on against "
+        "none, in a few minutes)",
     ),
     Setting(
         name="workloads", field="workloads", title="workloads", metavar="LIST", defaults={RUN: None, SWEEP: None},
@@ -276,8 +277,15 @@ _FILES = (
         resume="never", help="override a workload's parameter",
     ),
     Setting(
+        name="overwrite", field="overwrite", defaults={RUN: False}, resume="free", help="overwrite the output",
+    ),
+    Setting(
+        name="no_report", defaults={RUN: False}, resume="free",
+        help="write no report beside the run file (x.html beside x.json)",
+    ),
+    Setting(
         name="force", field="force", defaults={RUN: False}, resume="free",
-        help="overwrite the output; use a NIC with the default route",
+        help="use a NIC with the default route or an ssh session, under a watchdog",
     ),
 )  # fmt: skip
 

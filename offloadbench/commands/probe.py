@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from offloadbench.analysis.initcwnd.scoring import FlowScore
 
 _LIVE = (
-    "server", "repeats", "output", "force", "congestion_control", "cases", "patterns", "metrics", "response",
+    "server", "repeats", "output", "overwrite", "congestion_control", "cases", "patterns", "metrics", "response",
     *(setting.name for setting in of_command(PROBE)),
 )  # fmt: skip
 _SOCKET = (

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live.add_argument(
         "--output", metavar="FILE", type=Path, help="write a probe file, for report and export; with --explain a page"
     )
-    live.add_argument("--force", action="store_true", help="overwrite --output")
+    live.add_argument("--overwrite", action="store_true", help="overwrite --output")
     setting_options.add_arguments(live, PROBE)
     live.add_argument("--congestion-control", metavar="LIST", help="of the lab's server (default: cubic)")
     live.add_argument("--cases", metavar="LIST", help="of tso, gso, csum (default: all): the server's offloads")
@@ -58,8 +58,8 @@ def main(arguments: argparse.Namespace, initcwnds: Sequence[int]) -> int:
     if arguments.repeats < 1:
         raise UsageError(f"--repeats {arguments.repeats} is too small", "use at least 1")
     endings.check(output, endings.DOCUMENTS)
-    if output is not None and output.exists() and not arguments.force:
-        raise UsageError(f"{output} exists", "choose another --output, or add --force")
+    if output is not None and output.exists() and not arguments.overwrite:
+        raise UsageError(f"{output} exists", "choose another --output, or add --overwrite")
     if output is not None and not output.absolute().parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder", "choose another --output")
     probe = _in_the_lab(arguments, initcwnds) if arguments.nic in _LABS else _from_outside(arguments, initcwnds)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from offloadbench.base.errors import OK, OffloadbenchError, TrafficError, UsageError
 from offloadbench.base.setting import RUN
-from offloadbench.base.settings import FLEET_PREFIX, check_together, chosen
+from offloadbench.base.settings import FLEET_PREFIX, SETTINGS, check_together, chosen
 from offloadbench.base.units import format_rate
 from offloadbench.commands import interrupted, run_elsewhere, run_series, show_error
 from offloadbench.commands.options import setting_options
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from offloadbench.model import Run
 
 _MAX_REPEATS = 20
+# five blocks give verdicts; a long window a case would give none in the same minutes
+_QUICK = {"cases": "tso,none", "repeats": 5, "duration": 5, "warmup": 2.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +53,7 @@ def _default_workloads(arguments: argparse.Namespace) -> list[str]:
 
 
 def _check_complete(arguments: argparse.Namespace) -> None:
-    """Raise UsageError where NIC or cases are missing, or where a run that goes on is asked for something else."""
+    """Raise UsageError where the NIC is missing, or where a run that goes on is asked for something else."""
     # a series names its runs by --resume, and is asked for whole
     goes_on = arguments.resume is not None and arguments.runs is None
     if goes_on:
@@ -63,12 +65,25 @@ def _check_complete(arguments: argparse.Namespace) -> None:
         from offloadbench.files import run_file
 
         run_resume.check(arguments, run_file.load(arguments.resume))
-    missing = [f"--{name}" for name in ("nic", "cases") if not getattr(arguments, name) and not goes_on]
-    if missing:
-        raise UsageError(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-            "for example: offloadbench run --nic lab --cases paper",
-        )
+    if not goes_on and not arguments.nic:
+        raise UsageError("--nic is missing", "for example: offloadbench run --nic lab")
+
+
+def _quick_look(arguments: argparse.Namespace) -> None:
+    """What a run measures that was not told what: enough for a verdict in a few minutes."""
+    typed = [name for name in _QUICK if name in arguments.typed or getattr(arguments, name) != _default(name)]
+    for name, value in _QUICK.items():
+        if name not in typed:
+            setattr(arguments, name, value)
+    print(
+        f"no --cases: every offload on (tso) against none, {arguments.repeats} repeats of {arguments.duration} s; "
+        "`--cases ladder` tells TSO, GSO and checksum offload apart",
+        flush=True,
+    )
+
+
+def _default(name: str) -> Any:
+    return next(setting.defaults[RUN] for setting in SETTINGS if setting.name == name)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -81,6 +96,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.dut:
         run_elsewhere.check(arguments)
     _check_complete(arguments)
+    if not arguments.cases and (arguments.resume is None or arguments.runs is not None):
+        _quick_look(arguments)
     values = with_link(chosen(vars(arguments), RUN))
     check_together(values)
     _precision(values)
@@ -93,11 +110,17 @@ def main(arguments: argparse.Namespace) -> int:
     for options in asked:
         if len(asked) > 1 and arguments.runs is None:
             check_output(options)
+    # of a series the page is of all of it
+    page = not arguments.no_report and arguments.runs is None
+
+    def measure(options: RunOptions) -> int:
+        return _measure(options, dry_run=arguments.dry_run, page=page)
+
     if arguments.runs is not None:
-        return run_series.measure(arguments, asked, lambda options: _measure(options, dry_run=arguments.dry_run))
+        return run_series.measure(arguments, asked, measure)
     if len(asked) == 1:
-        return _measure(asked[0], dry_run=arguments.dry_run)
-    return _in_turn(asked, dry_run=arguments.dry_run)
+        return measure(asked[0])
+    return _in_turn(asked, measure, dry_run=arguments.dry_run)
 
 
 def _targets(arguments: argparse.Namespace) -> list[NicTarget]:
@@ -143,7 +166,7 @@ def _options(arguments: argparse.Namespace, target: NicTarget, values: dict[str,
     return RunOptions(**asked)
 
 
-def _in_turn(asked: list[RunOptions], *, dry_run: bool) -> int:
+def _in_turn(asked: list[RunOptions], measure: run_series.Measure, *, dry_run: bool) -> int:
     """Several NICs, one after the other; what fails of one leaves the others to be measured.
 
     Returns:
@@ -153,7 +176,7 @@ def _in_turn(asked: list[RunOptions], *, dry_run: bool) -> int:
     for options in asked:
         print(f"{options.nic}:", flush=True)
         try:
-            codes.append(_measure(options, dry_run=dry_run))
+            codes.append(measure(options))
         except OffloadbenchError as error:
             show_error(error)
             codes.append(error.exit_code)
@@ -163,9 +186,9 @@ def _in_turn(asked: list[RunOptions], *, dry_run: bool) -> int:
     return max(codes)
 
 
-def _measure(options: RunOptions, *, dry_run: bool) -> int:
+def _measure(options: RunOptions, *, dry_run: bool, page: bool) -> int:
     from offloadbench.analysis.comparison import steadiness
-    from offloadbench.commands import progress
+    from offloadbench.commands import progress, run_answer
     from offloadbench.engine.run import execute as engine
 
     if dry_run:
@@ -174,13 +197,19 @@ def _measure(options: RunOptions, *, dry_run: bool) -> int:
     again = f"offloadbench run --resume {shlex.quote(str(options.output))}"
     with interrupted.with_the_way_on(lambda: again if options.output.exists() else ""), progress.show() as emit:
         run = engine.execute(options, emit)
+    found = run_answer.material(run, options.output)
+    for text in progress.wrapped(list(run_answer.lines(found)), sys.stdout):
+        print(text, flush=True)
     doubts = [f"warning: {text}" for text in steadiness.told(steadiness.doubts(run))]
     for text in progress.wrapped(doubts, sys.stderr):
         sys.stderr.write(f"{text}\n")
     for text in progress.wrapped([*_why(run), *_tuned(run)], sys.stdout):
         print(text)
     print(f"result: {options.output}")
-    print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
+    if page:
+        print(run_answer.write_page(found, options.output, again=options.resume or options.overwrite))
+    else:
+        print(f"next: offloadbench report {shlex.quote(str(options.output))} --output report.html")
     failed = [trial for trial in run.trials if trial.outcome == "failed"]
     if not failed and not any(trial.outcome == "ok" for trial in run.trials):
         reasons = "; ".join(dict.fromkeys(trial.reason for trial in run.trials))

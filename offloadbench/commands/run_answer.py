@@ -1,4 +1,4 @@
-"""How a run ends: the answer for each workload, what it rests on and what to do, and the page that shows it."""
+"""How a run ends: the answer for each workload, how sure it is and what to do, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def material(run: Run, output: Path) -> Material:
 
 
 def lines(found: Material) -> Iterator[str]:
-    """The advice of each workload, what it rests on, and what to do."""
+    """The answer for each workload, how sure it is, and what to do."""
+    from offloadbench.analysis.findings.answer import answer
+
     try:
         headlines = found.headlines
     except StatisticError as error:
@@ -34,8 +36,9 @@ def lines(found: Material) -> Iterator[str]:
     if not headlines:
         yield "answer: none: no two cases can be compared"
     for headline in headlines:
-        yield f"{headline.workload}: {headline.sentence}"
-        yield f"  rests on: {headline.basis}"
+        told = answer(headline, found.results.answers[headline.nic].seen)
+        yield f"{headline.workload}: {told.text}"
+        yield f"  how sure: {' '.join(filter(None, (told.detail, f'{headline.basis}.')))}"
         yield f"  to do: {_to_do(headline)}"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FEWEST = 2
 # of the command line, what may differ between a series and the command that goes on with it
-_FREE = {"output", "resume", "force", "dry-run", "runs", "seed"}
+_FREE = {"output", "resume", "overwrite", "no-report", "force", "dry-run", "runs", "seed"}
 Measure = Callable[["RunOptions"], int]
 
 

@@ -99,11 +99,20 @@ def measure(
     found = engine.open_sweep(wanted, folder, resume=resume, seed=seed)
     with interrupted.with_the_way_on(lambda: again), progress.show() as emit:
         done = engine.execute(found, folder, emit, ["offloadbench", *sys.argv[1:]])
-    print("\n".join(table(folder)))
+    print("\n".join([*table(folder), *answer(folder)]))
     failed = [point for point in done.points if not point.done]
     if failed:
         print(f"next: {again}")
     return TrafficError.exit_code if failed else OK
+
+
+def answer(folder: Path) -> list[str]:
+    """What the sweep found: from the point with the least goodput to the one with the most."""
+    from offloadbench.analysis.findings.sweep_finding import sweep_finding
+    from offloadbench.files import sweep_file
+
+    found = sweep_file.load(folder)
+    return [str(sentence) for sentence in sweep_finding(found, sweep_file.load_runs(found, folder))]
 
 
 def table(folder: Path) -> list[str]:

@@ -49,6 +49,7 @@ class RunOptions:
     rx_ring: int = 0
     tx_ring: int = 0
     settings: list[str] = field(default_factory=list)
+    overwrite: bool = False
     force: bool = False
     resume: bool = False
     profile: bool = True
@@ -69,8 +70,8 @@ class RunOptions:
 
 def check_output(options: RunOptions) -> None:
     folder = options.output.parent
-    if options.output.exists() and not options.force and not options.resume:
-        raise UsageError(f"{options.output} exists", "choose another --output, or add --force")
+    if options.output.exists() and not options.overwrite and not options.resume:
+        raise UsageError(f"{options.output} exists", "choose another --output, or add --overwrite")
     if not folder.exists():
         raise UsageError(f"{folder}: no such folder", "make it, or choose another --output")
     if not folder.is_dir() or not os.access(folder, os.W_OK):

@@ -130,7 +130,7 @@ def _measure(options: RunOptions, emit: Emit, execute_run: Execute) -> Run:
         if not options.resume:
             raise
         emit(Note(f"measured anew: {error.message}"))
-        return execute_run(dataclasses.replace(options, resume=False, force=True), emit)
+        return execute_run(dataclasses.replace(options, resume=False, overwrite=True), emit)
 
 
 def touched(sweep: Sweep) -> list[str]:

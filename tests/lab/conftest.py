@@ -90,7 +90,16 @@ def _measured(offloadbench: Offloadbench, path: Path, *arguments: str) -> Run:
     """A run; once more if the machine was too busy for the link emulator, which voids a trial and says so."""
     for attempt in ("first", "second"):
         done = offloadbench(
-            "run", *arguments, "--workloads", "ftp-get", "--set", "file_size=16MiB", "--force", "--output", str(path)
+            "run",
+            *arguments,
+            "--workloads",
+            "ftp-get",
+            "--set",
+            "file_size=16MiB",
+            "--overwrite",
+            "--no-report",
+            "--output",
+            str(path),
         )
         if done.returncode == 0 or attempt == "second" or "void: the " not in done.stderr:
             break

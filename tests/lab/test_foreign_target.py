@@ -36,7 +36,7 @@ SIZE = 96 * MIB
 TARGET = ("--set", f"target={PEER_ADDRESS}/{NAME}", "--set", "lun=1")
 CONSENT = ("--set", "overwrite=yes", "--set", f"confirm={SERIAL}")
 SMALL = ("--set", "block_size=256KiB", "--set", "lun_size=16MiB")
-_SHORT = ("--cases", "none", "--duration", "2", "--warmup", "1", "--no-profile", "--force")
+_SHORT = ("--cases", "none", "--duration", "2", "--warmup", "1", "--no-profile", "--overwrite")
 RUN = ("run", "--nic", "lab-veth", "--workloads", "iscsi-write", *_SHORT)
 
 

@@ -18,7 +18,7 @@ _NO_TIMESTAMPS = "net.ipv4.tcp_timestamps=0"
 
 def _run(offloadbench: Offloadbench, path: Path, *arguments: str) -> Run:
     done = offloadbench(
-        "run", "--cases", "tso", "--warmup", "1", "--duration", "3", "--no-profile", "--force", *arguments,
+        "run", "--cases", "tso", "--warmup", "1", "--duration", "3", "--no-profile", "--overwrite", *arguments,
         "--output", str(path),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -273,7 +273,7 @@ def test_a_disk_that_is_full_is_told_in_the_targets_own_words(bench: Bench, tmp_
 
 # ---------------------------------------------------------------- as a user runs it
 
-RUN = ("run", "--nic", "lab-veth", "--workloads", "iscsi-write", "--cases", "none", "--force")
+RUN = ("run", "--nic", "lab-veth", "--workloads", "iscsi-write", "--cases", "none", "--overwrite")
 
 
 def _left_of(run_id: str) -> list[str]:

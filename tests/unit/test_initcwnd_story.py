@@ -162,7 +162,7 @@ def test_explain_prints_the_story_and_writes_it_as_a_page(command_line: CommandL
     [
         (("--output", "story.json"), "nothing that ends in .json is written"),
         (("--output", "/dev/null/story.html"), "Not a directory"),
-        (("--force",), "--force"),
+        (("--overwrite",), "--overwrite"),
     ],
 )
 def test_the_page_goes_where_a_page_can_go(command_line: CommandLine, words: tuple[str, ...], message: str) -> None:

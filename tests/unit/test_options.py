@@ -59,6 +59,8 @@ RUN: dict[str, list[str]] = {
     "--resume absent.json": [N, N, N, N, N, N, N, R],
     "--dry-run": [N, N, N, N, N, N, N, R],
     "--set clients=4": [D, D, D, D, D, D, D, D],
+    "--overwrite": [D, D, D, D, D, D, D, D],
+    "--no-report": [D, D, D, D, D, D, D, D],
     "--force": [D, D, D, D, D, D, D, D],
     "--line-rate 100mbit": [D, R, D, R, R, R, R, R],
     "--rtt 20ms": [D, R, D, R, R, R, R, R],
@@ -266,7 +268,7 @@ USES: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
             "initcwnd --server http://a/": "--pcap --vectors --model --explain",
             **{
                 f"initcwnd {words}": "--pcap --vectors --model --explain"
-                for words in ("--repeats 5", "--output x.json", "--force")
+                for words in ("--repeats 5", "--output x.json", "--overwrite")
             },
             **{
                 f"initcwnd {words}": "--server --pcap --vectors --model --explain"

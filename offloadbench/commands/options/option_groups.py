@@ -8,7 +8,7 @@ from offloadbench.base.settings import LINK_SETTINGS
 
 _LINK = tuple(setting.name.replace("_", "-") for setting in LINK_SETTINGS)
 _GROUPS = {
-    "what is measured": ("nic", "cases", "workloads", "set"),
+    "what is measured": ("nic", "force", "cases", "workloads", "set"),
     "the peer of a real NIC": ("peer", "fleet", "on-lost-worker", "dut"),
     "how long and how often": ("duration", "warmup", "repeats", "runs", "precision", "max-repeats", "seed"),
     "the link, where --nic lab emulates it": (*_LINK, "wire"),
@@ -16,7 +16,7 @@ _GROUPS = {
     "the kernel profile, and why a sender waits": (
         "no-profile", "call-graph", "keep-perf", "waits", "capture", "tune",
     ),
-    "the result": ("output", "resume", "dry-run", "force", "show", "plot"),
+    "the result": ("output", "overwrite", "no-report", "resume", "dry-run", "show", "plot"),
 }  # fmt: skip
 # the commands whose options are of these groups
 COMMANDS = ("run", "sweep")
