@@ -283,6 +283,8 @@ def _left_of(run_id: str) -> list[str]:
     return left + [str(path) for path in [processes.folder_of_run(run_id)] if path.exists()]
 
 
+# another test's initiator beside it would rightly be called another process
+@pytest.mark.quiet
 def test_a_run_proves_its_toggles_and_keeps_latencies(offloadbench: Offloadbench, tmp_path: Path) -> None:
     output = tmp_path / "run.json"
     done = offloadbench(*RUN, "--duration", "2", "--warmup", "1", "--output", str(output))

@@ -71,10 +71,10 @@ def test_what_somebody_else_changes_in_the_window_fails_that_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OFFLOADBENCH_STATE", environment["OFFLOADBENCH_STATE"])
+    link_wanted = EmulatedLink(line_rate_bits_per_s=200_000_000) if nic == "lab" else EmulatedLink()
     options = RunOptions(
         nic=nic, cases="tso", workloads=["tcp-stream"], output=tmp_path / "run.json", duration_s=2, warmup_s=1.0,
-        repeats=len(disturbances) + 2, profile=False, sysctls={"net.ipv4.tcp_sack": "0"},
-        link=EmulatedLink(line_rate_bits_per_s=200_000_000),
+        repeats=len(disturbances) + 2, profile=False, sysctls={"net.ipv4.tcp_sack": "0"}, link=link_wanted,
     )  # fmt: skip
     trials = engine.execute(options, Somebody([(end, _running(words)) for end, words, _ in disturbances]).hear).trials
     assert len(trials) == len(disturbances) + 2

@@ -264,7 +264,8 @@ def test_a_load_host_that_cannot_be_used_is_told_in_one_line(
     )
     assert done.returncode == expected[0]
     assert expected[1] in done.stderr
-    assert len(done.stderr.splitlines()) <= 3
+    # a test process has served files of its own, which the first run there makes
+    assert len([line for line in done.stderr.splitlines() if not line.startswith("making ")]) <= 3
 
 
 def _set_on_both(host: RemoteHost, name: str) -> tuple[str, str]:
