@@ -28,7 +28,9 @@ def made(sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
     asked: list[RunOptions] = []
     monkeypatch.chdir(tmp_path)
 
-    def measure(options: RunOptions, *, dry_run: bool) -> int:
+    def measure(options: RunOptions, *, dry_run: bool, page: bool) -> int:
+        # a page of one of them would answer for all
+        assert not page
         asked.append(options)
         if not dry_run:
             costs = (0.60, 0.61, 0.59)
@@ -95,10 +97,10 @@ def test_a_dry_run_shows_every_run(made: list[RunOptions], monkeypatch: pytest.M
 def test_a_run_that_fails_leaves_the_others(made: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     good = command._measure
 
-    def measure(options: RunOptions, *, dry_run: bool) -> int:
+    def measure(options: RunOptions, *, dry_run: bool, page: bool) -> int:
         if options.output.name == "x-2.json":
             raise HostError("no", "no")
-        return good(options, dry_run=dry_run)
+        return good(options, dry_run=dry_run, page=page)
 
     monkeypatch.setattr(command, "_measure", measure)
     assert _call(monkeypatch, "--output", "x.json") == 3
