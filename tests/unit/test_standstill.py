@@ -34,5 +34,10 @@ def test_the_longest_stretch_without_a_packet_is_told(packets: list[float], told
     assert standstill.told(_samples(packets), "eth9") == told
 
 
+@pytest.mark.parametrize(("packets", "silent"), [([9, 0], True), ([0, 9], False), ([], False)])
+def test_a_window_may_end_in_silence(packets: list[float], silent: bool) -> None:
+    assert standstill.at_end(_samples(packets)) == silent
+
+
 def test_a_file_without_the_counter_says_nothing() -> None:
     assert standstill.told(Samples(t_s=[1.0], interval_s=[1.0], late_s=[0.0], counters={}), "eth9") == ""

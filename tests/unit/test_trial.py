@@ -479,6 +479,15 @@ def test_what_happened_beside_the_window_of_a_good_trial_is_a_warning(stage: Sta
     assert "ask the driver why" not in stage.done
 
 
+def test_a_nic_that_hung_as_the_window_ended_fails_the_trial(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = dict.fromkeys(builders.COUNTER_NAMES, 7.0)
+    monkeypatch.setattr(network_counters, "system", lambda *_: counts)
+    stage.counted_window = CountedWindow(outside=[_LATER], after=[_LATER], logged=[_LOGGED])
+    trial = stage.run()
+    assert trial.outcome == "failed"
+    assert trial.reason == f"the window's last second had no packet sent, and {_LATER}; {_LOGGED}"
+
+
 def test_a_stall_that_no_counter_tells_of_is_told_from_the_samples(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,10 +80,11 @@ def test_both_ends_are_read_and_judged(local: Local) -> None:
         _reading(0.0, link__tx_timeout=0, rx_errors=0),
         _reading(1.0, link__tx_timeout=0, rx_errors=0),
         _reading(3.0, link__tx_timeout=1, rx_errors=2),
+        _reading(3.0, link__tx_timeout=1, rx_errors=2),
     )
     tcp = {"Tcp.InSegs": 10, "Tcp.InCsumErrors": 0}, {"Tcp.InSegs": 20, "Tcp.InCsumErrors": 4}
     first, last = _reading(1.0, tcp[0], reset_fail=0), _reading(3.0, tcp[1], reset_fail=0)
-    counts = WindowCounts(End("dut", []), _peer(first, first, last), ["eth9"])
+    counts = WindowCounts(End("dut", []), _peer(first, first, last, last), ["eth9"])
     counts.open()
     counts.shut()
     found = counts.finish(failed=False)
@@ -99,21 +100,22 @@ def test_both_ends_are_read_and_judged(local: Local) -> None:
     assert (found.outside, found.logged) == ([], [])
 
 
-@pytest.mark.parametrize("when", [0, 1, 2])
+@pytest.mark.parametrize("when", [0, 1, 2, 3])
 def test_a_peer_that_cannot_be_asked_is_said_and_fails_nothing(local: Local, when: int) -> None:
-    local(*[_reading(1.0)] * 3)
-    readings: list[Reading | Exception] = [_reading(1.0), _reading(2.0), _reading(3.0)]
+    local(*[_reading(1.0)] * 4)
+    readings: list[Reading | Exception] = [_reading(1.0), _reading(2.0), _reading(3.0), _reading(4.0)]
     readings[when] = TrafficError("gone", "")
     counts = WindowCounts(End("dut", []), _peer(*readings), ["eth9"])
     counts.open()
     counts.shut()
     found = counts.finish(failed=False)
     assert found.warnings == ["peer: its counters could not be read: gone"]
-    assert (found.peer_statistics, found.peer_tcp) == ([], {})
+    if when < 3:
+        assert (found.peer_statistics, found.peer_tcp) == ([], {})
 
 
 def test_a_device_that_vanishes_in_the_window_is_said(local: Local) -> None:
-    local(_reading(0.0), _reading(1.0), HostError("no NIC named 'eth9'", ""))
+    local(_reading(0.0), _reading(1.0), *[HostError("no NIC named 'eth9'", "")] * 2)
     counts = WindowCounts(End("dut", []), _peer(), ["eth9"])
     counts.open()
     counts.shut()
@@ -145,6 +147,17 @@ def test_what_a_nic_did_at_any_time_of_a_trial_that_failed_is_told(
     assert (found.interruptions, found.outside) == (interruptions, outside)
 
 
+def test_a_reset_after_the_window_of_a_good_trial_is_counted(local: Local) -> None:
+    # e1000e: the unit hung in the window's last second, the watchdog saw it 5 s later, and traffic ended well
+    local(*(_reading(float(at_s), tx_timeout_count=count) for at_s, count in enumerate([0, 0, 0, 1])))
+    counts = WindowCounts(End("dut", []), _peer(), ["eth9"])
+    counts.open()
+    counts.shut()
+    found = counts.finish(failed=False)
+    assert found.interruptions == []
+    assert found.after == found.outside == [f"after the window closed: {_HUNG}"]
+
+
 def _log(monkeypatch: pytest.MonkeyPatch, records: list[bytes]) -> None:
     """Let the kernel have logged these when it is asked next."""
     monkeypatch.setattr(kernel_log, "_DEVICE", "/dev/null")
@@ -154,17 +167,20 @@ def _log(monkeypatch: pytest.MonkeyPatch, records: list[bytes]) -> None:
 def test_the_log_is_quoted_by_the_names_of_both_ends_of_this_machine(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local(*[_reading(1.0)] * 3)
+    local(*[_reading(1.0)] * 4)
     buses = {None: "0000:00:0a.0", "elsewhere": "0000:00:0c.0"}
     monkeypatch.setattr(nic, "driver_info", lambda _, namespace: ("e1000e", "", "", buses[namespace]))
     _log(monkeypatch, [b"6,1,1,-;e1000e 0000:00:0c.0 eth1: Reset adapter unexpectedly\n", b"6,1,2,-;usb 1-1: new\n"])
-    peer = End("peer", [_reading(1.0)] * 3, namespace="elsewhere")
+    peer = End("peer", [_reading(1.0)] * 4, namespace="elsewhere")
     counts = WindowCounts(End("dut", []), peer, ["eth9"])
     counts.open()
     counts.shut()
     found = counts.finish(failed=False)
     # what a toggle let the driver say before the window is no news
-    assert found.logged == ['the kernel logged in the window: "e1000e 0000:00:0c.0 eth1: Reset adapter unexpectedly"']
+    line = '"e1000e 0000:00:0c.0 eth1: Reset adapter unexpectedly"'
+    assert found.logged == [
+        f"the kernel logged {when}: {line}" for when in ("in the window", "after the window closed")
+    ]
 
 
 def test_lines_of_the_kernels_log_that_name_the_nic_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

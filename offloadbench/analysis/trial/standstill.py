@@ -8,6 +8,12 @@ from offloadbench.model import Samples
 _LEAST_S = 3.0
 
 
+def at_end(samples: Samples) -> bool:
+    """Whether the last second of the window was one without a packet sent."""
+    packets = samples.counters.get("tx_packets", ())
+    return len(packets) > 0 and packets[-1] == 0
+
+
 def told(samples: Samples, ifname: str) -> str:
     """The longest stretch of the window without a packet sent, as a clause; "" where there is none of 3 s."""
     longest, began_s = (0.0, 0.0), 0.0

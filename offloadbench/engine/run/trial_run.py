@@ -157,9 +157,13 @@ class _Capture:
             reason: why it is not ok; problem: what could not be put back.
         """
         spoiled = self.spoiled()
+        # what a watchdog saw after the window began seconds before
+        if self.samples and standstill.at_end(self.samples):
+            spoiled += [f"the window's last second had no packet sent, and {text}" for text in self.counted.after]
         still = standstill.told(self.samples, ifname) if self.samples else ""
         # may have ended the traffic, and spoils no window by itself
-        beside = [*self.counted.outside, *([still] if still else [])]
+        known = [text for text in self.counted.outside if not any(text in one for one in spoiled)]
+        beside = [*known, *([still] if still else [])]
         if not (spoiled or problem or outcome == "failed"):
             return outcome, reason, [*beside, *self.counted.logged]
         told = filter(None, (*spoiled, *beside, reason, problem, *self.counted.logged))

@@ -1,7 +1,7 @@
 """What both ends counted beside what is sampled every second, and what the kernel logged of their NICs.
 
-Read before traffic starts and at both sides of the window; once more where a trial has failed, since traffic may have
-ended for what a NIC did before the window opened or after it closed.
+Read before traffic starts, at both sides of the window, and when traffic has ended: a NIC that hangs is reset seconds
+later, which may be after the window, and traffic may end for what it did then.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class CountedWindow:
         statistics, tcp: of the device under test and the NICs below it; peer_statistics, peer_tcp: of the peer.
         warnings: what a reader must know.
         interruptions: what made traffic stand still, so that the window's figures are not those of its case.
-        outside: what made traffic stand still before the window or after it, which may be why a trial failed.
+        outside: what made traffic stand still before the window or after it, which may be why a trial failed; `after`:
+            those of them after it.
         logged: what the kernel logged of the NICs.
     """
 
@@ -49,6 +50,7 @@ class CountedWindow:
     warnings: list[str] = field(default_factory=list)
     interruptions: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
     logged: list[str] = field(default_factory=list)
 
 
@@ -112,22 +114,23 @@ class WindowCounts:
             return None
 
     def finish(self, *, failed: bool) -> CountedWindow:
-        """Judge what was counted, up to the end of the window.
+        """Judge what was counted until now.
 
         Args:
-            failed: the trial has failed: up to now.
+            failed: the trial has failed.
         """
-        whens = [_BEFORE, _IN, _AFTER]
-        if failed:
-            whens[1] = _IN if len(self._moments) > 2 else _SINCE
-            self._moments.append(self._moment())
+        whens = [_BEFORE, _IN if len(self._moments) > 2 else _SINCE, _AFTER]
+        self._moments.append(self._moment())
         counted = CountedWindow()
         outside: list[str] = []
+        after: list[str] = []
         logged: list[str] = []
         for when, (first, last) in zip(whens, itertools.pairwise(self._moments), strict=False):
             if when in (_BEFORE, _AFTER):
                 found = self._troubles(*_statistics(first, last))
-                outside += [f"{when}: {one.text}" for one in found if one.interrupts]
+                told = [f"{when}: {one.text}" for one in found if one.interrupts]
+                outside += told
+                after += told if when == _AFTER else []
             else:
                 counted = self._window(when, first, last)
             # what a toggle let the driver say of a link that came back is no news
@@ -137,6 +140,7 @@ class WindowCounts:
             counted,
             warnings=[*counted.warnings, *dict.fromkeys(self._problems)],
             outside=outside,
+            after=after,
             logged=logged,
         )
 
