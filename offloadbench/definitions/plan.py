@@ -22,8 +22,9 @@ from offloadbench.model import CaseDefinition, Coupling, Plan, PlannedCase, Plan
 # as found: name -> [active, wanted, fixed]
 FeatureStates = Mapping[str, list[bool]]
 
-# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile
-TRIAL_OVERHEAD_S = 5.0
+# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile; 1.4 s seen on lab-veth,
+# more with a peer on another host
+TRIAL_OVERHEAD_S = 2.5
 
 
 def _asked(case: CaseDefinition, features: FeatureStates, couplings: Sequence[Coupling]) -> dict[str, bool]:

@@ -74,7 +74,7 @@ def test_the_record_tells_requested_fixed_and_unknown_features_apart(stage: Stag
 
 
 def test_traffic_starts_without_what_tcp_learned_in_earlier_trials(stage: Stage) -> None:
-    # case tso once took 0.164 CPU seconds per GB after case none in the same testbed, and 0.216 before it
+    # a threshold that a case with losses left would hold back the next
     stage.run()
     assert stage.done.index("forget earlier trials") < stage.done.index("start traffic")
 

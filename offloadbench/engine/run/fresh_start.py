@@ -1,9 +1,8 @@
 """Every trial begins alike: TCP forgets what it learned of the test link in the trial before.
 
 The kernel keeps the slow start threshold and the RTT of a destination (tcp_metrics, net/ipv4/tcp_metrics.c) and begins
-the next connection to it with them. Where a case lost packets, the trial after it started with their threshold: on
-lab-veth case tso took 0.164 CPU seconds per GB after case none in the same testbed, and 0.216 as the first trial, in 71
-of 72 trials (Linux 6.18). What one case costs must not depend on which ran before it.
+the next connection to it with them: where a case lost packets, the trial after it would start with their threshold.
+What one case costs must not depend on which ran before it.
 """
 
 from __future__ import annotations

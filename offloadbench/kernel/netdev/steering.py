@@ -15,8 +15,9 @@ from offloadbench.base.errors import HostError
 
 # how long the receiving NAPI waits before it looks again by itself
 POLL_INTERVAL_NS = 50_000
-# how many empty looks it takes before interrupts (here: wake-ups by the sender) are asked for again
-_EMPTY_POLLS = 1_000_000
+# how many empty looks it takes before interrupts (here: wake-ups by the sender) are asked for again: the most that
+# napi_defer_hard_irqs takes, a day and more
+_EMPTY_POLLS = 2**31 - 1
 
 
 def _write(ifname: str, attribute: str, value: str, namespace: str | None) -> None:
@@ -43,6 +44,8 @@ def poll_on(ifname: str, cpus: frozenset[int], namespace: str | None) -> None:
 
     For the load side of a veth pair with GRO on. Without it, the sender's CPU either runs the receiver's stack or
     sends it a wake-up interrupt a packet; here that was 37 % of the sender's CPU time. Needs Linux 5.13.
+
+    It begins to look with the first packet that it receives.
 
     Raises:
         HostError: this kernel has no threaded NAPI, or its thread may not be moved.
