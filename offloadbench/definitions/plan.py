@@ -22,8 +22,8 @@ from offloadbench.model import CaseDefinition, Coupling, Plan, PlannedCase, Plan
 # as found: name -> [active, wanted, fixed]
 FeatureStates = Mapping[str, list[bool]]
 
-# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile; 1.4 s seen on lab-veth,
-# more with a peer on another host
+# what a trial takes besides its warm-up and its window: apply, start, drain, read the profile; 2.4 to 3 s seen on
+# lab-veth, with its part of building the testbed again
 TRIAL_OVERHEAD_S = 2.5
 
 
