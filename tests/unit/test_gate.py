@@ -14,7 +14,7 @@ from offloadbench.analysis.comparison import changes, deciding, gate
 from offloadbench.analysis.comparison.groups import RunGroup
 from offloadbench.analysis.comparison.metric_names import METRICS
 from offloadbench.analysis.comparison.usable_trials import LATENCIES, LESS_IS_BETTER, MORE_IS_BETTER
-from offloadbench.analysis.statistics.holm import CHANGED
+from offloadbench.analysis.statistics.holm import CHANGED, TOO_FEW
 from offloadbench.base.errors import OK, REGRESSION, UNDECIDED, UsageError
 from offloadbench.files import run_file
 from offloadbench.model import Profile, Run
@@ -49,6 +49,14 @@ def test_a_gate_fails_a_supported_regression_and_never_an_improvement(
 ) -> None:
     found = sides(sample_run, linux_profile, scale)
     assert gate.exit_code([gate.parse(bound)], found, strict=True) == code
+
+
+def test_a_gate_at_too_few_runs_is_not_passed(sample_run: Run, linux_profile: Profile) -> None:
+    # three runs against one have two degrees of freedom: testable, and hopeless
+    found = changes.between_groups([group(sample_run), group(sample_run, seed=2, runs=1, name="b")], linux_profile)
+    bounds = [gate.parse("cpu>+0.01%")]
+    assert {row.judgement.verdict for row in found.rows} == {TOO_FEW}
+    assert gate.exit_code(bounds, found, strict=False) == UNDECIDED
 
 
 def test_a_row_without_the_verdict_changed_never_fails(sample_run: Run, linux_profile: Profile) -> None:

@@ -120,12 +120,13 @@ def exit_code(gates: Sequence[Gate], comparison: Comparison, *, strict: bool) ->
     states = {outcome.state for outcome in found}
     if REGRESSED in states:
         return REGRESSION
+    open_verdicts = (TOO_FEW, INDICATION, CONTAMINATED)
     blind = any(
-        not testable(outcome.row.judgement.estimate) or outcome.row.judgement.verdict == CONTAMINATED
+        outcome.state == OPEN
+        and (not testable(outcome.row.judgement.estimate) or outcome.row.judgement.verdict in open_verdicts)
         for outcome in found
     )
     if gates and (blind or comparison.missing or not found):
         return UNDECIDED
-    open_verdicts = (TOO_FEW, INDICATION, CONTAMINATED)
     undecided = OPEN in states if gates else any(r.judgement.verdict in open_verdicts for r in comparison.rows)
     return UNDECIDED if strict and (undecided or comparison.missing or not comparison.rows) else OK
