@@ -65,8 +65,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def environment(own_mounts: None, own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Journals apart from the machine's own."""
-    return os.environ | {"OFFLOADBENCH_STATE": str(tmp_path_factory.mktemp("state"))}
+    """Journals apart from the machine's own; a page for every run would take as long as the run."""
+    return os.environ | {
+        "OFFLOADBENCH_STATE": str(tmp_path_factory.mktemp("state")),
+        "OFFLOADBENCH_NO_REPORT": "1",
+    }
 
 
 @pytest.fixture(scope="session")
