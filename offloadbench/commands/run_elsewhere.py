@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from offloadbench.base.errors import HostError, UsageError
 
@@ -45,10 +46,11 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--dut {arguments.dut}: its NIC is named by --nic", "drop ?nic= and ?address=")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     output = nic_options.targets(arguments.nic, "", arguments.output, stamp)[0].output
-    if output.exists() and not arguments.force:
-        raise UsageError(f"{output} exists", "choose another --output, or add --force")
+    if output.exists() and not arguments.overwrite:
+        raise UsageError(f"{output} exists", "choose another --output, or add --overwrite")
     there = f"/tmp/offloadbench-{secrets.token_hex(8)}{''.join(output.suffixes)}"  # noqa: S108 - not on this machine
-    words = [*run_defaults.words(arguments, {"dut", "output", "peer", "fleet"}), "--peer=wait", f"--output={there}"]
+    words = run_defaults.words(arguments, {"dut", "output", "peer", "fleet", "no-report"})
+    words += ["--peer=wait", f"--output={there}", "--no-report"]
     code = _follow(ssh.command(host, [host.python, "-P", "-m", "offloadbench", "run", *words]))
     if code == _SSH_FAILED:
         raise HostError(f"{host.where}: ssh could not run offloadbench there", "see its message above")
@@ -57,8 +59,18 @@ def main(arguments: argparse.Namespace) -> int:
         output.write_bytes(fetched.stdout)
         subprocess.run(ssh.command(host, ["rm", "-f", there]), check=False)
         print(f"result: {output}")
-        print(f"next: offloadbench report {shlex.quote(str(output))} --output report.html")
+        print(_page(arguments, output))
     return code
+
+
+def _page(arguments: argparse.Namespace, output: Path) -> str:
+    """Written here, where the run file is."""
+    from offloadbench.commands import run_answer
+    from offloadbench.files import run_file
+
+    if arguments.no_report:
+        return f"next: offloadbench report {shlex.quote(str(output))} --output report.html"
+    return run_answer.write_page(run_answer.material(run_file.load(output), output), output, again=arguments.overwrite)
 
 
 def _follow(command: list[str]) -> int:

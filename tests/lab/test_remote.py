@@ -215,7 +215,7 @@ def test_the_other_host_can_be_the_one_that_is_tested(
     dut = f"{host.peer}?python={sys.executable}"
     done = offloadbench(
         "run", "--dut", dut, "--nic", host.peer_nic, "--cases", "none", *FTP, *SHORT, "--no-profile",
-        "--output", str(path), "--overwrite",
+        "--output", str(path), "--overwrite", "--force",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # the only way there is the link under test

@@ -60,7 +60,7 @@ RUN: dict[str, list[str]] = {
     "--dry-run": [N, N, N, N, N, N, N, R],
     "--set clients=4": [D, D, D, D, D, D, D, D],
     "--overwrite": [D, D, D, D, D, D, D, D],
-    "--no-report": [N, N, N, N, N, N, N, D],
+    "--no-report": [N, N, N, N, N, N, N, N],
     "--force": [D, D, D, D, D, D, D, D],
     "--line-rate 100mbit": [D, R, D, R, R, R, R, R],
     "--rtt 20ms": [D, R, D, R, R, R, R, R],
