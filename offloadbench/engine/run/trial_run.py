@@ -158,12 +158,11 @@ class _Capture:
         """
         spoiled = self.spoiled()
         # what a watchdog saw after the window began seconds before
-        if self.samples and standstill.at_end(self.samples):
-            spoiled += [f"the window's last second had no packet sent, and {text}" for text in self.counted.after]
+        hung = self.counted.after if self.samples and standstill.at_end(self.samples) else []
+        spoiled += [f"the window's last second had no packet sent, and {text}" for text in hung]
         still = standstill.told(self.samples, ifname) if self.samples else ""
         # may have ended the traffic, and spoils no window by itself
-        known = [text for text in self.counted.outside if not any(text in one for one in spoiled)]
-        beside = [*known, *([still] if still else [])]
+        beside = [*(text for text in self.counted.outside if text not in hung), *([still] if still else [])]
         if not (spoiled or problem or outcome == "failed"):
             return outcome, reason, [*beside, *self.counted.logged]
         told = filter(None, (*spoiled, *beside, reason, problem, *self.counted.logged))
